@@ -1,0 +1,1 @@
+"""Re-embed a corpus through asynchronous batch embedding jobs."""

@@ -1,0 +1,1 @@
+"""Decisions as pure functions: no Beam, no network, no clock, no disk."""

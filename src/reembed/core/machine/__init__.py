@@ -1,0 +1,1 @@
+"""The state machine of a shard: what is known, what to do next."""

@@ -1,0 +1,218 @@
+"""What can be done next for a shard: each action is one operation on one seam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reembed.core.machine.records import Created, Need, Outcome, Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Clock: nothing to do before `until` (seconds of the local clock)."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The shard is settled."""
+
+    settled: Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The shard stays unsettled in this call; a later one goes on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Creating stops for the whole run; the user is told `reason`."""
+
+    attempt: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ledger: list this shard's records again, with the ages of its claims and the stop record."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakeClaim:
+    """Ledger: create `<attempt>.e<epoch>.claim` if absent."""
+
+    attempt: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class MakeVoid:
+    """Ledger: create `<attempt>.e<epoch>.void`: nothing was sent."""
+
+    attempt: str
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Ledger: append a `reserve` line to the spend log if it still fits."""
+
+    attempt: str
+    epoch: int
+    need: Need
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Ledger: append a `void` or `end` line to the spend log."""
+
+    attempt: str
+    epoch: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Service: list the remote jobs once, for all attempts that look for theirs."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Service: delete the input file of a lower epoch, so that its holder can create no more."""
+
+    attempt: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Storage: render the attempt's requests into a local file; record what cannot be sent."""
+
+    attempt: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Service: send the input file of this epoch."""
+
+    attempt: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Service: create the batch job; sent once."""
+
+    attempt: str
+    epoch: int
+    inline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCreated:
+    """Ledger: write `<attempt>.created`."""
+
+    attempt: str
+    created: Created
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Service: get the job."""
+
+    attempt: str
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Service: stream the job's answers to a local file."""
+
+    attempt: str
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Storage: join the fetched answers, write their rows and errors; gives the outcome."""
+
+    attempt: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Storage: read the manifest to say what follows from a job that ended without answers."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOutcome:
+    """Ledger: write `<attempt>.outcome`."""
+
+    attempt: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteInput:
+    """Service: delete the input file of a job that has ended and whose rows are durable."""
+
+    attempt: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class WritePart:
+    """Storage: merge the rows of all attempts into the shard's part."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRejects:
+    """Storage: write the rejects of the plan and of all attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettled:
+    """Ledger: write `settled.g<n>`."""
+
+    settled: Settled
+
+
+Action = (
+    Wait
+    | Finished
+    | Leave
+    | Halt
+    | Look
+    | MakeClaim
+    | MakeVoid
+    | Reserve
+    | Release
+    | Scan
+    | Fence
+    | Prepare
+    | Upload
+    | Create
+    | RecordCreated
+    | Poll
+    | Fetch
+    | Join
+    | Judge
+    | RecordOutcome
+    | DeleteInput
+    | WritePart
+    | WriteRejects
+    | RecordSettled
+)

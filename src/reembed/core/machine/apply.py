@@ -1,0 +1,164 @@
+"""`apply`: the view of a shard after an action, from what the action gave. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from reembed.core.machine import actions as act
+from reembed.core.machine.records import Claim, Created, Outcome
+from reembed.core.machine.snapshot import ShardRecords, new_attempt, view_of
+from reembed.core.machine.view import (
+    AttemptView,
+    ClaimView,
+    Ended,
+    JobView,
+    Local,
+    Prepared,
+    ShardView,
+)
+
+Taken = Literal["won", "lost", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """A part or a file of rejects stands in the storage."""
+
+    uri: str
+    counts: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """The create was sent and not answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was sent, or the service took nothing: try again after `seconds`."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A read failed for now; the same again after `seconds`."""
+
+    seconds: float
+
+
+# What an action may give: None where it simply happened.
+Result = (
+    None
+    | Taken
+    | str
+    | Claim
+    | ShardRecords
+    | JobView
+    | Prepared
+    | Created
+    | Ended
+    | Outcome
+    | Wrote
+    | Unsure
+    | Refused
+    | Missed
+)
+
+
+def apply(view: ShardView, action: act.Action, result: Result, now: float) -> ShardView:
+    """The view after `action` gave `result`.
+
+    Raises:
+        TypeError: the action and the result do not belong together.
+    """
+    if isinstance(result, ShardRecords):
+        return view_of(view.plan, result, now, view)
+    if isinstance(action, act.RecordSettled):
+        return replace(view, settled=action.settled)
+    if isinstance(result, Wrote):
+        if isinstance(action, act.WritePart):
+            return replace(view, part=result.uri)
+        return replace(view, reject_part=result.uri, reject_codes=dict(result.counts))
+    path = getattr(action, "attempt", None)
+    if path is None:
+        raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
+    attempt = view.attempts[path]
+    if isinstance(action, act.RecordOutcome):
+        return _ended(view, attempt, result if isinstance(result, Outcome) else action.outcome, now)
+    return view.with_attempt(_after(attempt, action, result, now))
+
+
+def _ended(view: ShardView, attempt: AttemptView, outcome: Outcome, now: float) -> ShardView:
+    """The outcome stands (ours or another's): its children come to be."""
+    view = view.with_attempt(replace(attempt, outcome=outcome))
+    for path, child in outcome.children.items():
+        if path not in view.attempts:
+            born = new_attempt(view.plan, path, child)
+            view = view.with_attempt(born.with_local(not_before=now + outcome.delay_seconds))
+    return view
+
+
+def _after(attempt: AttemptView, action: act.Action, result: Result, now: float) -> AttemptView:
+    if isinstance(result, Missed):
+        failures = attempt.local.failures + 1
+        return attempt.with_local(not_before=now + result.seconds, failures=failures)
+    if isinstance(action, act.MakeClaim | act.Reserve | act.MakeVoid | act.Create):
+        return _claiming(attempt, action, result, now)
+    local = _LOCAL_CHANGES.get(type(action))
+    if local is not None:
+        return attempt.with_local(**local(action, attempt, result, now), failures=0)
+    if isinstance(action, act.RecordCreated):
+        created = result if isinstance(result, Created) else action.created
+        return replace(attempt, created=created)
+    if isinstance(action, act.Poll) and isinstance(result, JobView):
+        return replace(attempt, job=result).with_local(failures=0)
+    if isinstance(action, act.Join | act.Judge) and isinstance(result, Ended):
+        return attempt.with_local(ended=result)
+    raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
+
+
+_LOCAL_CHANGES: dict[type, Callable[..., dict[str, Any]]] = {
+    act.Scan: lambda action, attempt, result, now: {"scanned_at": now},
+    act.Fence: lambda action, attempt, result, now: {
+        "fenced": attempt.local.fenced | {action.epoch},
+        "fenced_at": now,
+    },
+    act.Prepare: lambda action, attempt, result, now: {"prepared": result},
+    act.Upload: lambda action, attempt, result, now: {"uploaded": result, "looked_at": None},
+    act.Fetch: lambda action, attempt, result, now: {"fetched": result},
+    act.DeleteInput: lambda action, attempt, result, now: {"input_deleted": True},
+    act.Release: lambda action, attempt, result, now: {
+        "released": action.kind == "end" or attempt.outcome is not None,
+        "reserved": False,
+    },
+}
+
+
+def _claiming(attempt: AttemptView, action: act.Action, result: Result, now: float) -> AttemptView:
+    if isinstance(action, act.MakeClaim):
+        if isinstance(result, Claim):
+            claims = {**attempt.claims, action.epoch: ClaimView(result, 0.0)}
+            return replace(attempt, claims=claims, local=Local(epoch=action.epoch, claimed_at=now))
+        return attempt.with_local(looked_at=None)
+    if isinstance(action, act.MakeVoid):
+        return _voided(attempt, action.epoch)
+    if isinstance(action, act.Reserve):
+        if result == "won":
+            return attempt.with_local(reserved=True)
+        return attempt.with_local(refused="the budget or a quota was used up by another")
+    if isinstance(result, Created):
+        return replace(attempt, created=result)
+    if isinstance(result, Unsure):
+        return attempt.with_local(unknown_since=now)
+    if isinstance(result, Refused):
+        return attempt.with_local(refused=result.reason, claim_after=now + result.seconds)
+    raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
+
+
+def _voided(attempt: AttemptView, epoch: int) -> AttemptView:
+    claims = {**attempt.claims, epoch: replace(attempt.claims[epoch], void=True)}
+    return replace(attempt, claims=claims, local=Local(not_before=attempt.local.claim_after))

@@ -1,0 +1,155 @@
+"""Decide the way from a planned attempt to its remote job: claim, reserve, upload, look, create."""
+
+from __future__ import annotations
+
+from reembed.core.machine import actions as act
+from reembed.core.machine.records import Created
+from reembed.core.machine.rules import Found, Rules, World, goes_inline, without_files
+from reembed.core.machine.view import AttemptView, ShardView
+
+# A look older than this (seconds) says nothing about right now.
+FRESH = 5.0
+
+
+def decide_creating(
+    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+) -> act.Action:
+    """What an attempt without a known job does next."""
+    if attempt.local.not_before > world.now:
+        return act.Wait(attempt.local.not_before)
+    top = attempt.claims.get(attempt.epoch)
+    if top is None or top.void:
+        return _claim(view, attempt, world, rules)
+    if attempt.local.epoch == attempt.epoch:
+        return _ours(view, attempt, world, rules)
+    return _theirs(view, attempt, world, rules)
+
+
+def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    if _stopped(world):
+        return act.Leave("creating has stopped")
+    need = attempt.need
+    if goes_inline(need, rules):
+        need = without_files(need)
+    room = world.book.room(_name(view, attempt), need, world.quotas, world.storage_now)
+    if room == "capped":
+        return act.Leave("the budget is used up")
+    if room == "busy":
+        return act.Wait(world.now + rules.poll[0])
+    return act.MakeClaim(attempt.path, attempt.epoch + 1)
+
+
+def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    local, epoch = attempt.local, attempt.epoch
+    if local.unknown_since is not None:
+        return _lost_reply(view, attempt, world, rules)
+    giving_up = local.refused or ("creating has stopped" if _stopped(world) else "")
+    if giving_up:
+        return _give_up(attempt, giving_up)
+    inline = goes_inline(attempt.need, rules)
+    fencing = _fence(view, attempt, world, rules)
+    if fencing is not None:
+        return fencing
+    if not local.reserved:
+        need = without_files(attempt.need) if inline else attempt.need
+        return act.Reserve(attempt.path, epoch, need)
+    if local.prepared is None:
+        return act.Prepare(attempt.path, epoch)
+    if local.prepared.sent == 0:
+        return act.Judge(attempt.path)
+    if not inline and not local.uploaded:
+        return act.Upload(attempt.path, epoch)
+    if local.looked_at is None or world.now - local.looked_at > FRESH:
+        return act.Look(attempt.path)
+    return act.Create(attempt.path, epoch, inline)
+
+
+def _give_up(attempt: AttemptView, reason: str) -> act.Action:
+    """Nothing was sent in this epoch: take everything back, then say so in the ledger."""
+    if attempt.local.uploaded and not attempt.local.input_deleted:
+        return act.DeleteInput(attempt.path, attempt.local.uploaded)
+    if attempt.local.reserved:
+        return act.Release(attempt.path, attempt.epoch, "void")
+    return act.MakeVoid(attempt.path, attempt.epoch, reason)
+
+
+def _stopped(world: World) -> bool:
+    return bool(world.halted) or world.stopped
+
+
+def _fence(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action | None:
+    """Make sure that no holder of a lower epoch creates any more, or adopt what it created."""
+    local = attempt.local
+    lower = [e for e, c in sorted(attempt.claims.items()) if e < attempt.epoch and not c.void]
+    if not lower:
+        return None
+    for epoch in lower:
+        if epoch not in local.fenced:
+            return act.Fence(attempt.path, epoch)
+    assert local.fenced_at is not None
+    ready = local.fenced_at + rules.list_lag
+    if world.now < ready:
+        return act.Wait(ready)
+    return _adopt_or_scan(view, attempt, world, after=ready)
+
+
+def _theirs(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    top, looked_at = attempt.claims[attempt.epoch], attempt.local.looked_at
+    if looked_at is None:
+        return act.Look(attempt.path)
+    gone_after = rules.lease + rules.request_timeout + rules.list_lag
+    ready = looked_at + max(0.0, gone_after - top.age)
+    if world.now < ready:
+        return act.Wait(ready)
+    if world.now - looked_at > FRESH:
+        return act.Look(attempt.path)
+    adopting = _adopt_or_scan(view, attempt, world, after=looked_at)
+    return adopting or act.MakeClaim(attempt.path, attempt.epoch + 1)
+
+
+def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    """A create was sent and not answered: look for its job until it must have shown."""
+    since = attempt.local.unknown_since
+    assert since is not None
+    shown = since + rules.request_timeout + rules.list_lag
+    early = since + min(rules.list_lag, rules.poll[0])
+    if world.now < early:
+        return act.Wait(early)
+    adopting = _adopt_or_scan(view, attempt, world, after=early)
+    if adopting is not None:
+        return adopting
+    if world.now < shown:
+        return act.Wait(shown)
+    return _adopt_or_scan(view, attempt, world, after=shown) or act.MakeClaim(
+        attempt.path, attempt.epoch + 1
+    )
+
+
+def _adopt_or_scan(
+    view: ShardView, attempt: AttemptView, world: World, after: float
+) -> act.Action | None:
+    """Scan unless a scan since `after` is at hand; adopt the oldest job of our name."""
+    found = world.found.get((view.plan.shard, attempt.path), ())
+    if found:
+        return act.RecordCreated(attempt.path, _adopted(attempt, oldest(found)))
+    return act.Scan(attempt.path) if world.scanned_at < after else None
+
+
+def oldest(found: tuple[Found, ...]) -> Found:
+    """The job that is kept when several bear one name."""
+    return min(found, key=lambda job: (job.create_time, job.job))
+
+
+def _adopted(attempt: AttemptView, job: Found) -> Created:
+    return Created(
+        job=job.job,
+        display_name=job.display_name,
+        epoch=attempt.epoch,
+        input_file=job.input_file,
+        create_time=job.create_time,
+        adopted=True,
+    )
+
+
+def _name(view: ShardView, attempt: AttemptView) -> str:
+    return f"{view.plan.shard}/{attempt.path}"

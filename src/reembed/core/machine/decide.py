@@ -1,0 +1,106 @@
+"""`decide`: from what is known of a shard to the one operation that comes next. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from reembed.core.machine import actions as act
+from reembed.core.machine.creating import decide_creating
+from reembed.core.machine.records import Settled
+from reembed.core.machine.rules import Rules, World
+from reembed.core.machine.view import AttemptView, ShardView
+from reembed.core.names import attempt_order
+
+
+def decide(view: ShardView, world: World, rules: Rules) -> act.Action:
+    """Choose the next action of a shard.
+
+    Attempts are looked at in the order of their paths; the first that can do something now does
+    it. When all must wait, the shard waits for the earliest; when none is open, it settles.
+    """
+    if view.settled is not None:
+        return act.Finished(view.settled)
+    waits: list[act.Wait] = []
+    leaves: list[act.Leave] = []
+    for path in sorted(view.attempts, key=attempt_order):
+        action = _of_attempt(view, view.attempts[path], world, rules)
+        if isinstance(action, act.Wait):
+            waits.append(action)
+        elif isinstance(action, act.Leave):
+            leaves.append(action)
+        elif action is not None:
+            return action
+    if waits:
+        return min(waits, key=lambda wait: wait.until)
+    return leaves[0] if leaves else _settle(view)
+
+
+def _of_attempt(
+    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+) -> act.Action | None:
+    if attempt.outcome is not None:
+        return _after_outcome(view, attempt, world)
+    ended = attempt.local.ended
+    if ended is not None:
+        if ended.anomaly:
+            return act.Halt(attempt.path, ended.anomaly)
+        return act.RecordOutcome(attempt.path, ended.outcome)
+    if attempt.created is not None:
+        return _running(attempt, world, rules)
+    return decide_creating(view, attempt, world, rules)
+
+
+def _running(attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    assert attempt.created is not None
+    job, local = attempt.job, attempt.local
+    if local.not_before > world.now:
+        return act.Wait(local.not_before)
+    if job is None:
+        return act.Poll(attempt.path, attempt.created.job)
+    if not job.done:
+        due = job.polled_at + job.interval
+        return act.Poll(attempt.path, job.name) if world.now >= due else act.Wait(due)
+    if job.state != "SUCCEEDED":
+        return act.Judge(attempt.path)
+    if not local.fetched:
+        return act.Fetch(attempt.path, job.name)
+    return act.Join(attempt.path, local.fetched)
+
+
+def _after_outcome(view: ShardView, attempt: AttemptView, world: World) -> act.Action | None:
+    assert attempt.outcome is not None
+    epoch = world.book.epoch_of(f"{view.plan.shard}/{attempt.path}")
+    if epoch and not attempt.local.released:
+        return act.Release(attempt.path, epoch, "end" if attempt.created else "void")
+    created = attempt.created
+    if created is not None and created.input_file and not attempt.local.input_deleted:
+        return act.DeleteInput(attempt.path, created.input_file)
+    return None
+
+
+def _settle(view: ShardView) -> act.Action:
+    ended = [a.outcome for a in view.attempts.values() if a.outcome is not None]
+    rows = sum(outcome.rows for outcome in ended)
+    rejects = view.plan.rejects + sum(outcome.rejects for outcome in ended)
+    # A lone attempt wrote its rows as the part itself; several are merged into one.
+    part = ended[0].rows_uri if len(ended) == 1 else view.part
+    if rows and not part:
+        return act.WritePart()
+    if rejects and not view.reject_part:
+        return act.WriteRejects()
+    tokens: Counter[str] = Counter()
+    for outcome in ended:
+        tokens.update(outcome.tokens)
+    settled = Settled(
+        generation=view.generation,
+        planned=view.plan.chunks,
+        rows=rows,
+        rejects=rejects,
+        part=part if rows else "",
+        reject_part=view.reject_part,
+        jobs=sum(1 for a in view.attempts.values() if a.created is not None),
+        attempts=len(view.attempts),
+        tokens=dict(sorted(tokens.items())),
+        reject_codes=dict(view.reject_codes),
+    )
+    return act.RecordSettled(settled)

@@ -1,0 +1,192 @@
+"""The ledger's records: write-once JSON objects, each with a schema version."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from reembed.errors import RunFailedError
+
+Ranges = tuple[tuple[int, int], ...]
+
+
+class Record(BaseModel):
+    """Base of every record; an unknown schema version is refused, an unknown field is kept out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    version: Literal[1] = Field(default=1, alias="schema")
+
+    def encode(self) -> bytes:
+        """The bytes that are written, the same for the same values."""
+        body = self.model_dump(mode="json", by_alias=True)
+        return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+
+    @classmethod
+    def decode(cls, data: bytes, name: str) -> Self:
+        """Read a record back.
+
+        Raises:
+            RunFailedError: it is not one, or of a version that this program does not know.
+        """
+        try:
+            return cls.model_validate(orjson.loads(data))
+        except (orjson.JSONDecodeError, ValidationError) as err:
+            raise RunFailedError(
+                f"{name}: not a {cls.__name__} record that reembed can read; it may be damaged, or "
+                "written by another version: use the version that wrote it"
+            ) from err
+
+
+class Need(BaseModel):
+    """What one attempt takes of the budget and of the project's quotas, at most."""
+
+    model_config = ConfigDict(frozen=True)
+
+    usd_nano: int = 0
+    tokens: int = 0
+    jobs: int = 0
+    input_bytes: int = 0
+    result_bytes: int = 0
+
+
+class Claim(Record):
+    """`<attempt>.e<epoch>.claim`: a holder is about to create this attempt's job."""
+
+    holder: str
+    epoch: int
+
+
+class Renewal(Record):
+    """`<attempt>.e<epoch>.r<k>`: the holder is alive and still preparing."""
+
+    holder: str
+
+
+class Void(Record):
+    """`<attempt>.e<epoch>.void`: nothing was sent in this epoch, for certain."""
+
+    reason: str
+
+
+class Unsent(Record):
+    """`<attempt>.e<epoch>.unsent`: ordinals that could not be rendered, with code and message."""
+
+    requests: dict[int, tuple[str, str]]
+
+
+class Created(Record):
+    """`<attempt>.created`: the remote job that serves this attempt."""
+
+    job: str
+    display_name: str
+    epoch: int
+    input_file: str = ""
+    create_time: str = ""
+    adopted: bool = False
+
+
+class Child(BaseModel):
+    """A child attempt: the ordinals it sends, and what that takes at most."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ordinals: Ranges
+    need: Need
+
+
+class Outcome(Record):
+    """`<attempt>.outcome`: how the job ended and what follows; read, never computed again.
+
+    `children` says which ordinals go on as which attempts, after `delay_seconds`. `rows_uri` and
+    `errors_uri` are empty when there are none.
+    """
+
+    state: str
+    job: str
+    end_time: str = ""
+    rows: int = 0
+    rejects: int = 0
+    rows_uri: str = ""
+    errors_uri: str = ""
+    tokens: dict[str, int] = {}
+    children: dict[str, Child] = {}
+    delay_seconds: float = 0.0
+    cause: str = ""
+
+
+class Settled(Record):
+    """`settled.g<n>`: every chunk of the shard is a row, a reject, or skipped."""
+
+    generation: int
+    planned: int
+    rows: int
+    rejects: int
+    skipped: int = 0
+    part: str = ""
+    reject_part: str = ""
+    jobs: int = 0
+    attempts: int = 0
+    tokens: dict[str, int] = {}
+    reject_codes: dict[str, int] = {}
+
+
+class SpendLine(Record):
+    """`spend/<seq>`: one line of the gap-free log of money and quotas.
+
+    `reserve` takes `need` for an attempt; `void` gives all of it back; `end` gives back tokens,
+    the job and the input file, keeps the dollars, and keeps the result bytes until `held_until`
+    (seconds, by the storage's clock). `total_usd_nano` is the running total after this line.
+    """
+
+    kind: Literal["reserve", "void", "end"]
+    attempt: str
+    epoch: int
+    need: Need = Need()
+    held_until: float = 0.0
+    total_usd_nano: int = 0
+
+
+class Stop(Record):
+    """`stop.<k>` or `lift.<k>`: the user wants no more jobs created, or does again."""
+
+    reason: str = ""
+
+
+class Rollup(Record):
+    """`rollup.g<n>`: a settled stripe in one record, so that status lists little."""
+
+    generation: int
+    shards: dict[str, Settled]
+
+
+class Commit(Record):
+    """`commit.<n>`: selects one plan; nothing is created before it."""
+
+    number: int
+    run: str
+    plan: str
+    digest: str
+    planned: int
+    items: int
+    frozen: dict[str, Any]
+    key_salt: str
+    key_hash: str
+
+
+def ranges_of(ordinals: list[int]) -> Ranges:
+    """Sorted ordinals as half-open ranges."""
+    out: list[tuple[int, int]] = []
+    for ordinal in sorted(ordinals):
+        if out and out[-1][1] == ordinal:
+            out[-1] = (out[-1][0], ordinal + 1)
+        else:
+            out.append((ordinal, ordinal + 1))
+    return tuple(out)
+
+
+def ordinals_of(ranges: Ranges) -> list[int]:
+    """Half-open ranges as sorted ordinals."""
+    return [ordinal for start, end in ranges for ordinal in range(start, end)]

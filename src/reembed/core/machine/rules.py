@@ -1,0 +1,95 @@
+"""The numbers that decisions depend on, and what the whole run has seen so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reembed.core.machine.book import Book, Quotas
+from reembed.core.machine.records import Need
+from reembed.core.shards import ShardPlan
+
+# Above these an inline answer may not be fetchable: its payload stands twice in the reply.
+INLINE_MAX_WIRE_BYTES = 4_000_000
+INLINE_MAX_RESULT_BYTES = 4_000_000
+INLINE_BODY_LIMIT = 19_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Constants of a run. Seconds throughout; `poll` is the shortest and the longest interval.
+
+    `inline` is the configured form; `metadata_echo` whether this service has been seen to give
+    inline metadata back, without which `auto` never chooses inline.
+    """
+
+    run: str
+    holder: str
+    max_attempts: int
+    poll: tuple[float, float]
+    lease: float
+    request_timeout: float
+    list_lag: float
+    stuck: float
+    result_life: float
+    inline: str = "auto"
+    metadata_echo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A remote job that a scan saw under an attempt's display name."""
+
+    job: str
+    display_name: str
+    create_time: str
+    input_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is common to all shards at this moment.
+
+    `now` is the local monotonic clock, `storage_now` the storage's wall clock. `found` maps
+    ``(shard, attempt)`` to the remote jobs of that name as of `scanned_at`.
+    """
+
+    now: float
+    storage_now: float
+    book: Book
+    quotas: Quotas
+    stopped: bool = False
+    halted: str = ""
+    scanned_at: float = -1.0
+    found: Mapping[tuple[str, str], tuple[Found, ...]] = field(default_factory=dict)
+
+
+def root_need(plan: ShardPlan) -> Need:
+    """What an attempt over all requests of a shard takes, at most, when its input is a file."""
+    return Need(
+        usd_nano=plan.usd_nano,
+        tokens=plan.total_tokens,
+        jobs=1,
+        input_bytes=plan.wire_bytes,
+        result_bytes=plan.result_bytes,
+    )
+
+
+def without_files(need: Need) -> Need:
+    """The same need for an inline job, which leaves nothing in the file storage."""
+    return need.model_copy(update={"input_bytes": 0, "result_bytes": 0})
+
+
+def goes_inline(need: Need, rules: Rules) -> bool:
+    """Whether an attempt's requests travel in the create's body.
+
+    `auto` asks for a small body *and* a small predicted result, and for a service that gives the
+    metadata back: the fence against a frozen holder exists only for files.
+    """
+    if rules.inline == "inline":
+        return True
+    if rules.inline == "file" or not rules.metadata_echo:
+        return False
+    return (
+        need.input_bytes <= INLINE_MAX_WIRE_BYTES and need.result_bytes <= INLINE_MAX_RESULT_BYTES
+    )

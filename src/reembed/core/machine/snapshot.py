@@ -1,0 +1,80 @@
+"""From the records of a shard to its view; a fresh look keeps what this process did itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from reembed.core.machine.records import Child, Claim, Created, Outcome, Settled
+from reembed.core.machine.rules import root_need
+from reembed.core.machine.view import AttemptView, ClaimView, Local, ShardView
+from reembed.core.names import attempt_order
+from reembed.core.shards import ShardPlan
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecords:
+    """Everything the ledger holds of one shard; ages in seconds by the storage's clock."""
+
+    claims: Mapping[str, Mapping[int, Claim]] = field(default_factory=dict)
+    ages: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    voids: frozenset[tuple[str, int]] = frozenset()
+    created: Mapping[str, Created] = field(default_factory=dict)
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    settled: Settled | None = None
+
+
+def view_of(
+    plan: ShardPlan, records: ShardRecords, now: float, before: ShardView | None = None
+) -> ShardView:
+    """Build the view of a shard from its records.
+
+    Args:
+        plan: the shard's plan.
+        records: a fresh listing.
+        now: the local clock, for the moment of the look.
+        before: the view until now; what this process did is kept, but for a claim that it lost.
+    """
+    known = before.attempts if before is not None else {}
+    children = _children(plan, records)
+    attempts: dict[str, AttemptView] = {}
+    for path in sorted(children, key=attempt_order):
+        known_attempt = known.get(path) or new_attempt(plan, path, children[path])
+        attempts[path] = _renewed(known_attempt, records, now)
+    base = before or ShardView(plan, {})
+    return replace(base, attempts=attempts, settled=records.settled)
+
+
+def _children(plan: ShardPlan, records: ShardRecords) -> dict[str, Child | None]:
+    """Every attempt that exists by the outcomes: the root, and what outcomes sent on."""
+    found: dict[str, Child | None] = {"0": None} if plan.requests else {}
+    for path in sorted(records.outcomes, key=attempt_order):
+        found.update(records.outcomes[path].children)
+    return found
+
+
+def new_attempt(plan: ShardPlan, path: str, child: Child | None) -> AttemptView:
+    """An attempt of which nothing is known yet."""
+    if child is None:
+        return AttemptView(path, None, root_need(plan))
+    return AttemptView(path, child.ordinals, child.need)
+
+
+def _renewed(base: AttemptView, records: ShardRecords, now: float) -> AttemptView:
+    path = base.path
+    claims = {
+        epoch: ClaimView(
+            claim, records.ages.get((path, epoch), 0.0), (path, epoch) in records.voids
+        )
+        for epoch, claim in records.claims.get(path, {}).items()
+    }
+    local = base.local
+    if local.epoch and max(claims, default=0) > local.epoch:
+        local = Local()  # somebody took over: this process holds nothing any more
+    return replace(
+        base,
+        claims=claims,
+        created=records.created.get(path, base.created),
+        outcome=records.outcomes.get(path, base.outcome),
+        local=replace(local, looked_at=now),
+    )

@@ -1,0 +1,117 @@
+"""What is known of a shard: the ledger's records, and what this process did or saw itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from reembed.core.machine.records import Claim, Created, Need, Outcome, Ranges, Settled
+from reembed.core.shards import ShardPlan
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimView:
+    """A claim as the last look saw it; `age` in seconds by the storage's clock at that look."""
+
+    claim: Claim
+    age: float
+    void: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """The remote job as the last poll saw it."""
+
+    name: str
+    state: str
+    done: bool
+    pending: int = 0
+    total: int = 0
+    error_code: int = 0
+    error_message: str = ""
+    end_time: str = ""
+    create_time: str = ""
+    polled_at: float = 0.0
+    interval: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What joining and writing an answer gave: everything that an outcome record needs."""
+
+    outcome: Outcome
+    anomaly: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A local file of request lines; `sent` of them, the others became rejects on the way."""
+
+    path: str
+    sent: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What this process did for an attempt; gone when it dies, and then found out again."""
+
+    epoch: int = 0
+    reserved: bool = False
+    fenced: frozenset[int] = frozenset()
+    fenced_at: float | None = None
+    scanned_at: float | None = None
+    prepared: Prepared | None = None
+    uploaded: str = ""
+    refused: str = ""
+    looked_at: float | None = None
+    unknown_since: float | None = None
+    claimed_at: float = 0.0
+    fetched: str = ""
+    ended: Ended | None = None
+    released: bool = False
+    input_deleted: bool = False
+    not_before: float = 0.0
+    claim_after: float = 0.0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One attempt: `ordinals` None means all requests of the shard, with canaries."""
+
+    path: str
+    ordinals: Ranges | None
+    need: Need
+    claims: Mapping[int, ClaimView] = field(default_factory=dict)
+    created: Created | None = None
+    outcome: Outcome | None = None
+    job: JobView | None = None
+    local: Local = Local()
+
+    @property
+    def epoch(self) -> int:
+        """The highest epoch that anybody claimed; 0 for none."""
+        return max(self.claims, default=0)
+
+    def with_local(self, **changes: Any) -> AttemptView:
+        """The same attempt with something more done by this process."""
+        return replace(self, local=replace(self.local, **changes))
+
+
+@dataclass(frozen=True, slots=True)
+class ShardView:
+    """A shard: its plan, its attempts by path, and whether it is settled."""
+
+    plan: ShardPlan
+    attempts: Mapping[str, AttemptView]
+    generation: int = 0
+    settled: Settled | None = None
+    part: str = ""
+    reject_part: str = ""
+    reject_codes: Mapping[str, int] = field(default_factory=dict)
+
+    def with_attempt(self, attempt: AttemptView) -> ShardView:
+        """The same shard with one attempt replaced or added."""
+        return replace(self, attempts={**self.attempts, attempt.path: attempt})

@@ -1,0 +1,91 @@
+"""Every name that is derived: stripes, shards, attempts, parts, jobs, files, wire keys."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+STRIPE_ITEMS = 20_000
+
+_SHARD = re.compile(r"^(\d{8})-(\d{6})$")
+_ATTEMPT = re.compile(r"^\d+(\.\d+)*$")
+_KEY = re.compile(r"^([0-9a-f]{8})-(0|[1-9]\d{0,8})$")
+
+
+def stripe_of(index: int) -> int:
+    """The stripe of a source index: 20,000 positions each."""
+    return index // STRIPE_ITEMS
+
+
+def stripe_id(stripe: int) -> str:
+    """A stripe as text that sorts."""
+    return f"{stripe:08}"
+
+
+def shard_id(stripe: int, seq: int) -> str:
+    """A shard's name; name order is input order."""
+    return f"{stripe:08}-{seq:06}"
+
+
+def split_shard_id(shard: str) -> tuple[str, str]:
+    """The stripe's and the sequence's text of a shard's name.
+
+    Raises:
+        ValueError: `shard` is no shard's name.
+    """
+    match = _SHARD.match(shard)
+    if match is None:
+        raise ValueError(f"{shard!r} is not the name of a shard (<stripe:08>-<seq:06>)")
+    return match.group(1), match.group(2)
+
+
+def part_name(commit: int, shard: str) -> str:
+    """The file of a shard's rows or rejects; name order is input order within a commit."""
+    return f"part-{commit:04}-{shard}.parquet"
+
+
+def child(attempt: str, number: int) -> str:
+    """The path of an attempt's child: its retry, or a piece of its split."""
+    return f"{attempt}.{number}"
+
+
+def depth(attempt: str) -> int:
+    """How many attempts stand above this one."""
+    return attempt.count(".")
+
+
+def generation_of(attempt: str) -> int:
+    """The settlement generation whose root this attempt descends from."""
+    return int(attempt.split(".", 1)[0])
+
+
+def is_attempt(text: str) -> bool:
+    """Whether the text is an attempt's path, such as ``0`` or ``0.3.0``."""
+    return _ATTEMPT.match(text) is not None
+
+
+def attempt_order(attempt: str) -> tuple[int, ...]:
+    """Sort key of attempts: parents before children, siblings by number."""
+    return tuple(int(step) for step in attempt.split("."))
+
+
+def display_name(run: str, shard: str, attempt: str, fingerprint: str) -> str:
+    """The remote name by which a lost job is found again."""
+    return f"{run}/{shard}/{attempt}/{fingerprint[:16]}"
+
+
+def input_file_name(run: str, shard: str, attempt: str, epoch: int) -> str:
+    """The chosen name of an input file: at most 40 characters after ``files/``, repeatable."""
+    digest = hashlib.sha256(f"{run}/{shard}/{attempt}/{epoch}".encode()).hexdigest()
+    return f"files/re-{run[:8]}-{digest[:24]}"
+
+
+def wire_key(fingerprint: str, ordinal: int) -> str:
+    """The key of a request on the wire; a foreign job's answer never joins."""
+    return f"{fingerprint[:8]}-{ordinal}"
+
+
+def parse_wire_key(key: str) -> tuple[str, int] | None:
+    """The fingerprint and ordinal of a key; None when it is not of our making."""
+    match = _KEY.match(key)
+    return (match.group(1), int(match.group(2))) if match else None

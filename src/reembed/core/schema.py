@@ -1,0 +1,86 @@
+"""The columns of rows, rejects and manifests; `(source_index, offset, part)` is the order."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+_LINEAGE = [
+    pa.field("key", pa.string(), nullable=False),
+    pa.field("source_uri", pa.string(), nullable=False),
+    pa.field("source_index", pa.int64(), nullable=False),
+    pa.field("offset", pa.int64(), nullable=False),
+    pa.field("part", pa.int32(), nullable=False),
+    pa.field("parts", pa.int32(), nullable=False),
+    pa.field("modality", pa.string(), nullable=False),
+    pa.field("mime_type", pa.string(), nullable=False),
+    pa.field("start", pa.float64()),
+    pa.field("end", pa.float64()),
+    pa.field("unit", pa.string()),
+    pa.field("title", pa.string()),
+    pa.field("text", pa.string()),
+    pa.field("metadata", pa.string()),
+    pa.field("content_hash", pa.string(), nullable=False),
+]
+
+# One row a vector. `start`/`end`: characters (half-open), seconds, or 1-based inclusive pages.
+ROW = pa.schema(
+    [
+        *_LINEAGE,
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("dimensions", pa.int32(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("embedding", pa.list_(pa.float32()), nullable=False),
+        pa.field("token_count", pa.int64()),
+        pa.field("run", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("job", pa.string(), nullable=False),
+        pa.field("attempt", pa.string(), nullable=False),
+        pa.field("embedded_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("chunker", pa.string(), nullable=False),
+        pa.field("generation", pa.string(), nullable=False),
+        pa.field("warnings", pa.list_(pa.string())),
+    ]
+)
+
+# One row a chunk that has no vector. `attempt` and `job` are empty when nothing was sent.
+REJECT = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("source_uri", pa.string(), nullable=False),
+        pa.field("source_index", pa.int64(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("part", pa.int32(), nullable=False),
+        pa.field("parts", pa.int32(), nullable=False),
+        pa.field("modality", pa.string(), nullable=False),
+        pa.field("mime_type", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("attempt", pa.string(), nullable=False),
+        pa.field("job", pa.string(), nullable=False),
+        pa.field("run", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+    ]
+)
+
+# One row a planned chunk of a shard, in input order. `request` is the ordinal of the request that
+# brings its vector (several chunks may share one); null when the chunk is a reject already.
+MANIFEST = pa.schema(
+    [
+        *_LINEAGE,
+        pa.field("token_count", pa.int64(), nullable=False),
+        pa.field("input_bytes", pa.int64(), nullable=False),
+        pa.field("chunker", pa.string(), nullable=False),
+        pa.field("generation", pa.string(), nullable=False),
+        pa.field("source_hash", pa.string(), nullable=False),
+        pa.field("recipe", pa.string()),
+        pa.field("warnings", pa.list_(pa.string())),
+        pa.field("notes", pa.list_(pa.string())),
+        pa.field("request", pa.int32()),
+        pa.field("reject_code", pa.string()),
+        pa.field("reject_message", pa.string()),
+        pa.field("reject_stage", pa.string()),
+    ]
+)

@@ -1,0 +1,129 @@
+"""Every error the package raises.
+
+ReembedError
+├── UsageError          the user can mend it: configuration, options, input patterns   (exit 2)
+│   └── ConfigError     one key of the configuration
+├── RunFailedError      the run cannot go on, or its counts do not close               (exit 1)
+├── ComeAgainError      nothing is wrong; there is work left for a later call          (exit 75)
+├── RejectError         one item or chunk is unusable: becomes a row of rejects, not an exit
+├── StorageError        Cloud Storage or disk
+│   ├── AlreadyExistsError   create-if-absent found the name taken
+│   └── ObjectNotFoundError
+└── ServiceError        the embedding service
+    ├── RefusedError         4xx: sending the same again will not help
+    ├── RemoteNotFoundError  404
+    ├── NameTakenError       409: the chosen name exists
+    ├── AccessDeniedError    401, 403: the key
+    ├── QuotaError           429: later, perhaps after `retry_after` seconds
+    ├── TransientError       5xx, a connection cut before the request was sent
+    └── UnknownOutcomeError  sent, no answer: may or may not have happened
+
+All pass every argument to `super().__init__`, so that they survive pickling between workers.
+"""
+
+from __future__ import annotations
+
+
+class ReembedError(Exception):
+    """Base of every error of this package."""
+
+
+class UsageError(ReembedError):
+    """The user can mend it; the message says how. Exit code 2."""
+
+
+class ConfigError(UsageError):
+    """A key of the configuration is wrong.
+
+    Args:
+        key: dotted path, for instance ``model.dimensions``.
+        value: what was given, as text.
+        remedy: what to give instead.
+    """
+
+    def __init__(self, key: str, value: str, remedy: str) -> None:
+        super().__init__(key, value, remedy)
+        self.key, self.value, self.remedy = key, value, remedy
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.value}: {self.remedy}"
+
+
+class RunFailedError(ReembedError):
+    """The run cannot go on, or its counts do not close. Exit code 1."""
+
+
+class ComeAgainError(ReembedError):
+    """Work is left for a later call of the same command. Exit code 75."""
+
+
+class RejectError(ReembedError):
+    """One item or chunk is unusable; carries what its reject will say.
+
+    Args:
+        code: short snake_case reason to group by, for instance ``pdf_encrypted``.
+        message: a sentence that a person can act on.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code, self.message = code, message
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class StorageError(ReembedError):
+    """Cloud Storage or disk said no, or did not answer."""
+
+
+class AlreadyExistsError(StorageError):
+    """Create-if-absent found the name taken."""
+
+
+class ObjectNotFoundError(StorageError):
+    """The object is not there."""
+
+
+class ServiceError(ReembedError):
+    """The embedding service said no, or did not answer.
+
+    Args:
+        message: what happened, never with the key in it.
+        code: HTTP status or google.rpc code, 0 when there was none.
+    """
+
+    def __init__(self, message: str, code: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message, code, retry_after)
+        self.message, self.code, self.retry_after = message, code, retry_after
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class RefusedError(ServiceError):
+    """A 4xx: sending the same again will not help."""
+
+
+class RemoteNotFoundError(ServiceError):
+    """The remote job or file is not there (404)."""
+
+
+class NameTakenError(ServiceError):
+    """The chosen name exists already (409)."""
+
+
+class AccessDeniedError(ServiceError):
+    """The key is missing, wrong, or may not do this (401, 403)."""
+
+
+class QuotaError(ServiceError):
+    """Too much for now (429); `retry_after` is in seconds where the service said so."""
+
+
+class TransientError(ServiceError):
+    """A 5xx, or a connection that failed before the request was sent: the same call may work."""
+
+
+class UnknownOutcomeError(ServiceError):
+    """The request was sent and no answer came: it may or may not have happened."""

@@ -1,0 +1,1 @@
+"""Write-once records of a run: what was claimed, created, spent, ended, settled."""

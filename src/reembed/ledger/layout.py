@@ -1,0 +1,140 @@
+"""Where everything of a run lies under its directory."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from reembed.core.names import part_name, split_shard_id, stripe_id
+
+_EPOCH_RECORD = re.compile(r"^(\d+(?:\.\d+)*)\.e(\d+)\.(claim|void|unsent|r\d+)$")
+_ATTEMPT_RECORD = re.compile(r"^(\d+(?:\.\d+)*)\.(created|outcome)$")
+_SETTLED = re.compile(r"^settled\.g(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordName:
+    """A record's file name, taken apart; `epoch` is 0 where the kind has none."""
+
+    attempt: str
+    epoch: int
+    kind: str
+
+
+def parse_record(name: str) -> RecordName | None:
+    """Take a record's file name apart; None when it is none of ours."""
+    if match := _EPOCH_RECORD.match(name):
+        return RecordName(match.group(1), int(match.group(2)), match.group(3))
+    if match := _ATTEMPT_RECORD.match(name):
+        return RecordName(match.group(1), 0, match.group(2))
+    if match := _SETTLED.match(name):
+        return RecordName("", int(match.group(1)), "settled")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Names under one run directory (a folder or ``gs://bucket/prefix``, no slash at its end)."""
+
+    run_dir: str
+
+    def plan_dir(self, plan: str) -> str:
+        """Everything of one plan."""
+        return f"{self.run_dir}/plans/{plan}"
+
+    def plan_summary(self, plan: str) -> str:
+        """The plan's totals; written last, so its being there says that the plan is whole."""
+        return f"{self.plan_dir(plan)}/plan.json"
+
+    def listing(self, plan: str, stripe: int) -> str:
+        """The items of a stripe as listed."""
+        return f"{self.plan_dir(plan)}/listing/{stripe_id(stripe)}.parquet"
+
+    def manifest(self, plan: str, shard: str) -> str:
+        """The chunks of a shard."""
+        return f"{self.plan_dir(plan)}/shards/{shard}.parquet"
+
+    def stripe(self, plan: str, stripe: int) -> str:
+        """The shards of a stripe, without their chunks."""
+        return f"{self.plan_dir(plan)}/stripes/{stripe_id(stripe)}.json"
+
+    def stripes(self, plan: str) -> str:
+        """The folder of all stripes of a plan."""
+        return f"{self.plan_dir(plan)}/stripes/"
+
+    def extracted(self, digest: str) -> str:
+        """Readable text that character offsets point into, by the source's SHA-256."""
+        return f"{self.run_dir}/extracted/{digest}.txt"
+
+    def commit(self, number: int) -> str:
+        """The record that selects a plan."""
+        return f"{self.run_dir}/ledger/commit.{number:04}"
+
+    def commits(self) -> str:
+        """The prefix of all commits."""
+        return f"{self.run_dir}/ledger/commit."
+
+    def run(self, commit: int) -> str:
+        """All records of one commit's run."""
+        return f"{self.run_dir}/ledger/runs/{commit:04}"
+
+    def run_settled(self, commit: int, generation: int) -> str:
+        """The record that a whole run is settled and its counts closed."""
+        return f"{self.run(commit)}/settled.g{generation}"
+
+    def stripe_records(self, commit: int, stripe: str) -> str:
+        """The prefix of all records of a stripe."""
+        return f"{self.run(commit)}/stripes/{stripe}/"
+
+    def shard_records(self, commit: int, shard: str) -> str:
+        """The prefix of all records of a shard."""
+        stripe, seq = split_shard_id(shard)
+        return f"{self.stripe_records(commit, stripe)}{seq}/"
+
+    def rollup(self, commit: int, stripe: str, generation: int) -> str:
+        """The one record of a settled stripe."""
+        return f"{self.run(commit)}/rollups/{stripe}.g{generation}"
+
+    def rollups(self, commit: int) -> str:
+        """The prefix of all roll-ups."""
+        return f"{self.run(commit)}/rollups/"
+
+    def spend(self, commit: int, seq: int) -> str:
+        """One line of the spend log."""
+        return f"{self.run(commit)}/spend/{seq:09}"
+
+    def stops(self, commit: int) -> str:
+        """The prefix of stop and lift records."""
+        return f"{self.run(commit)}/stop/"
+
+    def progress(self, commit: int, lane: int) -> str:
+        """Advisory, overwritable: what a lane is doing."""
+        return f"{self.run(commit)}/progress/{lane:05}"
+
+    def clock(self, holder: str) -> str:
+        """The scratch object by which a holder reads the storage's clock."""
+        return f"{self.run_dir}/ledger/clock/{holder}"
+
+    def part(self, commit: int, shard: str) -> str:
+        """The rows of a shard."""
+        return f"{self.run_dir}/vectors/{part_name(commit, shard)}"
+
+    def rejects(self, commit: int, shard: str) -> str:
+        """The rejects of a shard."""
+        return f"{self.run_dir}/rejects/{part_name(commit, shard)}"
+
+    def work(self, commit: int, shard: str, name: str) -> str:
+        """What one attempt wrote for a later merge."""
+        return f"{self.run_dir}/work/{commit:04}/{shard}/{name}"
+
+    def quarantine(self, commit: int, shard: str, attempt: str) -> str:
+        """A raw answer that did not verify."""
+        return f"{self.run_dir}/quarantine/{commit:04}-{shard}-{attempt}.jsonl"
+
+    def report(self) -> str:
+        """The run's report."""
+        return f"{self.run_dir}/report.json"
+
+    def doctor(self) -> str:
+        """What the last live check found."""
+        return f"{self.run_dir}/doctor.json"

@@ -1,0 +1,145 @@
+"""The values that travel between the stages: frozen, slotted, sortable where order matters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Modality = Literal["text", "image", "audio", "video", "pdf", "unknown"]
+Unit = Literal["char", "second", "page"]
+Operation = Literal["as_is", "image", "audio", "video", "pdf"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """The place of an item in the input order; two int64 that sort.
+
+    A file's position is its index in the sorted listing and offset 0; a manifest line's is the
+    index of its manifest and the byte offset of the line.
+    """
+
+    index: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One input as the listing saw it.
+
+    `generation` names the state of the object (Cloud Storage: its generation; disk: size and
+    modification time in nanoseconds), `checksum` is what the listing says of the bytes
+    (``crc32c:…``, ``md5:…``) and may be empty.
+    """
+
+    key: str
+    uri: str
+    position: Position
+    size: int
+    generation: str
+    checksum: str = ""
+    title: str | None = None
+    metadata: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the bytes of a media piece are made from its object when its shard is submitted.
+
+    `start` and `end` are seconds (audio, video) or 1-based inclusive page numbers (pdf); None
+    means the whole. `options` are sorted (name, value) pairs that the operation needs to make the
+    same bytes again, for instance ``(("mode", "copy"),)``.
+    """
+
+    operation: Operation
+    mime_type: str
+    start: float | None = None
+    end: float | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a modality's chunker cuts from an item: a chunk that does not know its item yet.
+
+    `start` and `end` are character offsets (half-open), seconds, or 1-based inclusive pages, as
+    `unit` says; None for what has no extent (a picture). `tokens` is a conservative (never too
+    low) estimate, `input_bytes` the bytes of the media or of the UTF-8 text that will be sent,
+    before base64. Exactly one of `text` and `recipe` is set.
+    """
+
+    modality: Modality
+    mime_type: str
+    tokens: int
+    input_bytes: int
+    start: float | None = None
+    end: float | None = None
+    unit: Unit | None = None
+    text: str | None = None
+    recipe: Recipe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """An item, cut.
+
+    `extracted` is the readable text that character offsets point into where that is not the
+    decoded source itself (HTML). `notes` are facts that the plan counts, for instance
+    ``video_with_sound``.
+    """
+
+    pieces: tuple[Piece, ...]
+    title: str | None = None
+    extracted: str | None = None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Why a chunk has no vector: a code to group by, a message to act on, the stage."""
+
+    code: str
+    message: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The part of an item that becomes one vector, or a reject.
+
+    An unusable item is one chunk with part 0 of 1 and `reject` set. `source_hash` is the SHA-256
+    of the item's bytes; `content_hash` covers the source and everything in the configuration that
+    changes its vector, and is the same for all parts of an item.
+    """
+
+    key: str
+    uri: str
+    position: Position
+    part: int
+    parts: int
+    modality: Modality
+    mime_type: str
+    tokens: int
+    input_bytes: int
+    generation: str
+    source_hash: str
+    content_hash: str
+    chunker: str
+    start: float | None = None
+    end: float | None = None
+    unit: Unit | None = None
+    title: str | None = None
+    text: str | None = None
+    metadata: str | None = None
+    recipe: Recipe | None = None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    reject: Reject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedItem:
+    """All chunks of one item, in order, and the extracted text if its offsets need one."""
+
+    chunks: tuple[Chunk, ...]
+    extracted: str | None = field(default=None)
