@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from reembed.core.machine.records import Child, Need, ranges_of
 from reembed.core.names import child, depth
+from reembed.core.row_errors import RowError, clip
 
 # google.rpc.Code: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL,
 # UNAVAILABLE. The others speak of the request itself and would fail again.
@@ -20,15 +21,6 @@ NeedOf = Callable[[Sequence[int]], Need]
 
 
 @dataclass(frozen=True, slots=True)
-class RowError:
-    """Why one request brought no vector: a reason code, a message, and whether to ask again."""
-
-    reason: str
-    message: str
-    retryable: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Ending:
     """The children to send, the rejects to write (by ordinal), and how long to wait before."""
 
@@ -37,20 +29,26 @@ class Ending:
     delay_seconds: float = 0.0
 
 
-def is_retryable(code: int) -> bool:
-    """Whether a row's error may pass: by google.rpc code or HTTP status."""
-    return code in RETRYABLE_RPC or code in {408, 429, 499} or 500 <= code < 600
+def may_pass(error: RowError, attempt: str) -> bool:
+    """Whether asking again may bring a vector.
+
+    By the service's code; and once more for a line that did not come. What was answered badly
+    was paid, and is never asked for again here.
+    """
+    return error.code in RETRYABLE_RPC or (error.reason == "missing" and depth(attempt) == 0)
 
 
 def after_rows(
     attempt: str, errors: Mapping[int, RowError], max_attempts: int, need_of: NeedOf
 ) -> Ending:
     """Sort a finished job's unanswered requests into one child attempt and rejects."""
-    may_go_on = depth(attempt) + 1 < max_attempts
-    again = [n for n, error in sorted(errors.items()) if error.retryable and may_go_on]
-    rejects = {n: error for n, error in errors.items() if not (error.retryable and may_go_on)}
-    children = {child(attempt, 0): Child(ordinals=ranges_of(again), need=need_of(again))}
-    return Ending(children if again else {}, rejects, backoff(depth(attempt)))
+    open_end = depth(attempt) + 1 < max_attempts
+    again = [n for n, error in sorted(errors.items()) if open_end and may_pass(error, attempt)]
+    rejects = {n: error for n, error in errors.items() if n not in frozenset(again)}
+    if not again:
+        return Ending({}, rejects)
+    retry = Child(ordinals=ranges_of(again), need=need_of(again))
+    return Ending({child(attempt, 0): retry}, rejects, backoff(depth(attempt)))
 
 
 def after_failure(
@@ -100,7 +98,7 @@ def _split(attempt: str, job: RemoteEnd, ordinals: Sequence[int], need_of: NeedO
 
 
 def _reject_all(ordinals: Sequence[int], reason: str, message: str) -> Ending:
-    error = RowError(reason, message, retryable=False)
+    error = RowError(reason, clip(message))
     return Ending({}, dict.fromkeys(ordinals, error))
 
 

@@ -1,0 +1,1 @@
+"""The configuration: schema, model table, loading, messages."""

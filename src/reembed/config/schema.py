@@ -1,0 +1,270 @@
+"""The configuration: one YAML file per migration, as frozen pydantic models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from reembed.config.crosscheck import check_sections
+from reembed.config.messages import problems_of
+from reembed.config.models import MODELS, RETIRED, ModelSpec
+from reembed.config.problems import Problem, ProblemsError, wrong
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and a key that is not known is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SourceConfig(Section):
+    """Where inputs come from."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+    sample: int | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _readable_places(self) -> SourceConfig:
+        for index, pattern in enumerate(self.files):
+            key = f"files[{index}]"
+            if not pattern.strip():
+                raise wrong(key, pattern, "empty; give a path, a pattern or gs://bucket/prefix/**")
+            if "://" in pattern and not re.match(r"gs://[^/]", pattern):
+                raise wrong(key, pattern, "give a local path or gs://bucket/prefix/**")
+        return self
+
+
+class ModelConfig(Section):
+    """The model and what is asked of it; `limits` overrides entries of the model table."""
+
+    name: str = "gemini-embedding-2"
+    dimensions: int = 768
+    task: str = "retrieval_document"
+    limits: dict[str, Any] = Field(default_factory=dict)
+
+    def spec(self) -> ModelSpec:
+        """The model table's entry with this configuration's overrides."""
+        if self.name in RETIRED:
+            raise wrong(
+                "name",
+                self.name,
+                f"this model was switched off on {RETIRED[self.name]}; give gemini-embedding-2",
+            )
+        if self.name not in MODELS:
+            raise wrong("name", self.name, f"not a known model; give {_listed(sorted(MODELS))}")
+        if "name" in self.limits:
+            raise wrong("limits.name", self.limits["name"], "not a limit; give model.name")
+        merged = _overlay(MODELS[self.name].model_dump(), self.limits)
+        try:
+            return ModelSpec.model_validate_json(orjson.dumps(merged), strict=True)
+        except ValidationError as err:
+            found = problems_of(err, ModelSpec)
+            raise ProblemsError(*(p.under("limits") for p in found)) from None
+
+    @model_validator(mode="after")
+    def _fits_the_model(self) -> ModelConfig:
+        spec = self.spec()
+        if not spec.min_dimensions <= self.dimensions <= spec.max_dimensions:
+            raise wrong(
+                "dimensions",
+                self.dimensions,
+                f"not possible with {self.name}; give {spec.min_dimensions} to "
+                f"{spec.max_dimensions} (768, 1536 or 3072 are usual)",
+            )
+        if self.task not in spec.tasks:
+            raise wrong("task", self.task, f"not a task of {self.name}; give {_listed(spec.tasks)}")
+        return self
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + f" or {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        inner = merged.get(name)
+        merged[name] = (
+            _overlay(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+        )
+    return merged
+
+
+class TextChunking(Section):
+    """Token bounds of a text chunk, by a conservative estimate."""
+
+    max_tokens: int = Field(1024, ge=16)
+    overlap_tokens: int = Field(128, ge=0)
+    title: bool = True
+
+    @model_validator(mode="after")
+    def _overlap_below_size(self) -> TextChunking:
+        _below("overlap_tokens", self.overlap_tokens, "max_tokens", self.max_tokens)
+        return self
+
+
+class AudioChunking(Section):
+    """Seconds of an audio chunk."""
+
+    max_seconds: float = Field(180.0, gt=0)
+    overlap_seconds: float = Field(5.0, ge=0)
+
+    @model_validator(mode="after")
+    def _overlap_below_size(self) -> AudioChunking:
+        _below("overlap_seconds", self.overlap_seconds, "max_seconds", self.max_seconds)
+        return self
+
+
+class VideoChunking(Section):
+    """Seconds of a video chunk; `soundtrack: separate` makes audio chunks of the same item."""
+
+    max_seconds: float = Field(120.0, gt=0)
+    overlap_seconds: float = Field(4.0, ge=0)
+    soundtrack: Literal["drop", "separate"] = "drop"
+
+    @model_validator(mode="after")
+    def _overlap_below_size(self) -> VideoChunking:
+        _below("overlap_seconds", self.overlap_seconds, "max_seconds", self.max_seconds)
+        return self
+
+
+class PdfChunking(Section):
+    """Pages of a PDF chunk."""
+
+    max_pages: int = Field(6, gt=0)
+    overlap_pages: int = Field(1, ge=0)
+
+    @model_validator(mode="after")
+    def _overlap_below_size(self) -> PdfChunking:
+        _below("overlap_pages", self.overlap_pages, "max_pages", self.max_pages)
+        return self
+
+
+class ImageChunking(Section):
+    """What a picture may be; above `max_pixels` it is refused as a decompression bomb."""
+
+    max_pixels: int = Field(100_000_000, gt=0)
+
+
+def _below(name: str, value: float, bound_name: str, bound: float) -> None:
+    if value >= bound:
+        raise wrong(name, value, f"not below {bound_name}; give less than {bound:g}")
+
+
+class ChunkingConfig(Section):
+    """How items are cut; the model's own limits hold above these."""
+
+    text: TextChunking = TextChunking()
+    image: ImageChunking = ImageChunking()
+    audio: AudioChunking = AudioChunking()
+    video: VideoChunking = VideoChunking()
+    pdf: PdfChunking = PdfChunking()
+
+
+class BatchConfig(Section):
+    """Packing limits of one job, the quotas of the project, and polling."""
+
+    input: Literal["inline", "file", "auto"] = "auto"
+    max_requests: int = Field(10_000, gt=0)
+    max_tokens: int | Literal["auto"] = "auto"
+    max_input_mb: float = Field(512, gt=0, le=2000)
+    max_result_mb: float = Field(256, gt=0)
+    concurrent_jobs: int = Field(100, gt=0)
+    enqueued_tokens: int = Field(500_000, gt=0)
+    file_storage_gb: float = Field(20, gt=0)
+    priority: int = Field(0, ge=-(2**63), lt=2**63)
+    poll_seconds: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
+        15.0,
+        300.0,
+    )
+    max_attempts: int = Field(4, ge=1, le=20)
+    stuck_hours: float = Field(24.0, gt=0)
+
+    @model_validator(mode="after")
+    def _intervals_grow(self) -> BatchConfig:
+        low, high = self.poll_seconds
+        if low > high:
+            raise wrong("poll_seconds", [low, high], "these shrink; give the shortest first")
+        return self
+
+    @model_validator(mode="after")
+    def _job_fits_quota(self) -> BatchConfig:
+        if self.max_tokens != "auto" and not 0 < self.max_tokens <= self.enqueued_tokens:
+            raise wrong(
+                "max_tokens",
+                self.max_tokens,
+                f"such a job can never be submitted; give auto, or 1 to {self.enqueued_tokens} "
+                "(batch.enqueued_tokens)",
+            )
+        return self
+
+
+class BudgetConfig(Section):
+    """The cap in dollars over all resumes of a commit; None asks, or refuses without a terminal."""
+
+    max_usd: float | None = Field(None, ge=0)
+
+
+class ServiceConfig(Section):
+    """Where the service is; `base_url` None is the real one. The key is never in a file."""
+
+    base_url: str | None = None
+    api_version: str = "v1beta"
+    timeout_seconds: float = Field(120.0, gt=0)
+
+    @model_validator(mode="after")
+    def _is_http(self) -> ServiceConfig:
+        if self.base_url is not None:
+            _check_base_url(self.base_url)
+        return self
+
+
+def _check_base_url(url: str) -> None:
+    example = "give for instance http://127.0.0.1:8901, or leave it out for the real service"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise wrong("base_url", url, f"not an http(s) address; {example}")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        # The address is written into records and reports: it must not carry a secret.
+        raise ProblemsError(Problem("base_url", "(not shown)", f"no user, query or #; {example}"))
+
+
+class ParquetSink(Section):
+    """How parts are written."""
+
+    compression: Literal["zstd", "snappy", "gzip", "none"] = "zstd"
+
+
+class SinkConfig(Section):
+    """Where rows go; `text` adds each chunk's text to its row."""
+
+    parquet: ParquetSink = ParquetSink()
+    text: bool = False
+
+
+class Config(Section):
+    """One migration."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    run_dir: str = ""
+    source: SourceConfig
+    model: ModelConfig = ModelConfig()
+    chunking: ChunkingConfig = ChunkingConfig()
+    batch: BatchConfig = BatchConfig()
+    budget: BudgetConfig = BudgetConfig()
+    service: ServiceConfig = ServiceConfig()
+    sink: SinkConfig = SinkConfig()
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Config:
+        check_sections(self)
+        return self

@@ -1,0 +1,108 @@
+"""The manifest of a shard: chunks as columns, and the recipes of media as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from reembed.core.estimate import media_request_bytes, text_request_bytes
+from reembed.core.requests import RequestOptions
+from reembed.core.schema import MANIFEST
+from reembed.types import Chunk, Recipe
+
+# What of a chunk decides the request that is sent for it, and so the shard's fingerprint.
+_IDENTITY = ("key", "part", "title", "text", "recipe", "chunker", "generation", "source_hash")
+
+
+def recipe_to_json(recipe: Recipe | None) -> str | None:
+    """A recipe as it stands in a manifest; None for a text."""
+    return None if recipe is None else orjson.dumps(asdict(recipe)).decode()
+
+
+def recipe_from_json(text: str | None) -> Recipe | None:
+    """The recipe that a manifest holds."""
+    if text is None:
+        return None
+    body: dict[str, Any] = orjson.loads(text)
+    body["options"] = tuple((name, value) for name, value in body["options"])
+    return Recipe(**body)
+
+
+def manifest_of(chunks: Iterable[Chunk], options: RequestOptions) -> pa.Table:
+    """Chunks in their order as a table of schema `MANIFEST`; requests are not numbered yet.
+
+    `input_bytes` becomes the bytes of the request's line on the wire, base64 and task included.
+    """
+    rows = [_row(chunk, _wire_bytes(chunk, options)) for chunk in chunks]
+    return pa.Table.from_pylist(rows, schema=MANIFEST)
+
+
+def _wire_bytes(chunk: Chunk, options: RequestOptions) -> int:
+    if chunk.reject is not None:
+        return 0
+    if chunk.text is not None:
+        return text_request_bytes(options.style, options.task, chunk.title, chunk.text)
+    return media_request_bytes(chunk.input_bytes)
+
+
+def _row(chunk: Chunk, wire_bytes: int) -> dict[str, Any]:
+    reject = chunk.reject
+    return {
+        "key": chunk.key,
+        "source_uri": chunk.uri,
+        "source_index": chunk.position.index,
+        "offset": chunk.position.offset,
+        "part": chunk.part,
+        "parts": chunk.parts,
+        "modality": chunk.modality,
+        "mime_type": chunk.mime_type,
+        "start": chunk.start,
+        "end": chunk.end,
+        "unit": chunk.unit,
+        "title": chunk.title,
+        "text": chunk.text,
+        "metadata": chunk.metadata,
+        "content_hash": chunk.content_hash,
+        "token_count": chunk.tokens,
+        "input_bytes": wire_bytes,
+        "chunker": chunk.chunker,
+        "generation": chunk.generation,
+        "source_hash": chunk.source_hash,
+        "recipe": recipe_to_json(chunk.recipe),
+        "warnings": list(chunk.warnings) or None,
+        "notes": list(chunk.notes) or None,
+        "request": None,
+        "reject_code": reject.code if reject else None,
+        "reject_message": reject.message if reject else None,
+        "reject_stage": reject.stage if reject else None,
+    }
+
+
+def number_requests(manifest: pa.Table) -> pa.Table:
+    """Give each chunk that is no reject the ordinal of its request, from 0 in input order."""
+    usable = manifest.column("reject_code").is_null().to_pylist()
+    ordinals: list[int | None] = []
+    count = 0
+    for is_usable in usable:
+        ordinals.append(count if is_usable else None)
+        count += is_usable
+    at = manifest.schema.get_field_index("request")
+    return manifest.set_column(at, MANIFEST.field("request"), pa.array(ordinals, pa.int32()))
+
+
+def fingerprint_of(manifest: pa.Table, extra: bytes) -> str:
+    """SHA-256 over what decides a shard's requests: specifications, not the bytes of media.
+
+    Args:
+        manifest: the shard's chunks.
+        extra: what else shapes requests: model, task, dimensions.
+    """
+    digest = hashlib.sha256(extra)
+    for batch in manifest.select(list(_IDENTITY)).to_batches(max_chunksize=1024):
+        digest.update(orjson.dumps(batch.to_pydict()))
+    return digest.hexdigest()

@@ -1,0 +1,98 @@
+"""The wire form of what is sent: one request, one Content, one vector."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from reembed.config.schema import Config
+from reembed.core.tasks import DOCUMENT_TASK, TaskStyle, clean_title, wrap_text
+from reembed.errors import RejectError
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A text to embed, and the title that the service may use with documents."""
+
+    text: str
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPart:
+    """The bytes of a picture, sound, film or PDF, as they will be sent."""
+
+    data: bytes
+    mime_type: str
+
+
+Part = TextPart | MediaPart
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What is the same in every request of a run; `style` says how the model is told the task."""
+
+    model: str
+    dimensions: int
+    task: str
+    style: TaskStyle
+
+    @classmethod
+    def of(cls, config: Config) -> RequestOptions:
+        """The options of a configuration."""
+        model = config.model
+        return cls(model.name, model.dimensions, model.task, model.spec().task_style)
+
+
+def embed_request(part: Part, options: RequestOptions) -> bytes:
+    """Write an EmbedContentRequest as JSON, without `model` (see `inline_request`).
+
+    ``outputDimensionality`` stands at the top level: inside ``embedContentConfig`` the service
+    was measured to ignore it. Media carry no task text.
+
+    Raises:
+        RejectError: the text holds code points that UTF-8 cannot carry (lone surrogates).
+    """
+    body: dict[str, Any] = {"content": {"parts": [_wire_part(part, options)]}}
+    if options.style == "field":
+        body["taskType"] = options.task.upper()
+        title = clean_title(part.title) if isinstance(part, TextPart) else ""
+        if title and options.task == DOCUMENT_TASK:
+            body["title"] = title
+    body["outputDimensionality"] = options.dimensions
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as err:
+        raise RejectError(
+            "text_not_unicode",
+            f"the text holds code points that UTF-8 cannot carry ({err}); decode the source anew",
+        ) from err
+
+
+def _wire_part(part: Part, options: RequestOptions) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"text": wrap_text(options.style, options.task, part.title, part.text)}
+    # Base64 needs no escaping: a fragment spares a copy and a scan of what may be 500 MB.
+    data = orjson.Fragment(b'"%b"' % base64.b64encode(part.data))
+    return {"inlineData": {"mimeType": part.mime_type, "data": data}}
+
+
+def jsonl_line(key: str, request: bytes) -> bytes:
+    """Write one line of a job's input file, with its newline; `request` is from `embed_request`.
+
+    The vendor's examples leave `model` out of the lines, and the create call names it.
+    """
+    return b'{"key":%b,"request":%b}\n' % (orjson.dumps(key), request)
+
+
+def inline_request(model: str, key: str, request: bytes) -> bytes:
+    """Write one request of an inline job; here the schema wants the model in each request."""
+    if not request.startswith(b'{"content"'):
+        raise ValueError(f"not a request from embed_request: {request[:40]!r}")
+    resource = orjson.dumps(f"models/{model}")
+    head = b'{"request":{"model":%b,' % resource
+    return b'%b%b,"metadata":{"key":%b}}' % (head, request[1:], orjson.dumps(key))

@@ -1,0 +1,237 @@
+"""From the end of a job to its outcome: join and write the answers, or say why there are none."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from reembed.core.canaries import plan_canaries
+from reembed.core.estimate import max_result_line_bytes, result_line_bytes
+from reembed.core.joining import Joined
+from reembed.core.machine.endings import Ending, RemoteEnd, after_failure, after_rows
+from reembed.core.machine.records import Created, Need, Outcome
+from reembed.core.machine.view import AttemptView, Ended, ShardView
+from reembed.core.pricing import price
+from reembed.core.row_errors import RowError
+from reembed.core.rows import Lineage, reject_table, request_of
+from reembed.driver.render import ordinals_in_wire_order
+from reembed.driver.tools import Tools
+from reembed.errors import AlreadyExistsError
+from reembed.sinks.parquet import write_rejects
+from reembed.sinks.parts import Attempt, Collected, Options, collect_part
+
+
+def join_answer(tools: Tools, view: ShardView, attempt: AttemptView, answer: Path) -> Ended:
+    """Join a fetched answer; write its rows and rejects; say what follows.
+
+    Rows of an attempt that leaves nothing open are the shard's part at once; others wait in the
+    work folder for a merge. An answer that does not verify is kept in quarantine instead.
+    """
+    assert attempt.created is not None
+    assert attempt.job is not None
+    manifest = tools.manifest(view.plan.shard)
+    unsent = _unsent(tools, view, attempt)
+    ordinals = [n for n in ordinals_in_wire_order(view.plan, attempt.ordinals) if n not in unsent]
+    canaries = plan_canaries(view.plan.requests) if attempt.ordinals is None else ()
+    lineage = lineage_of(tools, view, attempt)
+    local = tools.scratch / f"{view.plan.shard}-{attempt.path}.rows"
+    local.unlink(missing_ok=True)
+    collected = collect_part(
+        Attempt(manifest, view.plan.fingerprint, ordinals, canaries, lineage),
+        answer,
+        local,
+        Options(
+            spill_dir=tools.scratch,
+            include_text=tools.config.sink.text,
+            compression=tools.config.sink.parquet.compression,
+            max_line_bytes=max_result_line_bytes(lineage.dimensions),
+        ),
+    )
+    if not collected.verdict.ok:
+        return _quarantine(tools, view, attempt, answer, collected)
+    planned = view.plan.requests
+    errors = {n: e for n, e in collected.joined.errors.items() if n < planned} | unsent
+    need = needs(manifest, tools)
+    ending = after_rows(attempt.path, errors, tools.config.batch.max_attempts, need)
+    outcome = Outcome(
+        state=attempt.job.state,
+        job=attempt.created.job,
+        end_time=attempt.job.end_time,
+        rows=collected.part.rows if collected.part else 0,
+        rows_uri=_publish_rows(tools, view, attempt, local, collected, bool(ending.children)),
+        tokens=_tokens(manifest, collected.joined, {c.ordinal: c.twin for c in canaries}),
+    )
+    answer.unlink(missing_ok=True)
+    return Ended(_with_ending(tools, view, attempt, manifest, outcome, ending))
+
+
+def judge(tools: Tools, view: ShardView, attempt: AttemptView) -> Ended:
+    """Say what follows from a job that ended without answers, or was never sent."""
+    manifest = tools.manifest(view.plan.shard)
+    unsent = _unsent(tools, view, attempt)
+    everything = range(view.plan.requests)
+    wanted = ordinals_in_wire_order(view.plan, attempt.ordinals) if attempt.ordinals else everything
+    ordinals = [n for n in sorted(wanted) if n not in unsent]
+    if attempt.created is None or attempt.job is None:
+        ending, outcome = Ending({}, unsent), Outcome(state="NOT_SENT", job="")
+    else:
+        job = attempt.job
+        end = RemoteEnd(job.name, job.state, job.error_code, job.error_message)
+        need, most = needs(manifest, tools), tools.config.batch.max_attempts
+        found = after_failure(attempt.path, end, ordinals, most, need)
+        ending = Ending(found.children, {**found.rejects, **unsent}, found.delay_seconds)
+        outcome = Outcome(
+            state=job.state, job=job.name, end_time=job.end_time, cause=job.error_message[:500]
+        )
+    return Ended(_with_ending(tools, view, attempt, manifest, outcome, ending))
+
+
+def needs(manifest: pa.Table, tools: Tools) -> Callable[[Sequence[int]], Need]:
+    """What sending some requests again takes at most, from the manifest's weights."""
+    requests = request_of(manifest)
+    chosen = np.flatnonzero(requests >= 0)
+    tokens = manifest.column("token_count").to_numpy(zero_copy_only=False)
+    sizes = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
+    modalities = manifest.column("modality").to_pylist()
+    row_of = {int(requests[row]): int(row) for row in chosen[::-1]}
+    per_line = result_line_bytes(tools.config.model.dimensions)
+    spec = tools.config.model.spec()
+
+    def need(ordinals: Sequence[int]) -> Need:
+        by_modality: Counter[str] = Counter()
+        for ordinal in ordinals:
+            row = row_of[ordinal]
+            by_modality[modalities[row]] += int(tokens[row])
+        return Need(
+            usd_nano=price(by_modality, spec).batch_usd_nano,
+            tokens=sum(by_modality.values()),
+            jobs=1,
+            input_bytes=sum(int(sizes[row_of[n]]) for n in ordinals),
+            result_bytes=per_line * len(ordinals),
+        )
+
+    return need
+
+
+def lineage_of(tools: Tools, view: ShardView, attempt: AttemptView | None) -> Lineage:
+    """Where the rows of an attempt come from; `embedded_at` is the job's end."""
+    model = tools.config.model
+    job = attempt.job if attempt is not None else None
+    return Lineage(
+        run=tools.rules.run,
+        shard=view.plan.shard,
+        job=job.name if job is not None else "",
+        attempt=attempt.path if attempt is not None else "",
+        embedded_at=_time(job.end_time if job is not None else ""),
+        model=model.name,
+        dimensions=model.dimensions,
+        task=model.task,
+    )
+
+
+def _with_ending(
+    tools: Tools,
+    view: ShardView,
+    attempt: AttemptView,
+    manifest: pa.Table,
+    outcome: Outcome,
+    ending: Ending,
+) -> Outcome:
+    """The outcome with its rejects written and its children named."""
+    lineage = lineage_of(tools, view, attempt)
+    rejects = reject_table(manifest, ending.rejects, lineage, planned=False)
+    uri = ""
+    if rejects.num_rows:
+        uri = tools.layout.work(tools.commit, view.plan.shard, f"{attempt.path}.rejects.parquet")
+        local = tools.scratch / f"{view.plan.shard}-{attempt.path}.rejects"
+        local.unlink(missing_ok=True)
+        write_rejects(local, rejects.to_batches(), {})
+        _publish(tools, local, uri)
+    return outcome.model_copy(
+        update={
+            "children": dict(ending.children),
+            "rejects": rejects.num_rows,
+            "errors_uri": uri,
+            "delay_seconds": ending.delay_seconds,
+        }
+    )
+
+
+def _publish_rows(
+    tools: Tools,
+    view: ShardView,
+    attempt: AttemptView,
+    local: Path,
+    collected: Collected,
+    goes_on: bool,
+) -> str:
+    if collected.part is None or not collected.part.rows:
+        local.unlink(missing_ok=True)
+        return ""
+    if attempt.path == "0" and not goes_on:
+        uri = tools.layout.part(tools.commit, view.plan.shard)
+    else:
+        name = f"{attempt.path}.rows.parquet"
+        uri = tools.layout.work(tools.commit, view.plan.shard, name)
+    _publish(tools, local, uri)
+    return uri
+
+
+def _publish(tools: Tools, local: Path, uri: str) -> None:
+    try:
+        tools.storage.publish(local, uri)
+    except AlreadyExistsError:
+        # Another fetcher of the same job wrote the same rows: `embedded_at` is the job's end.
+        local.unlink(missing_ok=True)
+
+
+def _quarantine(
+    tools: Tools, view: ShardView, attempt: AttemptView, answer: Path, collected: Collected
+) -> Ended:
+    uri = tools.layout.quarantine(tools.commit, view.plan.shard, attempt.path)
+    kept = answer.with_suffix(".quarantine")
+    shutil.copyfile(answer, kept)
+    _publish(tools, kept, uri)
+    seen = "; ".join(f"{finding.code}: {finding.message}" for finding in collected.verdict.reasons)
+    assert attempt.created is not None
+    anomaly = (
+        f"the answer of {attempt.created.job} (shard {view.plan.shard}, attempt {attempt.path}) "
+        f"cannot be trusted: {seen}. It is kept as {uri}; nothing more is bought until you decide"
+    )
+    return Ended(Outcome(state="QUARANTINED", job=attempt.created.job), anomaly)
+
+
+def _unsent(tools: Tools, view: ShardView, attempt: AttemptView) -> dict[int, RowError]:
+    created: Created | None = attempt.created
+    epoch = created.epoch if created is not None else attempt.epoch
+    found = tools.ledger.read_unsent(view.plan.shard, attempt.path, epoch)
+    planned = view.plan.requests
+    return {n: RowError(*why) for n, why in found.requests.items() if n < planned}
+
+
+def _tokens(manifest: pa.Table, joined: Joined, twins: Mapping[int, int]) -> dict[str, int]:
+    """Tokens by modality as the service counted them, else as estimated; canaries included."""
+    requests = request_of(manifest)
+    modalities = manifest.column("modality").to_pylist()
+    estimates = manifest.column("token_count").to_pylist()
+    row_of = {int(n): row for row, n in reversed(list(enumerate(requests.tolist()))) if n >= 0}
+    total: Counter[str] = Counter()
+    for ordinal, counted, ok in zip(
+        joined.ordinals.tolist(), joined.tokens.tolist(), joined.ok.tolist(), strict=True
+    ):
+        row = row_of[twins.get(ordinal, ordinal)]
+        if ok:
+            total[modalities[row]] += counted if counted >= 0 else estimates[row]
+    return dict(sorted(total.items()))
+
+
+def _time(text: str) -> datetime:
+    if not text:
+        return datetime.fromtimestamp(0, UTC)
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)

@@ -1,0 +1,257 @@
+"""`perform`: carry out one action on its seam, and say what it gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from reembed.core.machine import actions as act
+from reembed.core.machine.apply import Missed, Refused, Result, Unsure
+from reembed.core.machine.endings import INVALID_ARGUMENT
+from reembed.core.machine.records import Claim, Created, Unsent
+from reembed.core.machine.rules import goes_inline
+from reembed.core.machine.view import JobView, ShardView
+from reembed.core.names import display_name, input_file_name
+from reembed.driver.collect import join_answer, judge
+from reembed.driver.render import Renderer
+from reembed.driver.settle import write_all_rejects, write_merged_part
+from reembed.driver.state import RunState
+from reembed.driver.tools import Tools
+from reembed.errors import (
+    AccessDeniedError,
+    NameTakenError,
+    QuotaError,
+    RefusedError,
+    RemoteNotFoundError,
+    RunFailedError,
+    TransientError,
+    UnknownOutcomeError,
+)
+from reembed.service.base import Job
+
+JSONL = "application/jsonl"
+# Actions that take long or much memory: they run beside the polling of other shards.
+HEAVY = (act.Prepare, act.Upload, act.Create, act.Fetch, act.Join, act.Judge, act.WritePart)
+_GROWTH = 1.5
+
+
+class Performer:
+    """Carries out actions; one object serves all shards and threads of a process."""
+
+    def __init__(self, tools: Tools, state: RunState) -> None:
+        self._tools, self._state = tools, state
+        self._ways: dict[type, Callable[[ShardView, Any], Result]] = {
+            act.Look: self._look,
+            act.MakeClaim: self._claim,
+            act.MakeVoid: self._void,
+            act.Reserve: self._reserve,
+            act.Release: self._release,
+            act.Scan: self._scan,
+            act.Fence: self._fence,
+            act.Prepare: self._prepare,
+            act.Upload: self._upload,
+            act.Create: self._create,
+            act.RecordCreated: self._record_created,
+            act.Poll: self._poll,
+            act.Fetch: self._fetch,
+            act.Join: self._join,
+            act.Judge: self._judge,
+            act.RecordOutcome: self._record_outcome,
+            act.DeleteInput: self._delete_input,
+            act.WritePart: lambda view, action: write_merged_part(tools, view),
+            act.WriteRejects: lambda view, action: write_all_rejects(tools, view),
+            act.RecordSettled: self._settle,
+        }
+
+    def perform(self, view: ShardView, action: act.Action) -> Result:
+        """Carry out an action.
+
+        Raises:
+            RunFailedError: the key is refused, or a paid result is gone.
+            StorageError: the run directory cannot be read or written.
+        """
+        try:
+            return self._ways[type(action)](view, action)
+        except AccessDeniedError as err:
+            raise RunFailedError(
+                f"the service refuses the key ({err}); check GEMINI_API_KEY, then run again"
+            ) from err
+        except (TransientError, UnknownOutcomeError, QuotaError) as err:
+            path = getattr(action, "attempt", "")
+            failures = view.attempts[path].local.failures if path in view.attempts else 0
+            return Missed(max(err.retry_after or 0.0, min(300.0, 2.0**failures)))
+
+    def _look(self, view: ShardView, action: act.Look) -> Result:
+        self._state.set_stopped(self._tools.ledger.stopped())
+        return self._tools.ledger.look(view.plan.shard)
+
+    def _claim(self, view: ShardView, action: act.MakeClaim) -> Result:
+        claim = Claim(holder=self._tools.rules.holder, epoch=action.epoch)
+        won = self._tools.ledger.claim(view.plan.shard, action.attempt, claim)
+        return claim if won else "lost"
+
+    def _void(self, view: ShardView, action: act.MakeVoid) -> Result:
+        self._tools.ledger.void(view.plan.shard, action.attempt, action.epoch, action.reason)
+        return None
+
+    def _reserve(self, view: ShardView, action: act.Reserve) -> Result:
+        name = f"{view.plan.shard}/{action.attempt}"
+        won = self._tools.spend.reserve(
+            name, action.epoch, action.need, self._state.world().quotas, self._state.storage_now
+        )
+        self._state.set_book(self._tools.spend.read())
+        return "won" if won else "full"
+
+    def _release(self, view: ShardView, action: act.Release) -> Result:
+        name = f"{view.plan.shard}/{action.attempt}"
+        until = self._state.storage_now() + self._tools.rules.result_life
+        self._tools.spend.release(name, action.epoch, action.kind, until)
+        self._state.set_book(self._tools.spend.read())
+        return None
+
+    def _scan(self, view: ShardView, action: act.Scan) -> Result:
+        jobs = list(self._tools.service.list_jobs())
+        self._state.scanned(jobs, self._tools.clock.now())
+        return None
+
+    def _fence(self, view: ShardView, action: act.Fence) -> Result:
+        name = self._input_name(view, action.attempt, action.epoch)
+        self._delete(name)
+        return None
+
+    def _prepare(self, view: ShardView, action: act.Prepare) -> Result:
+        tools, attempt = self._tools, view.attempts[action.attempt]
+        renderer = Renderer(
+            tools.storage, tools.policy, tools.request_options, self._inline(view, action.attempt)
+        )
+        path = tools.scratch / f"{view.plan.shard}-{action.attempt}.requests"
+        manifest = tools.manifest(view.plan.shard)
+        prepared, unsent = renderer.render(view.plan, manifest, attempt.ordinals, path)
+        if unsent:
+            record = Unsent(requests=unsent)
+            tools.ledger.unsent(view.plan.shard, action.attempt, action.epoch, record)
+        return prepared
+
+    def _inline(self, view: ShardView, attempt: str) -> bool:
+        return goes_inline(view.attempts[attempt].need, self._tools.rules)
+
+    def _upload(self, view: ShardView, action: act.Upload) -> Result:
+        prepared = view.attempts[action.attempt].local.prepared
+        assert prepared is not None
+        name = self._input_name(view, action.attempt, action.epoch)
+        try:
+            self._tools.service.upload(Path(prepared.path), name, JSONL)
+        except NameTakenError:
+            # Ours, whole, and the same bytes: the name holds run, shard, attempt and epoch.
+            pass
+        except RefusedError as err:
+            raise RunFailedError(f"the service does not take the input file: {err}") from err
+        return name
+
+    def _create(self, view: ShardView, action: act.Create) -> Result:
+        tools, local = self._tools, view.attempts[action.attempt].local
+        name = display_name(tools.rules.run, view.plan.shard, action.attempt, view.plan.fingerprint)
+        model, priority = tools.config.model.name, tools.config.batch.priority
+        assert local.prepared is not None
+        try:
+            if action.inline:
+                lines = Path(local.prepared.path).read_bytes().splitlines()
+                job = tools.service.create_inline(model, name, lines, priority)
+            else:
+                job = tools.service.create_from_file(model, name, local.uploaded, priority)
+        except UnknownOutcomeError:
+            return Unsure()
+        except QuotaError as err:
+            return Refused(f"quota: {err}", err.retry_after or 30.0)
+        except TransientError as err:
+            return Refused(f"not sent: {err}", 5.0)
+        except RefusedError as err:
+            self._state.halt(f"the service refuses to create a job: {err}")
+            return Refused(str(err), 0.0)
+        created = Created(
+            job=job.name,
+            display_name=name,
+            epoch=action.epoch,
+            input_file="" if action.inline else local.uploaded,
+            create_time=job.create_time,
+        )
+        return tools.ledger.created(view.plan.shard, action.attempt, created)
+
+    def _record_created(self, view: ShardView, action: act.RecordCreated) -> Result:
+        return self._tools.ledger.created(view.plan.shard, action.attempt, action.created)
+
+    def _poll(self, view: ShardView, action: act.Poll) -> Result:
+        try:
+            job = self._tools.service.get(action.job)
+        except RemoteNotFoundError as err:
+            raise RunFailedError(
+                f"the job {action.job} of shard {view.plan.shard} is gone from the service "
+                f"({err}); its result, if it had one, is lost"
+            ) from err
+        before = view.attempts[action.attempt].job
+        low, high = self._tools.rules.poll
+        interval = low if before is None else min(high, before.interval * _GROWTH)
+        if job.done:
+            shaped = (
+                job.state == "FAILED" and job.error is not None
+            ) and job.error.code == INVALID_ARGUMENT
+            self._state.job_ended(job.state, shaped)
+        return _job_view(job, self._tools.clock.now(), interval)
+
+    def _fetch(self, view: ShardView, action: act.Fetch) -> Result:
+        path = self._tools.scratch / f"{view.plan.shard}-{action.attempt}.answer"
+        job = self._tools.service.get(action.job)
+        try:
+            self._tools.service.fetch(job, path)
+        except RemoteNotFoundError as err:
+            raise RunFailedError(
+                f"RESULT_LOST: the answer of {action.job} (shard {view.plan.shard}) was paid and "
+                f"is gone from the service ({err}); it is not bought again by itself"
+            ) from err
+        return str(path)
+
+    def _join(self, view: ShardView, action: act.Join) -> Result:
+        return join_answer(self._tools, view, view.attempts[action.attempt], Path(action.path))
+
+    def _judge(self, view: ShardView, action: act.Judge) -> Result:
+        return judge(self._tools, view, view.attempts[action.attempt])
+
+    def _record_outcome(self, view: ShardView, action: act.RecordOutcome) -> Result:
+        return self._tools.ledger.outcome(view.plan.shard, action.attempt, action.outcome)
+
+    def _delete_input(self, view: ShardView, action: act.DeleteInput) -> Result:
+        self._delete(action.file)
+        prepared = view.attempts[action.attempt].local.prepared
+        if prepared is not None:
+            Path(prepared.path).unlink(missing_ok=True)
+        return None
+
+    def _settle(self, view: ShardView, action: act.RecordSettled) -> Result:
+        self._tools.ledger.settle(view.plan.shard, action.settled)
+        return None
+
+    def _delete(self, name: str) -> None:
+        try:
+            self._tools.service.delete_file(name)
+        except (RemoteNotFoundError, RefusedError):
+            return  # gone already, or not ours to delete: its place comes free when it expires
+
+    def _input_name(self, view: ShardView, attempt: str, epoch: int) -> str:
+        return input_file_name(self._tools.rules.run, view.plan.shard, attempt, epoch)
+
+
+def _job_view(job: Job, now: float, interval: float) -> JobView:
+    return JobView(
+        name=job.name,
+        state=job.state,
+        done=job.done,
+        pending=job.stats.pending,
+        total=job.stats.total,
+        error_code=job.error.code if job.error else 0,
+        error_message=job.error.message if job.error else "",
+        end_time=job.end_time,
+        create_time=job.create_time,
+        polled_at=now,
+        interval=interval,
+    )

@@ -1,0 +1,79 @@
+"""Progress of a lane: an overwritable, advisory object that `status` and the bars read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from reembed.core.machine.rules import World
+from reembed.core.machine.view import AttemptView, ShardView
+from reembed.errors import StorageError
+from reembed.ledger.layout import Layout
+from reembed.storage.base import Storage
+
+EVERY_SECONDS = 2.0
+
+
+class Progress:
+    """Writes a lane's progress at most every two seconds; a failed write is not an error."""
+
+    def __init__(self, storage: Storage, layout: Layout, commit: int, lane: int) -> None:
+        self._storage, self._uri = storage, layout.progress(commit, lane)
+        self._last = float("-inf")
+
+    def tell(self, views: Mapping[str, ShardView], world: World, last: bool = False) -> None:
+        """Note the state of all shards of the lane."""
+        if not last and world.now - self._last < EVERY_SECONDS:
+            return
+        self._last = world.now
+        body = {"schema": 1, **summary(views.values()), "usd_nano": world.book.usd_nano}
+        try:
+            self._storage.put(self._uri, orjson.dumps(body))
+        except StorageError:
+            return  # advisory: the records decide, and they raise
+
+
+def summary(views: Any) -> dict[str, Any]:
+    """Count shards by state, chunks that are done, and requests that jobs still work on."""
+    states: Counter[str] = Counter()
+    done = rows = rejects = pending = 0
+    for view in views:
+        states[state_of(view)] += 1
+        if view.settled is not None:
+            done += view.settled.planned
+            rows += view.settled.rows
+            rejects += view.settled.rejects
+        for attempt in view.attempts.values():
+            if attempt.outcome is None and attempt.job is not None and not attempt.job.done:
+                pending += attempt.job.pending
+                done += max(0, attempt.job.total - attempt.job.pending) if attempt.job.total else 0
+    return {
+        "shards": dict(sorted(states.items())),
+        "chunks_done": done,
+        "rows": rows,
+        "rejects": rejects,
+        "pending_requests": pending,
+    }
+
+
+def state_of(view: ShardView) -> str:
+    """One word for where a shard stands."""
+    if view.settled is not None:
+        return "settled"
+    open_attempts = [a for a in view.attempts.values() if a.outcome is None]
+    words = [_attempt_state(attempt) for attempt in open_attempts]
+    for word in ("running", "queued", "collecting", "submitting", "planned"):
+        if word in words:
+            return word
+    return "settling"
+
+
+def _attempt_state(attempt: AttemptView) -> str:
+    if attempt.created is None:
+        return "submitting" if attempt.local.epoch else "planned"
+    if attempt.job is None or attempt.job.state == "PENDING":
+        return "queued"
+    return "collecting" if attempt.job.done else "running"

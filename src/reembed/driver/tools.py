@@ -1,0 +1,56 @@
+"""What the driver works with: the seams, the names, and the settings that shape requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reembed.config.schema import Config
+from reembed.core.machine.rules import Rules
+from reembed.core.policy import ChunkPolicy
+from reembed.core.requests import RequestOptions
+from reembed.driver.clock import Clock
+from reembed.ledger.layout import Layout
+from reembed.ledger.ledger import Ledger
+from reembed.ledger.spend import SpendLog
+from reembed.service.base import BatchService
+from reembed.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The seams of one run in one process, and its constants.
+
+    `scratch` is an existing local folder for request files, fetched answers and parts on their
+    way; nothing in it is needed after the process.
+    """
+
+    config: Config
+    commit: int
+    plan: str
+    rules: Rules
+    layout: Layout
+    storage: Storage
+    service: BatchService
+    ledger: Ledger
+    spend: SpendLog
+    clock: Clock
+    scratch: Path
+
+    def manifest(self, shard: str) -> pa.Table:
+        """The chunks of a shard, schema `core.schema.MANIFEST`, in input order."""
+        with self.storage.open(self.layout.manifest(self.plan, shard)) as stream:
+            return pq.read_table(stream)
+
+    @property
+    def policy(self) -> ChunkPolicy:
+        """How media were cut, to render them alike."""
+        return ChunkPolicy.of(self.config)
+
+    @property
+    def request_options(self) -> RequestOptions:
+        """What is the same in every request."""
+        return RequestOptions.of(self.config)
