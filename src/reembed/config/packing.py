@@ -8,6 +8,10 @@ from reembed.config.crosscheck import largest_chunk_tokens
 from reembed.config.schema import Config
 
 _AUTO_FRACTION = 20
+# The body of an inline create must stay below 20 MB (the vendor's batch page); some is left for
+# what stands around the requests.
+_INLINE_BODY_BYTES = 19_000_000
+_INPUT_FILE_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,10 @@ def job_limits(config: Config) -> JobLimits:
     return JobLimits(
         requests=batch.max_requests,
         tokens=resolve_max_tokens(config),
-        input_bytes=max(1, int(batch.max_input_mb * 1e6 * shrink)),
+        input_bytes=max(1, min(int(batch.max_input_mb * 1e6 * shrink), _most_input(config))),
         result_bytes=max(1, int(batch.max_result_mb * 1e6 * shrink)),
     )
+
+
+def _most_input(config: Config) -> int:
+    return _INLINE_BODY_BYTES if config.batch.input == "inline" else _INPUT_FILE_BYTES

@@ -24,10 +24,12 @@ from reembed.driver.render import ordinals_in_wire_order
 from reembed.driver.tools import Tools
 from reembed.errors import AlreadyExistsError
 from reembed.sinks.parquet import write_rejects
-from reembed.sinks.parts import Attempt, Collected, Options, collect_part
+from reembed.sinks.parts import Attempt, Collected, Options, Room, collect_part
 
 
-def join_answer(tools: Tools, view: ShardView, attempt: AttemptView, answer: Path) -> Ended:
+def join_answer(
+    tools: Tools, view: ShardView, attempt: AttemptView, answer: Path, room: Room
+) -> Ended:
     """Join a fetched answer; write its rows and rejects; say what follows.
 
     Rows of an attempt that leaves nothing open are the shard's part at once; others wait in the
@@ -46,8 +48,8 @@ def join_answer(tools: Tools, view: ShardView, attempt: AttemptView, answer: Pat
         Attempt(manifest, view.plan.fingerprint, ordinals, canaries, lineage),
         answer,
         local,
+        room,
         Options(
-            spill_dir=tools.scratch,
             include_text=tools.config.sink.text,
             compression=tools.config.sink.parquet.compression,
             max_line_bytes=max_result_line_bytes(lineage.dimensions),

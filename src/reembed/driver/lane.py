@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from reembed.driver.tools import Tools
 
 # Fetching waits on the network while joining computes: two at a time keep both busy.
 POOL = 2
-_LONGEST_SLEEP = 5.0
+_LONGEST_SLEEP = 1.0
+# What is still done after an interruption: quick, and it spares the next call a wait.
+_TAKING_BACK = (act.DeleteInput, act.Release, act.MakeVoid, act.RecordCreated, act.RecordOutcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,15 @@ class Lane:
         tools: the seams.
         state: shared with other lanes of this process.
         progress: is told the views now and then.
+        interrupted: once set, nothing new is begun, what was not sent is taken back, and the
+            lane leaves; what runs remotely goes on there.
     """
 
-    def __init__(self, tools: Tools, state: RunState, progress: Progress) -> None:
+    def __init__(
+        self, tools: Tools, state: RunState, progress: Progress, interrupted: threading.Event
+    ) -> None:
         self._tools, self._state, self._progress = tools, state, progress
+        self._interrupted = interrupted
         self._performer = Performer(tools, state)
         self._views: dict[str, ShardView] = {}
         self._due: list[tuple[float, str]] = []
@@ -67,6 +75,9 @@ class Lane:
             try:
                 while self._due or self._busy:
                     self._collect()
+                    if self._interrupted.is_set():
+                        yield from self._leave()
+                        continue
                     yield from self._round(pool)
                     self._progress.tell(self._views, self._state.world())
                     self._sleep()
@@ -114,6 +125,21 @@ class Lane:
                 self._apply(shard, action, self._perform(shard, action))
         for entry in later:
             heapq.heappush(self._due, entry)
+
+    def _leave(self) -> Iterator[tuple[str, LaneResult]]:
+        """Take back what was not sent, record what was, and leave every shard."""
+        self._state.halt("interrupted")
+        if self._busy:
+            wait(list(self._busy), timeout=1.0, return_when=FIRST_COMPLETED)
+        while self._due:
+            shard = heapq.heappop(self._due)[1]
+            action = decide(self._views[shard], self._state.world(), self._tools.rules)
+            if isinstance(action, act.Finished):
+                yield shard, action.settled
+            elif isinstance(action, _TAKING_BACK):
+                self._apply(shard, action, self._perform(shard, action))
+            else:
+                yield shard, Left(shard, "interrupted")
 
     def _perform(self, shard: str, action: act.Action) -> Result:
         return self._performer.perform(self._views[shard], action)

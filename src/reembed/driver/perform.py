@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from reembed.errors import (
     UnknownOutcomeError,
 )
 from reembed.service.base import Job
+from reembed.sinks.parts import Room
 
 JSONL = "application/jsonl"
 # Actions that take long or much memory: they run beside the polling of other shards.
@@ -41,6 +43,7 @@ class Performer:
 
     def __init__(self, tools: Tools, state: RunState) -> None:
         self._tools, self._state = tools, state
+        self._threads = threading.local()
         self._ways: dict[type, Callable[[ShardView, Any], Result]] = {
             act.Look: self._look,
             act.MakeClaim: self._claim,
@@ -212,7 +215,15 @@ class Performer:
         return str(path)
 
     def _join(self, view: ShardView, action: act.Join) -> Result:
-        return join_answer(self._tools, view, view.attempts[action.attempt], Path(action.path))
+        attempt = view.attempts[action.attempt]
+        return join_answer(self._tools, view, attempt, Path(action.path), self._room())
+
+    def _room(self) -> Room:
+        """Room for vectors, one for each thread that joins."""
+        if not hasattr(self._threads, "room"):
+            self._threads.room = Room(self._tools.scratch)
+        room: Room = self._threads.room
+        return room
 
     def _judge(self, view: ShardView, action: act.Judge) -> Result:
         return judge(self._tools, view, view.attempts[action.attempt])

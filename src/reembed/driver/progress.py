@@ -23,13 +23,22 @@ class Progress:
     def __init__(self, storage: Storage, layout: Layout, commit: int, lane: int) -> None:
         self._storage, self._uri = storage, layout.progress(commit, lane)
         self._last = float("-inf")
+        self._body: dict[str, Any] = {"schema": 1}
 
     def tell(self, views: Mapping[str, ShardView], world: World, last: bool = False) -> None:
         """Note the state of all shards of the lane."""
         if not last and world.now - self._last < EVERY_SECONDS:
             return
         self._last = world.now
-        body = {"schema": 1, **summary(views.values()), "usd_nano": world.book.usd_nano}
+        counts = summary(views.values())
+        self._write({"schema": 1, **counts, "usd_nano": world.book.usd_nano})
+
+    def end(self, failed: str = "", left: Mapping[str, int] | None = None) -> None:
+        """Say that the lane has ended: what stopped it, how many shards it left and why."""
+        self._write({**self._body, "ended": True, "failed": failed, "left": dict(left or {})})
+
+    def _write(self, body: dict[str, Any]) -> None:
+        self._body = body
         try:
             self._storage.put(self._uri, orjson.dumps(body))
         except StorageError:

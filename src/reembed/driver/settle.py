@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reembed.core.machine.apply import Wrote
 from reembed.core.machine.view import ShardView
+from reembed.core.merging import merge_rows
 from reembed.core.names import attempt_order
 from reembed.core.rows import reject_table
-from reembed.core.schema import REJECT, ROW
+from reembed.core.schema import REJECT
 from reembed.driver.collect import lineage_of
 from reembed.driver.tools import Tools
 from reembed.errors import AlreadyExistsError
@@ -27,14 +29,14 @@ _BATCH_ROWS = 1024
 def write_merged_part(tools: Tools, view: ShardView) -> Wrote:
     """Merge the rows of all attempts into the shard's part, in input order."""
     uris = [view.attempts[p].outcome.rows_uri for p in _paths(view)]  # type: ignore[union-attr]
-    rows = pa.concat_tables([_read(tools, uri, ROW) for uri in uris if uri])
     model = tools.config.model
-    chunkers = sorted(set(rows.column("chunker").to_pylist()))
+    chunkers = tools.manifest(view.plan.shard).column("chunker").unique().to_pylist()
     metadata = part_metadata(tools.rules.run, model.name, model.dimensions, model.task, chunkers)
     local = tools.scratch / f"{view.plan.shard}.part"
     local.unlink(missing_ok=True)
-    order = pc.sort_indices(rows, sort_keys=_ORDER)
-    write_part(local, _batches(rows, order), metadata, tools.config.sink.parquet.compression)
+    with ExitStack() as stack:
+        streams = [_batches(stack.enter_context(tools.storage.open(uri))) for uri in uris if uri]
+        write_part(local, merge_rows(streams), metadata, tools.config.sink.parquet.compression)
     uri = tools.layout.part(tools.commit, view.plan.shard)
     return Wrote(_publish(tools, local, uri))
 
@@ -57,9 +59,8 @@ def _paths(view: ShardView) -> list[str]:
     return sorted(view.attempts, key=attempt_order)
 
 
-def _batches(rows: pa.Table, order: pa.Array) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(order), _BATCH_ROWS):
-        yield from rows.take(order.slice(start, _BATCH_ROWS)).combine_chunks().to_batches()
+def _batches(stream: BinaryIO) -> Iterator[pa.RecordBatch]:
+    yield from pq.ParquetFile(stream).iter_batches(batch_size=_BATCH_ROWS, use_threads=False)
 
 
 def _read(tools: Tools, uri: str, schema: pa.Schema) -> pa.Table:

@@ -62,6 +62,10 @@ class Layout:
         """The folder of all stripes of a plan."""
         return f"{self.plan_dir(plan)}/stripes/"
 
+    def plan_progress(self, plan: str, holder: str = "") -> str:
+        """Advisory, overwritable: how far a planning worker is; without a holder, the prefix."""
+        return f"{self.plan_dir(plan)}/progress/{holder}"
+
     def extracted(self, digest: str) -> str:
         """Readable text that character offsets point into, by the source's SHA-256."""
         return f"{self.run_dir}/extracted/{digest}.txt"
@@ -110,6 +114,10 @@ class Layout:
     def progress(self, commit: int, lane: int) -> str:
         """Advisory, overwritable: what a lane is doing."""
         return f"{self.run(commit)}/progress/{lane:05}"
+
+    def progresses(self, commit: int) -> str:
+        """The prefix of all lanes' progress."""
+        return f"{self.run(commit)}/progress/"
 
     def clock(self, holder: str) -> str:
         """The scratch object by which a holder reads the storage's clock."""

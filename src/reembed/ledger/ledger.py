@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from typing import TypeVar
 
 from reembed.core.machine.records import (
@@ -78,14 +78,28 @@ class Ledger:
         prefix = self.layout.shard_records(self.commit, shard)
         return self._records(list(self.storage.list(prefix)))
 
-    def load_stripe(self, stripe: str) -> dict[str, ShardRecords]:
-        """The records of all shards of a stripe that have any, by one listing."""
+    def load_stripe(self, stripe: str, ages: bool = True) -> dict[str, ShardRecords]:
+        """The records of all shards of a stripe that have any, by one listing.
+
+        Without `ages` nothing is written to read the storage's clock, and claims have age 0.
+        """
         prefix = self.layout.stripe_records(self.commit, stripe)
         by_shard: dict[str, list[Stat]] = {}
         for stat in self.storage.list(prefix):
             seq = stat.uri[len(prefix) :].split("/", 1)[0]
             by_shard.setdefault(f"{stripe}-{seq}", []).append(stat)
-        return {shard: self._records(stats) for shard, stats in sorted(by_shard.items())}
+        return {shard: self._records(stats, ages) for shard, stats in sorted(by_shard.items())}
+
+    def settled_in(self, stripe: str, shards: Container[str]) -> Iterator[Settled]:
+        """The newest settlement of each settled shard of a stripe, by one listing."""
+        prefix = self.layout.stripe_records(self.commit, stripe)
+        newest: dict[str, tuple[int, str]] = {}
+        for stat, name in _named(self.storage.list(prefix)):
+            shard = f"{stripe}-{stat.uri[len(prefix) :].split('/', 1)[0]}"
+            if name.kind == "settled" and shard in shards:
+                newest[shard] = max(newest.get(shard, (-1, "")), (name.epoch, stat.uri))
+        for _, uri in newest.values():
+            yield self._decode(uri, Settled)
 
     def stopped(self) -> bool:
         """Whether the newest of the stop and lift records is a stop."""
@@ -106,7 +120,7 @@ class Ledger:
         """The storage's own clock, in seconds."""
         return self.storage.now(self.layout.clock(self.holder))
 
-    def _records(self, stats: Iterable[Stat]) -> ShardRecords:
+    def _records(self, stats: Iterable[Stat], ages: bool = True) -> ShardRecords:
         claims: dict[str, dict[int, Claim]] = {}
         created: dict[str, Created] = {}
         outcomes: dict[str, Outcome] = {}
@@ -128,9 +142,9 @@ class Ledger:
             elif name.kind == "settled" and (settled is None or name.epoch > settled.generation):
                 settled = self._decode(stat.uri, Settled)
         open_claims = {spot for spot in newest if spot[0] not in created and spot not in voids}
-        now = self.storage_now() if open_claims else 0.0
-        ages = {spot: max(0.0, now - newest[spot]) for spot in open_claims}
-        return ShardRecords(claims, ages, frozenset(voids), created, outcomes, settled)
+        now = self.storage_now() if open_claims and ages else 0.0
+        old = {spot: max(0.0, now - newest[spot]) for spot in open_claims}
+        return ShardRecords(claims, old, frozenset(voids), created, outcomes, settled)
 
     def _name(self, shard: str, name: str) -> str:
         return self.layout.shard_records(self.commit, shard) + name

@@ -12,7 +12,6 @@ from reembed.core.shards import ShardPlan
 # Above these an inline answer may not be fetchable: its payload stands twice in the reply.
 INLINE_MAX_WIRE_BYTES = 4_000_000
 INLINE_MAX_RESULT_BYTES = 4_000_000
-INLINE_BODY_LIMIT = 19_000_000
 
 
 @dataclass(frozen=True, slots=True)

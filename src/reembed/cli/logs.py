@@ -1,0 +1,49 @@
+"""Logs go to a file of the run, not on the screen."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from reembed.storage.names import is_gs
+from reembed.storage.open import open_storage
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@contextlib.contextmanager
+def logs_to_file(run_dir: str) -> Iterator[None]:
+    """Send all logs and warnings of this process to ``logs/reembed.log`` of the run.
+
+    On Cloud Storage, where nothing can be appended to, the log is written at the end under the
+    name of its first line's time.
+    """
+    with tempfile.TemporaryDirectory(prefix="reembed-logs-") as scratch:
+        folder = Path(scratch) if is_gs(run_dir) else Path(run_dir) / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "reembed.log"
+        handler = logging.FileHandler(path, encoding="utf-8")
+        handler.setFormatter(logging.Formatter(_FORMAT))
+        root = logging.getLogger()
+        before, level = root.handlers[:], root.level
+        root.handlers[:] = [handler]
+        root.setLevel(logging.INFO)
+        logging.captureWarnings(True)
+        warnings.simplefilter("default")
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            root.handlers[:], root.level = before, level
+            handler.close()
+            if is_gs(run_dir) and path.stat().st_size:
+                _keep(path, run_dir)
+
+
+def _keep(path: Path, run_dir: str) -> None:
+    began = path.read_text(encoding="utf-8")[:19].replace(" ", "T").replace(":", "")
+    open_storage().put(f"{run_dir}/logs/{began}.log", path.read_bytes())

@@ -1,0 +1,197 @@
+"""The command line: what each command takes, and how errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reembed.errors import (
+    ComeAgainError,
+    ReembedError,
+    UsageError,
+)
+from reembed.version import __version__
+
+SETTLED, FAILED, USAGE, COME_AGAIN, INTERRUPTED = 0, 1, 2, 75, 130
+
+app = typer.Typer(
+    name="reembed",
+    help="Re-embed a corpus through asynchronous batch embedding jobs, at half the online price.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file.")]
+BeamArguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[-- BEAM OPTIONS]", help="Beam's own options, after --."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the configuration."),
+]
+RunDirOption = Annotated[
+    str | None, typer.Option("--run-dir", help="Folder or gs://bucket/prefix of the run.")
+]
+SampleOption = Annotated[
+    int | None,
+    typer.Option("--sample", min=1, help="Only N items, chosen by the hash of their keys."),
+]
+MaxUsdOption = Annotated[
+    float | None,
+    typer.Option("--max-usd", min=0, help="The cap in dollars over all calls of this run."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"reembed {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Re-embed a corpus through asynchronous batch embedding jobs, at half the online price."""
+
+
+@app.command()
+def plan(
+    config: ConfigArgument,
+    beam: BeamArguments = None,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+    sample: SampleOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a run would do, cost and take; pays nothing."""
+    from reembed.cli.plan import plan_command
+
+    overrides = _overrides(set_, sample=sample)
+    _exit_with(lambda: plan_command(config, overrides, run_dir, beam or [], as_json))
+
+
+@app.command()
+def run(
+    config: ConfigArgument,
+    beam: BeamArguments = None,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+    sample: SampleOption = None,
+    max_usd: MaxUsdOption = None,
+    key_rotated: Annotated[
+        bool, typer.Option("--key-rotated", help="The API key is a new one of the same project.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan, submit, wait, settle, write; the same command resumes."""
+    from reembed.cli.run import run_command
+
+    overrides = _overrides(set_, sample=sample, max_usd=max_usd)
+    _exit_with(lambda: run_command(config, overrides, run_dir, beam or [], key_rotated, as_json))
+
+
+@app.command()
+def status(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every few seconds.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where a run stands, from its ledger."""
+    from reembed.cli.status import status_command
+
+    _exit_with(lambda: status_command(config, _overrides(set_), run_dir, watch, as_json))
+
+
+@app.command()
+def doctor(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Send two tiny jobs, for a fraction of a cent.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that everything is in place; with --live, that the service behaves as assumed."""
+    from reembed.cli.doctor import doctor_command
+
+    _exit_with(lambda: doctor_command(config, _overrides(set_), run_dir, live, as_json))
+
+
+@app.command()
+def emulator(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8901,
+    state: Annotated[
+        Path | None, typer.Option("--state", help="Folder that outlives a restart.")
+    ] = None,
+    faults: Annotated[
+        Path | None, typer.Option("--faults", help="YAML or JSON file of faults to inject.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as running_seconds=5."),
+    ] = None,
+) -> None:
+    """Serve the batch embedding service on this machine; its vectors are no model's."""
+    from reembed.cli.emulator import emulator_command
+
+    _exit_with(lambda: emulator_command(host, port, state, faults, set_ or []))
+
+
+def _overrides(
+    given: list[str] | None, sample: int | None = None, max_usd: float | None = None
+) -> list[str]:
+    overrides = list(given or [])
+    if sample is not None:
+        overrides.append(f"source.sample={sample}")
+    if max_usd is not None:
+        overrides.append(f"budget.max_usd={max_usd}")
+    return overrides
+
+
+def _exit_with(command: Callable[[], int]) -> None:
+    """Run a command; an error becomes one line and its exit code, never a traceback."""
+    try:
+        code = command()
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        code = INTERRUPTED
+    except ReembedError as err:
+        typer.echo(f"reembed: {err}", err=True)
+        code = exit_code(err)
+    except BrokenPipeError:
+        # Somebody closed our output, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = SETTLED
+    raise typer.Exit(code)
+
+
+def exit_code(err: ReembedError) -> int:
+    """The exit code of an error: usage 2, come again 75, everything else 1."""
+    if isinstance(err, UsageError):
+        return USAGE
+    if isinstance(err, ComeAgainError):
+        return COME_AGAIN
+    return FAILED
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """The console script."""
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    app(args=arguments)

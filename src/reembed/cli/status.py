@@ -1,0 +1,48 @@
+"""`reembed status`: where a run stands, read from its ledger alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from reembed.cli.show import console, print_json
+from reembed.config.load import load_config
+from reembed.errors import UsageError
+from reembed.ledger.layout import Layout
+from reembed.pipeline.status import RunStatus, read_status
+from reembed.storage.open import open_storage
+
+_EVERY = 5.0
+
+
+def status_command(
+    path: Path, overrides: Sequence[str], run_dir: str | None, watch: bool, as_json: bool
+) -> int:
+    """Print where a run stands; 0 settled, 75 not settled."""
+    loaded = load_config(path, overrides, run_dir)
+    layout = Layout(loaded.config.run_dir)
+    while True:
+        found = read_status(open_storage(), layout)
+        if found is None:
+            raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed run` begins")
+        if as_json:
+            print_json(found.as_json())
+        else:
+            _show(found)
+        if not watch or found.state == "settled":
+            return 0 if found.state == "settled" else 75
+        time.sleep(_EVERY)
+
+
+def _show(found: RunStatus) -> None:
+    out = console()
+    out.print(f"run {found.run} ({found.name}): [bold]{found.state}[/]")
+    states = ", ".join(f"{count:,} {state}" for state, count in found.shards.items())
+    out.print(f"  shards: {states}")
+    out.print(
+        f"  chunks: {found.planned:,} planned, {found.rows:,} rows, {found.rejects:,} rejects"
+    )
+    out.print(f"  reserved: ${found.usd_reserved:,.6f}")
+    if found.pending_requests:
+        out.print(f"  waiting in jobs: {found.pending_requests:,} requests")

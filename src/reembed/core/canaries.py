@@ -1,0 +1,69 @@
+"""Which requests of a job are sent twice, and where on the wire, so that a scramble shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+REQUESTS_PER_CANARY = 50
+MAX_CANARIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A request with the number `ordinal` that repeats the content of the request `twin`."""
+
+    ordinal: int
+    twin: int
+
+
+def plan_canaries(n_requests: int) -> tuple[Canary, ...]:
+    """Choose the canaries of a job of `n_requests`: one for each 50 requests, from 1 to 8.
+
+    A job of one request has none: a permutation of one answer changes nothing, and the canary
+    would double the price. Twins stand in the middle of equal runs of ordinals, so that every run
+    of ``n_requests / count`` neighbours holds a twin.
+
+    Args:
+        n_requests: ordinals ``0 … n_requests - 1`` are the requests themselves.
+
+    Returns:
+        Canaries with the ordinals that follow the requests', twins ascending and distinct.
+
+    Raises:
+        ValueError: `n_requests` is negative.
+    """
+    if n_requests < 0:
+        raise ValueError(f"a job of {n_requests} requests: give 0 or more")
+    if n_requests < 2:
+        return ()
+    count = min(MAX_CANARIES, max(1, n_requests // REQUESTS_PER_CANARY))
+    return tuple(
+        Canary(ordinal=n_requests + k, twin=(2 * k + 1) * n_requests // (2 * count))
+        for k in range(count)
+    )
+
+
+def wire_order(n_requests: int, canaries: Sequence[Canary]) -> list[int]:
+    """The order of the ordinals on the wire: requests ascending, canaries far from their twins.
+
+    A canary stands half of the job away from its twin (at least ``n_requests // 2`` lines), so
+    that a fault in one stretch of the answer cannot reach both.
+
+    Args:
+        n_requests: requests of the job without canaries.
+        canaries: as `plan_canaries` made them.
+
+    Returns:
+        A permutation of ``0 … n_requests + len(canaries) - 1``.
+    """
+    before: dict[int, list[int]] = {}
+    for canary in canaries:
+        place = (canary.twin + (n_requests + 1) // 2) % (n_requests + 1)
+        before.setdefault(place, []).append(canary.ordinal)
+    order: list[int] = []
+    for ordinal in range(n_requests):
+        order.extend(before.get(ordinal, ()))
+        order.append(ordinal)
+    order.extend(before.get(n_requests, ()))
+    return order

@@ -1,0 +1,1 @@
+"""Recognise, validate and cut what comes in; render media pieces for sending."""

@@ -1,0 +1,119 @@
+"""Open sounds and films for reading, with FFmpeg's errors translated and its logging kept quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import av
+from av.stream import Discard, Disposition
+
+from reembed.errors import RejectError
+
+# Containers that hold their own data. Playlists (HLS, DASH, concat) are not among them: they
+# would make the demuxer open other files and addresses.
+_DEMUXERS = (
+    *("mov", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg"),
+    *("wav", "w64", "mp3", "flac", "aac", "aiff", "au", "caf", "amr", "ac3", "eac3", "ape", "wv"),
+    *("tta", "dts", "mxf", "rm", "h264", "hevc", "obu", "ivf", "dv", "nut", "gxf", "mpc", "mpc8"),
+)
+_OPTIONS = {"format_whitelist": ",".join(_DEMUXERS), "protocol_whitelist": "none"}
+
+_AHEAD_SECONDS = 3
+
+# What PyAV raises on damaged input: FFmpeg's own codes, and Python's on values out of range.
+# Some of FFmpeg's classes (NotImplementedError, MemoryError, …) are mixed into its base.
+AV_ERRORS = (
+    av.FFmpegError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    RuntimeError,
+    NotImplementedError,
+    MemoryError,
+    AssertionError,
+    UnicodeDecodeError,
+)
+
+
+@contextmanager
+def open_av(source: BinaryIO, modality: str) -> Iterator[Any]:
+    """Give the opened input container; errors inside the block are translated too.
+
+    Args:
+        source: the file's bytes, seekable.
+        modality: ``audio`` or ``video``, the beginning of the reject codes.
+
+    Raises:
+        RejectError: ``<modality>_unreadable``.
+    """
+    try:
+        source.seek(0)
+        with av.open(source, mode="r", options=dict(_OPTIONS), metadata_errors="replace") as opened:
+            yield opened
+    except AV_ERRORS as err:
+        raise unreadable(modality, _reason(err)) from err
+
+
+def unreadable(modality: str, reason: str) -> RejectError:
+    """Make the reject of a file that the decoders refuse."""
+    noun = "film" if modality == "video" else "sound"
+    return RejectError(
+        f"{modality}_unreadable",
+        f"the {noun} cannot be read ({reason}); it may be cut short or damaged: "
+        "get the file again or convert it",
+    )
+
+
+def _reason(err: Exception) -> str:
+    if isinstance(err, av.FFmpegError):
+        return str(err.strerror or type(err).__name__)
+    return str(err) or type(err).__name__
+
+
+def film_stream(opened: Any) -> Any | None:
+    """Give the stream of moving pictures, None for a sound; a cover picture is not a film."""
+    films = [stream for stream in opened.streams.video if not _is_cover(stream)]
+    return max(films, key=_area, default=None)
+
+
+def _area(stream: Any) -> int:
+    context = stream.codec_context
+    return 0 if context is None else int(context.width) * int(context.height)
+
+
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def sound_stream(opened: Any) -> Any | None:
+    """Give the stream of sound that a player would choose, None where there is none."""
+    return opened.streams.best("audio")
+
+
+def seek_before(opened: Any, stream: Any, time: int) -> bool:
+    """Go to a key frame safely before a time in units of the stream; say whether that worked.
+
+    Transport streams are sought in by guessing, and land a little late when asked exactly.
+    """
+    ahead = int(_AHEAD_SECONDS / stream.time_base)
+    try:
+        opened.seek(max(time - ahead, stream.start_time or 0), stream=stream, backward=True)
+    except AV_ERRORS:
+        return False
+    return True
+
+
+def packets(opened: Any, stream: Any) -> Iterator[Any]:
+    """Give the stream's packets in file order, the empty last one left out."""
+    for other in opened.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
+    for packet in opened.demux(stream):
+        if packet.size:
+            yield packet

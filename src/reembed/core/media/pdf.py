@@ -1,0 +1,200 @@
+"""Cut PDFs at pages; a piece that is not the whole file is a small PDF of its own."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+import pikepdf
+
+from reembed.config.models import PdfLimits
+from reembed.core.media.pdf_open import PDF_ERRORS, check_pages, open_pdf
+from reembed.core.policy import ChunkPolicy
+from reembed.errors import RejectError
+from reembed.types import Piece, Pieces, Recipe
+
+PDF = "application/pdf"
+_LONGEST_TITLE = 300
+
+
+def cut_pdf(source: BinaryIO, policy: ChunkPolicy) -> Pieces:
+    """Cut a PDF into pieces of at most the configuration's and the model's pages.
+
+    A file that is encrypted with an empty password, was repaired, or has bytes before its header
+    is written anew even when it is short enough, since the service may not read it.
+
+    Raises:
+        RejectError: ``pdf_encrypted``, ``pdf_damaged``, ``pdf_no_pages``, ``media_too_large``.
+    """
+    limits = policy.spec.pdf
+    if limits is None:
+        raise RejectError("modality_unsupported", f"{policy.spec.name} takes no PDF")
+    size = source.seek(0, os.SEEK_END)
+    with open_pdf(source) as pdf:
+        repaired = check_pages(pdf, source)
+        pages, title = len(pdf.pages), _title(pdf)
+        most = min(policy.chunking.pdf.max_pages, limits.max_pages)
+        sound = not repaired and not pdf.is_encrypted and _begins_as_pdf(source)
+        notes = _notes(pdf, repaired)
+        if sound and pages <= most and size <= policy.max_media_bytes:
+            pieces: tuple[Piece, ...] = (_piece(limits, (1, pages), Recipe("as_is", PDF), size),)
+        else:
+            pieces = _cut(pdf, policy, limits)
+    return Pieces(pieces, title=title, notes=notes)
+
+
+def render_pdf(recipe: Recipe, source: BinaryIO) -> bytes:
+    """Write the pages of a recipe as a PDF of their own.
+
+    Raises:
+        RejectError: ``pdf_encrypted``, ``pdf_damaged``, or ``media_changed`` where the pages are
+            not there.
+    """
+    first, last = int(recipe.start or 1), int(recipe.end or 1)
+    with open_pdf(source) as pdf:
+        if last > len(pdf.pages):
+            raise RejectError(
+                "media_changed",
+                f"pages {first} to {last} were planned, the PDF has {len(pdf.pages)} now; "
+                "plan again",
+            )
+        out = io.BytesIO()
+        _write(pdf, (first, last), out)
+    return out.getvalue()
+
+
+def page_spans(pages: int, most: int, overlap: int) -> Iterator[tuple[int, int]]:
+    """Give 1-based inclusive ranges of at most `most` pages, sharing `overlap` with the next.
+
+    An overlap that only a larger size could bear is brought to half of the size.
+    """
+    shared = overlap if overlap < most else most // 2
+    first = last = 1
+    while True:
+        last = min(pages, first + most - 1)
+        yield first, last
+        if last == pages:
+            return
+        first = last + 1 - shared
+
+
+def _cut(pdf: Any, policy: ChunkPolicy, limits: PdfLimits) -> tuple[Piece, ...]:
+    """Cut; where a piece is too heavy, all are cut with fewer pages."""
+    most = min(policy.chunking.pdf.max_pages, limits.max_pages)
+    while most:
+        pieces = []
+        for span in page_spans(len(pdf.pages), most, policy.chunking.pdf.overlap_pages):
+            weight = _write(pdf, span, cast(BinaryIO, _Scales()))
+            if weight > policy.max_media_bytes:
+                break
+            recipe = Recipe("pdf", PDF, float(span[0]), float(span[1]))
+            pieces.append(_piece(limits, span, recipe, weight))
+        else:
+            return tuple(pieces)
+        most //= 2
+    raise RejectError(
+        "media_too_large",
+        f"page {span[0]} alone weighs {weight} bytes, above the {policy.max_media_bytes} that fit "
+        "a request; make its pictures smaller or raise batch.max_input_mb",
+    )
+
+
+def _piece(limits: PdfLimits, span: tuple[int, int], recipe: Recipe, weight: int) -> Piece:
+    first, last = span
+    tokens = (last - first + 1) * limits.tokens_per_page
+    return Piece("pdf", PDF, tokens, weight, float(first), float(last), "page", recipe=recipe)
+
+
+def _write(pdf: Any, span: tuple[int, int], out: BinaryIO) -> int:
+    """Write pages as a document that holds only what they need; give its size."""
+    with pikepdf.new() as part:
+        for number in range(span[0], span[1] + 1):
+            part.pages.append(pdf.pages[number - 1])
+        _keep_layers(pdf, part)
+        _keep_forms(pdf, part)
+        part.remove_unreferenced_resources()
+        part.save(
+            out,
+            deterministic_id=True,
+            object_stream_mode=pikepdf.ObjectStreamMode.generate,
+        )
+        return out.tell()
+
+
+def _keep_layers(pdf: Any, part: Any) -> None:
+    """Keep the layers' settings: without them hidden layers would show."""
+    layers = pdf.Root.get("/OCProperties")
+    if isinstance(layers, pikepdf.Dictionary):
+        part.Root.OCProperties = part.copy_foreign(_indirect(pdf, layers))
+
+
+def _keep_forms(pdf: Any, part: Any) -> None:
+    """Draw the values of form fields into the pages: a form cannot be cut, what it shows can."""
+    form = pdf.Root.get("/AcroForm")
+    if not isinstance(form, pikepdf.Dictionary):
+        return
+    part.Root.AcroForm = part.copy_foreign(_indirect(pdf, form))
+    part.generate_appearance_streams()
+    part.flatten_annotations("all")
+    if "/AcroForm" in part.Root:
+        del part.Root.AcroForm
+
+
+def _indirect(pdf: Any, thing: Any) -> Any:
+    return thing if thing.is_indirect else pdf.make_indirect(thing)
+
+
+class _Scales(io.RawIOBase):
+    """A writable file that only weighs what is written."""
+
+    def __init__(self) -> None:
+        self._weight = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        count = len(data)
+        self._weight += count
+        return count
+
+    def tell(self) -> int:
+        return self._weight
+
+
+def _begins_as_pdf(source: BinaryIO) -> bool:
+    source.seek(0)
+    return source.read(5) == b"%PDF-"
+
+
+def _notes(pdf: Any, repaired: bool) -> tuple[str, ...]:
+    told = (("pdf_decrypted", pdf.is_encrypted), ("pdf_repaired", repaired))
+    return tuple(name for name, holds in told if holds)
+
+
+def _title(pdf: Any) -> str | None:
+    """Give the title of the document information, else of the XMP metadata."""
+    for read in (_info_title, _xmp_title):
+        try:
+            title = read(pdf)
+        except PDF_ERRORS:
+            # A title that cannot be read is a title that is not there.
+            continue
+        words = " ".join("".join(c if c.isprintable() else " " for c in title).split())
+        if words:
+            return words[:_LONGEST_TITLE]
+    return None
+
+
+def _info_title(pdf: Any) -> str:
+    info = pdf.trailer.get("/Info")
+    return str(info.get("/Title", "")) if isinstance(info, pikepdf.Dictionary) else ""
+
+
+def _xmp_title(pdf: Any) -> str:
+    if "/Metadata" not in pdf.Root:
+        return ""
+    title = pdf.open_metadata(set_pikepdf_as_editor=False).get("dc:title", "")
+    return title if isinstance(title, str) else ""

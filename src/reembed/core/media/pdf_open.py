@@ -1,0 +1,170 @@
+"""Open PDFs, with the library's errors translated and repaired files looked at twice."""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import pikepdf
+
+from reembed.errors import RejectError
+
+# What the library raises on damaged input: its own, and Python's for values of a wrong kind.
+PDF_ERRORS = (
+    pikepdf.PdfError,
+    pikepdf.DependencyError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    NotImplementedError,
+    MemoryError,
+    AssertionError,
+)
+_REFERENCE = re.compile(rb"\b(\d{1,10}) (\d{1,5}) R\b")
+_BEGUN_OBJECT = re.compile(rb"\b\d{1,10}\s+\d{1,5}\s+obj\b")
+_BLOCK = 1 << 16
+# A page whose drawing commands are above this when inflated is a decompression bomb.
+_MOST_CONTENT = 1 << 28
+
+
+@contextmanager
+def open_pdf(source: BinaryIO) -> Iterator[Any]:
+    """Give the opened document; errors inside the block are translated too.
+
+    A file that is encrypted with an empty user password opens, as in every reader.
+
+    Raises:
+        RejectError: ``pdf_encrypted``, ``pdf_damaged``.
+    """
+    try:
+        source.seek(0)
+        with pikepdf.open(source) as pdf:
+            yield pdf
+    except pikepdf.PasswordError as err:
+        raise RejectError(
+            "pdf_encrypted", "the PDF asks for a password; save it without one"
+        ) from err
+    except PDF_ERRORS as err:
+        raise damaged(_said(err)) from err
+
+
+def damaged(reason: str) -> RejectError:
+    """Make the reject of a PDF that cannot be used."""
+    return RejectError(
+        "pdf_damaged", f"the PDF is damaged ({reason}); get the file again or print it anew"
+    )
+
+
+def check_pages(pdf: Any, source: BinaryIO) -> bool:
+    """Load every page; say whether the library had to repair the file.
+
+    Raises:
+        RejectError: ``pdf_no_pages``, or ``pdf_damaged`` where a page, or the end of a file that
+            was cut short, is not whole.
+    """
+    declared = pdf.Root.Pages.get("/Count")
+    pages = list(pdf.pages)
+    if not pages:
+        raise RejectError("pdf_no_pages", "the PDF has no pages; make it anew")
+    if isinstance(declared, int) and declared > len(pages):
+        raise damaged(f"{declared} pages are declared, {len(pages)} found")
+    for number, page in enumerate(pages, start=1):
+        _check_content(number, page)
+    repaired = any("reconstruct" in str(told) for told in pdf.get_warnings())
+    if repaired:
+        _check_repaired(pdf, source)
+    return repaired
+
+
+def _said(err: Exception) -> str:
+    # The library begins with the representation of the Python stream, which tells nobody anything.
+    text = re.sub(r"^stream <[^>]*>:?\s*", "", str(err))
+    return text or type(err).__name__
+
+
+def _check_content(number: int, page: Any) -> None:
+    if not isinstance(page.obj, pikepdf.Dictionary):
+        raise damaged(f"page {number} is missing")
+    content = page.obj.get("/Contents", [])
+    streams = [content] if isinstance(content, pikepdf.Stream) else list(content)
+    inflated = 0
+    for stream in streams:
+        if isinstance(stream, pikepdf.Stream) and _is_plain_flate(stream):
+            inflated += _inflated_bytes(number, stream.read_raw_bytes(), _MOST_CONTENT - inflated)
+
+
+def _is_plain_flate(stream: Any) -> bool:
+    filters = stream.get("/Filter")
+    names = list(filters) if isinstance(filters, pikepdf.Array) else [filters]
+    return names == [pikepdf.Name.FlateDecode] and "/DecodeParms" not in stream
+
+
+def _inflated_bytes(number: int, raw: bytes, most: int) -> int:
+    """Inflate without keeping; a wrong checksum at the end loses nothing and is forgiven."""
+    inflater, count, rest = zlib.decompressobj(), 0, raw
+    while rest and not inflater.eof:
+        try:
+            count += len(inflater.decompress(rest, _BLOCK))
+        except zlib.error as err:
+            if "incorrect data check" in str(err):
+                return count
+            raise damaged(f"page {number} does not inflate: {err}") from err
+        if count > most:
+            raise damaged(f"page {number} inflates to more than {_MOST_CONTENT} bytes")
+        rest = inflater.unconsumed_tail
+    return count
+
+
+def _check_repaired(pdf: Any, source: BinaryIO) -> None:
+    """Refuse a file that lost objects: a repair puts nothing in their place, silently."""
+    if _ends_within_object(source):
+        raise damaged("it is cut short")
+    seen: set[tuple[int, int]] = set()
+    waiting = [bytes(page.obj.unparse()) for page in pdf.pages]
+    while waiting:
+        for found in _REFERENCE.finditer(waiting.pop()):
+            name = (int(found[1]), int(found[2]))
+            if name in seen:
+                continue
+            seen.add(name)
+            waiting.append(_unparsed(pdf, name))
+
+
+def _unparsed(pdf: Any, name: tuple[int, int]) -> bytes:
+    thing = pdf.get_object(name)
+    if thing is None:
+        raise damaged(f"object {name[0]} is missing")
+    if isinstance(thing, pikepdf.Stream):
+        return b" ".join(bytes(value.unparse(resolved=False)) for value in _values(thing))
+    return bytes(thing.unparse(resolved=True)) if isinstance(thing, pikepdf.Object) else b""
+
+
+def _values(stream: Any) -> Iterator[Any]:
+    for name in stream.keys():  # noqa: SIM118 - streams are no mappings
+        value = stream.get(name)
+        if isinstance(value, pikepdf.Object):
+            yield value
+
+
+def _ends_within_object(source: BinaryIO) -> bool:
+    """Say whether an object begins after the last one that ends; the index itself may be cut."""
+    at = source.seek(0, os.SEEK_END)
+    tail = b""
+    while at > 0:
+        step = min(_BLOCK, at)
+        at -= step
+        source.seek(at)
+        tail = source.read(step) + tail
+        found = tail.rfind(b"endobj")
+        if found >= 0:
+            rest = tail[found:]
+            return bool(_BEGUN_OBJECT.search(rest)) and b"/XRef" not in rest
+    return True

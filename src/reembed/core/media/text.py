@@ -1,0 +1,131 @@
+"""Cut texts and the readable text of HTML into chunks that the model takes whole."""
+
+from __future__ import annotations
+
+from reembed.core.media.decode import decode
+from reembed.core.media.html import extract_html
+from reembed.core.media.text_split import SplitSizes, split_text
+from reembed.core.media.title import clean_title, has_content, title_of_name, title_of_text
+from reembed.core.media.tokens import estimate_tokens
+from reembed.core.policy import ChunkPolicy
+from reembed.core.tasks import surrounding_text
+from reembed.errors import RejectError
+from reembed.types import Piece, Pieces
+
+MAX_TEXT_BYTES = 200_000_000
+"""Beyond this a file is a dump rather than a document, and cutting it takes gigabytes."""
+MAX_HTML_BYTES = 50_000_000
+"""A parsed page takes some twenty times its bytes."""
+
+# The tokenizer frames each request with marks of beginning and end.
+_FRAME_TOKENS = 2
+_LEAST_TOKENS = 4  # one character of four bytes
+_MARKDOWN_NAMES = (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd")
+
+
+def cut_text(
+    data: bytes, family: str, name: str, policy: ChunkPolicy, title: str | None = None
+) -> Pieces:
+    """Cut a text.
+
+    Args:
+        data: the whole file.
+        family: ``text`` or ``html``, as `recognise` says.
+        name: its name: Markdown is told by it, and its stem is the last resort for a title.
+        policy: sizes and the model's limit.
+        title: given with the item; goes before what is found in the text.
+
+    Returns:
+        Pieces with character offsets (half-open) into the decoded source, or into `extracted`
+        for HTML. A piece's text is at most ``chunking.text.max_tokens``; its `tokens` count the
+        task's words and the title too and never exceed the model's limit.
+
+    Raises:
+        RejectError: ``empty_file``, ``too_large``, ``not_text``, ``blank_text``,
+            ``html_unreadable``, ``limit_too_small``.
+    """
+    check_size(family, len(data))
+    markdown = name.lower().endswith(_MARKDOWN_NAMES)
+    if family == "html":
+        page = extract_html(data)
+        text, found, warnings = page.text, page.title, page.warnings
+    else:
+        decoded = decode(data)
+        text, warnings = decoded.text, (decoded.warning,) if decoded.warning else ()
+        found = title_of_text(text, markdown)
+    if not has_content(text):
+        what = "no readable text is in the page" if family == "html" else "only white space"
+        raise RejectError("blank_text", f"there is nothing to embed: {what}; remove the file")
+    kept, sizes = _fit(title or found or title_of_name(name), policy)
+    around = _around(kept, policy)
+    spans = split_text(text, sizes, markdown and family == "text")
+    mime_type = _mime_type(family, markdown)
+    return Pieces(
+        pieces=tuple(_piece(text, span, mime_type, around) for span in spans),
+        title=kept,
+        extracted=text if family == "html" else None,
+        warnings=warnings,
+    )
+
+
+def check_size(family: str, size: int) -> None:
+    """Refuse what is empty or too large before it is read.
+
+    Raises:
+        RejectError: ``empty_file``, ``too_large``.
+    """
+    if size == 0:
+        raise RejectError("empty_file", "the file has no bytes; write it again, or remove it")
+    most = MAX_HTML_BYTES if family == "html" else MAX_TEXT_BYTES
+    if size > most:
+        raise RejectError(
+            "too_large",
+            f"{size:,} bytes of text are above the {most:,} that are read at once; "
+            "split the file into documents",
+        )
+
+
+def _mime_type(family: str, markdown: bool) -> str:
+    if family == "html":
+        return "text/html"
+    return "text/markdown" if markdown else "text/plain"
+
+
+def _fit(title: str | None, policy: ChunkPolicy) -> tuple[str | None, SplitSizes]:
+    """Clean the title and size the chunks so that both fit into one request.
+
+    A title that would take more than half of the model's limit is left out.
+    """
+    wanted, limit = policy.chunking.text, policy.spec.text.max_tokens
+    kept = clean_title(title) if wanted.title else None
+    if kept and 2 * _around(kept, policy) > limit:
+        kept = None
+    most = min(wanted.max_tokens, limit - _around(kept, policy))
+    if most < _LEAST_TOKENS:
+        raise RejectError(
+            "limit_too_small",
+            f"the model's limit of {limit} tokens leaves no room beside the task's own words; "
+            "raise model.limits.text.max_tokens",
+        )
+    return kept, SplitSizes(most, min(wanted.overlap_tokens, most // 2))
+
+
+def _around(title: str | None, policy: ChunkPolicy) -> int:
+    """Tokens of a request beside the chunk's own text."""
+    words = surrounding_text(policy.spec.task_style, policy.task, title)
+    return estimate_tokens(words) + _FRAME_TOKENS
+
+
+def _piece(text: str, span: tuple[int, int], mime_type: str, around: int) -> Piece:
+    start, end = span
+    chunk = text[start:end]
+    return Piece(
+        modality="text",
+        mime_type=mime_type,
+        tokens=estimate_tokens(chunk) + around,
+        input_bytes=len(chunk.encode("utf-8")),
+        start=start,
+        end=end,
+        unit="char",
+        text=chunk,
+    )

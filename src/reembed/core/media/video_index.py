@@ -1,0 +1,235 @@
+"""Read a film's packets once, keeping their times and sizes, and see that it is whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from reembed.core.media.av_open import (
+    AV_ERRORS,
+    film_stream,
+    open_av,
+    packets,
+    seek_before,
+    sound_stream,
+    unreadable,
+)
+from reembed.errors import RejectError
+
+# Containers whose packets carry the time at which they are shown.
+_TIMED = ("mov", "matroska", "mpegts", "flv")
+# A frame above this is a damaged header or a bomb: 8K has 33 million pixels.
+_MOST_PIXELS = 1 << 27
+# So many packets are decoded before a beginning, or an end, counts as undecodable.
+_PATIENCE = 120
+_MISSING_SECONDS = 1.0
+_MISSING_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Film:
+    """The packets of a film in file order, times in `time_base` units.
+
+    `timed` says that the times are those of showing, each its own, and that key frames come in
+    their order: what cutting without decoding needs. `origin` is when the first frame is shown,
+    `end` when the last one ends. `brand` is an MP4's or QuickTime file's own name of its kind.
+    """
+
+    container: str
+    brand: str
+    codec: str
+    width: int
+    height: int
+    time_base: Fraction
+    pts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    origin: int
+    end: int
+    seekable: bool
+    timed: bool
+    header_bytes: int
+    has_sound: bool
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return float((self.end - self.origin) * self.time_base)
+
+    def at(self, time: int) -> float:
+        """Give a time in seconds since the film began."""
+        return float((time - self.origin) * self.time_base)
+
+
+def index_film(source: BinaryIO) -> Film:
+    """Read all packets of the film; decode at its beginning and after its last key frame.
+
+    Raises:
+        RejectError: ``video_unreadable``, ``video_codec_unknown``, ``video_no_frames``,
+            ``video_truncated``, ``video_too_many_pixels``.
+    """
+    with open_av(source, "video") as opened:
+        stream = film_stream(opened)
+        if stream is None or stream.codec_context is None or not stream.time_base:
+            raise RejectError(
+                "video_codec_unknown",
+                "no decoder knows this film's codec; convert it to MP4 with H.264",
+            )
+        _check_pixels(stream)
+        _check_index(opened, source)
+        read = _read(opened, stream)
+        film = _film(opened, stream, read)
+        _check_duration(opened, film)
+        _check_end_decodes(opened, stream, film)
+    return film
+
+
+@dataclass(slots=True)
+class _Read:
+    """What was read, row by row: pts, duration, size; and the rows of key frames."""
+
+    rows: list[tuple[int, int, int]]
+    keys: list[int]
+    shown: list[int]
+    has_times: bool = True
+    last_is_broken: bool = False
+
+
+def _read(opened: Any, stream: Any) -> _Read:
+    read = _Read([], [], [])
+    decoded = False
+    for packet in packets(opened, stream):
+        time = packet.pts if packet.pts is not None else packet.dts
+        read.has_times = read.has_times and packet.pts is not None
+        if time is None:
+            time = read.rows[-1][0] + max(1, read.rows[-1][1]) if read.rows else 0
+        if packet.is_keyframe:
+            read.keys.append(len(read.rows))
+        if read.keys and not packet.is_discard:
+            read.shown.append(len(read.rows))
+        read.rows.append((int(time), int(packet.duration or 0), int(packet.size)))
+        read.last_is_broken = bool(packet.is_corrupt)
+        if not decoded:
+            decoded = _decodes(packet)
+            if not decoded and len(read.rows) >= _PATIENCE:
+                raise unreadable("video", f"none of the first {_PATIENCE} packets decodes")
+    if not decoded and not (read.rows and _flushes(stream)):
+        raise _undecoded(len(read.rows))
+    return read
+
+
+def _undecoded(count: int) -> RejectError:
+    if count:
+        return unreadable("video", f"none of its {count} packets decodes")
+    return RejectError("video_no_frames", "the film has no frames; export it again")
+
+
+def _decodes(packet: Any) -> bool:
+    try:
+        return bool(packet.decode())
+    except AV_ERRORS:
+        return False
+
+
+def _flushes(stream: Any) -> bool:
+    try:
+        return bool(stream.codec_context.decode(None))
+    except AV_ERRORS:
+        return False
+
+
+def _film(opened: Any, stream: Any, read: _Read) -> Film:
+    context, container = stream.codec_context, str(opened.format.name)
+    table = np.array(read.rows, np.int64).reshape(-1, 3)
+    pts, durations = table[:, 0], table[:, 1]
+    shown = np.array(read.shown or range(len(pts)), np.int64)
+    if read.last_is_broken:
+        raise _truncated("its last packet is broken")
+    times = np.sort(pts)
+    # Where the last packet has no duration it is shown as long as the others in the middle.
+    gap = int(np.median(np.diff(times))) if len(times) > 1 else 1
+    lasts = np.where(durations > 0, durations, max(1, gap))
+    keys = np.array(read.keys, np.int64)
+    seekable = read.has_times and bool(np.all(np.diff(times) > 0))
+    in_order = len(keys) > 0 and bool(np.all(np.diff(pts[keys]) > 0))
+    return Film(
+        container=container,
+        brand=str(opened.metadata.get("major_brand", "")),
+        codec=str(context.codec.canonical_name),
+        width=int(context.width),
+        height=int(context.height),
+        time_base=Fraction(stream.time_base),
+        pts=pts,
+        sizes=table[:, 2],
+        keys=keys,
+        origin=int(pts[shown].min()),
+        end=int((pts + lasts).max()),
+        seekable=seekable,
+        timed=seekable and in_order and container.split(",")[0] in _TIMED,
+        header_bytes=len(context.extradata or b""),
+        has_sound=sound_stream(opened) is not None,
+    )
+
+
+def _check_pixels(stream: Any) -> None:
+    width, height = int(stream.codec_context.width), int(stream.codec_context.height)
+    if width * height > _MOST_PIXELS:
+        raise RejectError(
+            "video_too_many_pixels",
+            f"frames of {width} x {height} pixels are above {_MOST_PIXELS}; make the film smaller",
+        )
+
+
+def _check_index(opened: Any, source: BinaryIO) -> None:
+    """Compare an MP4's index, which may stand before the data, with the file's size."""
+    if not str(opened.format.name).startswith("mov"):
+        return
+    size = source.seek(0, 2)
+    for stream in opened.streams:
+        entries = stream.index_entries
+        reach = max((entry.pos + entry.size for entry in entries), default=0)
+        if reach > size:
+            raise _truncated(f"its index reaches to byte {reach}, the file ends at {size}")
+
+
+def _check_duration(opened: Any, film: Film) -> None:
+    if film.container.split(",")[0] not in ("mov", "matroska"):
+        return
+    declared = (opened.duration or 0) / av.time_base
+    if film.has_sound:
+        # The longest stream sets the container's duration; the sound may outlast the pictures.
+        own = film_stream(opened)
+        known = own is not None and own.duration and own.time_base
+        declared = float(own.duration * own.time_base) if own is not None and known else 0.0
+    if declared - film.seconds > max(_MISSING_SECONDS, declared * _MISSING_SHARE):
+        raise _truncated(f"it promises {declared:.1f} s, {film.seconds:.1f} s are there")
+
+
+def _check_end_decodes(opened: Any, stream: Any, film: Film) -> None:
+    """Decode after the last key frame: a file filled with zeros at its end has a good index."""
+    if not len(film.keys):
+        return
+    last = int(film.pts[film.keys[-1]])
+    if not seek_before(opened, stream, last):
+        return
+    tried = 0
+    for packet in packets(opened, stream):
+        own = packet.pts if packet.pts is not None else packet.dts
+        tried += own is None or own >= last
+        if _decodes(packet) and tried:
+            return
+        if tried >= _PATIENCE:
+            break
+    if tried and not _flushes(stream):
+        raise _truncated("nothing after its last key frame decodes")
+
+
+def _truncated(reason: str) -> RejectError:
+    return RejectError(
+        "video_truncated", f"the film is cut short: {reason}; get the whole file again"
+    )

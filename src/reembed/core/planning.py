@@ -1,0 +1,155 @@
+"""From the chunks of a stripe to its shards: pack, number, fingerprint, price."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reembed.config.models import ModelSpec
+from reembed.config.packing import JobLimits, job_limits
+from reembed.config.schema import Config
+from reembed.core.canaries import plan_canaries
+from reembed.core.estimate import result_line_bytes
+from reembed.core.manifest import fingerprint_of, number_requests
+from reembed.core.names import shard_id
+from reembed.core.packing import Limits, Weights, pack
+from reembed.core.pricing import price
+from reembed.core.rows import request_of
+from reembed.core.shards import ShardPlan
+from reembed.core.totals import PlanTotals
+
+_ORDER = [("source_index", "ascending"), ("offset", "ascending"), ("part", "ascending")]
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Everything of a configuration that decides shards."""
+
+    limits: JobLimits
+    spec: ModelSpec
+    dimensions: int
+    task: str
+    largest_tokens: int
+
+    @classmethod
+    def of(cls, config: Config) -> Packing:
+        """The packing of a configuration."""
+        model = config.model
+        quota = config.batch.enqueued_tokens
+        return cls(job_limits(config), model.spec(), model.dimensions, model.task, quota)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedShard:
+    """A shard with its chunks (schema `MANIFEST`, requests numbered)."""
+
+    plan: ShardPlan
+    manifest: pa.Table
+
+
+def refuse_unsendable(chunks: pa.Table, packing: Packing) -> pa.Table:
+    """Make rejects of chunks that no job can ever hold under the project's token quota."""
+    heavy = pc.greater(chunks.column("token_count"), packing.largest_tokens)
+    if not pc.any(heavy).as_py():
+        return chunks
+    message = pc.binary_join_element_wise(
+        "this chunk is estimated at ",
+        pc.cast(chunks.column("token_count"), pa.string()),
+        f" tokens, and batch.enqueued_tokens allows {packing.largest_tokens} at a time; cut "
+        "smaller (chunking) or raise the quota",
+        "",
+    )
+    for name, value in (
+        ("reject_code", pa.scalar("over_quota")),
+        ("reject_message", message),
+        ("reject_stage", pa.scalar("plan")),
+    ):
+        at = chunks.schema.get_field_index(name)
+        column = pc.if_else(heavy, value, chunks.column(name))
+        chunks = chunks.set_column(at, chunks.schema.field(name), column)
+    return chunks
+
+
+def pack_stripe(chunks: pa.Table, stripe: int, packing: Packing) -> Iterator[PackedShard]:
+    """Cut a stripe into shards, in input order.
+
+    Args:
+        chunks: schema `MANIFEST`, in any order; requests are not numbered yet.
+        stripe: its number.
+        packing: limits and what shapes requests.
+    """
+    ordered = refuse_unsendable(chunks.sort_by(_ORDER), packing)
+    limits = Limits(
+        requests=packing.limits.requests,
+        tokens=packing.limits.tokens,
+        input_bytes=packing.limits.input_bytes,
+        result_bytes=packing.limits.result_bytes,
+    )
+    for seq, (start, end) in enumerate(pack(_weights(ordered, packing), limits)):
+        manifest = number_requests(ordered.slice(start, end - start))
+        yield PackedShard(_shard_plan(manifest, shard_id(stripe, seq), packing), manifest)
+
+
+def _weights(chunks: pa.Table, packing: Packing) -> Weights:
+    sent = chunks.column("reject_code").is_null().to_numpy(zero_copy_only=False).astype(np.int64)
+    tokens = chunks.column("token_count").to_numpy(zero_copy_only=False) * sent
+    wire = chunks.column("input_bytes").to_numpy(zero_copy_only=False) * sent
+    return Weights(sent, tokens, wire, sent * result_line_bytes(packing.dimensions))
+
+
+def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
+    requests = request_of(manifest)
+    chosen = np.flatnonzero(requests >= 0)
+    canaries = plan_canaries(len(chosen))
+    twins = chosen[[canary.twin for canary in canaries]] if canaries else chosen[:0]
+    rows = np.concatenate([chosen, twins])
+    tokens = manifest.column("token_count").to_numpy(zero_copy_only=False)
+    modalities = manifest.column("modality").to_pylist()
+    by_modality: Counter[str] = Counter()
+    for row in rows.tolist():
+        by_modality[modalities[row]] += int(tokens[row])
+    wire = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
+    extra = orjson.dumps([packing.spec.name, packing.task, packing.dimensions])
+    return ShardPlan(
+        shard=shard,
+        chunks=manifest.num_rows,
+        requests=len(chosen),
+        canaries=len(canaries),
+        rejects=manifest.num_rows - len(chosen),
+        tokens=dict(sorted(by_modality.items())),
+        wire_bytes=int(wire[rows].sum()),
+        result_bytes=len(rows) * result_line_bytes(packing.dimensions),
+        usd_nano=price(by_modality, packing.spec).batch_usd_nano,
+        fingerprint=fingerprint_of(manifest, extra),
+    )
+
+
+def totals_of(shards: list[PackedShard], items: int) -> PlanTotals:
+    """What the shards of a stripe come to."""
+    notes: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    for shard in shards:
+        tokens.update(shard.plan.tokens)
+        first = shard.manifest.filter(pc.equal(shard.manifest.column("part"), 0))
+        for found in first.column("notes").to_pylist():
+            notes.update(found or ())
+    plans = [shard.plan for shard in shards]
+    return PlanTotals(
+        items=items,
+        chunks=sum(plan.chunks for plan in plans),
+        requests=sum(plan.requests for plan in plans),
+        rejects=sum(plan.rejects for plan in plans),
+        canaries=sum(plan.canaries for plan in plans),
+        shards=len(plans),
+        jobs=sum(1 for plan in plans if plan.requests),
+        input_bytes=sum(plan.wire_bytes for plan in plans),
+        result_bytes=sum(plan.result_bytes for plan in plans),
+        tokens=dict(sorted(tokens.items())),
+        notes=dict(sorted(notes.items())),
+    )

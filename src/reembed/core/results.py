@@ -1,0 +1,177 @@
+"""Read a batch job's answer file as a stream: JSON lines to (key, values, tokens | error)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+import numpy as np
+import simdjson
+from numpy.typing import NDArray
+
+from reembed.core.row_errors import RowError, error_from_status
+
+# A line of 3,072 values is 39 KB, with all digits 77 KB. The parser's working memory is up to
+# 14 times the longest line, which is why the cap is not larger.
+MAX_LINE_BYTES = 4 * 1024 * 1024
+
+# What a forgiving parser may be given: it makes Python objects, about 16 bytes for each byte.
+_MAX_FORGIVEN_BYTES = 1024 * 1024
+
+_OBJECTS = (simdjson.Object, dict)
+_ARRAYS = (simdjson.Array, list)
+
+_OF_LINE = ("key", "response", "error", "status", "usageMetadata")
+_OF_RESPONSE = ("embedding", "tokenCount", "error", "usageMetadata")
+_OF_STATUS = ("code", "status", "message")
+
+Broken = Literal["", "not_json", "too_long"]
+
+
+class Answer(NamedTuple):
+    """One line of an answer.
+
+    `key` is None when the line has no key (or one that is not text). Exactly one of `values`
+    (shape (d,), whatever d came) and `error` is set, unless the line is `broken`, which sets
+    neither. `tokens` is the service's count, None when it gave none.
+    """
+
+    key: str | None
+    values: NDArray[np.float64] | None = None
+    tokens: int | None = None
+    error: RowError | None = None
+    broken: Broken = ""
+
+
+def read_lines(stream: BinaryIO, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[bytes | None]:
+    """Split a stream into lines that are not blank; None stands for one over the cap.
+
+    Memory is bounded by the cap: the rest of an over-long line is read and thrown away.
+
+    Args:
+        stream: binary, with a `readline` that takes a limit (open files with a large buffer).
+        max_line_bytes: longest line that is passed on, newline included.
+    """
+    while line := stream.readline(max_line_bytes + 1):
+        if len(line) > max_line_bytes:
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(max_line_bytes)
+            yield None
+        elif not line.isspace():
+            yield line
+
+
+def read_answers(stream: BinaryIO, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Answer]:
+    """Parse an answer file line by line, in the order of the file; never raises on its content.
+
+    Keys may stand anywhere in a line. Errors are read in each form that was seen: a top-level
+    ``error``, one inside ``response``, a top-level ``status`` (code 0 means none).
+
+    Args:
+        stream: as for `read_lines`.
+        max_line_bytes: as for `read_lines`.
+    """
+    parser = simdjson.Parser()
+    for line in read_lines(stream, max_line_bytes):
+        yield parse_line(parser, line) if line is not None else Answer(None, broken="too_long")
+
+
+def parse_line(parser: simdjson.Parser, line: bytes) -> Answer:
+    """Parse one line of an answer.
+
+    Args:
+        parser: reused from line to line for its buffers; nothing returned refers to it.
+        line: one JSON document.
+    """
+    try:
+        document = parser.parse(line)
+    except (ValueError, RuntimeError):
+        # Not strict JSON, or a number that no float64 holds, or nested too deep.
+        return _parse_forgivingly(line)
+    if not isinstance(document, simdjson.Object):
+        return Answer(None, broken="not_json")
+    return _answer(document)
+
+
+def _parse_forgivingly(line: bytes) -> Answer:
+    """Save the key of a line whose only fault is a NaN, an infinity or a stray surrogate."""
+    if len(line) > _MAX_FORGIVEN_BYTES:
+        return Answer(None, broken="not_json")
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        return Answer(None, broken="not_json")
+    if not isinstance(document, dict):
+        return Answer(None, broken="not_json")
+    return _answer(document)
+
+
+def _answer(document: Any) -> Answer:
+    key, response, error, status, usage = _members(document, _OF_LINE)
+    embedding, count, inner_error, inner_usage = _members(response, _OF_RESPONSE)
+    key = key if isinstance(key, str) else None
+    tokens = _tokens(count, inner_usage, usage)
+    for stated in (error, inner_error, status):
+        refusal = None if stated is None else error_from_status(_plain(stated))
+        if refusal is not None:
+            return Answer(key, tokens=tokens, error=refusal)
+    values = _values(*_members(embedding, ("values",)))
+    if isinstance(values, RowError):
+        return Answer(key, tokens=tokens, error=values)
+    return Answer(key, values, tokens)
+
+
+def _members(document: Any, names: tuple[str, ...]) -> list[Any]:
+    """Members of a JSON object by name; None for each that it lacks, or where it is no object."""
+    if not isinstance(document, _OBJECTS):
+        return [None] * len(names)
+    # Asked only for what is there: a miss is a C++ exception, as dear as fifty values.
+    present = tuple(document)
+    return [document[name] if name in present else None for name in names]
+
+
+def _values(array: Any) -> NDArray[np.float64] | RowError:
+    if array is None:
+        return RowError("no_vector", "the answer has neither a vector nor an error")
+    if not isinstance(array, _ARRAYS):
+        return RowError("not_finite", "the vector is not a list of numbers")
+    try:
+        if isinstance(array, simdjson.Array):
+            values = np.frombuffer(array.as_buffer(of_type="d"), np.float64)
+        elif all(type(value) in (int, float) for value in array):
+            values = np.array([float(value) for value in array], np.float64)
+        else:
+            raise TypeError("not numbers")
+    except (TypeError, ValueError, OverflowError):
+        return RowError("not_finite", "the vector holds something that is not a number")
+    if len(values) != len(array):
+        return RowError("not_finite", "the vector is not a flat list of numbers")
+    return values
+
+
+def _tokens(count: Any, *usages: Any) -> int | None:
+    """The token count in the first of its known places that has one."""
+    tokens = _whole(count)
+    for usage in usages:
+        if tokens is None and usage is not None:
+            prompt, total = _members(usage, ("promptTokenCount", "totalTokenCount"))
+            tokens = _whole(prompt)
+            tokens = _whole(total) if tokens is None else tokens
+    return tokens
+
+
+def _whole(value: Any) -> int | None:
+    """An int64 as JSON carries it: a number, or its digits as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
+        return value
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """A status as Python objects: its known members, whatever else it may hold."""
+    if isinstance(value, simdjson.Object):
+        return dict(zip(_OF_STATUS, _members(value, _OF_STATUS), strict=True))
+    return None if isinstance(value, _ARRAYS) else value

@@ -1,0 +1,204 @@
+"""Make rows and rejects from a manifest and a joined answer: columns, no Python object a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from reembed.core.joining import Joined
+from reembed.core.row_errors import RowError
+from reembed.core.schema import REJECT, ROW
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where the vectors of one attempt come from.
+
+    Args:
+        run: the run's name.
+        shard: the shard's name.
+        job: the remote job (``batches/…``).
+        attempt: the attempt's path.
+        embedded_at: the job's end, UTC.
+        model: bare name of the model.
+        dimensions: values of a vector.
+        task: as configured.
+
+    Raises:
+        ValueError: `embedded_at` is not in UTC.
+    """
+
+    run: str
+    shard: str
+    job: str
+    attempt: str
+    embedded_at: datetime
+    model: str
+    dimensions: int
+    task: str
+
+    def __post_init__(self) -> None:
+        if self.embedded_at.utcoffset() != timedelta(0):
+            raise ValueError(f"embedded_at {self.embedded_at.isoformat()}: give a time in UTC")
+
+
+_FROM_LINEAGE = ("run", "shard", "job", "attempt", "embedded_at", "model", "dimensions", "task")
+
+
+def request_of(manifest: pa.Table) -> NDArray[np.int64]:
+    """The ordinal that brings each chunk's vector, shape (rows,); -1 for rejects of the plan."""
+    column = pc.fill_null(manifest.column("request"), -1)
+    ordinals: NDArray[np.int64] = column.to_numpy(zero_copy_only=False).astype(np.int64)
+    return ordinals
+
+
+def row_batches(
+    manifest: pa.Table,
+    joined: Joined,
+    lineage: Lineage,
+    *,
+    include_text: bool,
+    batch_rows: int = 256,
+) -> Iterator[pa.RecordBatch]:
+    """Yield a row for each chunk whose request has its vector, in the manifest's order.
+
+    Chunks that share a request each get a row. `token_count` is the service's count where it gave
+    one, else the plan's estimate. Embeddings are views into ``joined.matrix`` where the slots of
+    a batch follow each other, so the matrix must stay while batches are in use.
+
+    Args:
+        manifest: schema `MANIFEST`, input order.
+        joined: of one attempt; chunks whose request it did not send are left out.
+        lineage: goes into every row.
+        include_text: keep the chunks' text, else null.
+        batch_rows: rows of a batch; a writer's working memory is some 10 bytes a value of it.
+
+    Yields:
+        Batches of schema `ROW`, none of them empty.
+
+    Raises:
+        ValueError: the matrix has other dimensions than `lineage` says.
+    """
+    if joined.matrix.shape[1] != lineage.dimensions:
+        raise ValueError(
+            f"vectors of {joined.matrix.shape[1]} values, the lineage says {lineage.dimensions}"
+        )
+    slots = joined.slots(request_of(manifest))
+    chosen = np.flatnonzero((slots >= 0) & joined.ok[slots] if len(joined.ok) else slots >= 0)
+    for start in range(0, len(chosen), batch_rows):
+        rows = chosen[start : start + batch_rows]
+        yield _batch(_pick(manifest, rows), slots[rows], joined, lineage, include_text)
+
+
+def _pick(table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
+    """Rows of a table by ascending index; a slice, which copies nothing, when they are a run."""
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return table.slice(int(rows[0]), len(rows))
+    return table.take(pa.array(rows))
+
+
+def _batch(
+    chunks: pa.Table,
+    slots: NDArray[np.int64],
+    joined: Joined,
+    lineage: Lineage,
+    include_text: bool,
+) -> pa.RecordBatch:
+    made: dict[str, pa.Array] = {
+        name: _repeat(name, getattr(lineage, name), len(slots)) for name in _FROM_LINEAGE
+    }
+    made["embedding"] = embedding_array(_rows_of(joined.matrix, slots))
+    counted = joined.tokens[slots]
+    estimated = chunks.column("token_count").to_numpy(zero_copy_only=False)
+    made["token_count"] = pa.array(np.where(counted >= 0, counted, estimated), pa.int64())
+    if not include_text:
+        made["text"] = pa.nulls(len(slots), pa.string())
+    columns = [
+        made[field.name] if field.name in made else _flat(chunks.column(field.name), field.type)
+        for field in ROW
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=ROW)
+
+
+def _repeat(name: str, value: Any, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value, ROW.field(name).type), count)
+
+
+def _flat(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    whole = column.combine_chunks()
+    # Of no chunks, or of several that do not fit one array, a chunked array comes back.
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def _rows_of(matrix: NDArray[np.float32], slots: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Rows of a matrix: a view when the slots follow each other, else a copy."""
+    first = int(slots[0]) if len(slots) else 0
+    if np.array_equal(slots, np.arange(first, first + len(slots))):
+        return matrix[first : first + len(slots)]
+    return matrix[slots]
+
+
+def embedding_array(vectors: NDArray[np.float32]) -> pa.Array:
+    """A ``list<float32>`` array over the memory of contiguous vectors, shape (n, d)."""
+    count, dimensions = vectors.shape
+    flat = np.ascontiguousarray(vectors).reshape(-1)
+    values = pa.Array.from_buffers(pa.float32(), flat.size, [None, pa.py_buffer(flat)])
+    offsets = np.arange(0, (count + 1) * dimensions, dimensions, dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values)
+
+
+def reject_table(
+    manifest: pa.Table,
+    errors: Mapping[int, RowError],
+    lineage: Lineage,
+    *,
+    planned: bool = True,
+) -> pa.Table:
+    """A row for each chunk that has no vector, in the manifest's order.
+
+    Args:
+        manifest: schema `MANIFEST`, input order.
+        errors: by ordinal, why the request brought no vector; all its chunks become rejects.
+            Ordinals that no chunk names (canaries) are left out.
+        lineage: of the attempt; its job and attempt stand only with `errors`.
+        planned: also the rejects of the plan, whose job and attempt are empty.
+
+    Returns:
+        Schema `REJECT`.
+    """
+    requests = request_of(manifest)
+    failed = np.isin(requests, np.fromiter(errors, np.int64, len(errors)))
+    refused = manifest.column("reject_code").is_valid().to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(failed | (refused if planned else False))
+    chunks = _pick(manifest, rows)
+    sent = failed[rows]
+    found = [errors.get(int(ordinal)) for ordinal in requests[rows]]
+    made = {
+        "reason": _either(chunks, "reject_code", [e.reason if e else None for e in found]),
+        "message": _either(chunks, "reject_message", [e.message if e else None for e in found]),
+        "stage": _either(chunks, "reject_stage", [_stage(e) if e else None for e in found]),
+        "attempt": pc.if_else(pa.array(sent), lineage.attempt, ""),
+        "job": pc.if_else(pa.array(sent), lineage.job, ""),
+        "run": pa.repeat(lineage.run, len(rows)),
+        "shard": pa.repeat(lineage.shard, len(rows)),
+    }
+    columns = [
+        made[field.name] if field.name in made else chunks.column(field.name) for field in REJECT
+    ]
+    return pa.Table.from_arrays(columns, schema=REJECT)
+
+
+def _stage(error: RowError) -> str:
+    return "embed" if error.from_service else "join"
+
+
+def _either(chunks: pa.Table, planned: str, found: list[str | None]) -> pa.ChunkedArray:
+    """What was found for the request, else what the plan said; never null."""
+    return pc.coalesce(pa.chunked_array([pa.array(found, pa.string())]), chunks.column(planned), "")

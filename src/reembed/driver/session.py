@@ -1,0 +1,165 @@
+"""What a worker needs to open a committed run, and driving one lane of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from reembed.config.schema import Config
+from reembed.core.machine.book import Quotas
+from reembed.core.machine.records import Settled
+from reembed.core.machine.rules import Rules
+from reembed.core.plans import StripePlan
+from reembed.core.pricing import cap_nano
+from reembed.core.shards import ShardPlan
+from reembed.driver.clock import SystemClock
+from reembed.driver.lane import Lane, Left
+from reembed.driver.progress import Progress
+from reembed.driver.state import RunState
+from reembed.driver.tools import Tools
+from reembed.errors import ObjectNotFoundError, ReembedError
+from reembed.ledger.layout import Layout
+from reembed.ledger.ledger import Ledger
+from reembed.ledger.spend import SpendLog
+from reembed.service.client import open_service
+from reembed.service.keys import is_loopback, resolve_api_key, resolve_base_url
+from reembed.storage.base import Storage
+from reembed.storage.open import open_storage
+
+# How long a result file stays in the project's storage when the service does not delete it.
+RESULT_LIFE_SECONDS = 48 * 3600.0
+
+# Set by the command line on Ctrl-C: lanes of this process take back what they have not sent.
+interrupted = threading.Event()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A committed run, as it travels to workers.
+
+    It holds no key: workers have that from their own environment.
+    """
+
+    config: Config
+    run: str
+    plan: str
+    commit: int
+
+    @property
+    def layout(self) -> Layout:
+        """The names under the run directory."""
+        return Layout(self.config.run_dir)
+
+
+def service_key(config: Config) -> str:
+    """The API key of this process's environment; a service on this machine needs none.
+
+    Raises:
+        UsageError: it is not set, and the service is not on this machine.
+    """
+    base_url = resolve_base_url(config.service.base_url, os.environ)
+    return resolve_api_key(os.environ, required=not is_loopback(base_url))
+
+
+def shards_of(storage: Storage, layout: Layout, plan: str) -> Iterator[ShardPlan]:
+    """All shards of a plan, in input order."""
+    for stat in storage.list(layout.stripes(plan)):
+        yield from StripePlan.decode(storage.read(stat.uri), stat.uri).shards
+
+
+def quotas_of(config: Config) -> Quotas:
+    """The budget and the project's quotas."""
+    cap = config.budget.max_usd
+    return Quotas(
+        max_usd_nano=None if cap is None else cap_nano(cap),
+        jobs=config.batch.concurrent_jobs,
+        tokens=config.batch.enqueued_tokens,
+        file_bytes=int(config.batch.file_storage_gb * 1e9),
+    )
+
+
+def rules_of(config: Config, run: str, holder: str, metadata_echo: bool) -> Rules:
+    """The constants of the state machine for a configuration."""
+    batch = config.batch
+    return Rules(
+        run=run,
+        holder=holder,
+        max_attempts=batch.max_attempts,
+        poll=batch.poll_seconds,
+        lease=batch.lease_seconds,
+        request_timeout=config.service.timeout_seconds,
+        list_lag=batch.list_lag_seconds,
+        stuck=batch.stuck_hours * 3600,
+        result_life=RESULT_LIFE_SECONDS,
+        inline=batch.input,
+        metadata_echo=metadata_echo,
+    )
+
+
+def metadata_comes_back(storage: Storage, layout: Layout, config: Config) -> bool:
+    """Whether a live check of this very service saw inline metadata come back."""
+    try:
+        found = orjson.loads(storage.read(layout.doctor()))
+    except (ObjectNotFoundError, orjson.JSONDecodeError):
+        return False
+    return bool(found.get("inline_keys")) and found.get("base_url") == config.service.base_url
+
+
+def open_tools(session: Session, scratch: Path) -> Tools:
+    """Open the seams of a run in this process."""
+    config, layout = session.config, session.layout
+    storage = open_storage()
+    holder = f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    echo = metadata_comes_back(storage, layout, config)
+    return Tools(
+        config=config,
+        commit=session.commit,
+        plan=session.plan,
+        rules=rules_of(config, session.run, holder, echo),
+        layout=layout,
+        storage=storage,
+        service=open_service(config.service, service_key(config)),
+        ledger=Ledger(storage, layout, session.commit, holder),
+        spend=SpendLog(storage, layout, session.commit),
+        clock=SystemClock(),
+        scratch=scratch,
+    )
+
+
+def drive_lane(session: Session, number: int, lanes: int) -> Iterator[tuple[str, Settled]]:
+    """Drive every `lanes`-th shard from `number` on; yield those that are settled.
+
+    Shards that are left, and what stopped the lane, go into its progress record: an exception
+    would make the engine start all over.
+    """
+    with tempfile.TemporaryDirectory(prefix="reembed-") as folder:
+        tools = open_tools(session, Path(folder))
+        progress = Progress(tools.storage, tools.layout, session.commit, number)
+        try:
+            yield from _drive(session, tools, progress, number, lanes)
+        except ReembedError as err:
+            progress.end(failed=str(err))
+
+
+def _drive(
+    session: Session, tools: Tools, progress: Progress, number: int, lanes: int
+) -> Iterator[tuple[str, Settled]]:
+    clock = tools.clock
+    offset = tools.ledger.storage_now() - clock.now()
+    state = RunState(session.run, quotas_of(session.config), clock, offset)
+    plans = list(shards_of(tools.storage, tools.layout, session.plan))[number::lanes]
+    left: dict[str, int] = {}
+    for shard, result in Lane(tools, state, progress, interrupted).run(plans):
+        if isinstance(result, Left):
+            left[result.reason] = left.get(result.reason, 0) + 1
+        else:
+            yield shard, result
+    progress.end(failed=state.world().halted, left=left)

@@ -1,0 +1,67 @@
+"""Advisory notes, overwritten as work goes on; they decide nothing and may be lost."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import Counter
+from typing import Any
+
+import orjson
+
+from reembed.errors import StorageError
+from reembed.ledger.layout import Layout
+from reembed.storage.base import Storage
+
+EVERY_SECONDS = 1.0
+
+
+class PlanProgress:
+    """How many items and chunks one planning worker has done."""
+
+    def __init__(self, storage: Storage, layout: Layout, plan: str) -> None:
+        holder = f"{socket.gethostname()[:24]}-{os.getpid()}-{id(self):x}"
+        self._storage, self._uri = storage, layout.plan_progress(plan, holder)
+        self._items = self._chunks = 0
+        self._last = float("-inf")
+
+    def add(self, items: int, chunks: int) -> None:
+        """Count a block, and write the note when the last one is a second old."""
+        self._items += items
+        self._chunks += chunks
+        if time.monotonic() - self._last >= EVERY_SECONDS:
+            self.tell()
+
+    def tell(self, last: bool = False) -> None:
+        """Write the note."""
+        self._last = time.monotonic()
+        body = {"schema": 1, "items": self._items, "chunks": self._chunks, "ended": last}
+        try:
+            self._storage.put(self._uri, orjson.dumps(body))
+        except StorageError:
+            return
+
+
+def read_notes(storage: Storage, prefix: str) -> list[dict[str, Any]]:
+    """All notes under a prefix; what cannot be read is left out."""
+    notes = []
+    for stat in storage.list(prefix):
+        try:
+            notes.append(orjson.loads(storage.read(stat.uri)))
+        except (StorageError, orjson.JSONDecodeError):
+            continue
+    return notes
+
+
+def sum_notes(notes: list[dict[str, Any]]) -> Counter[str]:
+    """The numbers of all notes added up; numbers inside maps under ``map.name``."""
+    total: Counter[str] = Counter()
+    for note in notes:
+        for name, value in note.items():
+            if isinstance(value, dict):
+                for inner, count in value.items():
+                    total[f"{name}.{inner}"] += count
+            elif isinstance(value, int) and not isinstance(value, bool) and name != "schema":
+                total[name] += value
+    return total

@@ -1,0 +1,1 @@
+"""The two Beam pipelines, and the run that joins them."""

@@ -1,0 +1,84 @@
+"""The plan's commit: what binds a run to one plan, and how a later call finds its run again."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from reembed.config.frozen import check_frozen, frozen_view, key_hash
+from reembed.config.schema import Config
+from reembed.core.machine.records import Commit, Stop
+from reembed.core.plans import PlanSummary
+from reembed.errors import AlreadyExistsError, RunFailedError
+from reembed.ledger.layout import Layout
+from reembed.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class CommitState:
+    """The newest commit of a run directory, and whether its run is settled."""
+
+    commit: Commit
+    settled: bool
+
+
+def newest_commit(storage: Storage, layout: Layout) -> CommitState | None:
+    """The newest commit; None where nothing was committed yet."""
+    names = [stat.uri for stat in storage.list(layout.commits())]
+    if not names:
+        return None
+    commit = Commit.decode(storage.read(names[-1]), names[-1])
+    settled = any(True for _ in storage.list(layout.run_settled(commit.number, 0)))
+    return CommitState(commit, settled)
+
+
+def commit_plan(
+    storage: Storage, layout: Layout, config: Config, plan: PlanSummary, api_key: str
+) -> Commit:
+    """Commit a plan as the next run.
+
+    Raises:
+        RunFailedError: somebody else committed at the same moment.
+    """
+    before = newest_commit(storage, layout)
+    number = before.commit.number + 1 if before else 1
+    salt = secrets.token_hex(8)
+    hashed = key_hash(api_key, salt)
+    commit = Commit(
+        number=number,
+        run=secrets.token_hex(6),
+        plan=plan.plan,
+        digest=plan.digest,
+        planned=plan.plan_totals().chunks,
+        items=plan.items,
+        frozen=frozen_view(config, hashed),
+        key_salt=salt,
+        key_hash=hashed,
+    )
+    try:
+        storage.create(layout.commit(number), commit.encode())
+    except AlreadyExistsError as err:
+        raise RunFailedError(
+            f"another call committed run {number} in {layout.run_dir} at the same moment; "
+            "run again to join it"
+        ) from err
+    return commit
+
+
+def check_resumable(commit: Commit, config: Config, api_key: str, key_rotated: bool) -> None:
+    """Refuse to resume a run with another configuration or key.
+
+    Raises:
+        ConfigError: the first frozen key that differs.
+    """
+    hashed = key_hash(api_key, commit.key_salt)
+    check_frozen(commit.frozen, frozen_view(config, hashed), key_rotated=key_rotated)
+
+
+def record_settled(storage: Storage, layout: Layout, commit: Commit) -> None:
+    """Say that every shard of a run is settled and that its counts close."""
+    try:
+        record = Stop(reason="settled")
+        storage.create(layout.run_settled(commit.number, 0), record.encode())
+    except AlreadyExistsError:
+        return

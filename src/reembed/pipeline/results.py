@@ -1,0 +1,148 @@
+"""What stands in the run directory at the end: counted from the files, checked, reported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+
+from reembed.core.contract import query_contract
+from reembed.core.machine.records import Commit, Settled
+from reembed.core.names import split_shard_id
+from reembed.core.plans import PlanSummary
+from reembed.core.pricing import price
+from reembed.driver.session import Session, shards_of
+from reembed.errors import RunFailedError
+from reembed.ledger.layout import Layout
+from reembed.ledger.ledger import Ledger
+from reembed.ledger.spend import SpendLog
+from reembed.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A run counted: `rows` and `rejects` from the files, the rest from the ledger."""
+
+    planned: int = 0
+    rows: int = 0
+    rejects: int = 0
+    skipped: int = 0
+    shards: int = 0
+    settled: int = 0
+    jobs: int = 0
+    attempts: int = 0
+    tokens: dict[str, int] = field(default_factory=dict)
+    reject_codes: dict[str, int] = field(default_factory=dict)
+    reserved_usd_nano: int = 0
+
+    @property
+    def closes(self) -> bool:
+        """Whether planned = rows + rejects + skipped, and every shard is settled."""
+        whole = self.rows + self.rejects + self.skipped
+        return self.settled == self.shards and self.planned == whole
+
+
+def count_run(storage: Storage, layout: Layout, commit: Commit) -> Counts:
+    """Count a run from what was written."""
+    tokens: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
+    settled = jobs = attempts = 0
+    names = [plan.shard for plan in shards_of(storage, layout, commit.plan)]
+    for record in _settled(storage, layout, commit, names):
+        settled += 1
+        jobs += record.jobs
+        attempts += record.attempts
+        tokens.update(record.tokens)
+        codes.update(record.reject_codes)
+    vectors, rejects = f"{layout.run_dir}/vectors/", f"{layout.run_dir}/rejects/"
+    return Counts(
+        planned=commit.planned,
+        rows=_rows_in(storage, vectors, commit.number),
+        rejects=_rows_in(storage, rejects, commit.number),
+        shards=len(names),
+        settled=settled,
+        jobs=jobs,
+        attempts=attempts,
+        tokens=dict(sorted(tokens.items())),
+        reject_codes=dict(sorted(codes.items())),
+        reserved_usd_nano=SpendLog(storage, layout, commit.number).read().usd_nano,
+    )
+
+
+def _settled(
+    storage: Storage, layout: Layout, commit: Commit, shards: list[str]
+) -> Iterator[Settled]:
+    ledger = Ledger(storage, layout, commit.number, "report")
+    wanted = set(shards)
+    for stripe in sorted({split_shard_id(shard)[0] for shard in shards}):
+        yield from ledger.settled_in(stripe, wanted)
+
+
+def _rows_in(storage: Storage, folder: str, commit: int) -> int:
+    total = 0
+    for stat in storage.list(f"{folder}part-{commit:04}-"):
+        with storage.open(stat.uri) as stream:
+            total += pq.read_metadata(stream).num_rows
+    return total
+
+
+def require_closed(counts: Counts) -> None:
+    """Fail a run whose counts do not close.
+
+    Raises:
+        RunFailedError: with the numbers.
+    """
+    if not counts.closes:
+        raise RunFailedError(
+            f"the counts do not close: planned {counts.planned} is not rows {counts.rows} + "
+            f"rejects {counts.rejects} + skipped {counts.skipped}; do not use this output. Keep "
+            "the run directory: it shows what is missing"
+        )
+
+
+def report_of(
+    session: Session, plan: PlanSummary, counts: Counts, state: str, seconds: float
+) -> dict[str, Any]:
+    """The content of ``report.json``; dollars are what the tokens cost by the price list."""
+    spec = session.config.model.spec()
+    paid = price(counts.tokens, spec)
+    planned = price(plan.plan_totals().tokens, spec)
+    return {
+        "schema": 1,
+        "name": session.config.name,
+        "run": session.run,
+        "commit": session.commit,
+        "plan": session.plan,
+        "state": state,
+        "items": plan.items,
+        "planned": counts.planned,
+        "rows": counts.rows,
+        "rejects": counts.rejects,
+        "skipped": counts.skipped,
+        "shards": counts.shards,
+        "settled_shards": counts.settled,
+        "jobs": counts.jobs,
+        "attempts": counts.attempts,
+        "tokens": counts.tokens,
+        "usd": float(paid.batch_usd),
+        "usd_reserved": counts.reserved_usd_nano / 1e9,
+        "usd_planned": float(planned.batch_usd),
+        "usd_online": float(planned.online_usd),
+        "prices_as_of": spec.as_of,
+        "seconds": round(seconds, 3),
+        "reject_reasons": counts.reject_codes,
+        "warnings": dict(plan.plan_totals().notes),
+        "vectors": f"{session.config.run_dir}/vectors",
+        "rejects_at": f"{session.config.run_dir}/rejects",
+        "query_contract": query_contract(session.config),
+    }
+
+
+def write_report(storage: Storage, layout: Layout, report: dict[str, Any]) -> None:
+    """Write ``report.json``."""
+    data = orjson.dumps(report, option=orjson.OPT_INDENT_2)
+    storage.put(layout.report(), data + b"\n")

@@ -1,0 +1,134 @@
+"""Where the API key and the base URL come from, and how the key stays out of sight."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
+
+from reembed.errors import UsageError
+
+DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
+LOCAL_KEY = "local"
+_KEY_VARIABLES = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+_BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL"
+_KEY_SHAPE = re.compile(r"[\x21-\x7e]+")
+_HIDDEN = "***"
+
+
+def resolve_api_key(environ: Mapping[str, str], required: bool) -> str:
+    """Read the key from GOOGLE_API_KEY, then GEMINI_API_KEY, as the vendor's SDK does.
+
+    Args:
+        environ: the process's environment.
+        required: whether a missing key is an error; a service on this machine needs none,
+            and ``local`` is sent instead.
+
+    Raises:
+        UsageError: no variable is set, or what it holds cannot be a key (never shown).
+    """
+    for variable in _KEY_VARIABLES:
+        key = environ.get(variable, "").strip()
+        if not key:
+            continue
+        if not _KEY_SHAPE.fullmatch(key):
+            raise UsageError(
+                f"{variable} holds characters that no API key has (blanks, line ends or letters "
+                "outside ASCII): copy the key again"
+            )
+        return key
+    if not required:
+        return LOCAL_KEY
+    raise UsageError(
+        "no API key: set GOOGLE_API_KEY or GEMINI_API_KEY in the environment of this process and "
+        "of every worker (a service.base_url on this machine needs none)"
+    )
+
+
+def resolve_base_url(configured: str | None, environ: Mapping[str, str]) -> str:
+    """Take the base URL from the configuration, then GOOGLE_GEMINI_BASE_URL, then the default.
+
+    Returns it without a slash at the end.
+
+    Raises:
+        UsageError: it is no http(s) URL with a host.
+    """
+    from_environment = environ.get(_BASE_URL_VARIABLE, "").strip()
+    url = configured or from_environment or DEFAULT_BASE_URL
+    where = "service.base_url" if configured else _BASE_URL_VARIABLE
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(f"{where}: {url!r} is not http(s); give for instance {DEFAULT_BASE_URL}")
+    if parts.username or parts.query or parts.fragment:
+        raise UsageError(f"{where}: give scheme, host, port and path only, no user, ? or #")
+    return url.rstrip("/")
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL points to this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def key_fingerprint(key: str, salt: str) -> str:
+    """Hash a key so that a ledger can recognise it and nobody can read it: 32 hex digits."""
+    return hmac.new(salt.encode(), key.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+class Secret:
+    """An API key that no text, log or pickle shows.
+
+    A pickle does not carry the key: the process that loads it reads its own environment, so that
+    a submitted job graph never holds a key.
+
+    Args:
+        value: the key; None reads the environment when it is first needed.
+        required: as in `resolve_api_key`, for the process that reads its environment.
+    """
+
+    __slots__ = ("_required", "_value")
+
+    def __init__(self, value: str | None, required: bool = True) -> None:
+        if value is not None and not _KEY_SHAPE.fullmatch(value):
+            # A header would refuse it too, with the key in the message.
+            raise UsageError("the API key is empty or holds characters that no API key has")
+        self._value, self._required = value, required
+
+    def reveal(self) -> str:
+        """The key itself, for the header of a request only."""
+        if self._value is None:
+            self._value = resolve_api_key(os.environ, self._required)
+        return self._value
+
+    def scrub(self, text: str) -> str:
+        """Blot the key out of a text, plain or percent-encoded."""
+        key = self._value
+        if key is None or key == LOCAL_KEY:
+            return text
+        return text.replace(key, _HIDDEN).replace(quote(key, safe=""), _HIDDEN)
+
+    def scrub_bytes(self, body: bytes) -> bytes:
+        """Blot the key out of an answer: refusals of a key are known to repeat it."""
+        key = self._value
+        if key is None or key == LOCAL_KEY:
+            return body
+        return body.replace(key.encode(), _HIDDEN.encode())
+
+    def __repr__(self) -> str:
+        return _HIDDEN
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[None, bool]]:
+        return Secret, (None, self._required)

@@ -1,0 +1,175 @@
+"""Write rows and rejects as Parquet that DuckDB, pandas, Polars and BigQuery read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reembed.core.schema import REJECT, ROW, SCHEMA_VERSION
+
+# Bytes of a row group before compression. The writer holds references to that much, so that this
+# bounds memory; 2,600 rows of 3,072 values are enough for readers to work in parallel.
+_GROUP_BYTES = 32 * 1024 * 1024
+
+# The name of the list's leaf in the file; fixed by the Parquet format's rule for lists.
+_EMBEDDING = "embedding.list.element"
+
+# Columns that say the same for many rows; the writer falls back by itself where they do not.
+_REPETITIVE = (
+    "key",
+    "source_uri",
+    "source_index",
+    "offset",
+    "part",
+    "parts",
+    "modality",
+    "mime_type",
+    "unit",
+    "title",
+    "metadata",
+    "content_hash",
+    "model",
+    "dimensions",
+    "task",
+    "run",
+    "shard",
+    "job",
+    "attempt",
+    "embedded_at",
+    "chunker",
+    "generation",
+    "warnings.list.element",
+    "reason",
+    "message",
+    "stage",
+)
+
+# Least and greatest are worth keeping where a reader would filter.
+_FILTERED = ("key", "source_uri", "source_index", "offset", "part", "modality", "embedded_at")
+
+
+@dataclass(frozen=True, slots=True)
+class PartInfo:
+    """What was written: rows, and the file's size in bytes."""
+
+    rows: int
+    bytes: int
+
+
+def part_metadata(
+    run: str, model: str, dimensions: int, task: str, chunkers: Iterable[str]
+) -> dict[str, str]:
+    """The key-value metadata of a part, all under ``reembed.``.
+
+    Args:
+        run: the run's name.
+        model: bare name of the model.
+        dimensions: values of a vector.
+        task: as configured.
+        chunkers: versions of the chunkers at work, such as ``text/1``; sorted and joined.
+    """
+    return {
+        "reembed.schema_version": str(SCHEMA_VERSION),
+        "reembed.run": run,
+        "reembed.model": model,
+        "reembed.dimensions": str(dimensions),
+        "reembed.task": task,
+        "reembed.chunkers": ",".join(sorted(set(chunkers))),
+    }
+
+
+def write_part(
+    path: Path,
+    batches: Iterable[pa.RecordBatch],
+    metadata: Mapping[str, str],
+    compression: str = "zstd",
+) -> PartInfo:
+    """Write rows to a new local file; publishing it under its name is the caller's part.
+
+    Embeddings are split into byte streams before compression: floats of like size share their
+    upper bytes, which zstd then sees (about a sixth smaller than without).
+
+    Args:
+        path: a local file that is not there yet.
+        batches: schema `ROW`, in order; may be none, which makes a part without rows.
+        metadata: kept as the file's key-value metadata.
+        compression: a codec of Parquet (zstd, snappy, gzip, lz4, brotli, none).
+
+    Raises:
+        FileExistsError: something is at `path`.
+    """
+    return _write(path, ROW, batches, metadata, compression)
+
+
+def write_rejects(
+    path: Path,
+    batches: Iterable[pa.RecordBatch],
+    metadata: Mapping[str, str],
+    compression: str = "zstd",
+) -> PartInfo:
+    """Write rejects to a new local file; see `write_part`. The batches' schema is `REJECT`."""
+    return _write(path, REJECT, batches, metadata, compression)
+
+
+def read_batches(path: Path, batch_rows: int = 256) -> Iterator[pa.RecordBatch]:
+    """Read a part or rejects back in order, a few rows at a time.
+
+    Args:
+        path: a file that this module wrote.
+        batch_rows: rows of a batch, at most.
+    """
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        yield from file.iter_batches(batch_size=batch_rows, use_threads=False)
+
+
+def _write(
+    path: Path,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    metadata: Mapping[str, str],
+    compression: str,
+) -> PartInfo:
+    leaves = _leaves(schema)
+    rows = 0
+    with (
+        path.open("xb") as file,
+        pq.ParquetWriter(
+            file,
+            schema.with_metadata(dict(metadata)),
+            compression=compression,
+            use_dictionary=[name for name in leaves if name in _REPETITIVE],
+            use_byte_stream_split=[name for name in leaves if name == _EMBEDDING],
+            write_statistics=[name for name in leaves if name in _FILTERED],
+        ) as writer,
+    ):
+        for group in _groups(batches):
+            table = pa.Table.from_batches(group, schema)
+            writer.write_table(table, row_group_size=max(1, len(table)))
+            rows += len(table)
+    return PartInfo(rows=rows, bytes=path.stat().st_size)
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """The columns' paths as Parquet names them: a list's values are ``<name>.list.element``."""
+    return [
+        f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+        for field in schema
+    ]
+
+
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Gather batches until they make a row group."""
+    group: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        group.append(batch)
+        size += batch.nbytes
+        if size >= _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

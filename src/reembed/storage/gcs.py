@@ -1,0 +1,213 @@
+"""Objects in Cloud Storage: created if absent by a condition on the generation."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+import google_crc32c
+from google.api_core.exceptions import PreconditionFailed
+from google.api_core.retry import Retry
+
+from reembed.errors import AlreadyExistsError, ObjectNotFoundError, StorageError
+from reembed.storage.base import Stat
+from reembed.storage.gcs_client import client_for
+from reembed.storage.gcs_errors import TIMEOUT, gcs_errors, retrying
+from reembed.storage.names import GS, split_gs
+from reembed.storage.ranges import open_ranges
+
+# A part of a resumable upload, held in memory; the library's own is 100 MiB.
+_UPLOAD_CHUNK: Final = 16 << 20
+# Above this the library uploads in a session of several requests.
+_SINGLE_REQUEST: Final = 8 << 20
+_FIELDS: Final = "items(name,size,timeCreated,generation,crc32c,md5Hash),nextPageToken,prefixes"
+
+
+@dataclass(frozen=True, slots=True)
+class GcsStorage:
+    """Cloud Storage behind the `Storage` protocol; holds no client, so it pickles.
+
+    No batch requests are sent: each operation is one request and its retries.
+
+    Args:
+        endpoint: address of a stand-in; empty: ``STORAGE_EMULATOR_HOST``, else the real service.
+    """
+
+    endpoint: str = ""
+
+    def create(self, uri: str, data: bytes) -> Stat:
+        """Write a small object only if its name is free (see `Storage.create`)."""
+
+        def send(blob: Any, retry: Retry) -> None:
+            blob.upload_from_string(data, if_generation_match=0, retry=retry, timeout=TIMEOUT)
+
+        return self._send_once(uri, send, lambda _: self.read(uri) == data)
+
+    def put(self, uri: str, data: bytes) -> Stat:
+        """Write a small object, replacing what is there (see `Storage.put`)."""
+        with gcs_errors(uri, "write"):
+            blob = self._blob(uri)
+            # Sent twice it leaves the same bytes: as good as idempotent.
+            blob.upload_from_string(data, retry=retrying(), timeout=TIMEOUT)
+            return _to_stat(uri, blob)
+
+    def publish(self, path: Path, uri: str, *, replace: str | None = None) -> Stat:
+        """Upload a file by one conditional request; `path` stays (see `Storage.publish`)."""
+        if not path.is_file():
+            raise StorageError(f"{str(path)!r}: the file to publish as {uri} is not there")
+        condition = 0 if replace is None else _generation(uri, replace)
+        if path.stat().st_size > _SINGLE_REQUEST:
+            self._look_ahead(uri, replace)
+
+        def send(blob: Any, retry: Retry) -> None:
+            blob.chunk_size = _UPLOAD_CHUNK
+            blob.upload_from_filename(
+                str(path), if_generation_match=condition, retry=retry, timeout=TIMEOUT
+            )
+
+        return self._send_once(uri, send, lambda found: found.checksum == _checksum(path))
+
+    def read(self, uri: str) -> bytes:
+        """Read a small object, its checksum verified (see `Storage.read`)."""
+        with gcs_errors(uri, "read"):
+            found = self._blob(uri).download_as_bytes(retry=retrying(), timeout=TIMEOUT)
+        return cast(bytes, found)
+
+    def open(self, uri: str, generation: str = "") -> BinaryIO:
+        """Open an object in this generation for ranged reads (see `Storage.open`)."""
+        with gcs_errors(uri, "read"):
+            blob = self._blob(uri)
+            blob.reload(retry=retrying(), timeout=TIMEOUT)
+        if generation and str(blob.generation) != generation:
+            raise ObjectNotFoundError(f"{uri}: changed: {generation} is now {blob.generation}")
+        pinned = self._blob(uri, blob.generation)
+        if blob.content_encoding == "gzip":
+            return _unpacked(uri, pinned)
+
+        def fetch(start: int, end: int) -> bytes:
+            with gcs_errors(uri, "read"):
+                # The service's checksum is of the whole object: none for a range.
+                part = pinned.download_as_bytes(
+                    start=start, end=end - 1, checksum=None, retry=retrying(), timeout=TIMEOUT
+                )
+            return cast(bytes, part)
+
+        return open_ranges(fetch, int(blob.size))
+
+    def stat(self, uri: str) -> Stat:
+        """Describe one object (see `Storage.stat`)."""
+        with gcs_errors(uri, "look at"):
+            blob = self._blob(uri)
+            blob.reload(retry=retrying(), timeout=TIMEOUT)
+            return _to_stat(uri, blob)
+
+    def list(self, prefix: str) -> Iterator[Stat]:
+        """Yield the objects whose name starts with `prefix`, page by page (see `Storage.list`).
+
+        The service lists in the order of UTF-8 bytes, which is the order of code points
+        (https://cloud.google.com/storage/docs/json_api/v1/objects/list).
+        """
+        bucket, start = split_gs(prefix)
+        before = ""
+        with gcs_errors(prefix, "list"):
+            blobs = client_for(self.endpoint).list_blobs(
+                bucket, prefix=start or None, fields=_FIELDS, retry=retrying(), timeout=TIMEOUT
+            )
+            for blob in blobs:
+                if blob.name < before:
+                    raise StorageError(f"{prefix}: listed out of order: {blob.name!r}")
+                before = blob.name
+                yield _to_stat(f"{GS}{bucket}/{blob.name}", blob)
+
+    def delete(self, uri: str) -> None:
+        """Remove an object; no error when it is gone already."""
+        try:
+            with gcs_errors(uri, "delete"):
+                self._blob(uri).delete(retry=retrying(), timeout=TIMEOUT)
+        except ObjectNotFoundError:
+            return
+
+    def now(self, scratch_uri: str) -> float:
+        """Read the service's clock: the creation time of `scratch_uri`, written anew.
+
+        One writer for each scratch name: the service takes about one write a second to a name.
+        """
+        return self.put(scratch_uri, b"").created
+
+    def _blob(self, uri: str, generation: int | None = None) -> Any:
+        bucket, name = split_gs(uri)
+        if not name:
+            raise StorageError(f"{uri}: a bucket, not an object; give {GS}{bucket}/name")
+        return client_for(self.endpoint).bucket(bucket).blob(name, generation=generation)
+
+    def _look_ahead(self, uri: str, replace: str | None) -> None:
+        """Spare a long upload that its condition, which alone decides, would refuse at the end."""
+        try:
+            found = self.stat(uri).generation
+        except ObjectNotFoundError:
+            found = None
+        if found != replace:
+            raise AlreadyExistsError(
+                f"{uri}: expected {_named(replace)}, found {_named(found)}; another was first"
+            )
+
+    def _send_once(
+        self, uri: str, send: Callable[[Any, Retry], None], is_ours: Callable[[Stat], bool]
+    ) -> Stat:
+        """Upload under a condition; after a lost answer, tell our own object from another's."""
+        lost: list[Exception] = []
+        with gcs_errors(uri, "write"):
+            blob = self._blob(uri)
+            try:
+                send(blob, retrying(lost.append))
+            except PreconditionFailed:
+                # Without a lost answer the refusal is final, even of equal bytes: one wins.
+                if not lost:
+                    raise
+                found = self.stat(uri)
+                if not is_ours(found):
+                    raise
+                return found
+            return _to_stat(uri, blob)
+
+
+def _to_stat(uri: str, blob: Any) -> Stat:
+    if blob.crc32c:
+        checksum = f"crc32c:{blob.crc32c}"
+    else:
+        checksum = f"md5:{blob.md5_hash}" if blob.md5_hash else ""
+    created = blob.time_created.timestamp()
+    return Stat(uri, int(blob.size), created, str(blob.generation), checksum)
+
+
+def _named(generation: str | None) -> str:
+    return "no object" if generation is None else f"generation {generation}"
+
+
+def _generation(uri: str, text: str) -> int:
+    if not text.isdecimal():
+        raise StorageError(f"{uri}: {text!r} is no generation of Cloud Storage; give a number")
+    return int(text)
+
+
+def _checksum(path: Path) -> str:
+    total = cast(Any, google_crc32c).Checksum()
+    with path.open("rb") as source:
+        while block := source.read(1 << 20):
+            total.update(block)
+    return f"crc32c:{base64.b64encode(total.digest()).decode()}"
+
+
+def _unpacked(uri: str, blob: Any) -> BinaryIO:
+    """Fetch an object that is stored compressed: its ranges are ranges of the packed bytes."""
+    with gcs_errors(uri, "read"), ExitStack() as undo:
+        target = undo.enter_context(tempfile.TemporaryFile())
+        blob.download_to_file(target, retry=retrying(), timeout=TIMEOUT)
+        target.seek(0)
+        undo.pop_all()
+    return cast(BinaryIO, target)

@@ -1,0 +1,204 @@
+"""List the files that patterns name, on disk and in Cloud Storage, as numbered items."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from reembed.errors import ObjectNotFoundError, UsageError
+from reembed.storage.base import Stat, Storage
+from reembed.storage.disk import disk_errors, to_stat
+from reembed.storage.names import GS, is_gs, is_within, local_path, split_gs
+from reembed.storage.patterns import EVERYTHING, Pattern, split_pattern
+from reembed.storage.sampling import sample_items
+from reembed.storage.walk import MISSING, Identity, identity, walk
+from reembed.types import Item, Position
+
+__all__ = ["list_files", "number_items", "sample_items"]
+
+_EXAMPLES: Final = 3
+
+
+def list_files(
+    patterns: Sequence[str], storage: Storage, base: Path, exclude: Sequence[str] = ()
+) -> list[Item]:
+    """List the files that any of the patterns names, each once, sorted by key.
+
+    A pattern is a path, relative to `base`, or ``gs://bucket/…``; `reembed.storage.patterns` has
+    the wildcards. A name that exists as it is written is taken literally. A folder means
+    everything below it. Names that begin with a dot are skipped unless the pattern writes the
+    dot. Links to files and folders are followed; a link that leads nowhere is an item, so that
+    it ends as a reject. Folders, pipes, devices and the empty objects that stand for folders in
+    Cloud Storage are no items.
+
+    Args:
+        patterns: at least one.
+        storage: answers for Cloud Storage; the disk is walked folder by folder, so that folders
+            which cannot match are never opened.
+        base: the folder of the configuration; keys below it are relative to it.
+        exclude: folders or files, absolute, that are never listed.
+
+    Raises:
+        UsageError: no pattern, a pattern that matches nothing, a name that is not UTF-8.
+        StorageError: a folder that cannot be read, a bucket that is not there.
+    """
+    if not patterns or "" in patterns:
+        raise UsageError("no file pattern, or an empty one: give one, for instance ./corpus/**")
+    root = os.path.abspath(base)
+    bars = _Bars.of(exclude)
+    found: dict[str, Stat] = {}
+    for pattern in patterns:
+        matches = _in_bucket(pattern, storage) if is_gs(pattern) else _on_disk(pattern, root, bars)
+        named = {stat.uri: stat for stat in matches if not bars.holds(stat.uri)}
+        if not named:
+            raise UsageError(_nothing(pattern, root, exclude))
+        found |= named
+    return number_items(found.values(), lambda uri: _key(uri, root))
+
+
+def number_items(found: Iterable[Stat], key_of: Callable[[str], str]) -> list[Item]:
+    """Sort listed files by their keys' code points and number them.
+
+    Raises:
+        UsageError: two files with one key, or a name that is not UTF-8; with examples.
+    """
+    by_key: dict[str, Stat] = {}
+    doubled: list[str] = []
+    foreign: list[str] = []
+    for stat in found:
+        key = key_of(stat.uri)
+        if not _is_text(key):
+            foreign.append(repr(os.fsencode(stat.uri)))
+        elif key in by_key:
+            doubled.append(f"{key!r} ({by_key[key].uri!r} and {stat.uri!r})")
+        else:
+            by_key[key] = stat
+    _refuse(foreign, "names that are not UTF-8, which no table can hold; rename them")
+    _refuse(doubled, "keys that name two files each; list fewer or rename them")
+    return [
+        Item(key, stat.uri, Position(index), stat.size, stat.generation, stat.checksum)
+        for index, (key, stat) in enumerate(sorted(by_key.items()))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Bars:
+    """What is never listed: by name, and on disk also by identity, whatever link leads there."""
+
+    names: tuple[str, ...]
+    identities: frozenset[Identity]
+
+    @classmethod
+    def of(cls, exclude: Sequence[str]) -> _Bars:
+        names = tuple(uri if is_gs(uri) else local_path(uri) for uri in exclude)
+        known = (identity(uri) for uri in names if not is_gs(uri))
+        return cls(names, frozenset(each for each in known if each))
+
+    def holds(self, uri: str) -> bool:
+        return any(is_within(uri, name) for name in self.names)
+
+
+def _on_disk(pattern: str, root: str, bars: _Bars) -> Iterator[Stat]:
+    if "\0" in pattern:
+        raise UsageError(f"{pattern!r}: a path cannot hold a NUL byte")
+    if os.path.lexists(literal := os.path.join(root, pattern)):
+        return _named(os.path.normpath(literal), bars)
+    folder, rest = split_pattern(_tidy(pattern))
+    top = os.path.normpath(os.path.join(root, folder))
+    if rest is None:
+        return _named(top, bars)
+    if any(segment.literal == ".." for segment in rest.segments):
+        raise UsageError(f"{pattern!r}: .. cannot follow a wildcard; write the folder itself")
+    return _walked(top, rest, bars)
+
+
+def _named(path: str, bars: _Bars) -> Iterator[Stat]:
+    """Yield the file of this very name, or everything below the folder of it."""
+    if os.path.isdir(path):
+        yield from _walked(path, EVERYTHING, bars)
+    elif os.path.isfile(path):
+        with disk_errors(path, "look at"):
+            yield to_stat(path, os.stat(path))
+    elif os.path.islink(path) and not os.path.exists(path):
+        yield Stat(path, 0, 0.0, MISSING)
+
+
+def _walked(top: str, pattern: Pattern, bars: _Bars) -> Iterator[Stat]:
+    skip = len(top.rstrip("/")) + 1
+
+    def enter(folder: str) -> bool:
+        return pattern.may_contain(folder[skip:])
+
+    def take(path: str) -> bool:
+        return pattern.matches(path[skip:])
+
+    return walk(top, enter, take, bars.identities)
+
+
+def _tidy(pattern: str) -> str:
+    """Drop empty names and single dots, which mean nothing in a path."""
+    names = [name for name in pattern.split("/") if name not in ("", ".")]
+    tail = "/" if names and pattern.endswith("/") else ""
+    return ("/" if pattern.startswith("/") else "") + "/".join(names) + tail
+
+
+def _in_bucket(pattern: str, storage: Storage) -> list[Stat]:
+    bucket, name = split_gs(pattern)
+    root = f"{GS}{bucket}/"
+    if matched := _literal(root, name, storage):
+        return matched
+    folder, rest = split_pattern(name)
+    if rest is None:
+        # Escapes undone, it may be another name than the one written.
+        return _literal(root, folder, storage) if folder != name else []
+    return list(_objects(root + folder, rest, storage))
+
+
+def _literal(root: str, name: str, storage: Storage) -> list[Stat]:
+    """Find the object of this very name, or all below it as a folder."""
+    if name and not name.endswith("/"):
+        with suppress(ObjectNotFoundError):
+            return [storage.stat(root + name)]
+        name += "/"
+    return list(_objects(root + name, EVERYTHING, storage))
+
+
+def _objects(root: str, pattern: Pattern, storage: Storage) -> Iterator[Stat]:
+    try:
+        for stat in storage.list(root + pattern.prefix):
+            name = stat.uri[len(root) :]
+            if not name.endswith("/") and pattern.matches(name):
+                yield stat
+    except ObjectNotFoundError as err:
+        raise UsageError(f"{GS}{split_gs(root)[0]}: no such bucket; check its name") from err
+
+
+def _key(uri: str, root: str) -> str:
+    if is_gs(uri) or not is_within(uri, root):
+        return uri
+    return uri[len(root.rstrip("/")) + 1 :]
+
+
+def _nothing(pattern: str, root: str, exclude: Sequence[str]) -> str:
+    where = "" if is_gs(pattern) else f" (looked from {root!r})"
+    never = f", nor is what lies in {', '.join(exclude)}" if exclude else ""
+    hint = "folders' contents are named by /**; hidden names are not listed"
+    return f"{pattern!r} matches no file{where}: {hint}{never}"
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse(examples: list[str], why: str) -> None:
+    if examples:
+        shown = ", ".join(sorted(examples)[:_EXAMPLES])
+        raise UsageError(f"{len(examples)} {why}: {shown}")

@@ -1,0 +1,167 @@
+"""Objects as files of a disk: whole or not there, durable, exclusive by hard link."""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from reembed.errors import AlreadyExistsError, ObjectNotFoundError, StorageError
+from reembed.storage.base import Stat
+from reembed.storage.disk import disk_errors, is_gone, to_stat
+from reembed.storage.names import local_path
+from reembed.storage.temporary import folder_lock, placed_beside, sync_folder, written_beside
+from reembed.storage.walk import MISSING, walk
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStorage:
+    """A disk behind the `Storage` protocol; holds nothing, so it pickles and threads share it.
+
+    The clock is the file system's. `put` and `publish(replace=…)` compare and replace under an
+    advisory lock on the folder. What that cannot exclude: a program that writes there without
+    this class, machines that share a network disk without locks, and, where time stamps are
+    coarser than a nanosecond, two states of equal size within one tick.
+    """
+
+    def create(self, uri: str, data: bytes) -> Stat:
+        """Write a small file only if its name is free (see `Storage.create`)."""
+        target = local_path(uri)
+        with disk_errors(target, "create"), written_beside(target, data) as temporary:
+            return _link(temporary, target)
+
+    def put(self, uri: str, data: bytes) -> Stat:
+        """Write a small file, replacing what is there (see `Storage.put`)."""
+        target = local_path(uri)
+        folder = os.path.dirname(target)
+        with disk_errors(target, "write"), written_beside(target, data) as temporary:
+            with folder_lock(folder):
+                written = _replace(temporary, target, _current(target))
+            sync_folder(folder)
+        return written
+
+    def publish(self, path: Path, uri: str, *, replace: str | None = None) -> Stat:
+        """Link a finished file under `uri`; `path` is gone afterwards (see `Storage.publish`)."""
+        target = local_path(uri)
+        if not path.is_file():
+            raise StorageError(f"{str(path)!r}: the file to publish as {target!r} is not there")
+        with disk_errors(target, "publish"):
+            with placed_beside(target, path) as temporary:
+                # The appearance counts as the creation, not the last byte written long before.
+                os.utime(temporary)
+                published = (
+                    _link(temporary, target)
+                    if replace is None
+                    else _compare_and_replace(temporary, target, replace)
+                )
+            with suppress(FileNotFoundError):
+                path.unlink()
+        return published
+
+    def read(self, uri: str) -> bytes:
+        """Read a small file (see `Storage.read`)."""
+        with self.open(uri) as source, disk_errors(uri, "read"):
+            return source.read()
+
+    def open(self, uri: str, generation: str = "") -> BinaryIO:
+        """Open a file of this generation (see `Storage.open`)."""
+        path = local_path(uri)
+        # First the look: opening a pipe would wait for its other end.
+        self.stat(path)
+        with disk_errors(path, "read"), ExitStack() as undo:
+            source = undo.enter_context(open(path, "rb"))
+            now = to_stat(path, os.fstat(source.fileno())).generation
+            if generation and now != generation:
+                raise ObjectNotFoundError(f"{path!r}: changed: {generation} is now {now}")
+            undo.pop_all()
+        return source
+
+    def stat(self, uri: str) -> Stat:
+        """Describe one file (see `Storage.stat`)."""
+        path = local_path(uri)
+        found = _current(path)
+        if found is None:
+            raise ObjectNotFoundError(f"{path!r}: no such file")
+        return found
+
+    def list(self, prefix: str) -> Iterator[Stat]:
+        """Yield the files whose path starts with `prefix`, sorted (see `Storage.list`).
+
+        Raises:
+            StorageError: a folder that cannot be read, since leaving it out would hide records.
+        """
+        folder, _, name = prefix.rpartition("/")
+        start = local_path(folder + "/").rstrip("/") + "/" + name
+
+        def wanted(path: str) -> bool:
+            return path.startswith(start)
+
+        found = walk(os.path.dirname(start), wanted, wanted)
+        return (entry for entry in found if entry.generation != MISSING)
+
+    def delete(self, uri: str) -> None:
+        """Remove a file; no error when it is gone already."""
+        path = local_path(uri)
+        with disk_errors(path, "delete"):
+            try:
+                with folder_lock(os.path.dirname(path)):
+                    os.unlink(path)
+            except OSError as err:
+                if not is_gone(err):
+                    raise
+
+    def now(self, scratch_uri: str) -> float:
+        """Read the file system's clock by a file that is written and removed; nothing stays."""
+        target = local_path(scratch_uri)
+        with disk_errors(target, "write"), written_beside(target, b"") as temporary:
+            return to_stat(target, os.stat(temporary)).created
+
+
+def _current(path: str) -> Stat | None:
+    with disk_errors(path, "look at"):
+        try:
+            status = os.stat(path)
+        except OSError as err:
+            if is_gone(err):
+                return None
+            raise
+    return to_stat(path, status) if modes.S_ISREG(status.st_mode) else None
+
+
+def _link(temporary: str, target: str) -> Stat:
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        # A network disk that repeats a link whose answer was lost finds its own: not a loss.
+        if not os.path.samefile(temporary, target):
+            raise
+    sync_folder(os.path.dirname(target))
+    return to_stat(target, os.stat(temporary))
+
+
+def _compare_and_replace(temporary: str, target: str, generation: str) -> Stat:
+    folder = os.path.dirname(target)
+    with folder_lock(folder):
+        old = _current(target)
+        if old is None or old.generation != generation:
+            now = old.generation if old else "gone"
+            raise AlreadyExistsError(f"{target!r}: expected generation {generation}, it is {now}")
+        written = _replace(temporary, target, old)
+    sync_folder(folder)
+    return written
+
+
+def _replace(temporary: str, target: str, old: Stat | None) -> Stat:
+    """Rename over `target`, with a time stamp above the old one: generations never repeat."""
+    status = os.stat(temporary)
+    if old is not None:
+        floor = int(old.generation.partition("-")[2]) + 1
+        if status.st_mtime_ns < floor:
+            os.utime(temporary, ns=(status.st_atime_ns, floor))
+            status = os.stat(temporary)
+    os.replace(temporary, target)
+    return to_stat(target, status)

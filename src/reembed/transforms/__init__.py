@@ -1,0 +1,1 @@
+"""One thin PTransform per step."""

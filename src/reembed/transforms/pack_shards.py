@@ -1,0 +1,75 @@
+"""PackShards: from the chunks of a stripe to its shards' manifests, written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reembed.core.planning import Packing, pack_stripe, totals_of
+from reembed.core.plans import StripePlan
+from reembed.ledger.layout import Layout
+from reembed.storage.base import Storage
+from reembed.storage.open import open_storage
+from reembed.transforms.blocks import ChunkBatch, from_bytes
+
+
+def pack_shards(
+    storage: Storage,
+    layout: Layout,
+    plan: str,
+    stripe: int,
+    chunks: Iterable[ChunkBatch],
+    packing: Packing,
+) -> StripePlan:
+    """Pack a stripe and write its manifests, then the stripe's own record."""
+    batches = list(chunks)
+    table = pa.concat_tables([from_bytes(batch.chunks) for batch in batches])
+    shards = list(pack_stripe(table, stripe, packing))
+    for shard in shards:
+        sink = pa.BufferOutputStream()
+        pq.write_table(shard.manifest, sink, compression="zstd")
+        storage.put(layout.manifest(plan, shard.plan.shard), sink.getvalue().to_pybytes())
+    totals = totals_of(shards, sum(batch.items for batch in batches))
+    record = StripePlan(
+        stripe=stripe, shards=tuple(shard.plan for shard in shards), totals=asdict(totals)
+    )
+    storage.put(layout.stripe(plan, stripe), record.encode())
+    return record
+
+
+class PackShards(beam.PTransform):
+    """(stripe, batch of chunks) in, one `StripePlan` a stripe out, manifests written.
+
+    Args:
+        layout: names under the run directory.
+        plan: the plan's id.
+        packing: limits of a job.
+    """
+
+    def __init__(self, layout: Layout, plan: str, packing: Packing) -> None:
+        super().__init__()
+        self._layout, self._plan, self._packing = layout, plan, packing
+
+    def expand(
+        self, chunks: beam.PCollection[tuple[int, ChunkBatch]]
+    ) -> beam.PCollection[StripePlan]:
+        """Gather each stripe, then pack it."""
+        return (
+            chunks
+            | "Gather" >> beam.GroupByKey()  # (stripe, batches)
+            | "Pack" >> beam.ParDo(_Pack(self._layout, self._plan, self._packing))  # StripePlan
+        )
+
+
+class _Pack(beam.DoFn):
+    def __init__(self, layout: Layout, plan: str, packing: Packing) -> None:
+        self._layout, self._plan, self._packing = layout, plan, packing
+        self._storage = open_storage()
+
+    def process(self, element: tuple[int, Iterable[ChunkBatch]]) -> Iterator[StripePlan]:
+        stripe, chunks = element
+        yield pack_shards(self._storage, self._layout, self._plan, stripe, chunks, self._packing)
