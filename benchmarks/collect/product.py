@@ -15,6 +15,7 @@ from reembed.core.names import shard_id
 from reembed.core.rows import Lineage
 from reembed.sinks.parts import Attempt, Collected, Room, collect_part
 
+_ANSWER = "answer.jsonl"
 _ENDED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
@@ -58,7 +59,7 @@ def collect_shard(
     Raises:
         RuntimeError: the answer was not trusted.
     """
-    answer, part = folder / "answer.jsonl", folder / f"part-{attempt.lineage.shard}.parquet"
+    answer, part = folder / _ANSWER, folder / f"part-{attempt.lineage.shard}.parquet"
     part.unlink(missing_ok=True)
     fetch(client, url, answer)
     collected = collect_part(attempt, answer, part, room)
@@ -80,6 +81,8 @@ def main() -> None:
             rows += part.rows if part else 0
             size += part.bytes if part else 0
     watch.report(rows, size)
+    # The next round begins, like this one, without a file to write over.
+    (task.folder / _ANSWER).unlink()
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from sinks.builders import manifest
 
 from reembed.core import verification
 from reembed.core.canaries import Canary, plan_canaries, wire_order
 from reembed.core.joining import Anomalies, Joined
 from reembed.core.verification import text_lengths, verify
+from sinks.builders import manifest
 
 _DIMENSIONS = 16
 
@@ -48,14 +48,17 @@ class Job:
             lines=total,
         )
 
+    def harmless(self, places: np.ndarray) -> bool:
+        """Whether every key keeps its content: nothing moved, or only between twins."""
+        return bool((self.answer(places).matrix == self.matrix).all())
+
     def caught(self, places: np.ndarray | None = None, tokens: bool = True) -> bool:
         lengths = self.lengths if tokens else None
         return not verify(self.answer(places), self.canaries, lengths).ok
 
 
 def shuffle(job: Job, total: int) -> np.ndarray:
-    places = job.random.permutation(total)
-    return np.roll(places, 1) if (places == np.arange(total)).all() else places
+    return job.random.permutation(total)
 
 
 def rotate(job: Job, total: int) -> np.ndarray:
@@ -100,7 +103,10 @@ def power(kind: str, requests: int, trials: int, tokens: bool = True) -> float:
     caught = 0
     for seed in range(trials):
         job = Job(requests, seed)
-        caught += job.caught(KINDS[kind](job, len(job.order)), tokens)
+        places = KINDS[kind](job, len(job.order))
+        while job.harmless(places):
+            places = KINDS[kind](job, len(job.order))
+        caught += job.caught(places, tokens)
     return 100 * caught / trials
 
 
@@ -134,11 +140,18 @@ def test_a_good_answer_raises_no_alarm(size: int, spread: float, noise: float) -
         assert verify(job.answer(), job.canaries, job.lengths).reasons == ()
 
 
-def test_no_alarm_on_a_quarter_million_good_windows() -> None:
-    job = Job(200_000, 5, spread=0.55, noise=0.45)
-    for _ in range(5):
-        job.tokens = job.tokens[job.random.permutation(1)] if False else job.tokens
-        assert not job.caught()
+def test_no_alarm_in_thousands_of_good_windows() -> None:
+    for seed in range(3):
+        assert not Job(100_000, seed, spread=0.55, noise=0.45).caught()
+
+
+def test_scripts_in_turns_raise_no_alarm() -> None:
+    job = Job(5000, 6)
+    script = np.arange(5000) // 37 % 4
+    job.tokens[:5000] = job.tokens[:5000] * np.array([1.0, 0.8, 0.55, 1.4])[script]
+    for canary in job.canaries:
+        job.tokens[canary.ordinal] = job.tokens[canary.twin]
+    assert not job.caught()
 
 
 def test_token_counts_alone_see_a_shuffle() -> None:

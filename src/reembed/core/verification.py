@@ -11,13 +11,21 @@ each other's keys. Two independent witnesses can:
   although the lengths differ enough to tell. Only texts bear witness, since what a service counts
   for media is its own affair; and only where it reports counts at all.
 
-Measured on jobs of 2, 40, 400 and 6,500 requests with log-normal lengths (sigma 0.6):
+Permutations that are caught, in per cent, measured by the tests on jobs of 2, 40, 400 and 6,500
+requests (1, 1, 8 and 8 canaries) with log-normal lengths (sigma 0.6):
 
-======================================== ====== ====== ====== ======
-share of permutations caught                  2     40    400  6,500
-======================================== ====== ====== ====== ======
-full shuffle, rotation by any distance   POWER
-======================================== ====== ====== ====== ======
+================================= ====== ====== ====== ======
+kind                                   2     40    400  6,500
+================================= ====== ====== ====== ======
+full shuffle                         100    100    100    100
+rotation by any distance             100    100    100    100
+swap of blocks of a quarter          100     67    100    100
+swap of blocks of a tenth            100     31     96    100
+swap of blocks of a fiftieth         100     15     30    100
+swap of two lines                    100      8      8      0
+================================= ====== ====== ====== ======
+
+Without token counts, the swap of fiftieths in 6,500 falls to 26 and the rest stays within 2.
 
 Not detectable: an exchange of few lines that touches neither a canary nor its twin; any permutation
 among equal contents (harmless); vectors of the wrong model in the right dimension; an answer that
@@ -52,7 +60,7 @@ _LEAST_TOKENS = 16
 _WINDOW = 64
 _LEAST_SPREAD = 0.5
 _LEAST_CORRELATION = 0.2
-# The least share of distinct counts: a service that reports one number for all says nothing.
+# Fewer different counts, for instance one number for all, say nothing.
 _LEAST_DISTINCT = 8
 
 

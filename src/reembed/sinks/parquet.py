@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -100,7 +102,7 @@ def write_part(
         compression: a codec of Parquet (zstd, snappy, gzip, lz4, brotli, none).
 
     Raises:
-        FileExistsError: something is at `path`.
+        FileExistsError: something is at `path`; whatever else goes wrong leaves nothing there.
     """
     return _write(path, ROW, batches, metadata, compression)
 
@@ -136,7 +138,7 @@ def _write(
     leaves = _leaves(schema)
     rows = 0
     with (
-        path.open("xb") as file,
+        _new_file(path) as file,
         pq.ParquetWriter(
             file,
             schema.with_metadata(dict(metadata)),
@@ -151,6 +153,16 @@ def _write(
             writer.write_table(table, row_group_size=max(1, len(table)))
             rows += len(table)
     return PartInfo(rows=rows, bytes=path.stat().st_size)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that goes again on an error: the writer ends what it has as if it were whole."""
+    with ExitStack() as on_error:
+        with path.open("xb") as file:
+            on_error.callback(path.unlink)
+            yield file
+        on_error.pop_all()
 
 
 def _leaves(schema: pa.Schema) -> list[str]:

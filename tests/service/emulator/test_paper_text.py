@@ -38,7 +38,7 @@ def page_of():
     [
         (b"BT /F1 12 Tf (one) Tj 0 -12 Td (two) Tj ET", "one two"),
         (b"BT /F1 12 Tf [(on) 20 (e) -250 (two)] TJ ET", "one two"),
-        (b"BT /F1 12 Tf (one) Tj (two) ' ET", "onetwo"),
+        (b"BT /F1 12 Tf (one) Tj (two) ' ET", "one two"),
         (b"BT /F1 12 Tf (caf\xe9) Tj ET", "café"),
         (b"BT (no font) Tj ET", "no font"),
         (b"0 0 10 10 re f", ""),

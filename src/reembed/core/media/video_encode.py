@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 
 from reembed.core.media.av_open import (
     AV_ERRORS,
@@ -35,9 +36,13 @@ _FRAME_BYTES = 64
 _HEADER_BYTES = 8192
 _TRIES = 3
 
-# One thread each: with several, the bytes depend on the machine.
+# One thread each: with several, the bytes depend on the machine. The tree of macroblocks and the
+# look-ahead are off, since with them one encoding in a thousand came out differently.
 _ENCODERS = {
-    "libx264": ("h264", {"preset": "veryfast", "crf": "23", "threads": "1"}),
+    "libx264": (
+        "h264",
+        {"preset": "veryfast", "crf": "23", "threads": "1", "mbtree": "0", "rc-lookahead": "0"},
+    ),
     "libvpx-vp9": ("vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "33", "threads": "1"}),
     "libx265": (
         "hevc",
@@ -159,6 +164,8 @@ def _write(
         for time, picture in pictures:
             picture.pts = int((time - part.start) / _TIME_BASE)
             picture.time_base = _TIME_BASE
+            # What kind of frame it was in the source must not force what it becomes.
+            picture.pict_type = PictureType.NONE
             for packet in stream.encode(picture):
                 written.mux(packet)
         # The last frame stays until the part ends.

@@ -47,7 +47,9 @@ def page_text(page: Any) -> str:
         elif name in _MOVES:
             pieces.append(" ")
         elif name in _SHOWS:
-            pieces.append(_shown(operands, font))
+            # The quotes begin a new line before they show.
+            lead = "" if name.startswith("T") else " "
+            pieces.append(lead + _shown(operands, font))
             size += len(pieces[-1])
         if size > _MAX_CHARACTERS:
             break

@@ -1,0 +1,74 @@
+"""`reembed doctor`: print every check; with --live, send two tiny jobs and keep what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.markup import escape
+
+from reembed.cli.logs import logs_to_file
+from reembed.cli.show import Screen, console, print_json
+from reembed.config.load import LoadedConfig, load_config
+from reembed.driver.clock import SystemClock
+from reembed.driver.session import service_key
+from reembed.ledger.layout import Layout
+from reembed.pipeline.doctor import check_all
+from reembed.pipeline.live_check import LiveFindings, check_live
+from reembed.service.client import GeminiService, open_service
+from reembed.storage.open import open_storage
+
+_PATIENCE = 24 * 3600.0
+
+
+def doctor_command(
+    path: Path, overrides: Sequence[str], run_dir: str | None, live: bool, as_json: bool
+) -> int:
+    """Check; 0 when everything is in place, else 1."""
+    loaded = load_config(path, overrides, run_dir)
+    storage = open_storage()
+    found: dict[str, Any] = {"schema": 1, "checks": []}
+    with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:
+        for check in check_all(loaded, storage, lambda: _service(loaded)):
+            found["checks"].append({"name": check.name, "ok": check.ok, "said": check.said})
+            if not as_json:
+                mark = "[green]ok[/]  " if check.ok else "[red]no[/]  "
+                console().print(f"{mark}{check.name}: {escape(check.said)}", soft_wrap=True)
+        ok = all(check["ok"] for check in found["checks"])
+        if live and ok:
+            with _service(loaded) as service:
+                clock = SystemClock()
+                seen = check_live(loaded.config, service, clock, _PATIENCE, screen.say)
+            record = orjson.dumps(seen.as_json(), option=orjson.OPT_INDENT_2)
+            storage.put(Layout(loaded.config.run_dir).doctor(), record)
+            found["live"] = seen.as_json()
+            if not as_json:
+                _show_live(seen)
+    if as_json:
+        print_json(found)
+    return 0 if ok else 1
+
+
+def _service(loaded: LoadedConfig) -> GeminiService:
+    return open_service(loaded.config.service, service_key(loaded.config))
+
+
+def _show_live(seen: LiveFindings) -> None:
+    out = console()
+    out.print(f"keys come back: file {_yes(seen.file_keys)}, inline {_yes(seen.inline_keys)}")
+    out.print(f"lines may name the model: {_yes(seen.model_in_lines)}")
+    sizes = ", ".join(str(size) for size in seen.dimensions)
+    out.print(f"dimensions {sizes}; length {seen.norm_min:.6f} to {seen.norm_max:.6f}")
+    if seen.online_cosine is not None:
+        out.print(f"batch against online vector: cosine {seen.online_cosine:.6f}")
+    listed = (
+        "not within a minute" if seen.listed_seconds is None else f"{seen.listed_seconds:.1f} s"
+    )
+    out.print(f"a new job shows in the list after: {listed}")
+    out.print(f"result files can be deleted: {_yes(seen.result_deletable)}")
+
+
+def _yes(value: bool | None) -> str:
+    return "unknown" if value is None else "yes" if value else "no"
