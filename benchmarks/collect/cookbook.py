@@ -41,13 +41,13 @@ def main() -> None:
     # From here on it is collecting, which is what the other sides do too.
     watch = Stopwatch()
     content = client.files.download(file=job.dest.file_name).decode("utf-8")
-    keys, vectors = [], []
-    for line in content.splitlines():
-        answer = json.loads(line)
-        keys.append(answer["key"])
-        vector = np.array(answer["response"]["embedding"]["values"], dtype=np.float32)
-        vectors.append(vector / np.linalg.norm(vector))
-    table = pa.table({"key": keys, "embedding": pa.array(vectors, pa.list_(pa.float32()))})
+    answers = [json.loads(line) for line in content.splitlines()]
+    keys = [answer["key"] for answer in answers]
+    vectors = [answer["response"]["embedding"]["values"] for answer in answers]
+    matrix = np.array(vectors, dtype=np.float32)
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    embeddings = pa.array(list(matrix), pa.list_(pa.float32()))
+    table = pa.table({"key": keys, "embedding": embeddings})
     part = task.folder / "cookbook.parquet"
     pq.write_table(table, part, compression="zstd")
     watch.report(len(keys), part.stat().st_size)

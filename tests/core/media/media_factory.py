@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -17,6 +17,7 @@ from PIL import Image
 
 from reembed.config.schema import ChunkingConfig, ModelConfig
 from reembed.core.policy import ChunkPolicy
+from reembed.errors import RejectError
 
 
 def policy(limits: dict[str, Any] | None = None, max_media_bytes: int = 10**9, **chunking: Any):
@@ -33,6 +34,15 @@ def policy(limits: dict[str, Any] | None = None, max_media_bytes: int = 10**9, *
 def without(modality: str) -> ChunkPolicy:
     usual = policy()
     return replace(usual, spec=usual.spec.model_copy(update={modality: None}))
+
+
+def reject_code(call: Callable[[], object]) -> str | None:
+    """The code of the reject that a call ends with, None where it ends well."""
+    try:
+        call()
+    except RejectError as reject:
+        return reject.code
+    return None
 
 
 # Pictures.
@@ -55,7 +65,9 @@ def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def picture(form: str, mode: str = "RGB", size: tuple[int, int] = (60, 40), **options: Any) -> bytes:
+def picture(
+    form: str, mode: str = "RGB", size: tuple[int, int] = (60, 40), **options: Any
+) -> bytes:
     return encoded(Image.fromarray(gradient(*size)).convert(mode), form, **options)
 
 
@@ -83,8 +95,10 @@ def wav(values: np.ndarray, rate: int, declared: int | None = None) -> bytes:
     head = struct.pack("<HHIIHH", 1, channels, rate, rate * channels * 2, channels * 2, 16)
     riff = min(0xFFFFFFFF, 36 + size)
     return b"".join(
-        (b"RIFF", struct.pack("<I", riff), b"WAVEfmt ", struct.pack("<I", 16), head)
-        + (b"data", struct.pack("<I", size), data)
+        (
+            *(b"RIFF", struct.pack("<I", riff), b"WAVEfmt ", struct.pack("<I", 16), head),
+            *(b"data", struct.pack("<I", size), data),
+        )
     )
 
 

@@ -135,3 +135,29 @@ def test_looks_like_text():
     assert looks_like_text("h\u00e9llo".encode("utf-16-le"))
     assert looks_like_text(b"\x1b[31mred\x1b[0m in a log\n")
     assert not looks_like_text(random.Random(4).randbytes(2000))
+
+
+def test_a_marked_file_with_a_broken_byte_is_mended_too():
+    found = decode(b"\xef\xbb\xbfHallo \xff Welt")
+    assert found.text == "Hallo \ufffd Welt"
+    assert found.warning == "1 broken UTF-8 sequence(s), the first at byte 6, became U+FFFD"
+
+
+def test_escapes_of_a_terminal_are_not_japanese():
+    text = "a log with \x1b$ and \x1b[0m in it, and more words than marks. " * 4
+    assert decode(text.encode()).text == text
+
+
+def test_the_guess_holds_for_the_whole_file_not_only_its_sample():
+    # Far behind the sample stands a byte (0x98) that cp1251 does not have.
+    data = (RIGHTS["ru"] * 800).encode("cp1251") + b" \x98 "
+    found = decode(data)
+    assert found.text == RIGHTS["ru"] * 800 + " \ufffd "
+    assert "cp1251, which is a guess; 1 byte(s) became U+FFFD" in str(found.warning)
+
+
+@pytest.mark.parametrize("ending", [b"\xd8\x00", b"\x00\xd8"])
+def test_utf16_cut_within_a_pair_without_mark_is_refused(ending):
+    order = "be" if ending[0] else "le"
+    with pytest.raises(RejectError):
+        decode(RIGHTS["de"].encode(f"utf-16-{order}") + ending)

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reembed.core.media.html import decode_html, extract_html
+from reembed.core.media.text import cut_text
 from reembed.errors import RejectError
 
 ARTICLE = " ".join(f"Sentence {n} of the article says something of its own." for n in range(40))
@@ -96,11 +97,30 @@ def test_undeclared_legacy_pages_are_detected_and_said():
 
 def test_what_cannot_be_read_whole_is_refused():
     deep = b"<html><body>" + b"<div>x " * 5000 + b"end"
-    for data in (deep, b"   "):
-        with pytest.raises(RejectError) as caught:
-            extract_html(data)
-        assert caught.value.code == "html_unreadable"
-        assert "check the file" in caught.value.message
+    with pytest.raises(RejectError) as caught:
+        extract_html(deep)
+    assert caught.value.code == "html_unreadable"
+    assert "check the file" in caught.value.message
+
+
+@pytest.mark.parametrize("data", [b"   ", b"<!-- only a comment -->", b"<!doctype html>"])
+def test_an_empty_page_is_blank(policy_of, data):
+    with pytest.raises(RejectError) as caught:
+        cut_text(data, "html", "a.html", policy_of())
+    assert caught.value.code == "blank_text"
+
+
+def test_a_wrong_declaration_gives_way_to_the_detector():
+    data = "<meta charset=euc-jp><p>Les élèves français étudient à l'école.</p>".encode("cp1252")
+    found = decode_html(data)
+    assert "élèves français" in found.text
+    assert found.encoding == "cp1252"
+
+
+def test_a_page_full_of_links_and_little_else_keeps_its_words():
+    links = "".join(f"<li><a href='/{n}'>Chapter number {n}</a></li>" for n in range(60))
+    text = extract_html(f"<html><body><ul>{links}</ul></body></html>".encode()).text
+    assert all(f"Chapter number {n}" in text for n in range(60))
 
 
 def test_long_and_deep_pages_are_read_whole():

@@ -147,3 +147,26 @@ def test_it_never_raises(head, name):
 def test_cut_heads_never_raise(files, cut):
     for data in files.values():
         assert recognise(data[:cut], "x.jpg", cut).family
+
+
+@pytest.mark.parametrize(
+    ("head", "family"),
+    [
+        (b"\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00mif1avif", "image"),
+        (b"\x00\x00\x00\x08wide\x00\x00\x10\x00mdat" + bytes(20), "av"),
+        (b"\x00\x00\x00\x14ftypXXXX" + bytes(20), "av"),
+        (b"RIFF\x00\x00\x00\x00CDR9" + bytes(20), "unknown"),
+        (b"OggS\x00\x02" + bytes(20), "av"),
+        (b"ID3\x03\x00\x00\x00\x00\x7f\x7f" + bytes(20), "av"),
+        (b"ID3\x03\x00\x00\xff\xff\xff\xff" + bytes(20), "unknown"),
+        (b"BM" + bytes(30), "unknown"),
+    ],
+)
+def test_members_of_container_families(head, family):
+    assert recognise(head, "x", 10**6).family == family
+
+
+def test_suffixes_count_only_at_the_end_of_the_name():
+    text = b"words only"
+    assert recognise(text, "gs://bucket/a.png/b", 10).warning is None
+    assert recognise(text, "C:\\x\\A.PNG", 10).warning == "named .png, holds text"

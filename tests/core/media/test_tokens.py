@@ -118,3 +118,33 @@ def test_long_texts_are_counted_in_blocks():
     assert len(text) > 2 << 20
     once = estimate_tokens("Some words of prose, and 12 numbers.\n")
     assert 0.9 * once * 60_000 <= estimate_tokens(text) <= once * 60_000
+
+
+@pytest.mark.parametrize(
+    ("part", "more"),
+    [
+        ("ab", "CD"),
+        ("the ", "end"),
+        (" ", " x"),
+        ("--", "--"),
+        ("пр", "ивет"),
+        ("a", "е"),
+        ("1", "2"),
+    ],
+)
+def test_cutting_anywhere_never_lowers_the_sum(part, more):
+    whole = estimate_tokens(part + more)
+    assert max(estimate_tokens(part), estimate_tokens(more)) <= whole
+    assert whole <= estimate_tokens(part) + estimate_tokens(more)
+
+
+def test_english_prose_is_not_counted_wastefully():
+    words = (
+        "When in the course of human events it becomes necessary for one people to dissolve the "
+        "political bands which have connected them with another, and to assume among the powers "
+        "of the earth the separate and equal station to which the laws of nature entitle them, a "
+        "decent respect to the opinions of mankind requires that they should declare the causes."
+    )
+    # Near one token a word and a mark: 66 words, four marks.
+    usual = len(words.split()) + words.count(",") + 1
+    assert usual <= estimate_tokens(words) <= 1.9 * usual

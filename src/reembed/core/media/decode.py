@@ -28,6 +28,7 @@ _REPLACEMENT = "\ufffd".encode()
 _SAMPLE = 1 << 15
 _CONTROLS = bytes(sorted({*range(0x20), 0x7F} - set(b"\t\n\r\f\x1b")))
 _MOST_CONTROLS = 0.01
+_MOST_BROKEN = 0.001
 _NON_ASCII_LINE = re.compile(rb"[^\n]{0,4096}[\x80-\xff][^\n]{0,4096}\n?")
 # Those that texts are found in, for the detector's full list makes short texts ambiguous (EBCDIC).
 # Where it finds several about equal, the first of this order is taken: it breaks ties by the
@@ -57,8 +58,9 @@ def decode(data: bytes) -> Decoded:
         data: the whole file.
 
     Returns:
-        The text without byte order mark. Bytes that are not UTF-8 within a text that plainly is
-        become U+FFFD, with a warning that counts them; nothing else is ever replaced.
+        The text without byte order mark. Bytes that do not fit, in a text that is otherwise
+        plainly UTF-8 (or, to a thousandth, in the detected encoding), become U+FFFD, with a
+        warning that counts them.
 
     Raises:
         RejectError: ``not_text`` when the bytes are no text in any known encoding.
@@ -184,12 +186,19 @@ def _replaced(data: bytes, encoding: str) -> Decoded:
 
 
 def _detected(data: bytes) -> Decoded:
-    for encoding in _candidates(data):
+    candidates = _candidates(data)
+    for encoding in candidates:
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
         return Decoded(text, encoding, f"not UTF-8; decoded as {encoding}, which is a guess")
+    for encoding in candidates[:1]:
+        text = data.decode(encoding, "replace")
+        broken = text.count("\ufffd")
+        if broken <= _MOST_BROKEN * len(text):
+            said = f"decoded as {encoding}, which is a guess; {broken} byte(s) became U+FFFD"
+            return Decoded(text, encoding, f"not UTF-8; {said}")
     raise RejectError(
         "not_text",
         "the bytes are not text in UTF-8, UTF-16 or a known legacy encoding; remove the file "

@@ -82,8 +82,8 @@ def extract_html(data: bytes) -> Readable:
         pages.
 
     Raises:
-        RejectError: ``not_text`` (no known encoding), ``html_unreadable`` (no
-            document in it, or one nested too deep to be read whole).
+        RejectError: ``not_text`` (no known encoding), ``blank_text`` (an empty
+            page), ``html_unreadable`` (nested too deep to be read whole).
     """
     decoded = decode_html(data)
     tree = _parse(decoded.text)
@@ -153,6 +153,10 @@ def _parse(text: str) -> lxml.html.HtmlElement:
     )
     try:
         tree = lxml.html.document_fromstring(_without_nul(text).encode("utf-8"), parser=parser)
+    except etree.ParserError as err:  # "Document is empty"
+        raise RejectError(
+            "blank_text", "there is nothing to embed: the page is empty; remove the file"
+        ) from err
     except (etree.LxmlError, ValueError, AssertionError) as err:
         raise _unreadable(str(err)) from err
     # Where the parser gives up (2,048 levels deep) it drops all that follows without raising.

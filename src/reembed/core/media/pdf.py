@@ -132,14 +132,27 @@ def _keep_layers(pdf: Any, part: Any) -> None:
 
 def _keep_forms(pdf: Any, part: Any) -> None:
     """Draw the values of form fields into the pages: a form cannot be cut, what it shows can."""
-    form = pdf.Root.get("/AcroForm")
-    if not isinstance(form, pikepdf.Dictionary):
+    if not any(_is_field(note) for page in part.pages for note in _annotations(page)):
         return
-    part.Root.AcroForm = part.copy_foreign(_indirect(pdf, form))
-    part.generate_appearance_streams()
+    form = pdf.Root.get("/AcroForm")
+    if isinstance(form, pikepdf.Dictionary):
+        part.Root.AcroForm = part.copy_foreign(_indirect(pdf, form))
+        part.generate_appearance_streams()
     part.flatten_annotations("all")
+    for page in part.pages:
+        left = [note for note in _annotations(page) if not _is_field(note)]
+        page.obj.Annots = pikepdf.Array(left)
     if "/AcroForm" in part.Root:
         del part.Root.AcroForm
+
+
+def _annotations(page: Any) -> list[Any]:
+    notes = page.obj.get("/Annots")
+    return list(notes) if isinstance(notes, pikepdf.Array) else []
+
+
+def _is_field(note: Any) -> bool:
+    return isinstance(note, pikepdf.Dictionary) and note.get("/Subtype") == pikepdf.Name.Widget
 
 
 def _indirect(pdf: Any, thing: Any) -> Any:

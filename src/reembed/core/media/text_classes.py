@@ -40,7 +40,7 @@ _RULES = "-=*#_.~/+"  # their runs are vocabulary entries: "----", "====", "....
 _JOINS, _APART = 1, 0  # does a space before the run melt into its first token?
 
 # Letters of a run: (units a letter, does a leading space melt in, inclusive ranges).
-# What a large multilingual tokenizer is reported to need is about two thirds of this or less.
+# What users report of large multilingual tokenizers is about two thirds of this or less.
 # Letters outside these ranges (historic, rare scripts) count as their UTF-8 bytes.
 _SCRIPTS: tuple[tuple[int, int, tuple[tuple[int, int], ...]], ...] = (
     (13, _JOINS, ((0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0xFF))),  # é ü ñ

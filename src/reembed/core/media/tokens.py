@@ -12,16 +12,17 @@ about 262,000 entries with byte fallback and single digits:
 - A run of letters costs ``max(1, sum of its letters)``. An ASCII letter costs 0.25 to 0.65 by how
   usual the pair with its predecessor is in English, so that words of prose are cheap, while
   random letters (0.52 on average), other languages and codes are not. Letters of other scripts
-  have a flat cost. Runs end where a small letter meets a capital: base64 costs 0.8 a character.
+  have a flat cost. Runs end where a small letter meets a capital: base64 costs 0.75 a character.
 
 The estimate is about 1.6 times a usual count (4.5 characters a token) for English prose, and
-1.5 to 2 times in other scripts. Costs of letters are reasoned from published averages; they were
-not measured against the service's own tokenizer, and a text made to defeat them (pseudo-words of
-only common pairs, dense rare words) could come near or above the estimate: `doctor --live` and
-the token counts in results are the check.
+1.5 to 2 times in other scripts. Costs of letters are reasoned from averages that users report;
+they were not measured against the service's own tokenizer, and a text made to defeat them
+(pseudo-words of only common pairs, dense rare words) could come near or above the estimate:
+`doctor --live` and the token counts in results are the check.
 
-Two properties hold exactly, since each character's cost depends on its left neighbour and is never
-less at the start of a text: ``estimate(a) <= estimate(a + b) <= estimate(a) + estimate(b)``.
+Two properties hold exactly up to a million characters (beyond, to one token a block), since each
+character's cost depends on its neighbours only and is never less at the start of a text:
+``estimate(a) <= estimate(a + b) <= estimate(a) + estimate(b)``.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, BinaryIO
@@ -27,6 +28,8 @@ _TIMED = ("mov", "matroska", "mpegts", "flv")
 _MOST_PIXELS = 1 << 27
 # So many packets are decoded before a beginning, or an end, counts as undecodable.
 _PATIENCE = 120
+# A film of slides may stand still; one that does so longer would be cut into thousands of pieces.
+_LONGEST_GAP = 600.0
 _MISSING_SECONDS = 1.0
 _MISSING_SHARE = 0.02
 
@@ -73,6 +76,8 @@ def index_film(source: BinaryIO) -> Film:
         RejectError: ``video_unreadable``, ``video_codec_unknown``, ``video_no_frames``,
             ``video_truncated``, ``video_too_many_pixels``.
     """
+    # Asked before opening: the decoder does not notice when somebody else moves in its file.
+    size = source.seek(0, os.SEEK_END)
     with open_av(source, "video") as opened:
         stream = film_stream(opened)
         if stream is None or stream.codec_context is None or not stream.time_base:
@@ -81,7 +86,7 @@ def index_film(source: BinaryIO) -> Film:
                 "no decoder knows this film's codec; convert it to MP4 with H.264",
             )
         _check_pixels(stream)
-        _check_index(opened, source)
+        _check_index(opened, size)
         read = _read(opened, stream)
         film = _film(opened, stream, read)
         _check_duration(opened, film)
@@ -151,6 +156,7 @@ def _film(opened: Any, stream: Any, read: _Read) -> Film:
     if read.last_is_broken:
         raise _truncated("its last packet is broken")
     times = np.sort(pts)
+    _check_gaps(times, Fraction(stream.time_base))
     # Where the last packet has no duration it is shown as long as the others in the middle.
     gap = int(np.median(np.diff(times))) if len(times) > 1 else 1
     lasts = np.where(durations > 0, durations, max(1, gap))
@@ -176,6 +182,15 @@ def _film(opened: Any, stream: Any, read: _Read) -> Film:
     )
 
 
+def _check_gaps(times: NDArray[np.int64], time_base: Fraction) -> None:
+    gap = float(int(np.diff(times).max(initial=0)) * time_base)
+    if gap > _LONGEST_GAP:
+        raise RejectError(
+            "video_times_broken",
+            f"{gap:.0f} s lie between two frames, which means damaged times; export the film anew",
+        )
+
+
 def _check_pixels(stream: Any) -> None:
     width, height = int(stream.codec_context.width), int(stream.codec_context.height)
     if width * height > _MOST_PIXELS:
@@ -185,11 +200,10 @@ def _check_pixels(stream: Any) -> None:
         )
 
 
-def _check_index(opened: Any, source: BinaryIO) -> None:
+def _check_index(opened: Any, size: int) -> None:
     """Compare an MP4's index, which may stand before the data, with the file's size."""
     if not str(opened.format.name).startswith("mov"):
         return
-    size = source.seek(0, 2)
     for stream in opened.streams:
         entries = stream.index_entries
         reach = max((entry.pos + entry.size for entry in entries), default=0)
