@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, BinaryIO
 
+import av
+
 from reembed.core.media.audio_decode import Damage, SoundFormat, decode_sound, sample_number
 from reembed.core.media.audio_wav import find_wav_data, is_wav
-from reembed.core.media.av_open import open_av, sound_stream
+from reembed.core.media.av_open import AV_ERRORS, open_av, sound_stream
 from reembed.errors import RejectError
 
 # Below this rate a header is damaged: the lowest in use is 4,000 Hz.
 _LOWEST_RATE = 1_000
+_PLAIN_RATE = 48_000
+_PLAIN_CHANNELS = 2
 _DAMAGED_SHARE = 10  # one packet in so many may be lost, and three in any case
 _DAMAGED_FEW = 3
 # A sound that ends so much before its header's word is cut short; codecs' padding is far less.
@@ -94,7 +98,7 @@ def _decode_all(opened: Any, stream: Any) -> Sound:
     for position, frame in decode_sound(opened, stream, damage):
         if first is None:
             first = _First.of(frame)
-            _check_rate(first.format.rate)
+            _check_format(first.format, frame)
         counts = counts and sample_number(frame, first.pts) == position
         samples = position + frame.samples
     _check_damage(damage, samples)
@@ -125,12 +129,21 @@ class _First:
         return cls(SoundFormat.of(frame), pts, float(pts * Fraction(frame.time_base or 0)))
 
 
-def _check_rate(rate: int) -> None:
-    if rate < _LOWEST_RATE:
-        raise RejectError(
-            "audio_unreadable",
-            f"a sample rate of {rate} Hz means a damaged header; get the file again",
-        )
+def _check_format(found: SoundFormat, frame: Any) -> None:
+    """Convert one frame on trial: a format without a way to stereo would only show when sent."""
+    told = f"{found.channels} channels of {found.rate} Hz"
+    if found.rate < _LOWEST_RATE:
+        raise RejectError("audio_unreadable", f"{told} mean a damaged header; get the file again")
+    layout = found.layout if found.channels <= _PLAIN_CHANNELS else "stereo"
+    for target in (layout, "mono"):
+        try:
+            av.AudioResampler(
+                format="s16", layout=target, rate=min(found.rate, _PLAIN_RATE)
+            ).resample(frame)
+        except AV_ERRORS as err:
+            raise RejectError(
+                "audio_unreadable", f"{told} cannot be converted; mix the sound to stereo"
+            ) from err
 
 
 def _check_damage(damage: Damage, samples: int) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
 import pikepdf
 
 from reembed.config.models import PdfLimits
-from reembed.core.media.pdf_open import PDF_ERRORS, check_pages, open_pdf
+from reembed.core.media.pdf_open import PDF_ERRORS, check_pages, open_pdf, was_repaired
 from reembed.core.policy import ChunkPolicy
 from reembed.errors import RejectError
 from reembed.types import Piece, Pieces, Recipe
 
 PDF = "application/pdf"
 _LONGEST_TITLE = 300
+_REPAIR = ("repair", "1")
 
 
 def cut_pdf(source: BinaryIO, policy: ChunkPolicy) -> Pieces:
@@ -34,15 +35,20 @@ def cut_pdf(source: BinaryIO, policy: ChunkPolicy) -> Pieces:
     size = source.seek(0, os.SEEK_END)
     with open_pdf(source) as pdf:
         repaired = check_pages(pdf, source)
-        pages, title = len(pdf.pages), _title(pdf)
+        pages, title, encrypted = len(pdf.pages), _title(pdf), bool(pdf.is_encrypted)
         most = min(policy.chunking.pdf.max_pages, limits.max_pages)
-        sound = not repaired and not pdf.is_encrypted and _begins_as_pdf(source)
-        notes = _notes(pdf, repaired)
-        if sound and pages <= most and size <= policy.max_media_bytes:
-            pieces: tuple[Piece, ...] = (_piece(limits, (1, pages), Recipe("as_is", PDF), size),)
-        else:
-            pieces = _cut(pdf, policy, limits)
-    return Pieces(pieces, title=title, notes=notes)
+        plain = not repaired and not encrypted and _begins_as_pdf(source)
+        if plain and pages <= most and size <= policy.max_media_bytes:
+            whole = _piece(limits, (1, pages), Recipe("as_is", PDF), size)
+            return Pieces((whole,), title=title)
+        pieces: tuple[Piece, ...] = ()
+        if not repaired:
+            pieces = _cut(pages, policy, limits, lambda recipe: _write(pdf, recipe, _scales()))
+            repaired = was_repaired(pdf)
+    if repaired:
+        # What a repair finds depends on what was read before: weigh as it will be rendered.
+        pieces = _cut(pages, policy, limits, lambda recipe: len(render_pdf(recipe, source)), True)
+    return Pieces(pieces, title=title, notes=_notes(encrypted, repaired))
 
 
 def render_pdf(recipe: Recipe, source: BinaryIO) -> bytes:
@@ -52,16 +58,17 @@ def render_pdf(recipe: Recipe, source: BinaryIO) -> bytes:
         RejectError: ``pdf_encrypted``, ``pdf_damaged``, or ``media_changed`` where the pages are
             not there.
     """
-    first, last = int(recipe.start or 1), int(recipe.end or 1)
     with open_pdf(source) as pdf:
-        if last > len(pdf.pages):
+        if _REPAIR in recipe.options:
+            check_pages(pdf, source)
+        if (recipe.end or 1) > len(pdf.pages):
             raise RejectError(
                 "media_changed",
-                f"pages {first} to {last} were planned, the PDF has {len(pdf.pages)} now; "
-                "plan again",
+                f"pages {recipe.start:.0f} to {recipe.end:.0f} were planned, the PDF has "
+                f"{len(pdf.pages)} now; plan again",
             )
         out = io.BytesIO()
-        _write(pdf, (first, last), out)
+        _write(pdf, recipe, out)
     return out.getvalue()
 
 
@@ -80,16 +87,23 @@ def page_spans(pages: int, most: int, overlap: int) -> Iterator[tuple[int, int]]
         first = last + 1 - shared
 
 
-def _cut(pdf: Any, policy: ChunkPolicy, limits: PdfLimits) -> tuple[Piece, ...]:
+def _cut(
+    pages: int,
+    policy: ChunkPolicy,
+    limits: PdfLimits,
+    weigh: Callable[[Recipe], int],
+    repair: bool = False,
+) -> tuple[Piece, ...]:
     """Cut; where a piece is too heavy, all are cut with fewer pages."""
     most = min(policy.chunking.pdf.max_pages, limits.max_pages)
+    options = (_REPAIR,) if repair else ()
     while most:
         pieces = []
-        for span in page_spans(len(pdf.pages), most, policy.chunking.pdf.overlap_pages):
-            weight = _write(pdf, span, cast(BinaryIO, _Scales()))
+        for span in page_spans(pages, most, policy.chunking.pdf.overlap_pages):
+            recipe = Recipe("pdf", PDF, float(span[0]), float(span[1]), options)
+            weight = weigh(recipe)
             if weight > policy.max_media_bytes:
                 break
-            recipe = Recipe("pdf", PDF, float(span[0]), float(span[1]))
             pieces.append(_piece(limits, span, recipe, weight))
         else:
             return tuple(pieces)
@@ -107,11 +121,11 @@ def _piece(limits: PdfLimits, span: tuple[int, int], recipe: Recipe, weight: int
     return Piece("pdf", PDF, tokens, weight, float(first), float(last), "page", recipe=recipe)
 
 
-def _write(pdf: Any, span: tuple[int, int], out: BinaryIO) -> int:
-    """Write pages as a document that holds only what they need; give its size."""
+def _write(pdf: Any, recipe: Recipe, out: BinaryIO) -> int:
+    """Write a recipe's pages as a document that holds only what they need; give its size."""
     with pikepdf.new() as part:
-        for number in range(span[0], span[1] + 1):
-            part.pages.append(pdf.pages[number - 1])
+        for page in range(int(recipe.start or 1) - 1, int(recipe.end or 1)):
+            part.pages.append(pdf.pages[page])
         _keep_layers(pdf, part)
         _keep_forms(pdf, part)
         part.remove_unreferenced_resources()
@@ -177,13 +191,17 @@ class _Scales(io.RawIOBase):
         return self._weight
 
 
+def _scales() -> BinaryIO:
+    return cast(BinaryIO, _Scales())
+
+
 def _begins_as_pdf(source: BinaryIO) -> bool:
     source.seek(0)
     return source.read(5) == b"%PDF-"
 
 
-def _notes(pdf: Any, repaired: bool) -> tuple[str, ...]:
-    told = (("pdf_decrypted", pdf.is_encrypted), ("pdf_repaired", repaired))
+def _notes(encrypted: bool, repaired: bool) -> tuple[str, ...]:
+    told = (("pdf_decrypted", encrypted), ("pdf_repaired", repaired))
     return tuple(name for name, holds in told if holds)
 
 

@@ -78,10 +78,15 @@ def check_pages(pdf: Any, source: BinaryIO) -> bool:
         raise damaged(f"{declared} pages are declared, {len(pages)} found")
     for number, page in enumerate(pages, start=1):
         _check_content(number, page)
-    repaired = any("reconstruct" in str(told) for told in pdf.get_warnings())
+    repaired = was_repaired(pdf)
     if repaired:
         _check_repaired(pdf, source)
     return repaired
+
+
+def was_repaired(pdf: Any) -> bool:
+    """Say whether the library searched a file for its objects since this was last asked."""
+    return any("reconstruct" in str(told) for told in pdf.get_warnings())
 
 
 def _said(err: Exception) -> str:

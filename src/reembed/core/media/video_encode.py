@@ -147,8 +147,8 @@ def _encode(source: BinaryIO, part: Part, rate: int) -> bytes:
         if shown_first is None:
             raise RejectError(
                 "media_changed",
-                f"the film has no frames from {float(part.start)} to {float(part.end)} s; "
-                "plan again",
+                f"no frame decodes from {float(part.start)} to {float(part.end)} s of the film; "
+                "plan again if it changed, else export it anew",
             )
         turn = _Turn.of(film, shown_first[1], part.shape.side)
         pictures = ((time, turn.apply(frame)) for time, frame in chain([shown_first], shown))
