@@ -17,12 +17,27 @@ class Canary:
     twin: int
 
 
-def plan_canaries(n_requests: int) -> tuple[Canary, ...]:
-    """Choose the canaries of a job of `n_requests`: one for each 50 requests, from 1 to 8.
+def canary_count(n_requests: int) -> int:
+    """How many canaries a job of `n_requests` has: none under two, then 1 for 50, from 1 to 8.
 
     A job of one request has none: a permutation of one answer changes nothing, and the canary
-    would double the price. Twins stand in the middle of equal runs of ordinals, so that every run
-    of ``n_requests / count`` neighbours holds a twin.
+    would double the price.
+
+    Raises:
+        ValueError: `n_requests` is negative.
+    """
+    if n_requests < 0:
+        raise ValueError(f"a job of {n_requests} requests: give 0 or more")
+    if n_requests < 2:
+        return 0
+    return min(MAX_CANARIES, max(1, n_requests // REQUESTS_PER_CANARY))
+
+
+def plan_canaries(n_requests: int) -> tuple[Canary, ...]:
+    """Choose the canaries of a job of `n_requests`, `canary_count` of them.
+
+    Twins stand in the middle of equal runs of ordinals, so that every run of
+    ``n_requests / count`` neighbours holds a twin.
 
     Args:
         n_requests: ordinals ``0 … n_requests - 1`` are the requests themselves.
@@ -33,11 +48,7 @@ def plan_canaries(n_requests: int) -> tuple[Canary, ...]:
     Raises:
         ValueError: `n_requests` is negative.
     """
-    if n_requests < 0:
-        raise ValueError(f"a job of {n_requests} requests: give 0 or more")
-    if n_requests < 2:
-        return ()
-    count = min(MAX_CANARIES, max(1, n_requests // REQUESTS_PER_CANARY))
+    count = canary_count(n_requests)
     return tuple(
         Canary(ordinal=n_requests + k, twin=(2 * k + 1) * n_requests // (2 * count))
         for k in range(count)

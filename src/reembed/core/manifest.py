@@ -103,6 +103,8 @@ def fingerprint_of(manifest: pa.Table, extra: bytes) -> str:
         extra: what else shapes requests: model, task, dimensions.
     """
     digest = hashlib.sha256(extra)
-    for batch in manifest.select(list(_IDENTITY)).to_batches(max_chunksize=1024):
+    # Combined first: how a table happens to be chunked in memory must not show in its name.
+    whole = manifest.select(list(_IDENTITY)).combine_chunks()
+    for batch in whole.to_batches(max_chunksize=1024):
         digest.update(orjson.dumps(batch.to_pydict()))
     return digest.hexdigest()

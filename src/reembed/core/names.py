@@ -7,9 +7,10 @@ import re
 
 STRIPE_ITEMS = 20_000
 
-_SHARD = re.compile(r"^(\d{8})-(\d{6})$")
-_ATTEMPT = re.compile(r"^\d+(\.\d+)*$")
-_KEY = re.compile(r"^([0-9a-f]{8})-(0|[1-9]\d{0,8})$")
+# For `fullmatch`: `$` would let a line end through, and `\d` the digits of other scripts.
+_SHARD = re.compile(r"([0-9]{8})-([0-9]{6})")
+_ATTEMPT = re.compile(r"[0-9]+(\.[0-9]+)*")
+_KEY = re.compile(r"([0-9a-f]{8})-(0|[1-9][0-9]{0,8})")
 
 
 def stripe_of(index: int) -> int:
@@ -33,7 +34,7 @@ def split_shard_id(shard: str) -> tuple[str, str]:
     Raises:
         ValueError: `shard` is no shard's name.
     """
-    match = _SHARD.match(shard)
+    match = _SHARD.fullmatch(shard)
     if match is None:
         raise ValueError(f"{shard!r} is not the name of a shard (<stripe:08>-<seq:06>)")
     return match.group(1), match.group(2)
@@ -61,7 +62,7 @@ def generation_of(attempt: str) -> int:
 
 def is_attempt(text: str) -> bool:
     """Whether the text is an attempt's path, such as ``0`` or ``0.3.0``."""
-    return _ATTEMPT.match(text) is not None
+    return _ATTEMPT.fullmatch(text) is not None
 
 
 def attempt_order(attempt: str) -> tuple[int, ...]:
@@ -87,5 +88,5 @@ def wire_key(fingerprint: str, ordinal: int) -> str:
 
 def parse_wire_key(key: str) -> tuple[str, int] | None:
     """The fingerprint and ordinal of a key; None when it is not of our making."""
-    match = _KEY.match(key)
+    match = _KEY.fullmatch(key)
     return (match.group(1), int(match.group(2))) if match else None

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from reembed.core.canaries import canary_count
+
 Int64 = npt.NDArray[np.int64]
 
 # A shard of rejects alone sends nothing, yet its manifest must stay of a size that is read whole.
@@ -49,11 +51,6 @@ class Weights:
     def columns(self) -> Sequence[Int64]:
         """The columns in the order of `Limits`."""
         return (self.requests, self.tokens, self.input_bytes, self.result_bytes)
-
-
-def canary_count(requests: int) -> int:
-    """Canaries of a job: one per 50 requests, at least one, at most 8; none for nothing."""
-    return min(8, max(1, requests // 50)) if requests else 0
 
 
 def pack(weights: Weights, limits: Limits) -> list[tuple[int, int]]:

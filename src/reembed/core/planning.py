@@ -55,7 +55,10 @@ class PackedShard:
 
 def refuse_unsendable(chunks: pa.Table, packing: Packing) -> pa.Table:
     """Make rejects of chunks that no job can ever hold under the project's token quota."""
-    heavy = pc.greater(chunks.column("token_count"), packing.largest_tokens)
+    heavy = pc.and_(
+        pc.greater(chunks.column("token_count"), packing.largest_tokens),
+        pc.is_null(chunks.column("reject_code")),
+    )
     if not pc.any(heavy).as_py():
         return chunks
     message = pc.binary_join_element_wise(

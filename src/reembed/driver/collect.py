@@ -14,7 +14,7 @@ import pyarrow as pa
 from reembed.core.canaries import plan_canaries
 from reembed.core.estimate import max_result_line_bytes, result_line_bytes
 from reembed.core.joining import Joined
-from reembed.core.machine.endings import Ending, RemoteEnd, after_failure, after_rows
+from reembed.core.machine.endings import Ending, RemoteEnd, after_failure, after_rows, past_of
 from reembed.core.machine.records import Created, Need, Outcome
 from reembed.core.machine.view import AttemptView, Ended, ShardView
 from reembed.core.pricing import price
@@ -58,9 +58,10 @@ def join_answer(
     if not collected.verdict.ok:
         return _quarantine(tools, view, attempt, answer, collected)
     planned = view.plan.requests
-    errors = {n: e for n, e in collected.joined.errors.items() if n < planned} | unsent
+    errors = {n: e for n, e in (collected.joined.errors | unsent).items() if n < planned}
     need = needs(manifest, tools)
-    ending = after_rows(attempt.path, errors, tools.config.batch.max_attempts, need)
+    past = past_of(attempt.path, {path: a.outcome for path, a in view.attempts.items()})
+    ending = after_rows(past, errors, tools.config.batch.max_attempts, need)
     outcome = Outcome(
         state=attempt.job.state,
         job=attempt.created.job,
@@ -76,8 +77,9 @@ def join_answer(
 def judge(tools: Tools, view: ShardView, attempt: AttemptView) -> Ended:
     """Say what follows from a job that ended without answers, or was never sent."""
     manifest = tools.manifest(view.plan.shard)
-    unsent = _unsent(tools, view, attempt)
-    everything = range(view.plan.requests)
+    planned = view.plan.requests
+    unsent = {n: why for n, why in _unsent(tools, view, attempt).items() if n < planned}
+    everything = range(planned)
     wanted = ordinals_in_wire_order(view.plan, attempt.ordinals) if attempt.ordinals else everything
     ordinals = [n for n in sorted(wanted) if n not in unsent]
     if attempt.created is None or attempt.job is None:
@@ -86,7 +88,8 @@ def judge(tools: Tools, view: ShardView, attempt: AttemptView) -> Ended:
         job = attempt.job
         end = RemoteEnd(job.name, job.state, job.error_code, job.error_message)
         need, most = needs(manifest, tools), tools.config.batch.max_attempts
-        found = after_failure(attempt.path, end, ordinals, most, need)
+        past = past_of(attempt.path, {path: a.outcome for path, a in view.attempts.items()})
+        found = after_failure(past, end, ordinals, most, need)
         ending = Ending(found.children, {**found.rejects, **unsent}, found.delay_seconds)
         outcome = Outcome(
             state=job.state, job=job.name, end_time=job.end_time, cause=job.error_message[:500]
@@ -210,11 +213,11 @@ def _quarantine(
 
 
 def _unsent(tools: Tools, view: ShardView, attempt: AttemptView) -> dict[int, RowError]:
+    """What could not be rendered, canaries too, and so was not sent."""
     created: Created | None = attempt.created
     epoch = created.epoch if created is not None else attempt.epoch
     found = tools.ledger.read_unsent(view.plan.shard, attempt.path, epoch)
-    planned = view.plan.requests
-    return {n: RowError(*why) for n, why in found.requests.items() if n < planned}
+    return {n: RowError(*why) for n, why in found.requests.items()}
 
 
 def _tokens(manifest: pa.Table, joined: Joined, twins: Mapping[int, int]) -> dict[str, int]:

@@ -9,10 +9,11 @@ from typing import Any
 
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Missed, Refused, Result, Unsure
+from reembed.core.machine.creating import FRESH
 from reembed.core.machine.endings import INVALID_ARGUMENT
-from reembed.core.machine.records import Claim, Created, Unsent
+from reembed.core.machine.records import Claim, Created, Outcome, Unsent
 from reembed.core.machine.rules import goes_inline
-from reembed.core.machine.view import JobView, ShardView
+from reembed.core.machine.view import Ended, JobView, ShardView
 from reembed.core.names import display_name, input_file_name
 from reembed.driver.collect import join_answer, judge
 from reembed.driver.render import Renderer
@@ -36,6 +37,10 @@ JSONL = "application/jsonl"
 # Actions that take long or much memory: they run beside the polling of other shards.
 HEAVY = (act.Prepare, act.Upload, act.Create, act.Fetch, act.Join, act.Judge, act.WritePart)
 _GROWTH = 1.5
+# Tries to delete an input file before it is left to expire.
+DELETE_TRIES = 3
+# Epochs whose input file may be gone at the create before that is taken for a fault.
+MOST_LOST_INPUTS = 4
 
 
 class Performer:
@@ -46,6 +51,7 @@ class Performer:
         self._threads = threading.local()
         self._ways: dict[type, Callable[[ShardView, Any], Result]] = {
             act.Look: self._look,
+            act.ReadBook: self._read_book,
             act.MakeClaim: self._claim,
             act.MakeVoid: self._void,
             act.Reserve: self._reserve,
@@ -71,7 +77,7 @@ class Performer:
         """Carry out an action.
 
         Raises:
-            RunFailedError: the key is refused, or a paid result is gone.
+            RunFailedError: the key is refused, or an old input file cannot be fenced.
             StorageError: the run directory cannot be read or written.
         """
         try:
@@ -83,11 +89,16 @@ class Performer:
         except (TransientError, UnknownOutcomeError, QuotaError) as err:
             path = getattr(action, "attempt", "")
             failures = view.attempts[path].local.failures if path in view.attempts else 0
-            return Missed(max(err.retry_after or 0.0, min(300.0, 2.0**failures)))
+            return Missed(max(err.retry_after or 0.0, min(300.0, 2.0 ** min(failures, 9))))
 
     def _look(self, view: ShardView, action: act.Look) -> Result:
         self._state.set_stopped(self._tools.ledger.stopped())
         return self._tools.ledger.look(view.plan.shard)
+
+    def _read_book(self, view: ShardView, action: act.ReadBook) -> Result:
+        self._state.set_stopped(self._tools.ledger.stopped())
+        self._state.set_book(self._tools.spend.read())
+        return None
 
     def _claim(self, view: ShardView, action: act.MakeClaim) -> Result:
         claim = Claim(holder=self._tools.rules.holder, epoch=action.epoch)
@@ -114,13 +125,22 @@ class Performer:
         return None
 
     def _scan(self, view: ShardView, action: act.Scan) -> Result:
-        jobs = list(self._tools.service.list_jobs())
-        self._state.scanned(jobs, self._tools.clock.now())
+        began = self._tools.clock.now()
+        self._state.scanned(list(self._tools.service.list_jobs()), began)
         return None
 
     def _fence(self, view: ShardView, action: act.Fence) -> Result:
         name = self._input_name(view, action.attempt, action.epoch)
-        self._delete(name)
+        try:
+            self._tools.service.delete_file(name)
+        except RemoteNotFoundError:
+            return None
+        except RefusedError as err:
+            # Unlike other deletions this one must have happened before anything is created.
+            raise RunFailedError(
+                f"the service does not delete {name} ({err}), so an older holder of shard "
+                f"{view.plan.shard} could still create its job; delete the file, then run again"
+            ) from err
         return None
 
     def _prepare(self, view: ShardView, action: act.Prepare) -> Result:
@@ -149,11 +169,14 @@ class Performer:
             # Ours, whole, and the same bytes: the name holds run, shard, attempt and epoch.
             pass
         except RefusedError as err:
-            raise RunFailedError(f"the service does not take the input file: {err}") from err
+            self._state.halt(f"the service does not take the input file: {err}")
+            return Refused(str(err), 0.0)
         return name
 
     def _create(self, view: ShardView, action: act.Create) -> Result:
         tools, local = self._tools, view.attempts[action.attempt].local
+        if local.looked_at is None or tools.clock.now() - local.looked_at > 2 * FRESH:
+            return Missed(0.0)  # held up since the last look: look again before sending
         name = display_name(tools.rules.run, view.plan.shard, action.attempt, view.plan.fingerprint)
         model, priority = tools.config.model.name, tools.config.batch.priority
         assert local.prepared is not None
@@ -169,6 +192,11 @@ class Performer:
             return Refused(f"quota: {err}", err.retry_after or 30.0)
         except TransientError as err:
             return Refused(f"not sent: {err}", 5.0)
+        except RemoteNotFoundError as err:
+            # The input file expired or was fenced; the same again and again is something else.
+            if action.inline or action.epoch > MOST_LOST_INPUTS:
+                self._state.halt(f"the service does not find what a job needs: {err}")
+            return Refused(f"not found: {err}", 5.0)
         except RefusedError as err:
             self._state.halt(f"the service refuses to create a job: {err}")
             return Refused(str(err), 0.0)
@@ -179,6 +207,8 @@ class Performer:
             input_file="" if action.inline else local.uploaded,
             create_time=job.create_time,
         )
+        # A job may queue for a day, and its requests fill the disk; a retry renders them again.
+        Path(local.prepared.path).unlink(missing_ok=True)
         return tools.ledger.created(view.plan.shard, action.attempt, created)
 
     def _record_created(self, view: ShardView, action: act.RecordCreated) -> Result:
@@ -188,10 +218,7 @@ class Performer:
         try:
             job = self._tools.service.get(action.job)
         except RemoteNotFoundError as err:
-            raise RunFailedError(
-                f"the job {action.job} of shard {view.plan.shard} is gone from the service "
-                f"({err}); its result, if it had one, is lost"
-            ) from err
+            return _lost(view, action, f"the job is gone from the service ({err})")
         before = view.attempts[action.attempt].job
         low, high = self._tools.rules.poll
         interval = low if before is None else min(high, before.interval * _GROWTH)
@@ -204,14 +231,10 @@ class Performer:
 
     def _fetch(self, view: ShardView, action: act.Fetch) -> Result:
         path = self._tools.scratch / f"{view.plan.shard}-{action.attempt}.answer"
-        job = self._tools.service.get(action.job)
         try:
-            self._tools.service.fetch(job, path)
+            self._tools.service.fetch(self._tools.service.get(action.job), path)
         except RemoteNotFoundError as err:
-            raise RunFailedError(
-                f"RESULT_LOST: the answer of {action.job} (shard {view.plan.shard}) was paid and "
-                f"is gone from the service ({err}); it is not bought again by itself"
-            ) from err
+            return _lost(view, action, f"its answer is gone from the service ({err})")
         return str(path)
 
     def _join(self, view: ShardView, action: act.Join) -> Result:
@@ -232,7 +255,13 @@ class Performer:
         return self._tools.ledger.outcome(view.plan.shard, action.attempt, action.outcome)
 
     def _delete_input(self, view: ShardView, action: act.DeleteInput) -> Result:
-        self._delete(action.file)
+        try:
+            self._tools.service.delete_file(action.file)
+        except (RemoteNotFoundError, RefusedError):
+            pass  # gone already, or not ours to delete: its place comes free when it expires
+        except (TransientError, QuotaError):
+            if view.attempts[action.attempt].local.failures < DELETE_TRIES:
+                raise
         prepared = view.attempts[action.attempt].local.prepared
         if prepared is not None:
             Path(prepared.path).unlink(missing_ok=True)
@@ -242,14 +271,17 @@ class Performer:
         self._tools.ledger.settle(view.plan.shard, action.settled)
         return None
 
-    def _delete(self, name: str) -> None:
-        try:
-            self._tools.service.delete_file(name)
-        except (RemoteNotFoundError, RefusedError):
-            return  # gone already, or not ours to delete: its place comes free when it expires
-
     def _input_name(self, view: ShardView, attempt: str, epoch: int) -> str:
         return input_file_name(self._tools.rules.run, view.plan.shard, attempt, epoch)
+
+
+def _lost(view: ShardView, action: act.Poll | act.Fetch, why: str) -> Ended:
+    """A paid result that is gone: said, never bought again by itself."""
+    message = (
+        f"RESULT_LOST: {action.job} (shard {view.plan.shard}, attempt {action.attempt}) was paid "
+        f"and {why}; nothing more is bought until you decide"
+    )
+    return Ended(Outcome(state="RESULT_LOST", job=action.job), message)
 
 
 def _job_view(job: Job, now: float, interval: float) -> JobView:

@@ -55,10 +55,14 @@ def summary(views: Any) -> dict[str, Any]:
             done += view.settled.planned
             rows += view.settled.rows
             rejects += view.settled.rejects
+            continue
         for attempt in view.attempts.values():
-            if attempt.outcome is None and attempt.job is not None and not attempt.job.done:
-                pending += attempt.job.pending
-                done += max(0, attempt.job.total - attempt.job.pending) if attempt.job.total else 0
+            if attempt.outcome is not None:
+                done += attempt.outcome.rows + attempt.outcome.rejects
+            elif attempt.job is not None:
+                left = 0 if attempt.job.done else attempt.job.pending
+                pending += left
+                done += max(0, attempt.job.total - left)
     return {
         "shards": dict(sorted(states.items())),
         "chunks_done": done,

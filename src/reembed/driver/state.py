@@ -38,6 +38,7 @@ class RunState:
                 halted=w.halted,
                 scanned_at=w.scanned_at,
                 found=w.found,
+                book_at=w.book_at,
             )
 
     def storage_now(self) -> float:
@@ -46,7 +47,8 @@ class RunState:
 
     def set_book(self, book: Book) -> None:
         """The spend log was read."""
-        self._change(lambda w: {"book": book})
+        at = self._clock.now()
+        self._change(lambda w: {"book": book, "book_at": at})
 
     def set_stopped(self, stopped: bool) -> None:
         """The stop records were read."""
@@ -56,8 +58,12 @@ class RunState:
         """No more creating in this process; the first reason stands."""
         self._change(lambda w: {"halted": w.halted or reason})
 
-    def scanned(self, jobs: Iterable[Job], now: float) -> None:
-        """The remote jobs were listed; those of this run are kept by shard and attempt."""
+    def scanned(self, jobs: Iterable[Job], began: float) -> None:
+        """The remote jobs were listed; those of this run are kept by shard and attempt.
+
+        A job that came to be while the pages were read may be missing, so the moment that counts
+        is when the listing `began`.
+        """
         found: dict[tuple[str, str], list[Found]] = defaultdict(list)
         for job in jobs:
             parts = job.display_name.split("/")
@@ -66,7 +72,7 @@ class RunState:
                     Found(job.name, job.display_name, job.create_time, job.input_file)
                 )
         by_name = {name: tuple(jobs) for name, jobs in found.items()}
-        self._change(lambda w: {"scanned_at": now, "found": by_name})
+        self._change(lambda w: {"scanned_at": began, "found": by_name})
 
     def job_ended(self, state: str, request_shaped: bool) -> None:
         """Count endings: when the first jobs are all refused as malformed, creating stops."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from reembed.core.names import part_name, split_shard_id, stripe_id
 
-_EPOCH_RECORD = re.compile(r"^(\d+(?:\.\d+)*)\.e(\d+)\.(claim|void|unsent|r\d+)$")
-_ATTEMPT_RECORD = re.compile(r"^(\d+(?:\.\d+)*)\.(created|outcome)$")
-_SETTLED = re.compile(r"^settled\.g(\d+)$")
+_EPOCH_RECORD = re.compile(r"([0-9]+(?:\.[0-9]+)*)\.e([0-9]+)\.(claim|void|unsent|r[0-9]+)")
+_ATTEMPT_RECORD = re.compile(r"([0-9]+(?:\.[0-9]+)*)\.(created|outcome)")
+_SETTLED = re.compile(r"settled\.g([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class RecordName:
 
 def parse_record(name: str) -> RecordName | None:
     """Take a record's file name apart; None when it is none of ours."""
-    if match := _EPOCH_RECORD.match(name):
+    if match := _EPOCH_RECORD.fullmatch(name):
         return RecordName(match.group(1), int(match.group(2)), match.group(3))
-    if match := _ATTEMPT_RECORD.match(name):
+    if match := _ATTEMPT_RECORD.fullmatch(name):
         return RecordName(match.group(1), 0, match.group(2))
-    if match := _SETTLED.match(name):
+    if match := _SETTLED.fullmatch(name):
         return RecordName("", int(match.group(1)), "settled")
     return None
 

@@ -141,7 +141,8 @@ class Ledger:
                 outcomes[name.attempt] = self._decode(stat.uri, Outcome)
             elif name.kind == "settled" and (settled is None or name.epoch > settled.generation):
                 settled = self._decode(stat.uri, Settled)
-        open_claims = {spot for spot in newest if spot[0] not in created and spot not in voids}
+        ended = created.keys() | outcomes.keys()
+        open_claims = {spot for spot in newest if spot[0] not in ended and spot not in voids}
         now = self.storage_now() if open_claims and ages else 0.0
         old = {spot: max(0.0, now - newest[spot]) for spot in open_claims}
         return ShardRecords(claims, old, frozenset(voids), created, outcomes, settled)

@@ -44,6 +44,13 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBook:
+    """Ledger: read the spend log to its tail, and the stop record, for all attempts that wait."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
 class MakeClaim:
     """Ledger: create `<attempt>.e<epoch>.claim` if absent."""
 
@@ -196,6 +203,7 @@ Action = (
     | Leave
     | Halt
     | Look
+    | ReadBook
     | MakeClaim
     | MakeVoid
     | Reserve

@@ -106,6 +106,10 @@ def _after(attempt: AttemptView, action: act.Action, result: Result, now: float)
     if isinstance(result, Missed):
         failures = attempt.local.failures + 1
         return attempt.with_local(not_before=now + result.seconds, failures=failures)
+    if isinstance(result, Ended):
+        return attempt.with_local(ended=result)
+    if isinstance(result, Refused):
+        return attempt.with_local(refused=result.reason, claim_after=now + result.seconds)
     if isinstance(action, act.MakeClaim | act.Reserve | act.MakeVoid | act.Create):
         return _claiming(attempt, action, result, now)
     local = _LOCAL_CHANGES.get(type(action))
@@ -115,9 +119,11 @@ def _after(attempt: AttemptView, action: act.Action, result: Result, now: float)
         created = result if isinstance(result, Created) else action.created
         return replace(attempt, created=created)
     if isinstance(action, act.Poll) and isinstance(result, JobView):
-        return replace(attempt, job=result).with_local(failures=0)
-    if isinstance(action, act.Join | act.Judge) and isinstance(result, Ended):
-        return attempt.with_local(ended=result)
+        odd = result.state == "UNKNOWN"
+        since = attempt.local.odd_since if attempt.local.odd_since is not None else now
+        return replace(attempt, job=result).with_local(failures=0, odd_since=since if odd else None)
+    if isinstance(action, act.ReadBook):
+        return attempt
     raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
 
 
@@ -143,7 +149,9 @@ def _claiming(attempt: AttemptView, action: act.Action, result: Result, now: flo
         if isinstance(result, Claim):
             claims = {**attempt.claims, action.epoch: ClaimView(result, 0.0)}
             return replace(attempt, claims=claims, local=Local(epoch=action.epoch, claimed_at=now))
-        return attempt.with_local(looked_at=None)
+        # Somebody's claim stands: the next look says whose, and how old it is.
+        theirs = {action.epoch: ClaimView(Claim(holder="", epoch=action.epoch), 0.0)}
+        return replace(attempt, claims={**attempt.claims, **theirs}, local=Local())
     if isinstance(action, act.MakeVoid):
         return _voided(attempt, action.epoch)
     if isinstance(action, act.Reserve):
@@ -154,8 +162,6 @@ def _claiming(attempt: AttemptView, action: act.Action, result: Result, now: flo
         return replace(attempt, created=result)
     if isinstance(result, Unsure):
         return attempt.with_local(unknown_since=now)
-    if isinstance(result, Refused):
-        return attempt.with_local(refused=result.reason, claim_after=now + result.seconds)
     raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
 
 

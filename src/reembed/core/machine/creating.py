@@ -6,6 +6,7 @@ from reembed.core.machine import actions as act
 from reembed.core.machine.records import Created
 from reembed.core.machine.rules import Found, Rules, World, goes_inline, without_files
 from reembed.core.machine.view import AttemptView, ShardView
+from reembed.core.names import input_file_name
 
 # A look older than this (seconds) says nothing about right now.
 FRESH = 5.0
@@ -32,18 +33,20 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
     if goes_inline(need, rules):
         need = without_files(need)
     room = world.book.room(_name(view, attempt), need, world.quotas, world.storage_now)
-    if room == "capped":
-        return act.Leave("the budget is used up")
-    if room == "busy":
-        return act.Wait(world.now + rules.poll[0])
-    return act.MakeClaim(attempt.path, attempt.epoch + 1)
+    if room == "fits":
+        return act.MakeClaim(attempt.path, attempt.epoch + 1)
+    # Room comes back when another runner's jobs end, which only the log itself tells.
+    due = world.book_at + rules.poll[0]
+    if world.now >= due:
+        return act.ReadBook(attempt.path)
+    return act.Leave("the budget is used up") if room == "capped" else act.Wait(due)
 
 
 def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
     local, epoch = attempt.local, attempt.epoch
     if local.unknown_since is not None:
         return _lost_reply(view, attempt, world, rules)
-    giving_up = local.refused or ("creating has stopped" if _stopped(world) else "")
+    giving_up = _why_not(attempt, world, rules)
     if giving_up:
         return _give_up(attempt, giving_up)
     inline = goes_inline(attempt.need, rules)
@@ -62,6 +65,19 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
     if local.looked_at is None or world.now - local.looked_at > FRESH:
         return act.Look(attempt.path)
     return act.Create(attempt.path, epoch, inline)
+
+
+def _why_not(attempt: AttemptView, world: World, rules: Rules) -> str:
+    """Why this epoch must not create: refused, stopped, or its lease ran out unnoticed."""
+    local = attempt.local
+    if local.refused:
+        return local.refused
+    if _stopped(world):
+        return "creating has stopped"
+    if local.looked_at is None:
+        return ""
+    age = attempt.claims[attempt.epoch].age + world.now - local.looked_at
+    return "the lease ran out before the create" if age > rules.lease else ""
 
 
 def _give_up(attempt: AttemptView, reason: str) -> act.Action:
@@ -90,21 +106,25 @@ def _fence(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
     ready = local.fenced_at + rules.list_lag
     if world.now < ready:
         return act.Wait(ready)
-    return _adopt_or_scan(view, attempt, world, after=ready)
+    return _adopt_or_scan(view, attempt, world, rules, after=ready)
 
 
 def _theirs(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
     top, looked_at = attempt.claims[attempt.epoch], attempt.local.looked_at
     if looked_at is None:
         return act.Look(attempt.path)
-    gone_after = rules.lease + rules.request_timeout + rules.list_lag
-    ready = looked_at + max(0.0, gone_after - top.age)
-    if world.now < ready:
-        return act.Wait(ready)
+    # From this moment on a job of that holder, if it made one, stands in the list.
+    gone_at = looked_at - top.age + rules.lease + rules.request_timeout + rules.list_lag
+    if world.now < gone_at:
+        return act.Wait(gone_at)
+    adopting = _adopt_or_scan(view, attempt, world, rules, after=gone_at)
+    if adopting is not None:
+        return adopting
     if world.now - looked_at > FRESH:
         return act.Look(attempt.path)
-    adopting = _adopt_or_scan(view, attempt, world, after=looked_at)
-    return adopting or act.MakeClaim(attempt.path, attempt.epoch + 1)
+    if _stopped(world):
+        return act.Leave("creating has stopped")
+    return act.MakeClaim(attempt.path, attempt.epoch + 1)
 
 
 def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
@@ -115,23 +135,28 @@ def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rule
     early = since + min(rules.list_lag, rules.poll[0])
     if world.now < early:
         return act.Wait(early)
-    adopting = _adopt_or_scan(view, attempt, world, after=early)
+    adopting = _adopt_or_scan(view, attempt, world, rules, after=early)
     if adopting is not None:
         return adopting
     if world.now < shown:
         return act.Wait(shown)
-    return _adopt_or_scan(view, attempt, world, after=shown) or act.MakeClaim(
-        attempt.path, attempt.epoch + 1
-    )
+    adopting = _adopt_or_scan(view, attempt, world, rules, after=shown)
+    if adopting is not None:
+        return adopting
+    if _stopped(world):
+        return act.Leave("creating has stopped")
+    return act.MakeClaim(attempt.path, attempt.epoch + 1)
 
 
 def _adopt_or_scan(
-    view: ShardView, attempt: AttemptView, world: World, after: float
+    view: ShardView, attempt: AttemptView, world: World, rules: Rules, after: float
 ) -> act.Action | None:
     """Scan unless a scan since `after` is at hand; adopt the oldest job of our name."""
     found = world.found.get((view.plan.shard, attempt.path), ())
     if found:
-        return act.RecordCreated(attempt.path, _adopted(attempt, oldest(found)))
+        job = oldest(found)
+        epoch = _epoch_of(view, attempt, job, rules)
+        return act.RecordCreated(attempt.path, _adopted(job, epoch))
     return act.Scan(attempt.path) if world.scanned_at < after else None
 
 
@@ -140,11 +165,26 @@ def oldest(found: tuple[Found, ...]) -> Found:
     return min(found, key=lambda job: (job.create_time, job.job))
 
 
-def _adopted(attempt: AttemptView, job: Found) -> Created:
+def _epoch_of(view: ShardView, attempt: AttemptView, job: Found, rules: Rules) -> int:
+    """The epoch whose holder made a job: what that holder could not render was not sent.
+
+    The input file's name tells. An inline job does not say: then it is ours if we sent one, else
+    that of the newest holder before us.
+    """
+    for epoch in attempt.claims:
+        if job.input_file == input_file_name(rules.run, view.plan.shard, attempt.path, epoch):
+            return epoch
+    local = attempt.local
+    unsent = attempt.epoch if local.epoch and local.unknown_since is None else 0
+    made = [e for e, claim in attempt.claims.items() if not claim.void and e != unsent]
+    return max(made, default=attempt.epoch)
+
+
+def _adopted(job: Found, epoch: int) -> Created:
     return Created(
         job=job.job,
         display_name=job.display_name,
-        epoch=attempt.epoch,
+        epoch=epoch,
         input_file=job.input_file,
         create_time=job.create_time,
         adopted=True,

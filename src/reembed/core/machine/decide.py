@@ -57,6 +57,8 @@ def _running(attempt: AttemptView, world: World, rules: Rules) -> act.Action:
         return act.Wait(local.not_before)
     if job is None:
         return act.Poll(attempt.path, attempt.created.job)
+    if local.odd_since is not None and world.now - local.odd_since > rules.stuck:
+        return act.Leave(f"{job.name} is in a state that this version does not know")
     if not job.done:
         due = job.polled_at + job.interval
         return act.Poll(attempt.path, job.name) if world.now >= due else act.Wait(due)
@@ -69,6 +71,8 @@ def _running(attempt: AttemptView, world: World, rules: Rules) -> act.Action:
 
 def _after_outcome(view: ShardView, attempt: AttemptView, world: World) -> act.Action | None:
     assert attempt.outcome is not None
+    if attempt.local.not_before > world.now:
+        return act.Wait(attempt.local.not_before)
     epoch = world.book.epoch_of(f"{view.plan.shard}/{attempt.path}")
     if epoch and not attempt.local.released:
         return act.Release(attempt.path, epoch, "end" if attempt.created else "void")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reembed.core.machine.records import Child, Need, ranges_of
-from reembed.core.names import child, depth
+from reembed.core.machine.records import Child, Need, Outcome, ranges_of
+from reembed.core.names import child
 from reembed.core.row_errors import RowError, clip
 
 # google.rpc.Code: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL,
@@ -15,7 +15,8 @@ RETRYABLE_RPC = frozenset({1, 2, 4, 8, 10, 13, 14})
 INVALID_ARGUMENT = 3
 NOT_FOUND = 5
 SPLIT_WAYS = 16
-MAX_SPLIT_DEPTH = 5
+# 16 to the power of 5 is a million: deep enough for a piece of any job to come down to one row.
+MAX_SPLITS = 5
 
 NeedOf = Callable[[Sequence[int]], Need]
 
@@ -29,30 +30,60 @@ class Ending:
     delay_seconds: float = 0.0
 
 
-def may_pass(error: RowError, attempt: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What led to an attempt: how often its requests were sent again, and how often cut apart.
+
+    Each has a bound of its own: a piece of a split has not been tried more often than its parent.
+    """
+
+    attempt: str
+    retries: int = 0
+    splits: int = 0
+
+
+def past_of(attempt: str, outcomes: Mapping[str, Outcome | None]) -> Past:
+    """Read an attempt's past from its ancestors' outcomes: a lone child is a retry.
+
+    Args:
+        attempt: its path.
+        outcomes: by path, at least those of all ancestors.
+    """
+    retries = splits = 0
+    steps = attempt.split(".")
+    for count in range(1, len(steps)):
+        parent = outcomes.get(".".join(steps[:count]))
+        split = parent is not None and len(parent.children) > 1
+        splits += split
+        retries += not split
+    return Past(attempt, retries, splits)
+
+
+def may_pass(error: RowError, retries: int) -> bool:
     """Whether asking again may bring a vector.
 
     By the service's code; and once more for a line that did not come. What was answered badly
     was paid, and is never asked for again here.
     """
-    return error.code in RETRYABLE_RPC or (error.reason == "missing" and depth(attempt) == 0)
+    return error.code in RETRYABLE_RPC or (error.reason == "missing" and retries == 0)
 
 
 def after_rows(
-    attempt: str, errors: Mapping[int, RowError], max_attempts: int, need_of: NeedOf
+    past: Past, errors: Mapping[int, RowError], max_attempts: int, need_of: NeedOf
 ) -> Ending:
     """Sort a finished job's unanswered requests into one child attempt and rejects."""
-    open_end = depth(attempt) + 1 < max_attempts
-    again = [n for n, error in sorted(errors.items()) if open_end and may_pass(error, attempt)]
-    rejects = {n: error for n, error in errors.items() if n not in frozenset(again)}
+    open_end = past.retries + 1 < max_attempts
+    again = [n for n, error in sorted(errors.items()) if open_end and may_pass(error, past.retries)]
+    going = frozenset(again)
+    rejects = {n: error for n, error in errors.items() if n not in going}
     if not again:
         return Ending({}, rejects)
     retry = Child(ordinals=ranges_of(again), need=need_of(again))
-    return Ending({child(attempt, 0): retry}, rejects, backoff(depth(attempt)))
+    return Ending({child(past.attempt, 0): retry}, rejects, backoff(past.retries))
 
 
 def after_failure(
-    attempt: str,
+    past: Past,
     job: RemoteEnd,
     ordinals: Sequence[int],
     max_attempts: int,
@@ -62,12 +93,14 @@ def after_failure(
     if job.state == "CANCELLED":
         return _reject_all(ordinals, "cancelled", f"the job {job.name} was cancelled")
     if job.state == "FAILED" and job.code == INVALID_ARGUMENT:
-        return _split(attempt, job, ordinals, need_of)
-    if depth(attempt) + 1 >= max_attempts:
+        return _split(past, job, ordinals, need_of)
+    if not ordinals:
+        return Ending({}, {})
+    if past.retries + 1 >= max_attempts:
         reason = "expired" if job.state == "EXPIRED" else "job_failed"
         return _reject_all(ordinals, reason, _words(job))
-    whole = {child(attempt, 0): Child(ordinals=ranges_of(list(ordinals)), need=need_of(ordinals))}
-    return Ending(whole, {}, backoff(depth(attempt)))
+    whole = Child(ordinals=ranges_of(list(ordinals)), need=need_of(ordinals))
+    return Ending({child(past.attempt, 0): whole}, {}, backoff(past.retries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +118,13 @@ def backoff(tries: int) -> float:
     return float(min(900, 5 * 4**tries))
 
 
-def _split(attempt: str, job: RemoteEnd, ordinals: Sequence[int], need_of: NeedOf) -> Ending:
-    if len(ordinals) == 1 or depth(attempt) >= MAX_SPLIT_DEPTH:
+def _split(past: Past, job: RemoteEnd, ordinals: Sequence[int], need_of: NeedOf) -> Ending:
+    if len(ordinals) <= 1 or past.splits >= MAX_SPLITS:
         return _reject_all(ordinals, "request_refused", _words(job))
     size = -(-len(ordinals) // SPLIT_WAYS)
     pieces = [ordinals[at : at + size] for at in range(0, len(ordinals), size)]
     children = {
-        child(attempt, k): Child(ordinals=ranges_of(list(piece)), need=need_of(piece))
+        child(past.attempt, k): Child(ordinals=ranges_of(list(piece)), need=need_of(piece))
         for k, piece in enumerate(pieces)
     }
     return Ending(children, {})

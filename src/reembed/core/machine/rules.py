@@ -50,7 +50,8 @@ class World:
     """What is common to all shards at this moment.
 
     `now` is the local monotonic clock, `storage_now` the storage's wall clock. `found` maps
-    ``(shard, attempt)`` to the remote jobs of that name as of `scanned_at`.
+    ``(shard, attempt)`` to the remote jobs of that name as of `scanned_at`, when the listing
+    began; `book_at` is when the spend log was last read to its tail.
     """
 
     now: float
@@ -59,8 +60,9 @@ class World:
     quotas: Quotas
     stopped: bool = False
     halted: str = ""
-    scanned_at: float = -1.0
+    scanned_at: float = float("-inf")
     found: Mapping[tuple[str, str], tuple[Found, ...]] = field(default_factory=dict)
+    book_at: float = float("-inf")
 
 
 def root_need(plan: ShardPlan) -> Need:

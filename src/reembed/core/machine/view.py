@@ -67,6 +67,7 @@ class Local:
     refused: str = ""
     looked_at: float | None = None
     unknown_since: float | None = None
+    odd_since: float | None = None
     claimed_at: float = 0.0
     fetched: str = ""
     ended: Ended | None = None

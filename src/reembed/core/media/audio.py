@@ -131,8 +131,8 @@ def _sound_piece(
         "channels": str(form.channels),
         "first_pts": str(sound.first_pts),
         "from": str(start),
+        "jump": sound.jump.value,
         "rate": str(form.rate),
-        "seek": "1" if sound.seekable else "0",
         "until": str(end),
     }
     recipe = Recipe("audio", WAV, *seconds, options=tuple(sorted(options.items())))

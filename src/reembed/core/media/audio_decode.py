@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
 from itertools import groupby
 from typing import Any
@@ -14,6 +15,14 @@ from reembed.core.media.av_open import AV_ERRORS, packets
 
 # Decoding begins this long before a wanted sample, so that codecs with memory have settled.
 _PREROLL_SECONDS = 1
+
+
+class Jump(StrEnum):
+    """How a late sample is reached; reading passes over packets without decoding them."""
+
+    DECODE = "decode"
+    READ = "read"
+    SEEK = "seek"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,7 @@ def decode_sound(opened: Any, stream: Any, damage: Damage) -> Iterator[tuple[int
 
 
 def decode_sound_near(
-    opened: Any, stream: Any, first_pts: int, start: int
+    opened: Any, stream: Any, first_pts: int, start: int, jump: Jump
 ) -> Iterator[tuple[int, Any]]:
     """Decode from shortly before sample `start`, numbering samples by their timestamps.
 
@@ -71,8 +80,10 @@ def decode_sound_near(
     """
     rate = int(stream.codec_context.sample_rate)
     ahead = Fraction(max(0, start - _PREROLL_SECONDS * rate), rate)
-    opened.seek(first_pts + int(ahead / stream.time_base), stream=stream, backward=True)
-    for frame in _frames(opened, stream, Damage()):
+    begin = first_pts + int(ahead / stream.time_base)
+    if jump is Jump.SEEK:
+        opened.seek(begin, stream=stream, backward=True)
+    for frame in _frames(opened, stream, Damage(), begin):
         yield sample_number(frame, first_pts), frame
 
 
@@ -84,9 +95,11 @@ def sample_number(frame: Any, first_pts: int) -> int:
     return int(exact) if exact.denominator == 1 else -1
 
 
-def _frames(opened: Any, stream: Any, damage: Damage) -> Iterator[Any]:
+def _frames(opened: Any, stream: Any, damage: Damage, begin: int | None = None) -> Iterator[Any]:
     for packet in packets(opened, stream):
         damage.packets += 1
+        if begin is not None and packet.pts is not None and packet.pts < begin:
+            continue
         try:
             yield from packet.decode()
         except AV_ERRORS:

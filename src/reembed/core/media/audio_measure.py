@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import av
 
-from reembed.core.media.audio_decode import Damage, SoundFormat, decode_sound, sample_number
+from reembed.core.media.audio_decode import Damage, Jump, SoundFormat, decode_sound, sample_number
 from reembed.core.media.audio_wav import find_wav_data, is_wav
 from reembed.core.media.av_open import AV_ERRORS, open_av, sound_stream
 from reembed.errors import RejectError
@@ -23,18 +23,20 @@ _DAMAGED_FEW = 3
 _MISSING_SECONDS = 1.0
 _MISSING_SHARE = 0.02
 _DECLARING = ("flac", "mov", "matroska", "aiff", "caf", "w64")
-# Containers in which seeking is exact where timestamps count samples. Codecs with loss are never
-# sought in: what they give depends on all that was decoded before.
+# Containers in which seeking is exact where timestamps count samples, with codecs whose samples
+# do not depend on what was decoded before. MPEG's layers depend on little of it, but their files
+# have no exact index. What AAC or Opus give may depend on everything.
 _EXACT_SEEK = ("flac", "mov", "wav", "aiff")
 _LOSSLESS = ("pcm_", "flac", "alac")
+_FORGETFUL = ("mp3", "mp2")
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
     """What decoding the whole sound showed.
 
-    `starts` is the stream's own time of sample 0 in seconds; `seekable` says that timestamps
-    count samples, from `first_pts` on, so that a late chunk need not decode all before it.
+    `starts` is the stream's own time of sample 0 in seconds; `jump` says how a late
+    chunk is reached; unless by decoding all before it, timestamps count samples from `first_pts`.
     """
 
     container: str
@@ -43,7 +45,7 @@ class Sound:
     samples: int
     starts: float
     first_pts: int
-    seekable: bool
+    jump: Jump
     damaged: bool
 
     @property
@@ -104,7 +106,6 @@ def _decode_all(opened: Any, stream: Any) -> Sound:
     _check_damage(damage, samples)
     container = str(opened.format.name)
     codec = str(stream.codec_context.codec.canonical_name)
-    exact = container.split(",")[0] in _EXACT_SEEK and codec.startswith(_LOSSLESS)
     return Sound(
         container=container,
         codec=codec,
@@ -112,9 +113,15 @@ def _decode_all(opened: Any, stream: Any) -> Sound:
         samples=samples,
         starts=first.seconds,
         first_pts=first.pts,
-        seekable=exact and counts and not damage.failed,
+        jump=_jump(container, codec) if counts and not damage.failed else Jump.DECODE,
         damaged=damage.failed > 0,
     )
+
+
+def _jump(container: str, codec: str) -> Jump:
+    if container.split(",")[0] in _EXACT_SEEK and codec.startswith(_LOSSLESS):
+        return Jump.SEEK
+    return Jump.READ if codec in _FORGETFUL else Jump.DECODE
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from reembed.core.media.audio import written_samples
-from reembed.core.media.audio_decode import Damage, decode_sound, decode_sound_near
+from reembed.core.media.audio_decode import Damage, Jump, decode_sound, decode_sound_near
 from reembed.core.media.audio_wav import wav_header
 from reembed.core.media.av_open import open_av, sound_stream, unreadable
 from reembed.errors import RejectError
@@ -24,8 +24,8 @@ def render_audio(recipe: Recipe, source: BinaryIO) -> bytes:
         RejectError: ``audio_unreadable``, or ``media_changed`` where the samples are not there.
     """
     cut = _Cut.of(recipe)
-    written = _write(cut, source, near=True) if cut.seek else None
-    written = written or _write(cut, source, near=False)
+    written = None if cut.jump is Jump.DECODE else _write(cut, source, cut.jump)
+    written = written or _write(cut, source, Jump.DECODE)
     if written is None:
         raise RejectError(
             "media_changed",
@@ -43,7 +43,7 @@ class _Cut:
     end: int
     rate: int
     channels: int
-    seek: bool
+    jump: Jump
     first_pts: int
 
     @classmethod
@@ -55,22 +55,22 @@ class _Cut:
             rate=int(told["rate"]),
             channels=int(told["channels"]),
             # Codecs trim their padding only when decoded from the beginning.
-            seek=told["seek"] == "1" and told["from"] != "0",
+            jump=Jump.DECODE if told["from"] == "0" else Jump(told["jump"]),
             first_pts=int(told["first_pts"]),
         )
 
 
-def _write(cut: _Cut, source: BinaryIO, near: bool) -> bytes | None:
+def _write(cut: _Cut, source: BinaryIO, jump: Jump) -> bytes | None:
     """Give the WAV; None where not exactly the wanted samples were found."""
     writer = _Writer(cut)
     with open_av(source, "audio") as opened:
         stream = sound_stream(opened)
         if stream is None or stream.codec_context is None:
             raise unreadable("audio", "no stream of sound")
-        if near:
-            decoded = decode_sound_near(opened, stream, cut.first_pts, cut.start)
-        else:
+        if jump is Jump.DECODE:
             decoded = decode_sound(opened, stream, Damage())
+        else:
+            decoded = decode_sound_near(opened, stream, cut.first_pts, cut.start, jump)
         for frame in _within(decoded, cut.start, cut.end):
             writer.add(frame)
         return writer.finish() if writer.taken == cut.end - cut.start else None

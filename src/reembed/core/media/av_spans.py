@@ -27,10 +27,11 @@ def cut_samples(
     The last ends with the sound, and none lies wholly inside the one before it.
     """
     longest = max(1, int(size * rate))
-    number, end = 0, 0
+    number = start = end = 0
     while end < samples:
-        # A step under one sample still has to move on.
-        start = max(round(number * step * rate), number)
+        # Never after the end of the one before, where size is no whole number of samples and
+        # nothing overlaps; and never where that one began, for a step under one sample.
+        start = max(min(round(number * step * rate), end), start + 1 if number else 0)
         end = min(samples, start + longest)
         yield start, end
         number += 1

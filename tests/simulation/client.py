@@ -1,0 +1,171 @@
+"""Each process's way to the simulated service: what the network makes of the calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from reembed.errors import (
+    RemoteNotFoundError,
+    TransientError,
+    UnknownOutcomeError,
+)
+from reembed.service.base import Job, ModelInfo, RemoteFile
+from simulation.kernel import Process
+from simulation.remote import Remote, RemoteJob
+
+T = TypeVar("T")
+_PAGE = 3
+# A create that the service commits within this share of the client's patience is in the bounds;
+# the rest is for clocks that differ and for the age of the last look.
+_LATE_SHARE = 0.85
+
+
+class SimClient:
+    """`BatchService` for one process.
+
+    Args:
+        remote: the service.
+        process: who calls.
+        timeout: of a request, seconds.
+        sending: is told right before a create reaches the service.
+        polling: is told of each job that is asked for.
+    """
+
+    def __init__(
+        self,
+        remote: Remote,
+        process: Process,
+        timeout: float,
+        sending: Callable[[Process, str, bool], None],
+        polling: Callable[[Process, RemoteJob], None],
+    ) -> None:
+        self._remote, self._process, self._timeout = remote, process, timeout
+        self._sending, self._polling = sending, polling
+        self._kernel = remote.kernel
+
+    def upload(self, path: Path, name: str, mime_type: str) -> RemoteFile:
+        lines = tuple(path.read_bytes().splitlines(keepends=True))
+        if self._kernel.faults.draw("upload", ("slow_upload",)):
+            for _ in range(9):
+                self._kernel.pause(38.0)
+                if self._process.renew is not None:
+                    self._process.renew()
+        size = self._call("upload", lambda: self._remote.upload(name, lines))
+        return RemoteFile(name, size, mime_type)
+
+    def create_from_file(self, model: str, display_name: str, file_name: str, priority: int) -> Job:
+        return self._create(display_name, file_name, ())
+
+    def create_inline(
+        self, model: str, display_name: str, requests: Sequence[bytes], priority: int
+    ) -> Job:
+        return self._create(display_name, "", tuple(requests))
+
+    def _create(self, display_name: str, file: str, lines: tuple[bytes, ...]) -> Job:
+        kernel, remote, made = self._kernel, self._remote, list[RemoteJob]()
+        way = kernel.faults.draw(
+            "create", ("create_transient", "create_never", "create_late", "create_beyond")
+        )
+
+        def effect() -> None:
+            if way == "create_transient":
+                raise TransientError("the connection was refused: nothing was sent")
+            self._sending(self._process, display_name, not file)
+            if way == "create_never":
+                return
+            taken = remote.check_create(file, lines)
+            delay = kernel.random.uniform(0, _LATE_SHARE * self._timeout)
+            if way == "create_beyond":
+                delay = self._timeout * kernel.random.uniform(3, 100)
+            if way:
+                later = kernel.now + delay
+                kernel.at(later, lambda: remote.commit(display_name, file, taken))
+            else:
+                made.append(remote.commit(display_name, file, taken))
+
+        after = {"create_lost_reply": lambda: UnknownOutcomeError("cut while waiting")}
+        kernel.call(self._process, "create", effect, {}, after)
+        if not made:
+            kernel.pause(self._timeout)
+            raise UnknownOutcomeError("no answer in time")
+        return remote.view(made[0])
+
+    def get(self, name: str) -> Job:
+        def effect() -> Job:
+            job = self._remote.find(name)
+            self._polling(self._process, job)
+            return self._remote.view(job)
+
+        return self._call("get", effect)
+
+    def list_jobs(self) -> Iterator[Job]:
+        shown: list[RemoteJob] = []
+        while True:
+            last = shown[-1].created if shown else float("inf")
+            names = {job.name for job in shown}
+
+            def effect(last: float = last, names: set[str] = names) -> list[RemoteJob]:
+                older = [job for job in self._remote.listed() if job.created <= last]
+                return [job for job in older if job.name not in names][:_PAGE]
+
+            page = self._call("list jobs", effect)
+            for job in page:
+                yield self._remote.view(job)
+            shown.extend(page)
+            if len(page) < _PAGE:
+                return
+
+    def cancel(self, name: str) -> None:
+        def effect() -> None:
+            job = self._remote.find(name)
+            if not job.done:
+                job.fate, job.ends = "job_cancelled", self._kernel.now
+
+        self._call("cancel", effect)
+
+    def delete(self, name: str) -> None:
+        self._call("delete", lambda: self._remote.jobs.pop(name, None))
+
+    def fetch(self, job: Job, path: Path) -> int:
+        def effect() -> str:
+            found = self._remote.find(job.name)
+            if self._kernel.faults.draw("fetch", ("result_gone",)):
+                found.lines.clear()
+                found.message = "gone"
+            if found.message == "gone":
+                raise RemoteNotFoundError("the result is gone", 404)
+            lines = dict(found.lines)
+            if found.unsteady and self._kernel.random.random() < 0.5:
+                del lines[found.unsteady]
+            shuffled = list(lines.values())
+            self._kernel.random.shuffle(shuffled)
+            return "\n".join(shuffled) + "\n"
+
+        data = self._call("fetch", effect).encode()
+        path.write_bytes(data)
+        return len(data)
+
+    def delete_file(self, name: str) -> None:
+        self._call("delete file", lambda: self._remote.delete_file(name))
+
+    def list_files(self) -> Iterator[RemoteFile]:
+        files = self._remote.files.items()
+        return iter(
+            self._call("list files", lambda: [RemoteFile(name, f.size) for name, f in files])
+        )
+
+    def model(self, name: str) -> ModelInfo:
+        return ModelInfo(name, 8192)
+
+    def count_tokens(self, model: str, text: str) -> int:
+        return len(text.split())
+
+    def embed(self, model: str, request: bytes) -> list[float]:
+        raise NotImplementedError("no online calls in a batch run")
+
+    def _call(self, op: str, effect: Callable[[], T]) -> T:
+        before = {"transient": lambda: TransientError("unavailable", 503)}
+        after = {"lost_reply": lambda: TransientError("connection cut", 0)}
+        return self._kernel.call(self._process, op, effect, before, after)
