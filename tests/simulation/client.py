@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from reembed.errors import (
     RemoteNotFoundError,
@@ -22,6 +22,16 @@ _PAGE = 3
 _LATE_SHARE = 0.85
 
 
+class Watch(Protocol):
+    """Who is told of what reaches the service."""
+
+    def sending(self, process: Process, display_name: str, inline: bool) -> None: ...
+
+    def polling(self, process: Process, job: RemoteJob) -> None: ...
+
+    def excuse(self, display_name: str) -> None: ...
+
+
 class SimClient:
     """`BatchService` for one process.
 
@@ -29,8 +39,7 @@ class SimClient:
         remote: the service.
         process: who calls.
         timeout: of a request, seconds.
-        sending: is told right before a create reaches the service.
-        polling: is told of each job that is asked for.
+        watch: is told of creates and polls.
     """
 
     def __init__(
@@ -38,11 +47,10 @@ class SimClient:
         remote: Remote,
         process: Process,
         timeout: float,
-        sending: Callable[[Process, str, bool], None],
-        polling: Callable[[Process, RemoteJob], None],
+        watch: Watch,
     ) -> None:
         self._remote, self._process, self._timeout = remote, process, timeout
-        self._sending, self._polling = sending, polling
+        self._watch = watch
         self._kernel = remote.kernel
 
     def upload(self, path: Path, name: str, mime_type: str) -> RemoteFile:
@@ -72,13 +80,14 @@ class SimClient:
         def effect() -> None:
             if way == "create_transient":
                 raise TransientError("the connection was refused: nothing was sent")
-            self._sending(self._process, display_name, not file)
+            self._watch.sending(self._process, display_name, not file)
             if way == "create_never":
                 return
             taken = remote.check_create(file, lines)
             delay = kernel.random.uniform(0, _LATE_SHARE * self._timeout)
             if way == "create_beyond":
                 delay = self._timeout * kernel.random.uniform(3, 100)
+                self._watch.excuse(display_name)
             if way:
                 later = kernel.now + delay
                 kernel.at(later, lambda: remote.commit(display_name, file, taken))
@@ -95,7 +104,7 @@ class SimClient:
     def get(self, name: str) -> Job:
         def effect() -> Job:
             job = self._remote.find(name)
-            self._polling(self._process, job)
+            self._watch.polling(self._process, job)
             return self._remote.view(job)
 
         return self._call("get", effect)

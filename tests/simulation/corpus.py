@@ -60,7 +60,7 @@ def config_of(form: str, max_attempts: int, max_requests: int = 12) -> Config:
                 "input": form,
                 "max_attempts": max_attempts,
                 "max_requests": max_requests,
-                "poll_seconds": [15, 300],
+                "poll_seconds": [40, 3600],
                 "lease_seconds": 120,
                 "list_lag_seconds": 60,
             },

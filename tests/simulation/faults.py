@@ -53,14 +53,21 @@ class Faults:
         seed: of the run.
         beyond: the one fault outside the bounds that this seed has; empty for none.
         only: when given, no other fault is switched on.
+        never: these are not, whatever the seed says.
     """
 
-    def __init__(self, seed: int, beyond: str = "", only: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        beyond: str = "",
+        only: Iterable[str] | None = None,
+        never: Iterable[str] = (),
+    ) -> None:
         self.random = random.Random(seed ^ 0x5EED)
         allowed = set(RATES) - BEYOND if only is None else set(only)
         on = {name for name in sorted(allowed) if self.random.random() < _HALF}
         factor = self.random.choice((0.3, 1.0, 1.0, 3.0))
-        chosen = on | ({beyond} if beyond else set())
+        chosen = (on | ({beyond} if beyond else set())) - set(never)
         self._rates = {name: min(1.0, RATES[name][0] * factor) for name in chosen}
         self._left = {name: RATES[name][1] for name in chosen}
         self.counts: Counter[tuple[str, str]] = Counter()

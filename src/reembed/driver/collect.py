@@ -58,7 +58,7 @@ def join_answer(
     if not collected.verdict.ok:
         return _quarantine(tools, view, attempt, answer, collected)
     planned = view.plan.requests
-    errors = {n: e for n, e in (collected.joined.errors | unsent).items() if n < planned}
+    errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n < planned}
     need = needs(manifest, tools)
     past = past_of(attempt.path, {path: a.outcome for path, a in view.attempts.items()})
     ending = after_rows(past, errors, tools.config.batch.max_attempts, need)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from reembed.core.machine.apply import Result, apply
 from reembed.core.machine.decide import decide
 from reembed.core.machine.records import Settled
 from reembed.core.machine.snapshot import ShardRecords, view_of
-from reembed.core.machine.view import ShardView
+from reembed.core.machine.view import AttemptView, ShardView
 from reembed.core.names import split_shard_id
 from reembed.core.shards import ShardPlan
 from reembed.driver.perform import HEAVY, Performer
@@ -23,7 +24,11 @@ from reembed.driver.tools import Tools
 
 # Fetching waits on the network while joining computes: two at a time keep both busy.
 POOL = 2
+# Shards between claim and job at a time: each holds a lease, room in the budget, and a file.
+SENDING = 2 * POOL
 _LONGEST_SLEEP = 1.0
+# A lease is renewed after a third of it.
+_RENEWALS = 3
 # What is still done after an interruption: quick, and it spares the next call a wait.
 _TAKING_BACK = (act.DeleteInput, act.Release, act.MakeVoid, act.RecordCreated, act.RecordOutcome)
 
@@ -63,6 +68,9 @@ class Lane:
         self._due: list[tuple[float, str]] = []
         self._busy: dict[Future[Result], tuple[str, act.Action]] = {}
         self._renewed: dict[str, tuple[float, int]] = {}
+        self._sending: set[str] = set()
+        self._held: deque[str] = deque()
+        self._full = False
 
     def run(self, shards: Sequence[ShardPlan]) -> Iterator[tuple[str, LaneResult]]:
         """Yield each shard with how it ended, as it ends.
@@ -73,7 +81,7 @@ class Lane:
         self._start(shards)
         with ThreadPoolExecutor(POOL, thread_name_prefix="reembed-lane") as pool:
             try:
-                while self._due or self._busy:
+                while self._due or self._busy or self._held:
                     self._collect()
                     if self._interrupted.is_set():
                         yield from self._leave()
@@ -97,40 +105,66 @@ class Lane:
             known.update(self._tools.ledger.load_stripe(stripe))
         for plan in shards:
             records = known.get(plan.shard, ShardRecords())
+            for outcome in records.outcomes.values():
+                # Only what came through: jobs refused in an earlier call were counted there.
+                if outcome.state == "SUCCEEDED":
+                    self._state.job_ended(outcome.state, request_shaped=False)
             self._views[plan.shard] = view_of(plan, records, now)
             heapq.heappush(self._due, (now, plan.shard))
 
     def _round(self, pool: ThreadPoolExecutor) -> Iterator[tuple[str, LaneResult]]:
         """Give every shard that is due its next actions, up to one that waits or takes long."""
         now = self._tools.clock.now()
+        self._full = False
         later: list[tuple[float, str]] = []
+        for _ in range(min(len(self._held), SENDING - len(self._sending))):
+            heapq.heappush(self._due, (now, self._held.popleft()))
         while self._due and self._due[0][0] <= now:
-            shard = heapq.heappop(self._due)[1]
+            due, shard = heapq.heappop(self._due)
             action = decide(self._views[shard], self._state.world(), self._tools.rules)
             if isinstance(action, act.Wait):
                 later.append((action.until, shard))
-            elif isinstance(action, act.Finished):
-                yield shard, action.settled
-            elif isinstance(action, act.Leave):
-                yield shard, Left(shard, action.reason)
-            elif isinstance(action, act.Halt):
-                self._state.halt(action.reason)
-                yield shard, Left(shard, action.reason)
+            elif isinstance(action, act.Finished | act.Leave | act.Halt):
+                yield shard, self._end(shard, action)
+            elif isinstance(action, act.MakeClaim) and self._must_hold(shard):
+                self._held.append(shard)
             elif isinstance(action, HEAVY):
-                if len(self._busy) >= 2 * POOL:
-                    later.append((now, shard))
-                    break
-                self._busy[pool.submit(self._perform, shard, action)] = (shard, action)
+                if not self._submit(pool, shard, action):
+                    later.append((due, shard))  # and so it is the first in the next round
             else:
                 self._apply(shard, action, self._perform(shard, action))
         for entry in later:
             heapq.heappush(self._due, entry)
 
+    def _end(self, shard: str, action: act.Finished | act.Leave | act.Halt) -> LaneResult:
+        self._sending.discard(shard)
+        if isinstance(action, act.Finished):
+            return action.settled
+        if isinstance(action, act.Halt):
+            self._state.halt(action.reason)
+        return Left(shard, action.reason)
+
+    def _must_hold(self, shard: str) -> bool:
+        """Whether enough other shards are on their way to a job; one on its way always goes on."""
+        return len(self._sending) >= SENDING and shard not in self._sending
+
+    def _submit(self, pool: ThreadPoolExecutor, shard: str, action: act.Action) -> bool:
+        """Give an action to the pool; False, for the rest of the round, when it has no room."""
+        # A create must not queue: it is sent right after its look, or looks again.
+        room = POOL if isinstance(action, act.Create) else 2 * POOL
+        self._full = self._full or len(self._busy) >= room
+        if not self._full:
+            self._busy[pool.submit(self._perform, shard, action)] = (shard, action)
+        return not self._full
+
     def _leave(self) -> Iterator[tuple[str, LaneResult]]:
         """Take back what was not sent, record what was, and leave every shard."""
         self._state.halt("interrupted")
-        if self._busy:
-            wait(list(self._busy), timeout=1.0, return_when=FIRST_COMPLETED)
+        begun = [future for future in self._busy if not future.cancel()]
+        waiting = [self._busy.pop(future)[0] for future in list(self._busy) if future not in begun]
+        shards = [*waiting, *self._held, *(shard for _, shard in self._due)]
+        self._held.clear()
+        self._due = [(0.0, shard) for shard in sorted(shards)]
         while self._due:
             shard = heapq.heappop(self._due)[1]
             action = decide(self._views[shard], self._state.world(), self._tools.rules)
@@ -140,41 +174,56 @@ class Lane:
                 self._apply(shard, action, self._perform(shard, action))
             else:
                 yield shard, Left(shard, "interrupted")
+        if begun:
+            wait(begun, timeout=_LONGEST_SLEEP, return_when=FIRST_COMPLETED)
 
     def _perform(self, shard: str, action: act.Action) -> Result:
         return self._performer.perform(self._views[shard], action)
 
     def _apply(self, shard: str, action: act.Action, result: Result) -> None:
         now = self._tools.clock.now()
-        self._views[shard] = apply(self._views[shard], action, result, now)
+        view = self._views[shard] = apply(self._views[shard], action, result, now)
         heapq.heappush(self._due, (now, shard))
+        if any(_is_sending(attempt) for attempt in view.attempts.values()):
+            self._sending.add(shard)
+        else:
+            self._sending.discard(shard)
 
     def _collect(self) -> None:
-        """Take over what the pool has finished; keep the claims of what it still works on."""
+        """Take over what the pool has finished; keep the claims of what is still on its way."""
         for future in [f for f in self._busy if f.done()]:
             shard, action = self._busy.pop(future)
             self._apply(shard, action, future.result())
-        now = self._tools.clock.now()
-        for shard, action in self._busy.values():
-            if isinstance(action, act.Prepare | act.Upload):
-                self._renew(shard, action, now)
+        for shard in sorted(self._sending):
+            for attempt in self._views[shard].attempts.values():
+                if _is_sending(attempt):
+                    self._renew(shard, attempt)
 
-    def _renew(self, shard: str, action: act.Prepare | act.Upload, now: float) -> None:
-        claim = f"{shard}/{action.attempt}.e{action.epoch}"
-        since = self._views[shard].attempts[action.attempt].local.claimed_at
-        last, count = self._renewed.get(claim, (since, 0))
-        if now - last >= self._tools.rules.lease / 3:
-            self._tools.ledger.renew(shard, action.attempt, action.epoch, count + 1)
+    def _renew(self, shard: str, attempt: AttemptView) -> None:
+        claim = f"{shard}/{attempt.path}.e{attempt.epoch}"
+        now = self._tools.clock.now()
+        last, count = self._renewed.get(claim, (attempt.local.claimed_at, 0))
+        if now - last >= self._tools.rules.lease / _RENEWALS:
+            self._tools.ledger.renew(shard, attempt.path, attempt.epoch, count + 1)
             self._renewed[claim] = (now, count + 1)
 
     def _sleep(self) -> None:
         """Sleep until the next shard is due or the pool has finished something."""
         now = self._tools.clock.now()
-        pause = min(self._due[0][0] - now, _LONGEST_SLEEP) if self._due else _LONGEST_SLEEP
-        if pause <= 0 and len(self._busy) < 2 * POOL:
+        longest = min(_LONGEST_SLEEP, self._tools.rules.lease / (2 * _RENEWALS))
+        pause = min(self._due[0][0] - now, longest) if self._due else longest
+        freed = bool(self._held) and len(self._sending) < SENDING
+        if freed or (pause <= 0 and not self._full):
             return
         pause = max(pause, 0.05)
         if self._busy:
             wait(list(self._busy), timeout=pause, return_when=FIRST_COMPLETED)
         else:
             self._tools.clock.sleep(pause)
+
+
+def _is_sending(attempt: AttemptView) -> bool:
+    """Whether this process holds the claim of an attempt that has not been sent yet."""
+    local = attempt.local
+    held = local.epoch > 0 and local.epoch == attempt.epoch and local.unknown_since is None
+    return held and attempt.created is None and attempt.outcome is None and local.ended is None

@@ -56,13 +56,16 @@ def summary(views: Any) -> dict[str, Any]:
             rows += view.settled.rows
             rejects += view.settled.rejects
             continue
+        answered = 0
         for attempt in view.attempts.values():
             if attempt.outcome is not None:
-                done += attempt.outcome.rows + attempt.outcome.rejects
+                answered += attempt.outcome.rows + attempt.outcome.rejects
             elif attempt.job is not None:
                 left = 0 if attempt.job.done else attempt.job.pending
                 pending += left
-                done += max(0, attempt.job.total - left)
+                answered += max(0, attempt.job.total - left)
+        # A job's total has its canaries in it.
+        done += min(answered, view.plan.chunks)
     return {
         "shards": dict(sorted(states.items())),
         "chunks_done": done,

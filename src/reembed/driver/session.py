@@ -29,6 +29,7 @@ from reembed.errors import ObjectNotFoundError, ReembedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.spend import SpendLog
+from reembed.service.base import BatchService
 from reembed.service.client import open_service
 from reembed.service.keys import is_loopback, resolve_api_key, resolve_base_url
 from reembed.storage.base import Storage
@@ -113,8 +114,8 @@ def metadata_comes_back(storage: Storage, layout: Layout, config: Config) -> boo
     return bool(found.get("inline_keys")) and found.get("base_url") == config.service.base_url
 
 
-def open_tools(session: Session, scratch: Path) -> Tools:
-    """Open the seams of a run in this process."""
+def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
+    """Open the seams of a run in this process; the service is closed by who opened it."""
     config, layout = session.config, session.layout
     storage = open_storage()
     holder = f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -126,7 +127,7 @@ def open_tools(session: Session, scratch: Path) -> Tools:
         rules=rules_of(config, session.run, holder, echo),
         layout=layout,
         storage=storage,
-        service=open_service(config.service, service_key(config)),
+        service=service,
         ledger=Ledger(storage, layout, session.commit, holder),
         spend=SpendLog(storage, layout, session.commit),
         clock=SystemClock(),
@@ -140,11 +141,13 @@ def drive_lane(session: Session, number: int, lanes: int) -> Iterator[tuple[str,
     Shards that are left, and what stopped the lane, go into its progress record: an exception
     would make the engine start all over.
     """
+    progress = Progress(open_storage(), session.layout, session.commit, number)
+    config = session.config
     with tempfile.TemporaryDirectory(prefix="reembed-") as folder:
-        tools = open_tools(session, Path(folder))
-        progress = Progress(tools.storage, tools.layout, session.commit, number)
         try:
-            yield from _drive(session, tools, progress, number, lanes)
+            with open_service(config.service, service_key(config)) as service:
+                tools = open_tools(session, Path(folder), service)
+                yield from _drive(session, tools, progress, number, lanes)
         except ReembedError as err:
             progress.end(failed=str(err))
 

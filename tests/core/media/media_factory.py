@@ -204,10 +204,24 @@ def film(
     return out.getvalue()
 
 
+def noisy_film(container: str, codec: str, frames: int, bits: int) -> bytes:
+    """A film of 12 frames a second of 320 x 240 that nothing compresses well."""
+    out = io.BytesIO()
+    with av.open(out, "w", format=container, options={"fflags": "+bitexact"}) as file:
+        stream = file.add_stream(codec, rate=12, options={"threads": "1", "g": "4"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.bit_rate = bits
+        for seed in range(frames):
+            frame = av.VideoFrame.from_ndarray(noise(320, 240, seed=seed), "rgb24")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return out.getvalue()
+
+
 # Sharp key-frame distances, and encoders that say nothing.
 _QUIET = {
     "libx264": {"sc_threshold": "0", "crf": "10"},
-    "libx265": {"x265-params": "log-level=none:scenecut=0"},
+    "libx265": {"x265-params": "log-level=none:scenecut=0:open-gop=0"},
     "libsvtav1": {"preset": "12"},
 }
 
@@ -245,10 +259,11 @@ def pdf(
     image_on: tuple[int, ...] = (),
     links: bool = False,
     form: bool = False,
+    own_images: bool = False,
     saving: dict[str, Any] | None = None,
     **info: str,
 ) -> bytes:
-    """Numbered pages; all share resources, a noisy picture of `image_side` pixels among them."""
+    """Numbered pages; they share resources with a noisy picture, or have `own_images`."""
     file = pikepdf.new()
     resources = file.make_indirect(_resources(file, image_side))
     for number in range(1, pages + 1):
@@ -258,7 +273,7 @@ def pdf(
         page = pikepdf.Dictionary(
             Type=pikepdf.Name.Page,
             MediaBox=[0, 0, 612, 792],
-            Resources=resources,
+            Resources=_resources(file, image_side, number) if own_images else resources,
             Contents=pikepdf.Stream(file, content.encode()),
         )
         file.pages.append(pikepdf.Page(file.make_indirect(page)))
@@ -273,7 +288,7 @@ def pdf(
     return out.getvalue()
 
 
-def _resources(file: Any, image_side: int) -> Any:
+def _resources(file: Any, image_side: int, seed: int = 0) -> Any:
     font = pikepdf.Dictionary(
         Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type1, BaseFont=pikepdf.Name.Helvetica
     )
@@ -281,7 +296,7 @@ def _resources(file: Any, image_side: int) -> Any:
     if image_side:
         image = pikepdf.Stream(
             file,
-            noise(image_side, image_side).tobytes(),
+            noise(image_side, image_side, seed=seed).tobytes(),
             Type=pikepdf.Name.XObject,
             Subtype=pikepdf.Name.Image,
             Width=image_side,

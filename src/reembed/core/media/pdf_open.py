@@ -28,8 +28,10 @@ PDF_ERRORS = (
     MemoryError,
     AssertionError,
 )
-_REFERENCE = re.compile(rb"\b(\d{1,10}) (\d{1,5}) R\b")
+_REFERENCE = re.compile(rb"\b(\d{1,7}) (\d{1,5}) R\b")
 _BEGUN_OBJECT = re.compile(rb"\b\d{1,10}\s+\d{1,5}\s+obj\b")
+_LONGEST_REFERENCE = 24
+_TRAILER = 2048
 _BLOCK = 1 << 16
 # A page whose drawing commands are above this when inflated is a decompression bomb.
 _MOST_CONTENT = 1 << 28
@@ -129,34 +131,31 @@ def _inflated_bytes(number: int, raw: bytes, most: int) -> int:
 
 
 def _check_repaired(pdf: Any, source: BinaryIO) -> None:
-    """Refuse a file that lost objects: a repair puts nothing in their place, silently."""
+    """Refuse a file that was cut short: a repair puts nothing in place of what is lost.
+
+    Lost objects read as null, and null as absent, so they show only in the file's own text.
+    """
+    end = source.seek(0, os.SEEK_END)
+    source.seek(max(0, end - _TRAILER))
+    if b"startxref" in source.read():
+        return
     if _ends_within_object(source):
         raise damaged("it is cut short")
-    seen: set[tuple[int, int]] = set()
-    waiting = [bytes(page.obj.unparse()) for page in pdf.pages]
-    while waiting:
-        for found in _REFERENCE.finditer(waiting.pop()):
-            name = (int(found[1]), int(found[2]))
-            if name in seen:
-                continue
-            seen.add(name)
-            waiting.append(_unparsed(pdf, name))
+    for number, generation in sorted(_named_objects(source)):
+        if pdf.get_object(number, generation) is None:
+            raise damaged(f"it is cut short, object {number} is missing")
 
 
-def _unparsed(pdf: Any, name: tuple[int, int]) -> bytes:
-    thing = pdf.get_object(name)
-    if thing is None:
-        raise damaged(f"object {name[0]} is missing")
-    if isinstance(thing, pikepdf.Stream):
-        return b" ".join(bytes(value.unparse(resolved=False)) for value in _values(thing))
-    return bytes(thing.unparse(resolved=True)) if isinstance(thing, pikepdf.Object) else b""
-
-
-def _values(stream: Any) -> Iterator[Any]:
-    for name in stream.keys():  # noqa: SIM118 - streams are no mappings
-        value = stream.get(name)
-        if isinstance(value, pikepdf.Object):
-            yield value
+def _named_objects(source: BinaryIO) -> set[tuple[int, int]]:
+    """Collect what the uncompressed part of the file refers to."""
+    found: set[tuple[int, int]] = set()
+    source.seek(0)
+    rest = b""
+    while block := source.read(_BLOCK):
+        text = rest + block
+        found.update((int(m[1]), int(m[2])) for m in _REFERENCE.finditer(text))
+        rest = text[-_LONGEST_REFERENCE:]
+    return found
 
 
 def _ends_within_object(source: BinaryIO) -> bool:

@@ -34,8 +34,8 @@ def cut_video(source: BinaryIO, policy: ChunkPolicy) -> Pieces:
 
     Raises:
         RejectError: ``video_unreadable``, ``video_truncated``, ``video_no_frames``,
-            ``video_codec_unknown``, ``video_too_many_pixels``, ``video_type_not_taken``,
-            ``media_too_large``.
+            ``video_codec_unknown``, ``video_too_many_pixels``, ``video_times_broken``,
+            ``video_type_not_taken``, ``media_too_large``.
     """
     limits = policy.spec.video
     if limits is None:

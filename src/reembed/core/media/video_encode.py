@@ -41,7 +41,14 @@ _TRIES = 3
 _ENCODERS = {
     "libx264": (
         "h264",
-        {"preset": "veryfast", "crf": "23", "threads": "1", "mbtree": "0", "rc-lookahead": "0"},
+        {
+            "preset": "veryfast",
+            "crf": "23",
+            "threads": "1",
+            "bf": "0",
+            "mbtree": "0",
+            "rc-lookahead": "0",
+        },
     ),
     "libvpx-vp9": ("vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "33", "threads": "1"}),
     "libx265": (
@@ -49,6 +56,7 @@ _ENCODERS = {
         {
             "preset": "ultrafast",
             "crf": "26",
+            "bf": "0",
             "x265-params": "log-level=none:pools=none:frame-threads=1",
         },
     ),
@@ -180,9 +188,9 @@ def _add_stream(written: Any, encoder: str, rate: int, size: tuple[int, int]) ->
     _, settings = _ENCODERS[encoder]
     options = {
         **settings,
+        "b": str(rate),
         "maxrate": str(rate),
         "bufsize": str(rate),
-        "bf": "0",
         "g": str(10 * _FRAMES_PER_SECOND),
     }
     stream = written.add_stream(encoder, rate=_FRAMES_PER_SECOND, options=options)
@@ -195,16 +203,21 @@ def _add_stream(written: Any, encoder: str, rate: int, size: tuple[int, int]) ->
 def _shown(decoded: Iterator[tuple[Fraction, Any]], part: Part) -> Iterator[tuple[Fraction, Any]]:
     """Give frames and their seconds, from the one that is on screen when the part begins."""
     held: tuple[Fraction, Any] | None = None
+    begun = False
     for time, frame in decoded:
         if time >= part.end:
-            break
-        if time > part.start and held is not None:
+            # A first frame with a damaged time must not end the part.
+            if begun:
+                break
+            continue
+        begun = True
+        if time <= part.start:
+            held = (time, frame)
+            continue
+        if held is not None:
             yield held
             held = None
-        if time > part.start:
-            yield time, frame
-        else:
-            held = (time, frame)
+        yield time, frame
     if held is not None:
         yield held
 

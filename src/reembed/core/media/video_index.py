@@ -26,10 +26,12 @@ from reembed.errors import RejectError
 _TIMED = ("mov", "matroska", "mpegts", "flv")
 # A frame above this is a damaged header or a bomb: 8K has 33 million pixels.
 _MOST_PIXELS = 1 << 27
-# So many packets are decoded before a beginning, or an end, counts as undecodable.
+# So many packets are decoded before a beginning counts as undecodable.
 _PATIENCE = 120
 # A film of slides may stand still; one that does so longer would be cut into thousands of pieces.
 _LONGEST_GAP = 600.0
+# From one key frame to the end may be the whole film: only so much of it is decoded on trial.
+_LONGEST_TAIL = 1500
 _MISSING_SECONDS = 1.0
 _MISSING_SHARE = 0.02
 
@@ -70,11 +72,11 @@ class Film:
 
 
 def index_film(source: BinaryIO) -> Film:
-    """Read all packets of the film; decode at its beginning and after its last key frame.
+    """Read all packets of the film; decode its beginning and its end.
 
     Raises:
         RejectError: ``video_unreadable``, ``video_codec_unknown``, ``video_no_frames``,
-            ``video_truncated``, ``video_too_many_pixels``.
+            ``video_truncated``, ``video_too_many_pixels``, ``video_times_broken``.
     """
     # Asked before opening: the decoder does not notice when somebody else moves in its file.
     size = source.seek(0, os.SEEK_END)
@@ -120,10 +122,10 @@ def _read(opened: Any, stream: Any) -> _Read:
         read.rows.append((int(time), int(packet.duration or 0), int(packet.size)))
         read.last_is_broken = bool(packet.is_corrupt)
         if not decoded:
-            decoded = _decodes(packet)
+            decoded = bool(_decoded(packet))
             if not decoded and len(read.rows) >= _PATIENCE:
                 raise unreadable("video", f"none of the first {_PATIENCE} packets decodes")
-    if not decoded and not (read.rows and _flushes(stream)):
+    if not decoded and not (read.rows and _flushed(stream)):
         raise _undecoded(len(read.rows))
     return read
 
@@ -134,35 +136,31 @@ def _undecoded(count: int) -> RejectError:
     return RejectError("video_no_frames", "the film has no frames; export it again")
 
 
-def _decodes(packet: Any) -> bool:
+def _decoded(packet: Any) -> list[Any]:
     try:
-        return bool(packet.decode())
+        return list(packet.decode())
     except AV_ERRORS:
-        return False
+        return []
 
 
-def _flushes(stream: Any) -> bool:
+def _flushed(stream: Any) -> list[Any]:
     try:
-        return bool(stream.codec_context.decode(None))
+        return list(stream.codec_context.decode(None))
     except AV_ERRORS:
-        return False
+        return []
 
 
 def _film(opened: Any, stream: Any, read: _Read) -> Film:
     context, container = stream.codec_context, str(opened.format.name)
-    table = np.array(read.rows, np.int64).reshape(-1, 3)
-    pts, durations = table[:, 0], table[:, 1]
-    shown = np.array(read.shown or range(len(pts)), np.int64)
     if read.last_is_broken:
         raise _truncated("its last packet is broken")
+    table = np.array(read.rows, np.int64).reshape(-1, 3)
+    pts, keys = table[:, 0], np.array(read.keys, np.int64)
     times = np.sort(pts)
     _check_gaps(times, Fraction(stream.time_base))
-    # Where the last packet has no duration it is shown as long as the others in the middle.
-    gap = int(np.median(np.diff(times))) if len(times) > 1 else 1
-    lasts = np.where(durations > 0, durations, max(1, gap))
-    keys = np.array(read.keys, np.int64)
     seekable = read.has_times and bool(np.all(np.diff(times) > 0))
     in_order = len(keys) > 0 and bool(np.all(np.diff(pts[keys]) > 0))
+    shown = np.array(read.shown or range(len(pts)), np.int64)
     return Film(
         container=container,
         brand=str(opened.metadata.get("major_brand", "")),
@@ -174,12 +172,18 @@ def _film(opened: Any, stream: Any, read: _Read) -> Film:
         sizes=table[:, 2],
         keys=keys,
         origin=int(pts[shown].min()),
-        end=int((pts + lasts).max()),
+        end=_end(pts, table[:, 1], times),
         seekable=seekable,
         timed=seekable and in_order and container.split(",")[0] in _TIMED,
         header_bytes=len(context.extradata or b""),
         has_sound=sound_stream(opened) is not None,
     )
+
+
+def _end(pts: NDArray[np.int64], durations: NDArray[np.int64], times: NDArray[np.int64]) -> int:
+    """When the last frame ends; one without a duration is shown as long as most others."""
+    usual = int(np.median(np.diff(times))) if len(times) > 1 else 1
+    return int((pts + np.where(durations > 0, durations, max(1, usual))).max())
 
 
 def _check_gaps(times: NDArray[np.int64], time_base: Fraction) -> None:
@@ -225,22 +229,23 @@ def _check_duration(opened: Any, film: Film) -> None:
 
 
 def _check_end_decodes(opened: Any, stream: Any, film: Film) -> None:
-    """Decode after the last key frame: a file filled with zeros at its end has a good index."""
-    if not len(film.keys):
+    """Decode the end: a file that was filled up with zeros has a good index."""
+    if not film.seekable or not seek_before(opened, stream, film.end):
         return
-    last = int(film.pts[film.keys[-1]])
-    if not seek_before(opened, stream, last):
-        return
-    tried = 0
-    for packet in packets(opened, stream):
-        own = packet.pts if packet.pts is not None else packet.dts
-        tried += own is None or own >= last
-        if _decodes(packet) and tried:
+    last = film.origin
+    for tried, packet in enumerate(packets(opened, stream)):
+        last = max([last, *_times(_decoded(packet))])
+        if tried >= _LONGEST_TAIL:
             return
-        if tried >= _PATIENCE:
-            break
-    if tried and not _flushes(stream):
-        raise _truncated("nothing after its last key frame decodes")
+    last = max([last, *_times(_flushed(stream))])
+    missing = float((film.end - last) * film.time_base)
+    still = float(film.end - film.pts.max()) * film.time_base
+    if missing - still > max(_MISSING_SECONDS, film.seconds * _MISSING_SHARE):
+        raise _truncated(f"its last {missing:.1f} s do not decode")
+
+
+def _times(frames: list[Any]) -> list[int]:
+    return [int(frame.pts) for frame in frames if frame.pts is not None]
 
 
 def _truncated(reason: str) -> RejectError:

@@ -1,0 +1,232 @@
+"""A committed run in a temporary folder, an emulator, and lanes over them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reembed.config.schema import Config
+from reembed.core.manifest import manifest_of
+from reembed.core.planning import Packing, pack_stripe
+from reembed.core.requests import RequestOptions
+from reembed.core.shards import ShardPlan
+from reembed.driver.lane import Lane, LaneResult
+from reembed.driver.progress import Progress
+from reembed.driver.session import Session, open_tools, quotas_of
+from reembed.driver.state import RunState
+from reembed.driver.tools import Tools
+from reembed.ledger.layout import Layout
+from reembed.service.base import BatchService
+from reembed.service.client import GeminiService
+from reembed.service.emulator.server import EmulatorServer
+from reembed.service.emulator.settings import EmulatorSettings
+from reembed.service.retries import RetryPolicy
+from reembed.storage.local import LocalStorage
+from reembed.types import Chunk, Position
+
+WORDS = "tide foam shore gull rope mast keel wind salt reef dune pier".split()
+PLAN = "plan"
+
+
+def text_chunk(index: int) -> Chunk:
+    """A text of its own: about 20 tokens."""
+    text = " ".join(WORDS[(index + step) % len(WORDS)] for step in range(6)) + f" number {index}"
+    return Chunk(
+        key=f"doc-{index:05}",
+        uri=f"/none/{index:05}.txt",
+        position=Position(index),
+        part=0,
+        parts=1,
+        modality="text",
+        mime_type="text/plain",
+        tokens=24,
+        input_bytes=len(text),
+        generation="1",
+        source_hash=f"{index:064x}",
+        content_hash=f"{index:064x}",
+        chunker="text/1",
+        text=text,
+    )
+
+
+class QuickClock:
+    """A clock that runs `speed` times as fast as this machine's, and sleeps as much less."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+
+    def now(self) -> float:
+        return time.monotonic() * self.speed
+
+    def wall(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds / self.speed)
+
+
+class Site:
+    """One run directory with a plan in it, and an emulator; lanes are driven from here."""
+
+    def __init__(
+        self, root: Path, server: EmulatorServer, chunks: Sequence[Chunk], settings: dict[str, Any]
+    ) -> None:
+        self.root, self.server = root, server
+        self.stack = ExitStack()
+        self.clock = QuickClock(settings.pop("speed", 1.0))
+        batch = {"poll_seconds": [0.05, 0.2], "input": "file", "list_lag_seconds": 0.2}
+        batch |= {"lease_seconds": 20.0, **settings.pop("batch", {})}
+        self.config = Config.model_validate(
+            {
+                "name": "test",
+                "run_dir": str(root / "run"),
+                "source": {"files": ["*"]},
+                "model": {"dimensions": 128},
+                "batch": batch,
+                "service": {"base_url": server.base_url, "timeout_seconds": 3},
+                **settings,
+            }
+        )
+        self.session = Session(self.config, "a1b2c3d4e5f6", PLAN, 1)
+        self.layout, self.storage = Layout(self.config.run_dir), LocalStorage()
+        self.plans = self._write_plan(chunks)
+        self.interrupted = threading.Event()
+        self.halted = ""
+
+    def _write_plan(self, chunks: Sequence[Chunk]) -> list[ShardPlan]:
+        table = manifest_of(chunks, RequestOptions.of(self.config))
+        plans = []
+        for shard in pack_stripe(table, 0, Packing.of(self.config)):
+            sink = pa.BufferOutputStream()
+            pq.write_table(shard.manifest, sink)
+            name = self.layout.manifest(PLAN, shard.plan.shard)
+            self.storage.put(name, sink.getvalue().to_pybytes())
+            plans.append(shard.plan)
+        return plans
+
+    def service(self) -> GeminiService:
+        """A client that does not wait long between its tries."""
+        retries = RetryPolicy(attempts=3, base=0.01, cap=0.05, total=1.0)
+        return self.stack.enter_context(
+            GeminiService(self.server.base_url, "v1beta", "secret-key", 3, retries)
+        )
+
+    def tools(self, service: BatchService | None = None) -> Tools:
+        """The seams of a new process."""
+        scratch = self.root / f"scratch-{len(list(self.root.iterdir()))}"
+        scratch.mkdir()
+        tools = open_tools(self.session, scratch, service or self.service())
+        return replace(tools, clock=self.clock)
+
+    def drive(
+        self, tools: Tools | None = None, each: Callable[[str, LaneResult], None] | None = None
+    ) -> dict[str, LaneResult]:
+        """One call: drive all shards until each is settled or left."""
+        tools = tools or self.tools()
+        clock = tools.clock
+        offset = tools.ledger.storage_now() - clock.now()
+        state = RunState(self.session.run, quotas_of(self.config), clock, offset)
+        progress = Progress(tools.storage, tools.layout, 1, 0)
+        found = {}
+        for shard, result in Lane(tools, state, progress, self.interrupted).run(self.plans):
+            found[shard] = result
+            if each is not None:
+                each(shard, result)
+        self.halted = state.world().halted
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows of all parts, in the order of the parts' names."""
+        return self._all("vectors")
+
+    def rejects(self) -> list[dict[str, Any]]:
+        """All rejects, in the order of their files' names."""
+        return self._all("rejects")
+
+    def _all(self, folder: str) -> list[dict[str, Any]]:
+        files = sorted((Path(self.config.run_dir) / folder).glob("*.parquet"))
+        return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Every job that was ever created, oldest first."""
+        found: list[dict[str, Any]] = self._control("GET", "jobs")["jobs"]
+        return found
+
+    def billed(self) -> int:
+        """Rows that the service bills, over all jobs."""
+        return int(self._control("GET", "jobs")["billed_rows"])
+
+    def count(self, route: str) -> int:
+        """Requests of a route so far."""
+        counts: Counter[str] = Counter()
+        for row in self._control("GET", "requests")["counts"]:
+            counts[row["route"]] += row["count"]
+        return counts[route]
+
+    def faults(self, *faults: dict[str, Any]) -> None:
+        """Put these faults in force."""
+        self._control("POST", "faults", list(faults))
+
+    def advance(self, seconds: float) -> None:
+        """Move the emulator's clock."""
+        self._control("POST", "advance", {"seconds": seconds})
+
+    def _control(self, method: str, what: str, body: Any = None) -> Any:
+        url = f"{self.server.base_url}/emulator/{what}"
+        with httpx.Client(verify=False, timeout=10) as client:
+            answer = client.request(method, url, json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+    def outcomes(self) -> dict[str, dict[str, Any]]:
+        """The outcome records, by shard and attempt."""
+        found = {}
+        for stat in self.storage.list(self.layout.stripe_records(1, "00000000")):
+            folder, _, name = stat.uri.rpartition("/")
+            if name.endswith(".outcome"):
+                path = f"{folder.rsplit('/', 1)[1]}/{name.removesuffix('.outcome')}"
+                found[path] = orjson.loads(self.storage.read(stat.uri))
+        return found
+
+
+SiteOf = Callable[..., Site]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[SiteOf]:
+    """Make a site: ``site(chunks, emulator={…}, speed=10, batch={…}, budget={…})``."""
+    with ExitStack() as stack:
+
+        def make(
+            chunks: int | Sequence[Chunk], emulator: dict[str, Any] | None = None, **config: Any
+        ) -> Site:
+            quick = {"port": 0, "pending_seconds": 0.05, "running_seconds": 0.05}
+            settings = EmulatorSettings(**{**quick, **(emulator or {})})
+            server = stack.enter_context(EmulatorServer(settings))
+            if isinstance(chunks, int):
+                chunks = [text_chunk(index) for index in range(chunks)]
+            root = tmp_path / f"site-{server.base_url.rsplit(':')[-1]}"
+            root.mkdir()
+            made = Site(root, server, chunks, config)
+            stack.callback(made.stack.close)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def disk() -> LocalStorage:
+    """This machine's disk."""
+    return LocalStorage()

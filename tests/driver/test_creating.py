@@ -1,0 +1,258 @@
+"""Creates that are cut, refused or interrupted; sources that change; what a call leaves behind."""
+
+import hashlib
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from reembed.core.machine.records import Settled
+from reembed.driver.lane import Left
+from reembed.driver.session import drive_lane
+from reembed.types import Chunk, Position, Recipe
+
+SHARD = "00000000-000000"
+
+
+@pytest.mark.parametrize("form", ["inline", "file"])
+def test_a_create_whose_answer_was_lost_is_found_again_and_paid_once(site, form):
+    run = site(10, batch={"input": form, "list_lag_seconds": 0.1})
+    run.faults({"on": "batches.create", "do": "cut_after", "nth": 1})
+    settled = run.drive()[SHARD]
+    assert (len(run.jobs()), run.billed()) == (1, 11)
+    assert (settled.rows, settled.jobs) == (10, 1)
+    created = run.tools().ledger.look(SHARD).created["0"]
+    assert created.adopted
+    assert created.job == run.jobs()[0]["name"]
+
+
+def test_a_create_that_never_arrived_is_sent_in_the_next_epoch(site):
+    run = site(10, batch={"list_lag_seconds": 0.1}, speed=20)
+    run.faults({"on": "batches.create", "do": "cut_before", "nth": 1})
+    run.drive()
+    assert len(run.jobs()) == 1
+    records = run.tools().ledger.look(SHARD)
+    assert sorted(records.claims["0"]) == [1, 2]
+    assert records.voids == frozenset()
+    assert records.created["0"].epoch == 2
+    # The lower epoch's file as a fence, then the input file of the job that ran.
+    assert run.count("files.delete") == 2
+    assert run.count("batches.list") >= 3
+
+
+def test_a_429_gives_everything_back_and_the_next_epoch_creates(site):
+    run = site(10)
+    run.faults(
+        {"on": "batches.create", "do": "status", "status": 429, "retry_after": 1, "times": 2}
+    )
+    tools = run.tools()
+    run.drive(tools)
+    assert len(run.jobs()) == 1
+    records = tools.ledger.look(SHARD)
+    assert records.voids == {("0", 1), ("0", 2)}
+    assert records.created["0"].epoch == 3
+    assert len(records.outcomes) == 1
+    book = tools.spend.read()
+    # Three reservations, two of them given back, and the end.
+    assert (book.lines, book.usd_nano) == (6, run.plans[0].usd_nano)
+    assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
+
+
+def test_a_create_that_is_refused_stops_all_buying(site):
+    run = site(12, batch={"max_requests": 6})
+    run.faults({"on": "batches.create", "do": "status", "status": 400, "message": "No priority."})
+    results = run.drive()
+    assert {type(result) for result in results.values()} == {Left}
+    assert "No priority." in run.halted
+    assert run.tools().spend.read().usd_nano == 0
+
+
+def test_a_key_that_is_refused_ends_the_lane_with_the_remedy(site):
+    run = site(6, emulator={"expected_key": "another-key"})
+    # The service of `drive_lane` has no key at all.
+    assert list(drive_lane(run.session, 0, 1)) == []
+    note = run.storage.read(run.layout.progress(1, 0))
+    assert b"check GEMINI_API_KEY" in note
+    assert run.jobs() == []
+
+
+def test_a_flaky_service_delays_and_loses_nothing(site):
+    run = site(10, speed=10)
+    run.faults(
+        *({"on": route, "do": "status", "status": 503, "times": 4} for route in FREE_TO_REPEAT)
+    )
+    run.drive()
+    assert len(run.rows()) == 10
+    assert len(run.jobs()) == 1
+
+
+FREE_TO_REPEAT = ("upload.start", "batches.get", "files.download", "files.delete")
+
+
+def test_an_input_file_that_cannot_be_deleted_does_not_hold_the_run_up(site):
+    run = site(10, speed=10)
+    run.faults({"on": "files.delete", "do": "status", "status": 503})
+    settled = run.drive()[SHARD]
+    assert isinstance(settled, Settled)
+
+
+def test_an_interrupted_lane_leaves_at_once_and_the_next_pays_nothing_again(site):
+    run = site(40, batch={"max_requests": 17}, emulator={"pending_seconds": 2.0})
+    watch = threading.Thread(target=_interrupt_at, args=(run, 2))
+    watch.start()
+    results = run.drive()
+    left_at = time.monotonic()
+    watch.join()
+    assert left_at - run.interrupted_at < 3
+    assert [r.reason for r in results.values()] == ["interrupted"] * 3
+    bought = len(run.jobs())
+    assert bought >= 2
+    run.interrupted.clear()
+    run.drive()
+    assert len(run.rows()) == 40
+    assert (len(run.jobs()), run.billed()) == (3, 43)
+    assert sorted(job["name"] for job in run.jobs())
+    book = run.tools().spend.read()
+    assert (book.live, book.usd_nano) == ({}, sum(plan.usd_nano for plan in run.plans))
+
+
+def _interrupt_at(run, jobs):
+    while len(run.jobs()) < jobs:
+        time.sleep(0.02)
+    run.interrupted_at = time.monotonic()
+    run.interrupted.set()
+
+
+def test_what_was_not_sent_is_taken_back_on_an_interruption(site):
+    run = site(20, batch={"max_requests": 6})
+    run.faults({"on": "upload.finalize", "do": "delay", "seconds": 0.5})
+    watch = threading.Timer(0.7, run.interrupted.set)
+    watch.start()
+    tools = run.tools()
+    run.drive(tools)
+    watch.join()
+    live = set(tools.spend.read().live)
+    for plan in run.plans:
+        records = tools.ledger.look(plan.shard)
+        claimed = {(path, e) for path, epochs in records.claims.items() for e in epochs}
+        is_open = bool(claimed - records.voids)
+        assert is_open == bool(records.created) == (f"{plan.shard}/0" in live)
+    run.interrupted.clear()
+    run.faults()
+    started = time.monotonic()
+    run.drive()
+    # No lease had to run out first.
+    assert time.monotonic() - started < run.config.batch.lease_seconds / 2
+    assert len(run.rows()) == 20
+
+
+def test_two_lanes_over_the_same_shards_buy_each_once(site):
+    run = site(40, batch={"max_requests": 6}, emulator={"pending_seconds": 0.3})
+    other = threading.Thread(target=run.drive)
+    other.start()
+    run.drive()
+    other.join()
+    assert len(run.rows()) == 40
+    assert run.billed() == 48
+    assert len(run.jobs()) == len(run.plans)
+    assert len({job["display_name"] for job in run.jobs()}) == len(run.plans)
+
+
+def test_renewals_keep_the_claim_of_a_slow_upload(site):
+    run = site(6, batch={"lease_seconds": 0.6})
+    run.faults({"on": "upload.start", "do": "delay", "seconds": 2.0})
+    run.drive()
+    tools = run.tools()
+    prefix = run.layout.shard_records(1, SHARD)
+    names = [stat.uri.removeprefix(prefix) for stat in run.storage.list(prefix)]
+    assert sum(name.startswith("0.e1.r") for name in names) >= 3
+    assert tools.ledger.look(SHARD).created["0"].epoch == 1
+
+
+def picture(path, shade):
+    Image.new("RGB", (16, 16), (shade, 40, 90)).save(path)
+    return path.read_bytes()
+
+
+def pictures(site_root, storage, shades):
+    chunks = []
+    for index, shade in enumerate(shades):
+        path = site_root / f"{index}.png"
+        data = picture(path, shade)
+        chunks.append(
+            Chunk(
+                key=path.name,
+                uri=str(path),
+                position=Position(index),
+                part=0,
+                parts=1,
+                modality="image",
+                mime_type="image/png",
+                tokens=258,
+                input_bytes=len(data),
+                generation=storage.stat(str(path)).generation,
+                source_hash=hashlib.sha256(data).hexdigest(),
+                content_hash=f"{index:064x}",
+                chunker="image/1",
+                recipe=Recipe("as_is", "image/png"),
+            )
+        )
+    return chunks
+
+
+def test_a_source_that_changed_or_vanished_is_a_reject_and_the_rest_goes_on(site, tmp_path, disk):
+    chunks = pictures(tmp_path, disk, (10, 60, 110, 160))
+    # The same state by the listing, other bytes: told by the hash.
+    chunks[3] = replace(chunks[3], source_hash="0" * 64)
+    run = site(chunks)
+    (tmp_path / "0.png").unlink()
+    picture(tmp_path / "1.png", 200)
+    settled = run.drive()[SHARD]
+    assert [row["key"] for row in run.rows()] == ["2.png"]
+    rejects = {reject["key"]: reject for reject in run.rejects()}
+    assert {key: reject["reason"] for key, reject in rejects.items()} == {
+        "0.png": "source_changed",
+        "1.png": "source_changed",
+        "3.png": "source_changed",
+    }
+    assert "plan again" in rejects["0.png"]["message"]
+    assert (settled.planned, settled.rows, settled.rejects) == (4, 1, 3)
+
+
+def test_many_canaries_that_could_not_be_rendered_are_no_lost_keys(site, tmp_path, disk):
+    chunks = pictures(tmp_path, disk, range(0, 250, 1))
+    for n in range(0, 250, 2):
+        (tmp_path / f"{n}.png").unlink()
+    run = site(chunks)
+    run.drive()
+    assert run.halted == ""
+    assert (len(run.rows()), len(run.rejects())) == (125, 125)
+    assert len(run.jobs()) == 1
+
+
+def test_a_shard_of_which_nothing_can_be_sent_costs_nothing(site, tmp_path, disk):
+    chunks = pictures(tmp_path, disk, (10, 60))
+    run = site(chunks)
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    tools = run.tools()
+    settled = run.drive(tools)[SHARD]
+    assert (settled.rows, settled.rejects, settled.jobs) == (0, 2, 0)
+    assert run.outcomes()["000000/0"]["state"] == "NOT_SENT"
+    book = tools.spend.read()
+    assert (book.usd_nano, book.live, book.held, book.lines) == (0, {}, (), 2)
+    assert run.jobs() == []
+    assert run.count("upload.start") == 0
+
+
+def test_drive_lane_closes_what_it_opened(site):
+    run = site(12, batch={"max_requests": 6})
+    threads = set(threading.enumerate())
+    # Sockets left open would be a ResourceWarning, and so an error.
+    settled = dict(drive_lane(run.session, 0, 1))
+    assert len(settled) == len(run.plans)
+    left = {t for t in threading.enumerate() if t.name.startswith("reembed")} - threads
+    assert left == set()
+    assert len(dict(drive_lane(run.session, 1, 2))) == 1

@@ -1,0 +1,208 @@
+"""Jobs that end badly: failed, missing, doubled and shuffled rows, failed and expired jobs."""
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from reembed.core.machine.records import Settled
+from reembed.driver.lane import Left
+from reembed.service.base import RemoteError
+
+SHARD = "00000000-000000"
+
+
+def keys(count):
+    return [f"doc-{index:05}" for index in range(count)]
+
+
+def test_failed_rows_go_on_as_a_child_attempt_and_are_merged_in_order(site):
+    run = site(30, batch={"input": "inline"}, speed=10)
+    # Row 7 of the wire holds request 7; a child attempt has no canaries.
+    run.faults({"job": 1, "do": "fail_rows", "rows": [3, 7, 20], "code": 13})
+    settled = run.drive()[SHARD]
+    rows = run.rows()
+    assert [row["key"] for row in rows] == keys(30)
+    retried = [row["key"] for row in rows if row["attempt"] == "0.0"]
+    assert len(retried) == 3
+    assert [job["total"] for job in run.jobs()] == [31, 3]
+    assert (settled.rows, settled.rejects, settled.jobs, settled.attempts) == (30, 0, 2, 2)
+    assert settled.part == run.layout.part(1, SHARD)
+    assert run.outcomes()["000000/0"]["delay_seconds"] == 5.0
+
+
+def test_rows_that_fail_for_good_are_rejects_with_the_services_words(site):
+    run = site(30, speed=10)
+    run.faults(
+        {"job": "*", "do": "fail_rows", "rows": [2], "code": 3, "message": "No such picture."}
+    )
+    settled = run.drive()[SHARD]
+    rejects = run.rejects()
+    assert [(r["reason"], r["message"], r["attempt"]) for r in rejects] == [
+        ("invalid_argument", "No such picture.", "0")
+    ]
+    assert len(run.rows()) == 29
+    assert len(run.jobs()) == 1
+    assert (settled.rows, settled.rejects) == (29, 1)
+    assert settled.reject_codes == {"invalid_argument": 1}
+
+
+def test_a_row_that_always_fails_is_a_reject_after_the_last_attempt(site):
+    run = site(10, batch={"max_attempts": 2}, speed=10)
+    run.faults({"job": "*", "do": "fail_rows", "rows": [0], "code": 14})
+    run.drive()
+    assert [(r["reason"], r["attempt"]) for r in run.rejects()] == [("unavailable", "0.0")]
+    assert [job["total"] for job in run.jobs()] == [11, 1]
+
+
+def test_missing_lines_are_asked_for_once_more(site):
+    run = site(30, speed=10)
+    run.faults(
+        {"job": 1, "do": "drop_rows", "rows": [1, 2]}, {"job": 2, "do": "drop_rows", "rows": [1]}
+    )
+    run.drive()
+    assert [job["total"] for job in run.jobs()] == [31, 2]
+    assert len(run.rows()) == 29
+    assert [(r["reason"], r["attempt"]) for r in run.rejects()] == [("missing", "0.0")]
+
+
+def test_shuffled_and_doubled_lines_join(site):
+    run = site(30, emulator={"shuffle_results": True}, speed=10)
+    run.faults({"job": 1, "do": "double_rows", "every": 3})
+    run.drive()
+    assert [row["key"] for row in run.rows()] == keys(30)
+    plain = site(30, emulator={"shuffle_results": False}, speed=10)
+    plain.drive()
+    assert [r["embedding"] for r in plain.rows()] == [r["embedding"] for r in run.rows()]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"do": "no_keys"}, {"do": "scramble_keys"}, {"do": "short_row", "dimensions": 64}],
+    ids=lambda damage: damage["do"],
+)
+def test_an_answer_that_cannot_be_trusted_is_kept_and_nothing_is_paid_again(site, damage):
+    run = site(40, batch={"max_requests": 17, "concurrent_jobs": 1}, speed=10)
+    run.faults({"job": 1, **damage})
+    results = run.drive()
+    assert [r for r in results.values() if isinstance(r, Settled)] == []
+    assert "cannot be trusted" in run.halted
+    assert "nothing more is bought" in run.halted
+    kept = run.layout.quarantine(1, SHARD, "0")
+    answer = run.storage.read(kept)
+    assert answer.count(b"\n") == 17
+    assert (len(run.jobs()), run.billed()) == (1, 17)
+    run.drive()
+    assert (len(run.jobs()), run.billed()) == (1, 17)
+    assert run.storage.read(kept) == answer
+    assert run.rows() == []
+
+
+def test_others_are_collected_after_an_answer_that_cannot_be_trusted(site):
+    run = site(40, batch={"max_requests": 17}, emulator={"pending_seconds": 0.6}, speed=10)
+    run.faults({"job": 1, "do": "no_keys"})
+    results = run.drive()
+    assert sorted(type(r).__name__ for r in results.values()) == ["Left", "Settled", "Settled"]
+    assert len(run.jobs()) == 3
+
+
+class Poisoned:
+    """The service, refusing as malformed every job whose input holds a certain text."""
+
+    def __init__(self, service, poison):
+        self.service, self.poison = service, poison
+        self.bad_files, self.bad_jobs = set(), set()
+
+    def __getattr__(self, name):
+        return getattr(self.service, name)
+
+    def upload(self, path, name, mime_type):
+        if self.poison in path.read_bytes():
+            self.bad_files.add(name)
+        return self.service.upload(path, name, mime_type)
+
+    def create_from_file(self, model, display_name, file_name, priority):
+        job = self.service.create_from_file(model, display_name, file_name, priority)
+        if file_name in self.bad_files:
+            self.bad_jobs.add(job.name)
+        return job
+
+    def get(self, name):
+        job = self.service.get(name)
+        if job.done and name in self.bad_jobs:
+            return replace(job, state="FAILED", error=RemoteError(3, "Line 1 is bad."))
+        return job
+
+
+def test_a_malformed_job_is_cut_down_to_the_poison_row(site):
+    run = site(40, speed=10)
+    settled = run.drive(run.tools(Poisoned(run.service(), b'number 17"')))[SHARD]
+    # 40 requests and a canary: 14 pieces of up to three, and those of the one that is bad.
+    assert sorted(job["total"] for job in run.jobs()) == [1, 1, 1, 1, *[3] * 13, 41]
+    rejects = run.rejects()
+    assert [(r["key"], r["reason"], r["attempt"]) for r in rejects] == [
+        ("doc-00017", "request_refused", "0.5.2")
+    ]
+    assert "Line 1 is bad. (code 3)" in rejects[0]["message"]
+    assert (settled.rows, settled.attempts) == (39, 18)
+    assert [row["key"] for row in run.rows()] == [key for key in keys(40) if key != "doc-00017"]
+
+
+def test_a_job_whose_input_file_was_gone_is_sent_again_whole(site):
+    run = site(10, speed=10)
+    run.faults({"job": 1, "do": "fail_job", "code": 5, "message": "The input file is gone."})
+    run.drive()
+    # A retry has no canaries.
+    assert [job["total"] for job in run.jobs()] == [11, 10]
+    assert {row["attempt"] for row in run.rows()} == {"0.0"}
+
+
+def test_an_expired_job_is_planned_again(site):
+    run = site(10, emulator={"pending_seconds": 3600.0}, batch={"max_attempts": 2}, speed=20)
+    late = threading.Thread(target=_let_jobs_pass, args=(run, [49 * 3600, 3600]))
+    late.start()
+    run.drive()
+    late.join()
+    assert [job["state"] for job in run.jobs()] == ["BATCH_STATE_EXPIRED", "BATCH_STATE_SUCCEEDED"]
+    assert len(run.rows()) == 10
+
+
+def _let_jobs_pass(run, waits):
+    """Move the emulator's clock on as each next job is there."""
+    for count, seconds in enumerate(waits, start=1):
+        while len(run.jobs()) < count:
+            time.sleep(0.05)
+        run.advance(seconds)
+
+
+def test_a_cancelled_job_is_never_bought_again(site):
+    run = site(10, emulator={"pending_seconds": 1.0}, speed=10)
+    tools = run.tools()
+    run.faults({"job": 1, "do": "state", "state": "CANCELLED"})
+    settled = run.drive(tools)[SHARD]
+    assert (settled.rows, settled.rejects) == (0, 10)
+    assert {r["reason"] for r in run.rejects()} == {"cancelled"}
+    run.drive()
+    assert len(run.jobs()) == 1
+
+
+def test_three_malformed_jobs_in_a_row_stop_the_run(site):
+    run = site(60, batch={"max_requests": 6}, speed=10)
+    run.faults({"job": "*", "do": "fail_job", "code": 3, "message": "Unknown field."})
+    results = run.drive()
+    assert all(isinstance(result, Left) for result in results.values())
+    assert "refused as malformed" in run.halted
+    # Those that were on their way when the third came back, and no pieces without end.
+    assert len(run.jobs()) <= 12 + 3 * 5
+
+
+def test_a_lost_result_stops_buying_and_leaves_the_others_their_results(site):
+    run = site(12, batch={"max_requests": 6}, emulator={"pending_seconds": 0.6}, speed=10)
+    run.faults({"on": "files.download", "do": "status", "status": 404, "nth": 1})
+    results = run.drive()
+    assert sorted(type(r).__name__ for r in results.values()) == ["Left", "Settled", "Settled"]
+    assert "RESULT_LOST" in run.halted
+    bought = len(run.jobs())
+    run.drive()
+    assert len(run.jobs()) == bought

@@ -1,0 +1,147 @@
+"""Whole runs of a lane against the emulator: what comes out, what is paid, what is asked."""
+
+import orjson
+import pytest
+
+from reembed.core.machine.records import Settled
+from reembed.driver.lane import Left
+
+KEYS_40 = [f"doc-{index:05}" for index in range(40)]
+
+
+def test_a_run_writes_every_row_in_order_and_a_second_call_asks_for_nothing(site):
+    run = site(40, batch={"max_requests": 17})
+    results = run.drive()
+    assert all(isinstance(result, Settled) for result in results.values())
+    rows = run.rows()
+    assert [row["key"] for row in rows] == KEYS_40
+    assert {row["attempt"] for row in rows} == {"0"}
+    assert len({tuple(row["embedding"]) for row in rows}) == 40
+    assert run.rejects() == []
+    # 3 shards of up to 16 requests and one canary each.
+    assert sorted(job["total"] for job in run.jobs()) == [9, 17, 17]
+    asked = run.count("batches.create"), run.count("batches.get"), run.count("files.download")
+    again = run.drive()
+    assert again == results
+    assert (
+        run.count("batches.create"),
+        run.count("batches.get"),
+        run.count("files.download"),
+    ) == asked
+    assert run.billed() == 43
+
+
+def test_input_files_and_scratch_files_are_gone_at_the_end(site):
+    run = site(40, batch={"max_requests": 17})
+    tools = run.tools()
+    run.drive(tools)
+    assert run.count("files.delete") == 3
+    assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
+    assert list(tools.scratch.iterdir()) == []
+
+
+def test_the_spend_log_holds_the_money_and_nothing_else_at_the_end(site):
+    run = site(40, batch={"max_requests": 17})
+    tools = run.tools()
+    run.drive(tools)
+    book = tools.spend.read()
+    assert book.live == {}
+    assert book.usd_nano == sum(plan.usd_nano for plan in run.plans) > 0
+    assert len(book.held) == 3
+    assert book.lines == 6
+
+
+@pytest.mark.parametrize(
+    "form", [{"input": "inline"}, {"input": "file"}], ids=lambda form: form["input"]
+)
+def test_both_forms_give_the_same_rows(site, form):
+    run = site(20, batch=form)
+    run.drive()
+    assert [row["key"] for row in run.rows()] == KEYS_40[:20]
+    assert {job["kind"] for job in run.jobs()} == {form["input"]}
+    assert run.count("upload.start") == (1 if form["input"] == "file" else 0)
+
+
+def test_auto_goes_inline_only_where_a_live_check_saw_the_metadata_come_back(site):
+    run = site(20, batch={"input": "auto"})
+    run.drive()
+    assert {job["kind"] for job in run.jobs()} == {"file"}
+    run = site(20, batch={"input": "auto"})
+    seen = {"inline_keys": True, "base_url": run.config.service.base_url}
+    run.storage.put(run.layout.doctor(), orjson.dumps(seen))
+    run.drive()
+    assert {job["kind"] for job in run.jobs()} == {"inline"}
+
+
+def test_polls_follow_the_growing_interval(site):
+    run = site(4, emulator={"pending_seconds": 1.5}, batch={"poll_seconds": [0.1, 1.0]})
+    run.drive()
+    # At 0, 0.1, 0.25, 0.475, 0.81, 1.32, 2.1: seven polls, and one get before the download.
+    assert 4 <= run.count("batches.get") <= 9
+
+
+def test_one_lane_keeps_many_jobs_running_at_once(site):
+    run = site(60, emulator={"pending_seconds": 1.0}, batch={"max_requests": 6})
+    seen = []
+    run.drive(each=lambda shard, result: seen.append(run.count("batches.create")))
+    assert len(seen) == 12
+    # All were created before the first had ended.
+    assert seen[0] == 12
+
+
+def test_the_quota_of_jobs_is_kept_and_used(site):
+    run = site(30, batch={"max_requests": 6, "concurrent_jobs": 2})
+    run.drive()
+    assert len(run.rows()) == 30
+    assert run.count("batches.create") == 6
+    spans = sorted((job["created"], job["ended"]) for job in run.jobs())
+    most = max(sum(1 for a, b in spans if a <= at < b) for at, _ in spans)
+    assert most == 2
+
+
+def test_the_cap_stops_before_it_is_passed(site):
+    free = site(40, batch={"max_requests": 17})
+    price = sum(plan.usd_nano for plan in free.plans)
+    first = free.plans[0].usd_nano
+    run = site(40, batch={"max_requests": 17}, budget={"max_usd": (price - first / 2) / 1e9})
+    results = run.drive()
+    left = [result for result in results.values() if isinstance(result, Left)]
+    assert [result.reason for result in left] == ["the budget is used up"]
+    assert len(run.jobs()) == 2
+    book = run.tools().spend.read()
+    assert book.usd_nano <= run.config.budget.max_usd * 1e9
+    # Nothing changes by trying again.
+    run.drive()
+    assert len(run.jobs()) == 2
+    assert run.tools().spend.read() == book
+
+
+def test_a_stop_lets_running_jobs_end_and_buys_no_more(site):
+    run = site(12, batch={"max_requests": 6, "concurrent_jobs": 1})
+    tools = run.tools()
+
+    def stop(shard, result):
+        if isinstance(result, Settled):
+            tools.ledger.stop("stop", "enough")
+
+    results = run.drive(tools, each=stop)
+    assert len(run.jobs()) < len(run.plans)
+    assert {r.reason for r in results.values() if isinstance(r, Left)} == {"creating has stopped"}
+    bought = len(run.jobs())
+    run.drive()
+    assert len(run.jobs()) == bought
+    tools.ledger.stop("lift", "go on")
+    run.drive()
+    assert len(run.rows()) == 12
+
+
+def test_progress_is_told_and_decides_nothing(site):
+    run = site(40, batch={"max_requests": 17})
+    run.drive()
+    name = run.layout.progress(1, 0)
+    note = orjson.loads(run.storage.read(name))
+    assert note["chunks_done"] == note["rows"] == 40
+    assert note["shards"] == {"settled": 3}
+    assert note["usd_nano"] > 0
+    run.storage.put(name, b"not a note")
+    assert len(run.drive()) == 3

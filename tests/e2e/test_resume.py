@@ -1,0 +1,146 @@
+"""Killed or interrupted at any moment, the same command goes on and pays for nothing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from e2e.harness import Done, Project, Remote, emulator, invoke, start, texts, wait_until
+
+ITEMS = 40
+# A few jobs; short waits for a claim whose holder was killed.
+SETTINGS = {"batch": {"max_requests": 12}, "service": {"timeout_seconds": 1}}
+
+
+@pytest.fixture(scope="module")
+def slow() -> Iterator[Remote]:
+    """Jobs that take long enough to kill something while they run."""
+    with emulator(pending_seconds=0.4, running_seconds=1.2) as served:
+        yield served
+
+
+@pytest.fixture
+def begun(project: Callable[..., Project], slow: Remote) -> Iterator[Begun]:
+    """A run by the real command that is under way."""
+    made = project(slow.url, **SETTINGS).write(texts(ITEMS))
+    process = start("run", made.config)
+    try:
+        yield Begun(made, slow, process, len(slow.jobs()))
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+@dataclass
+class Begun:
+    project: Project
+    remote: Remote
+    process: subprocess.Popen[str]
+    before: int
+
+    def jobs(self) -> int:
+        return len(self.remote.jobs()) - self.before
+
+    def shards(self) -> int:
+        """How many the plan has; -1 while there is none."""
+        found = list(self.project.run_dir.glob("plans/*/plan.json"))
+        return int(json.loads(found[0].read_text())["totals"]["shards"]) if found else -1
+
+    def all_sent(self) -> bool:
+        return self.jobs() == self.shards()
+
+    def kill(self) -> None:
+        assert self.process.poll() is None, self.process.communicate()
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate(timeout=10)
+
+    def go_on(self) -> Done:
+        """Run the same command again, and check that all is there and was paid once."""
+        done = invoke("run", self.project.config)
+        assert done.code == 0, done.err
+        report, results = self.project.results().report, self.project.results()
+        assert report["state"] == "settled"
+        assert report["rows"] == report["planned"] == ITEMS
+        assert sorted(row["key"] for row in results.rows()) == sorted(
+            f"corpus/{name}" for name in texts(ITEMS)
+        )
+        jobs = self.remote.jobs_of(report["run"])
+        assert len(jobs) == self.shards() == self.jobs() > 2
+        assert len({job["display_name"] for job in jobs}) == len(jobs)
+        assert sum(job["billed_rows"] for job in jobs) == ITEMS + len(jobs), "one canary a job"
+        assert {row["job"] for row in results.rows()} == {job["name"] for job in jobs}
+        return done
+
+
+def test_killed_right_after_the_first_job_was_created(begun: Begun) -> None:
+    wait_until(lambda: begun.jobs() >= 1, every=0.005)
+    begun.kill()
+    begun.go_on()
+
+
+def test_killed_while_all_jobs_are_polled(begun: Begun) -> None:
+    wait_until(begun.all_sent)
+    polls = begun.remote.count("batches.get")
+    wait_until(lambda: begun.remote.count("batches.get") > polls + 3)
+    begun.kill()
+    begun.go_on()
+
+
+def test_killed_when_the_first_part_was_written(begun: Begun) -> None:
+    wait_until(lambda: begun.project.results().parts, every=0.005)
+    begun.kill()
+    begun.go_on()
+
+
+def test_killed_while_planning(begun: Begun) -> None:
+    wait_until(lambda: list(begun.project.run_dir.glob("plans/*/listing/*")), every=0.002)
+    begun.kill()
+    assert not list(begun.project.run_dir.glob("ledger/commit.*"))
+    assert begun.jobs() == 0
+    begun.go_on()
+
+
+def test_killed_twice(begun: Begun) -> None:
+    wait_until(lambda: begun.jobs() >= 2, every=0.005)
+    begun.kill()
+    begun.process = start("run", begun.project.config)
+    wait_until(begun.all_sent)
+    begun.kill()
+    begun.go_on()
+
+
+def test_ctrl_c_says_what_goes_on_and_how_to_go_on(begun: Begun) -> None:
+    wait_until(begun.all_sent)
+    begun.process.send_signal(signal.SIGINT)
+    _, err = begun.process.communicate(timeout=20)
+    assert begun.process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "paid" in err
+    assert f"reembed run {begun.project.folder / 'job.yaml'}" in err
+    assert invoke("status", begun.project.config).code == 75
+    begun.go_on()
+
+
+def test_a_run_terminated_while_submitting_takes_back_what_was_not_sent(begun: Begun) -> None:
+    wait_until(lambda: begun.jobs() >= 1, every=0.005)
+    begun.process.terminate()
+    _, err = begun.process.communicate(timeout=20)
+    assert begun.process.returncode == 130, err
+    begun.go_on()
+
+
+def test_ctrl_c_while_planning_commits_nothing(begun: Begun) -> None:
+    wait_until(lambda: list(begun.project.run_dir.glob("plans/*/listing/*")), every=0.002)
+    begun.process.send_signal(signal.SIGINT)
+    _, err = begun.process.communicate(timeout=20)
+    assert begun.process.returncode == 130, err
+    assert "Traceback" not in err
+    assert not list(begun.project.run_dir.glob("ledger/commit.*"))
+    assert begun.jobs() == 0

@@ -1,0 +1,147 @@
+"""One process of the program under test: the real machine over simulated seams, shard by shard."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from reembed.core.machine import actions as act
+from reembed.core.machine.apply import Result, apply
+from reembed.core.machine.decide import decide
+from reembed.core.machine.rules import Rules, World
+from reembed.core.machine.snapshot import ShardRecords, view_of
+from reembed.core.machine.view import ShardView
+from reembed.core.names import split_shard_id
+from reembed.core.shards import ShardPlan
+from reembed.driver.perform import Performer
+from reembed.driver.state import RunState
+from reembed.driver.tools import Tools
+from reembed.ledger.ledger import Ledger
+from simulation.kernel import Kernel, Process
+
+_TAKING_BACK = (act.DeleteInput, act.Release, act.MakeVoid, act.RecordCreated, act.RecordOutcome)
+
+
+class Performs(Protocol):
+    """What the runner needs of a performer."""
+
+    def perform(self, view: ShardView, action: act.Action) -> Result: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The code under test, piece by piece, so that a planted bug can replace one."""
+
+    decide: Callable[[ShardView, World, Rules], act.Action] = decide
+    performer: Callable[[Tools, RunState], Performs] = Performer
+    ledger: Callable[..., Ledger] = Ledger
+
+
+class SimClock:
+    """`Clock` for one process: its own rate and offset over the kernel's time."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def now(self) -> float:
+        return self._process.now()
+
+    def wall(self) -> float:
+        return self._process.now()
+
+    def sleep(self, seconds: float) -> None:
+        process = self._process
+        if process.kernel.faults.draw("sleep", ("freeze_before",)):
+            process.kernel.freeze(process, "sleep")
+        process.kernel.pause(max(0.0, seconds) / process.rate)
+
+
+class SimRunner:
+    """Drives shards as a lane does, in one thread.
+
+    Args:
+        tools: simulated seams.
+        state: of this process.
+        process: in the kernel.
+        parts: the code under test.
+    """
+
+    def __init__(self, tools: Tools, state: RunState, process: Process, parts: Parts) -> None:
+        self._tools, self._state, self._process, self._parts = tools, state, process, parts
+        self._kernel: Kernel = process.kernel
+        self._performer = parts.performer(tools, state)
+        self._views: dict[str, ShardView] = {}
+        self._renewals: dict[str, tuple[float, int]] = {}
+        self._interrupted = False
+        self.left: dict[str, str] = {}
+
+    def run(self, shards: Sequence[ShardPlan]) -> None:
+        """Drive until each shard is settled or left; `left` says why."""
+        self._start(shards)
+        now = self._tools.clock.now()
+        due = [(now, plan.shard) for plan in shards]
+        heapq.heapify(due)
+        self._process.renew = self._renew
+        while due:
+            at, shard = heapq.heappop(due)
+            now = self._tools.clock.now()
+            if at > now and not self._interrupted:
+                self._tools.clock.sleep(at - now)
+            again = self._step(shard)
+            if again is not None:
+                heapq.heappush(due, (again, shard))
+
+    def _start(self, shards: Sequence[ShardPlan]) -> None:
+        now = self._tools.clock.now()
+        known: dict[str, ShardRecords] = {}
+        for stripe in sorted({split_shard_id(plan.shard)[0] for plan in shards}):
+            known.update(self._tools.ledger.load_stripe(stripe))
+        self._state.set_book(self._tools.spend.read())
+        self._state.set_stopped(self._tools.ledger.stopped())
+        for plan in shards:
+            records = known.get(plan.shard, ShardRecords())
+            for outcome in records.outcomes.values():
+                if outcome.state == "SUCCEEDED":
+                    self._state.job_ended(outcome.state, request_shaped=False)
+            self._views[plan.shard] = view_of(plan, records, now)
+
+    def _step(self, shard: str) -> float | None:
+        """One decision of a shard and what follows; when it is due again, None when it has left."""
+        if self._kernel.faults.draw("interrupt", ("interrupt",)):
+            self._interrupted = True
+            self._state.halt("interrupted")
+        action = self._parts.decide(self._views[shard], self._state.world(), self._tools.rules)
+        if isinstance(action, act.Finished):
+            return None
+        if isinstance(action, act.Leave | act.Halt):
+            if isinstance(action, act.Halt):
+                self._state.halt(action.reason)
+            self.left[shard] = action.reason
+            return None
+        if self._interrupted and not isinstance(action, _TAKING_BACK):
+            self.left[shard] = "interrupted"
+            return None
+        if isinstance(action, act.Wait):
+            return action.until
+        self._kernel.note(f"{self._process.name} does {shard} {action}"[:400])
+        result = self._performer.perform(self._views[shard], action)
+        now = self._tools.clock.now()
+        self._views[shard] = apply(self._views[shard], action, result, now)
+        return now
+
+    def _renew(self) -> None:
+        """Renew the claims that this process holds, as a lane does beside a long upload."""
+        now = self._tools.clock.now()
+        for shard, view in self._views.items():
+            for attempt in view.attempts.values():
+                local = attempt.local
+                held = local.epoch and local.epoch == attempt.epoch and local.unknown_since is None
+                if not held or attempt.created or attempt.outcome or local.ended:
+                    continue
+                claim = f"{shard}/{attempt.path}.e{attempt.epoch}"
+                last, count = self._renewals.get(claim, (local.claimed_at, 0))
+                if now - last >= self._tools.rules.lease / 3:
+                    self._tools.ledger.renew(shard, attempt.path, attempt.epoch, count + 1)
+                    self._renewals[claim] = (now, count + 1)
