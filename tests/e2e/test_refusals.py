@@ -170,7 +170,7 @@ def test_a_cap_too_small_comes_again_and_a_higher_one_finishes(
     [
         ("model.dimensions=256", ["model.dimensions", "256", "768", "run_dir"]),
         ("source.files=['corpus/note 00*']", ["source.files"]),
-        ("chunking.text.max_tokens=99", ["chunking.text.max_tokens", "99"]),
+        ("chunking.text.max_tokens=999", ["chunking.text.max_tokens", "999"]),
         ("batch.max_requests=7", ["batch.max_requests", "7", "12"]),
     ],
 )
