@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import pytest
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.planning import Packing, pack_stripe
+from reembed.core.planning import Packing, pack_stripe, totals_of
+from reembed.core.plans import StripePlan
 from reembed.core.requests import RequestOptions
 from reembed.core.shards import ShardPlan
 from reembed.driver.lane import Lane, LaneResult
@@ -36,7 +37,20 @@ from reembed.service.retries import RetryPolicy
 from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
 
-WORDS = "tide foam shore gull rope mast keel wind salt reef dune pier".split()
+WORDS = [
+    "tide",
+    "foam",
+    "shore",
+    "gull",
+    "rope",
+    "mast",
+    "keel",
+    "wind",
+    "salt",
+    "reef",
+    "dune",
+    "pier",
+]
 PLAN = "plan"
 
 
@@ -107,14 +121,17 @@ class Site:
 
     def _write_plan(self, chunks: Sequence[Chunk]) -> list[ShardPlan]:
         table = manifest_of(chunks, RequestOptions.of(self.config))
-        plans = []
+        shards = []
         for shard in pack_stripe(table, 0, Packing.of(self.config)):
             sink = pa.BufferOutputStream()
             pq.write_table(shard.manifest, sink)
             name = self.layout.manifest(PLAN, shard.plan.shard)
             self.storage.put(name, sink.getvalue().to_pybytes())
-            plans.append(shard.plan)
-        return plans
+            shards.append(shard)
+        plans = tuple(shard.plan for shard in shards)
+        stripe = StripePlan(stripe=0, shards=plans, totals=asdict(totals_of(shards, len(chunks))))
+        self.storage.put(self.layout.stripe(PLAN, 0), stripe.encode())
+        return list(plans)
 
     def service(self) -> GeminiService:
         """A client that does not wait long between its tries."""

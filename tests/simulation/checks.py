@@ -213,7 +213,8 @@ class Checks:
                 self.fail(f"{shard}: {key} holds another's vector")
         for key in rejects.get("key", []):
             ordinal = planned[key].ordinal
-            if ordinal is not None and self.answered.get((shard, ordinal)):
+            jobs = self.answered.get((shard, ordinal if ordinal is not None else -1), [])
+            if jobs and not any(self._is_excused(self.remote.jobs[job].attempt) for job in jobs):
                 self.fail(f"{shard}: {key} was answered and billed, and is a reject")
         for key, job in zip(rows.get("key", []), rows.get("job", []), strict=True):
             ordinal = planned[key].ordinal

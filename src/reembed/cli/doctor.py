@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 from rich.markup import escape
 
+from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
 from reembed.cli.show import Screen, console, print_json
-from reembed.config.load import LoadedConfig, load_config
+from reembed.config.load import LoadedConfig
 from reembed.driver.clock import SystemClock
 from reembed.driver.session import service_key
 from reembed.ledger.layout import Layout
@@ -27,7 +28,7 @@ def doctor_command(
     path: Path, overrides: Sequence[str], run_dir: str | None, live: bool, as_json: bool
 ) -> int:
     """Check; 0 when everything is in place, else 1."""
-    loaded = load_config(path, overrides, run_dir)
+    loaded = load_service_config(path, overrides, run_dir)
     storage = open_storage()
     found: dict[str, Any] = {"schema": 1, "checks": []}
     with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:

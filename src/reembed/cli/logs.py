@@ -32,6 +32,8 @@ def logs_to_file(run_dir: str) -> Iterator[None]:
         before, level = root.handlers[:], root.level
         root.handlers[:] = [handler]
         root.setLevel(logging.INFO)
+        # A line for each step of each pipeline, about types: of no use to anybody here.
+        logging.getLogger("apache_beam.typehints").setLevel(logging.WARNING)
         logging.captureWarnings(True)
         warnings.simplefilter("default")
         try:

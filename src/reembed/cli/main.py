@@ -49,6 +49,9 @@ MaxUsdOption = Annotated[
     float | None,
     typer.Option("--max-usd", min=0, help="The cap in dollars over all calls of this run."),
 ]
+KeyRotatedOption = Annotated[
+    bool, typer.Option("--key-rotated", help="The API key is a new one of the same project.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -91,9 +94,7 @@ def run(
     run_dir: RunDirOption = None,
     sample: SampleOption = None,
     max_usd: MaxUsdOption = None,
-    key_rotated: Annotated[
-        bool, typer.Option("--key-rotated", help="The API key is a new one of the same project.")
-    ] = False,
+    key_rotated: KeyRotatedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Plan, submit, wait, settle, write; the same command resumes."""
@@ -101,6 +102,44 @@ def run(
 
     overrides = _overrides(set_, sample=sample, max_usd=max_usd)
     _exit_with(lambda: run_command(config, overrides, run_dir, beam or [], key_rotated, as_json))
+
+
+@app.command()
+def submit(
+    config: ConfigArgument,
+    beam: BeamArguments = None,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+    sample: SampleOption = None,
+    max_usd: MaxUsdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan, submit what the quotas allow, and leave; `advance` goes on."""
+    from reembed.cli.run import run_command
+
+    overrides = _overrides(set_, sample=sample, max_usd=max_usd)
+    _exit_with(
+        lambda: run_command(config, overrides, run_dir, beam or [], False, as_json, "submit")
+    )
+
+
+@app.command()
+def advance(
+    config: ConfigArgument,
+    beam: BeamArguments = None,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+    max_usd: MaxUsdOption = None,
+    key_rotated: KeyRotatedOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take everything unsettled one round on, and leave: 0 settled, 75 come again, 1 failed."""
+    from reembed.cli.run import run_command
+
+    overrides = _overrides(set_, max_usd=max_usd)
+    _exit_with(
+        lambda: run_command(config, overrides, run_dir, beam or [], key_rotated, as_json, "advance")
+    )
 
 
 @app.command()

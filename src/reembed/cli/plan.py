@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
 from reembed.cli.show import Screen, console, print_json
-from reembed.config.load import load_config
 from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
 from reembed.core.pricing import Price, format_usd, price
@@ -23,7 +23,7 @@ def plan_command(
     path: Path, overrides: Sequence[str], run_dir: str | None, beam: Sequence[str], as_json: bool
 ) -> int:
     """Plan, and print the plan."""
-    loaded = load_config(path, overrides, run_dir)
+    loaded = load_service_config(path, overrides, run_dir)
     from reembed.pipeline.plan import make_plan
 
     with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:

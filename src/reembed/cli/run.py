@@ -13,15 +13,17 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
 from reembed.cli.plan import show_plan
 from reembed.cli.show import Screen, console, print_json
-from reembed.config.load import LoadedConfig, load_config
+from reembed.config.load import LoadedConfig
 from reembed.core.plans import PlanSummary
 from reembed.core.pricing import format_usd, price
 from reembed.driver.session import interrupted
-from reembed.errors import UsageError
-from reembed.pipeline.run import RunCall, run
+from reembed.errors import ReembedError, UsageError
+from reembed.pipeline.results import last_report
+from reembed.pipeline.run import Mode, RunCall, run
 
 _INTERRUPTED = 130
 
@@ -33,15 +35,20 @@ def run_command(
     beam: Sequence[str],
     key_rotated: bool,
     as_json: bool,
+    mode: Mode = "run",
 ) -> int:
-    """Run a configuration to its end."""
-    loaded = load_config(path, overrides, run_dir)
-    again = f"reembed run {path}"
+    """Run a configuration to its end, or one round of it."""
+    loaded = load_service_config(path, overrides, run_dir)
+    again = f"reembed {'advance' if mode == 'submit' else mode} {path}"
     with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:
         _on_interrupt(screen, again)
-        call = RunCall(loaded, screen, _approval(loaded, as_json), beam, key_rotated)
+        call = RunCall(loaded, screen, _approval(loaded, as_json), beam, key_rotated, mode)
         try:
             report = run(call)
+        except ReembedError as err:
+            if as_json:
+                print_json({**last_report(loaded.config.run_dir), "error": str(err)})
+            raise
         except KeyboardInterrupt:
             screen.ended()
             screen.say(

@@ -27,6 +27,8 @@ POOL = 2
 # Shards between claim and job at a time: each holds a lease, room in the budget, and a file.
 SENDING = 2 * POOL
 _LONGEST_SLEEP = 1.0
+# What one round still waits for, in seconds.
+_MOMENT = 1.0
 # A lease is renewed after a third of it.
 _RENEWALS = 3
 # What is still done after an interruption: quick, and it spares the next call a wait.
@@ -56,13 +58,19 @@ class Lane:
         progress: is told the views now and then.
         interrupted: once set, nothing new is begun, what was not sent is taken back, and the
             lane leaves; what runs remotely goes on there.
+        one_round: leave what must wait for more than a moment, instead of waiting.
     """
 
     def __init__(
-        self, tools: Tools, state: RunState, progress: Progress, interrupted: threading.Event
+        self,
+        tools: Tools,
+        state: RunState,
+        progress: Progress,
+        interrupted: threading.Event,
+        one_round: bool = False,
     ) -> None:
         self._tools, self._state, self._progress = tools, state, progress
-        self._interrupted = interrupted
+        self._interrupted, self._one_round = interrupted, one_round
         self._performer = Performer(tools, state)
         self._views: dict[str, ShardView] = {}
         self._due: list[tuple[float, str]] = []
@@ -122,7 +130,9 @@ class Lane:
         while self._due and self._due[0][0] <= now:
             due, shard = heapq.heappop(self._due)
             action = decide(self._views[shard], self._state.world(), self._tools.rules)
-            if isinstance(action, act.Wait):
+            if isinstance(action, act.Wait) and self._one_round and action.until > now + _MOMENT:
+                yield shard, self._end(shard, act.Leave("it waits for the service"))
+            elif isinstance(action, act.Wait):
                 later.append((action.until, shard))
             elif isinstance(action, act.Finished | act.Leave | act.Halt):
                 yield shard, self._end(shard, action)

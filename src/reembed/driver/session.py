@@ -46,13 +46,15 @@ interrupted = threading.Event()
 class Session:
     """A committed run, as it travels to workers.
 
-    It holds no key: workers have that from their own environment.
+    It holds no key: workers have that from their own environment. With `one_round`, lanes leave
+    what must wait instead of waiting for it.
     """
 
     config: Config
     run: str
     plan: str
     commit: int
+    one_round: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -160,7 +162,8 @@ def _drive(
     state = RunState(session.run, quotas_of(session.config), clock, offset)
     plans = list(shards_of(tools.storage, tools.layout, session.plan))[number::lanes]
     left: dict[str, int] = {}
-    for shard, result in Lane(tools, state, progress, interrupted).run(plans):
+    lane = Lane(tools, state, progress, interrupted, session.one_round)
+    for shard, result in lane.run(plans):
         if isinstance(result, Left):
             left[result.reason] = left.get(result.reason, 0) + 1
         else:

@@ -54,6 +54,7 @@ def commit_plan(
         frozen=frozen_view(config, hashed),
         key_salt=salt,
         key_hash=hashed,
+        max_usd=config.budget.max_usd,
     )
     try:
         storage.create(layout.commit(number), commit.encode())

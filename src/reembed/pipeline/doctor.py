@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from reembed.config.crosscheck import largest_chunk_tokens
@@ -20,6 +21,9 @@ from reembed.pipeline.plan import list_source
 from reembed.service.base import BatchService
 from reembed.storage.base import Storage
 
+# A service that is closed when its context ends.
+ClosingService = AbstractContextManager[BatchService]
+
 _METHOD = "asyncBatchEmbedContent"
 
 
@@ -33,13 +37,13 @@ class Check:
 
 
 def check_all(
-    loaded: LoadedConfig, storage: Storage, open_service: Callable[[], BatchService]
+    loaded: LoadedConfig, storage: Storage, open_service: Callable[[], ClosingService]
 ) -> Iterator[Check]:
     """Yield every check that costs nothing, each by itself."""
     yield _guarded("source", lambda: _check_source(loaded, storage))
     yield _guarded("run directory", lambda: _check_run_dir(loaded, storage))
     yield _check_limits(loaded)
-    yield _guarded("key and model", lambda: _check_model(loaded, open_service()))
+    yield _guarded("key and model", lambda: _check_model(loaded, open_service))
 
 
 def _guarded(name: str, check: Callable[[], str]) -> Check:
@@ -89,10 +93,11 @@ def _check_limits(loaded: LoadedConfig) -> Check:
     return Check("limits", True, said)
 
 
-def _check_model(loaded: LoadedConfig, service: BatchService) -> str:
+def _check_model(loaded: LoadedConfig, open_service: Callable[[], ClosingService]) -> str:
     config = loaded.config
     try:
-        info = service.model(config.model.name)
+        with open_service() as service:
+            info = service.model(config.model.name)
     except RemoteNotFoundError as err:
         raise ReembedError(
             f"the service does not know {config.model.name} ({err}); see model.name, "

@@ -16,11 +16,12 @@ from reembed.core.names import split_shard_id
 from reembed.core.plans import PlanSummary
 from reembed.core.pricing import price
 from reembed.driver.session import Session, shards_of
-from reembed.errors import RunFailedError
+from reembed.errors import RunFailedError, StorageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.spend import SpendLog
 from reembed.storage.base import Storage
+from reembed.storage.open import open_storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +147,12 @@ def write_report(storage: Storage, layout: Layout, report: dict[str, Any]) -> No
     """Write ``report.json``."""
     data = orjson.dumps(report, option=orjson.OPT_INDENT_2)
     storage.put(layout.report(), data + b"\n")
+
+
+def last_report(run_dir: str) -> dict[str, Any]:
+    """The report that stands in a run directory; empty where there is none."""
+    try:
+        report: dict[str, Any] = orjson.loads(open_storage().read(Layout(run_dir).report()))
+    except (StorageError, orjson.JSONDecodeError):
+        return {}
+    return report

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from reembed.config.frozen import frozen_view
 from reembed.config.load import LoadedConfig
+from reembed.config.schema import Config
 from reembed.core.machine.records import Commit
 from reembed.core.plans import PlanSummary, plan_id
 from reembed.driver.session import Session, interrupted, service_key
@@ -25,6 +26,8 @@ from reembed.pipeline.commits import (
 from reembed.pipeline.results import Counts, count_run, report_of, require_closed, write_report
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
+
+Mode = Literal["run", "submit", "advance"]
 
 
 class Observer(Protocol):
@@ -48,6 +51,8 @@ class RunCall:
     """One call of the main job.
 
     `approve` raises when the price is not accepted; `beam_arguments` are Beam's own options.
+    `mode`: ``run`` waits to the end; ``submit`` commits if need be, submits what the quotas allow
+    and leaves; ``advance`` takes what is committed a round on and leaves.
     """
 
     loaded: LoadedConfig
@@ -55,6 +60,7 @@ class RunCall:
     approve: Callable[[PlanSummary], float | None]
     beam_arguments: Sequence[str] = ()
     key_rotated: bool = False
+    mode: Mode = "run"
 
 
 def run(call: RunCall) -> dict[str, Any]:
@@ -74,13 +80,27 @@ def run(call: RunCall) -> dict[str, Any]:
     if before is not None:
         check_resumable(before.commit, call.loaded.config, key, call.key_rotated)
         commit, plan = before.commit, read_plan(storage, layout, before.commit.plan)
+    elif call.mode == "advance":
+        raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed submit` begins")
     else:
-        call, commit, plan = _begin(call, storage, layout, key)
-    session = Session(call.loaded.config, commit.run, commit.plan, commit.number)
+        commit, plan = _begin(call, storage, layout, key)
+    config = _with_cap(call.loaded.config, commit)
+    one_round = call.mode != "run"
+    session = Session(config, commit.run, commit.plan, commit.number, one_round)
     call.observer.embedding(session, plan, resumed=before is not None)
+    for note in storage.list(layout.progresses(commit.number)):
+        storage.delete(note.uri)  # what lanes of an earlier call said
     _embed(session, call.beam_arguments)
     call.observer.ended()
     return _finish(session, commit, plan, storage, layout, started)
+
+
+def _with_cap(config: Config, commit: Commit) -> Config:
+    """The configuration with the cap that holds: its own, else the one that was approved."""
+    if config.budget.max_usd is not None:
+        return config
+    budget = config.budget.model_copy(update={"max_usd": commit.max_usd})
+    return config.model_copy(update={"budget": budget})
 
 
 def read_plan(storage: Storage, layout: Layout, plan: str) -> PlanSummary:
@@ -89,9 +109,7 @@ def read_plan(storage: Storage, layout: Layout, plan: str) -> PlanSummary:
     return PlanSummary.decode(storage.read(name), name)
 
 
-def _begin(
-    call: RunCall, storage: Storage, layout: Layout, key: str
-) -> tuple[RunCall, Commit, PlanSummary]:
+def _begin(call: RunCall, storage: Storage, layout: Layout, key: str) -> tuple[Commit, PlanSummary]:
     from reembed.pipeline.plan import make_plan
 
     call.observer.planning(layout)
@@ -100,9 +118,8 @@ def _begin(
     cap = call.approve(plan)
     config = call.loaded.config
     budget = config.budget.model_copy(update={"max_usd": cap})
-    loaded = replace(call.loaded, config=config.model_copy(update={"budget": budget}))
-    commit = commit_plan(storage, layout, config, plan, key)
-    return replace(call, loaded=loaded), commit, plan
+    approved = config.model_copy(update={"budget": budget})
+    return commit_plan(storage, layout, approved, plan, key), plan
 
 
 def _embed(session: Session, beam_arguments: Sequence[str]) -> None:

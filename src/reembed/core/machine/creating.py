@@ -116,7 +116,8 @@ def _theirs(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -
     # From this moment on a job of that holder, if it made one, stands in the list.
     gone_at = looked_at - top.age + rules.lease + rules.request_timeout + rules.list_lag
     if world.now < gone_at:
-        return act.Wait(gone_at)
+        again = looked_at + rules.poll[1]  # its holder may have finished long before
+        return act.Look(attempt.path) if world.now >= again else act.Wait(min(gone_at, again))
     adopting = _adopt_or_scan(view, attempt, world, rules, after=gone_at)
     if adopting is not None:
         return adopting

@@ -163,7 +163,11 @@ class Rollup(Record):
 
 
 class Commit(Record):
-    """`commit.<n>`: selects one plan; nothing is created before it."""
+    """`commit.<n>`: selects one plan; nothing is created before it.
+
+    `max_usd` is the cap that was approved; a later call may give another, and without one this
+    holds.
+    """
 
     number: int
     run: str
@@ -174,6 +178,7 @@ class Commit(Record):
     frozen: dict[str, Any]
     key_salt: str
     key_hash: str
+    max_usd: float | None = None
 
 
 def ranges_of(ordinals: list[int]) -> Ranges:

@@ -1,0 +1,227 @@
+"""Bugs planted on purpose: each is a change that a hurried hand could make; all must be found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from reembed.core.machine import actions as act
+from reembed.core.machine.apply import Result
+from reembed.core.machine.decide import decide
+from reembed.core.machine.records import Claim, Created, Outcome
+from reembed.core.machine.rules import Rules, World
+from reembed.core.machine.snapshot import ShardRecords
+from reembed.core.machine.view import Ended, ShardView
+from reembed.driver.perform import Performer
+from reembed.driver.state import RunState
+from reembed.driver.tools import Tools
+from reembed.ledger.ledger import Ledger
+from simulation.runner import Parts
+
+Way = Callable[[Performer, ShardView, Any], Result]
+
+
+def _performer(way: Way) -> Parts:
+    """A performer that does every action by `way`, which may ask the real one."""
+
+    class Planted:
+        def __init__(self, tools: Tools, state: RunState) -> None:
+            self.real = Performer(tools, state)
+            self.tools = tools
+
+        def perform(self, view: ShardView, action: act.Action) -> Result:
+            return way(self, view, action)  # type: ignore[arg-type]
+
+    return Parts(performer=Planted)
+
+
+def create_before_claim() -> Parts:
+    """The claim is written only once the job has been created."""
+
+    class Late:
+        def __init__(self, tools: Tools, state: RunState) -> None:
+            self.real, self.tools = Performer(tools, state), tools
+            self.claims: dict[tuple[str, str, int], Claim] = {}
+
+        def perform(self, view: ShardView, action: act.Action) -> Result:
+            shard = view.plan.shard
+            if isinstance(action, act.MakeClaim):
+                claim = Claim(holder=self.tools.rules.holder, epoch=action.epoch)
+                self.claims[shard, action.attempt, action.epoch] = claim
+                return claim
+            result = self.real.perform(view, action)
+            if isinstance(action, act.Create):
+                claim = self.claims[shard, action.attempt, action.epoch]
+                self.tools.ledger.claim(shard, action.attempt, claim)
+            if isinstance(result, ShardRecords):
+                return self._with_ours(shard, result)
+            return result
+
+        def _with_ours(self, shard: str, records: ShardRecords) -> ShardRecords:
+            claims = {path: dict(epochs) for path, epochs in records.claims.items()}
+            for (owner, path, epoch), claim in self.claims.items():
+                if owner == shard:
+                    claims.setdefault(path, {})[epoch] = claim
+            return replace(records, claims=claims)
+
+    return Parts(performer=Late)
+
+
+def take_over_without_scan() -> Parts:
+    """Nobody looks whether the holder that is gone had created its job."""
+
+    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+        if isinstance(action, act.Scan):
+            self.real._state.scanned([], self.tools.clock.now())
+            return None
+        return self.real.perform(view, action)
+
+    return _performer(way)
+
+
+def no_fence() -> Parts:
+    """The input files of lower epochs are left in place."""
+
+    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+        return None if isinstance(action, act.Fence) else self.real.perform(view, action)
+
+    return _performer(way)
+
+
+def success_from_state() -> Parts:
+    """SUCCEEDED is taken for the success of every row."""
+
+    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+        result = self.real.perform(view, action)
+        if isinstance(action, act.Join) and isinstance(result, Ended):
+            outcome = result.outcome.model_copy(
+                update={"children": {}, "rejects": 0, "errors_uri": ""}
+            )
+            return Ended(outcome, result.anomaly)
+        return result
+
+    return _performer(way)
+
+
+def checked_not_reserved() -> Parts:
+    """Room in the budget is looked at, and not taken."""
+
+    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+        if not isinstance(action, act.Reserve):
+            return self.real.perform(view, action)
+        name, now = f"{view.plan.shard}/{action.attempt}", self.real._state.storage_now()
+        book, quotas = self.tools.spend.read(), self.real._state.world().quotas
+        return "won" if book.room(name, action.need, quotas, now) == "fits" else "full"
+
+    return _performer(way)
+
+
+class _Forgetful(Ledger):
+    """Says that a job is recorded, and does not record it."""
+
+    def created(self, shard: str, attempt: str, created: Created) -> Created:
+        return created
+
+
+def created_not_recorded() -> Parts:
+    """The job's name stays in memory while it is polled."""
+    return Parts(ledger=_Forgetful)
+
+
+class _OwnOpinion(Ledger):
+    """Writes outcomes, and never heeds those that stand."""
+
+    def outcome(self, shard: str, attempt: str, outcome: Outcome) -> Outcome:
+        super().outcome(shard, attempt, outcome)
+        return outcome
+
+    def look(self, shard: str) -> ShardRecords:
+        return replace(super().look(shard), outcomes={})
+
+    def load_stripe(self, stripe: str, ages: bool = True) -> dict[str, ShardRecords]:
+        found = super().load_stripe(stripe, ages)
+        return {shard: replace(records, outcomes={}) for shard, records in found.items()}
+
+
+def outcome_recomputed() -> Parts:
+    """A later runner works out for itself how a job ended."""
+    return Parts(ledger=_OwnOpinion)
+
+
+def released_on_failed() -> Parts:
+    """The dollars of a FAILED job are given back."""
+
+    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+        if isinstance(action, act.Release):
+            outcome = view.attempts[action.attempt].outcome
+            if outcome is not None and outcome.state == "FAILED":
+                action = replace(action, kind="void")
+        return self.real.perform(view, action)
+
+    return _performer(way)
+
+
+def sends_on_an_old_look() -> Parts:
+    """Nothing is looked at between the claim and the create."""
+
+    def stale(view: ShardView, world: World, rules: Rules) -> act.Action:
+        for attempt in view.attempts.values():
+            if attempt.local.epoch and attempt.local.looked_at is None:
+                view = view.with_attempt(attempt.with_local(looked_at=world.now))
+        return decide(view, world, rules)
+
+    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+        if isinstance(action, act.Create):
+            attempt = view.attempts[action.attempt]
+            view = view.with_attempt(attempt.with_local(looked_at=self.tools.clock.now()))
+        return self.real.perform(view, action)
+
+    return replace(_performer(way), decide=stale)
+
+
+def stop_not_heeded() -> Parts:
+    """The stop record is read and shrugged off."""
+
+    def deaf(view: ShardView, world: World, rules: Rules) -> act.Action:
+        return decide(view, replace(world, stopped=False), rules)
+
+    return Parts(decide=deaf)
+
+
+def part_from_first_attempt() -> Parts:
+    """The first attempt's rows are settled as the part, whatever its children brought."""
+
+    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+        if isinstance(action, act.WritePart):
+            view = replace(view, attempts={"0": view.attempts["0"]})
+        return self.real.perform(view, action)
+
+    return _performer(way)
+
+
+def no_lease() -> Parts:
+    """A claim is taken over as soon as it is seen."""
+
+    def hasty(view: ShardView, world: World, rules: Rules) -> act.Action:
+        return decide(view, world, replace(rules, lease=-rules.request_timeout - rules.list_lag))
+
+    return Parts(decide=hasty)
+
+
+PLANTS: dict[str, Callable[[], Parts]] = {
+    plant.__name__: plant
+    for plant in (
+        create_before_claim,
+        take_over_without_scan,
+        no_fence,
+        success_from_state,
+        checked_not_reserved,
+        created_not_recorded,
+        outcome_recomputed,
+        released_on_failed,
+        sends_on_an_old_look,
+        stop_not_heeded,
+        part_from_first_attempt,
+    )
+}
