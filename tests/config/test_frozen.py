@@ -28,6 +28,7 @@ FREE = [
     "batch.lease_seconds=60",
     "batch.list_lag_seconds=5",
     "batch.lanes=2",
+    "batch.on_stuck=resubmit",
     "service.timeout_seconds=9",
     "sink.parquet.compression=snappy",
     "run_dir=./elsewhere",

@@ -37,20 +37,7 @@ from reembed.service.retries import RetryPolicy
 from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
 
-WORDS = [
-    "tide",
-    "foam",
-    "shore",
-    "gull",
-    "rope",
-    "mast",
-    "keel",
-    "wind",
-    "salt",
-    "reef",
-    "dune",
-    "pier",
-]
+WORDS = ["tide", "foam", "shore", "gull", "rope", "mast", "keel", "wind", "salt", "reef"]
 PLAN = "plan"
 
 

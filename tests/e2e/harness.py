@@ -22,6 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from reembed.config.load import load_config
+from reembed.core.plans import PlanSummary
+from reembed.driver.session import Session
+from reembed.ledger.layout import Layout
 from reembed.service.emulator.server import EmulatorServer
 from reembed.service.emulator.settings import EmulatorSettings
 
@@ -216,6 +220,34 @@ class Results:
 
     def files(self) -> Iterator[Path]:
         return (path for path in self.run_dir.rglob("*") if path.is_file())
+
+
+class Silent:
+    """An observer that shows nothing."""
+
+    def planning(self, layout: Layout) -> None: ...
+
+    def planned(self, plan: PlanSummary) -> None: ...
+
+    def embedding(self, session: Session, plan: PlanSummary, resumed: bool) -> None: ...
+
+    def ended(self) -> None: ...
+
+
+def run_with(project: Project, between: Callable[[], object]) -> Results:
+    """Run the main job; `between` happens when the plan stands and nothing was sent yet."""
+    from reembed.pipeline.run import RunCall, run
+
+    loaded = load_config(project.config)
+
+    def approve(plan: PlanSummary) -> float:
+        between()
+        return 1.0
+
+    report = run(RunCall(loaded, Silent(), approve))
+    assert report["planned"] == report["rows"] + report["rejects"] + report["skipped"]
+    assert report["state"] == "settled"
+    return project.results()
 
 
 def wait_until(ready: Callable[[], object], seconds: float = 30, every: float = 0.05) -> None:

@@ -11,39 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from e2e.harness import Project, Remote, Results, invoke, one_line
-from reembed.config.load import load_config
-from reembed.core.plans import PlanSummary
-from reembed.driver.session import Session
-from reembed.ledger.layout import Layout
-from reembed.pipeline.run import RunCall, run
+from e2e.harness import Project, Remote, invoke, one_line, run_with
 
 GOOD = "The good neighbour of a bad file keeps its vector."
-
-
-class Silent:
-    """An observer that shows nothing."""
-
-    def planning(self, layout: Layout) -> None: ...
-
-    def planned(self, plan: PlanSummary) -> None: ...
-
-    def embedding(self, session: Session, plan: PlanSummary, resumed: bool) -> None: ...
-
-    def ended(self) -> None: ...
-
-
-def run_with(project: Project, between: Callable[[], object]) -> Results:
-    """Run the main job; `between` happens when the plan stands and nothing was sent yet."""
-    loaded = load_config(project.config)
-
-    def approve(plan: PlanSummary) -> float:
-        between()
-        return 1.0
-
-    report = run(RunCall(loaded, Silent(), approve))
-    assert report["planned"] == report["rows"] + report["rejects"] + report["skipped"]
-    return project.results()
 
 
 def picture(color: str, kind: str = "PNG") -> bytes:

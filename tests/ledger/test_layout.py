@@ -21,8 +21,19 @@ def test_record_names_are_taken_apart(name, parsed):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "0.claim", "0.e1.claim\n", "0.e1.claimed", "x.created", "0..created", "settled.gx"]
-    + ["0.e1.r", "٣.created", "settled.g٣", "0.created.reembed-1-2.tmp"],
+    [
+        "",
+        "0.claim",
+        "0.e1.claim\n",
+        "0.e1.claimed",
+        "0.e1.r",
+        "x.created",
+        "0..created",
+        "settled.gx",
+        "٣.created",
+        "settled.g٣",
+        "0.created.reembed-1-2.tmp",
+    ],
 )
 def test_what_is_no_record_is_passed_over(name):
     assert parse_record(name) is None
@@ -44,5 +55,5 @@ def test_names_sort_as_what_they_name_and_stay_apart():
 
 
 def test_a_name_that_is_no_shard_has_no_records():
-    with pytest.raises(ValueError, match="'../../etc' is not the name of a shard"):
+    with pytest.raises(ValueError, match=r"'\.\./\.\./etc' is not the name of a shard"):
         Layout("/run").shard_records(1, "../../etc")

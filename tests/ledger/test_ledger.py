@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -75,7 +76,7 @@ def test_a_look_reads_back_all_that_was_written(ledger, layout, shard):
     assert records.settled is None
     # Only a claim that may still lead to a job has an age.
     assert set(records.ages) == {("0.0", 1)}
-    assert ledger.load_stripe("00000003") == {shard: records} or ledger.load_stripe("00000003")
+    assert replace(ledger.load_stripe("00000003")[shard], ages={}) == replace(records, ages={})
 
 
 def test_shards_of_a_stripe_are_read_by_one_listing_and_kept_apart(ledger):

@@ -176,8 +176,6 @@ class Checks:
 
     def at_end(self, left: dict[str, str]) -> None:
         """Compare the files with the plan, once every process has ended."""
-        if self.lost_results:
-            return
         for plan in self.corpus.shards:
             uri = self._settled_uri(plan.shard)
             if uri is None:
@@ -189,9 +187,7 @@ class Checks:
 
     def _settled_uri(self, shard: str) -> str | None:
         stripe, seq = shard.split("-")
-        found = [
-            u for u in sorted(self.disk.objects) if f"/stripes/{stripe}/{seq}/settled.g" in u
-        ]
+        found = [u for u in sorted(self.disk.objects) if f"/stripes/{stripe}/{seq}/settled.g" in u]
         return found[-1] if found else None
 
     def _shard(self, shard: str, settled: dict) -> None:
@@ -204,7 +200,11 @@ class Checks:
             self.fail(f"{shard}: keys lost {sorted(lost)}, doubled {doubled}, of {len(planned)}")
             return
         counts = settled["rows"], settled["rejects"], settled["planned"]
-        if counts != (len(keys) - len(rejects.get("key", [])), len(rejects.get("key", [])), len(keys)):
+        if counts != (
+            len(keys) - len(rejects.get("key", [])),
+            len(rejects.get("key", [])),
+            len(keys),
+        ):
             self.fail(f"{shard}: settled says {counts}, the files differ")
         if rows.get("source_index", []) != sorted(rows.get("source_index", [])):
             self.fail(f"{shard}: rows out of order")
@@ -231,4 +231,3 @@ class Checks:
 def _sent(text: str) -> str:
     """The words on the wire for a text of the plan (gemini-embedding-2, retrieval_document)."""
     return f"title: none | text: {text}"
-

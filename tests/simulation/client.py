@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -12,6 +13,7 @@ from reembed.errors import (
     UnknownOutcomeError,
 )
 from reembed.service.base import Job, ModelInfo, RemoteFile
+from simulation.corpus import text_of, vector_json
 from simulation.kernel import Process
 from simulation.remote import Remote, RemoteJob
 
@@ -94,6 +96,8 @@ class SimClient:
             else:
                 made.append(remote.commit(display_name, file, taken))
 
+        if kernel.faults.draw("create", ("freeze_in_send",)):
+            kernel.freeze(self._process, "create", least=300.0)
         after = {"create_lost_reply": lambda: UnknownOutcomeError("cut while waiting")}
         kernel.call(self._process, "create", effect, {}, after)
         if not made:
@@ -143,6 +147,7 @@ class SimClient:
             if self._kernel.faults.draw("fetch", ("result_gone",)):
                 found.lines.clear()
                 found.message = "gone"
+                self._watch.excuse(found.display_name)
             if found.message == "gone":
                 raise RemoteNotFoundError("the result is gone", 404)
             lines = dict(found.lines)
@@ -172,7 +177,7 @@ class SimClient:
         return len(text.split())
 
     def embed(self, model: str, request: bytes) -> list[float]:
-        raise NotImplementedError("no online calls in a batch run")
+        return list(json.loads(vector_json(text_of(b'{"key":"","request":%b}' % request)[1])))
 
     def _call(self, op: str, effect: Callable[[], T]) -> T:
         before = {"transient": lambda: TransientError("unavailable", 503)}

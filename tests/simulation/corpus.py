@@ -24,7 +24,20 @@ PLAN = "plan"
 RUN_DIR = "/sim/run"
 DIMENSIONS = 128
 CORPORA = 48
-_WORDS = "tide foam shore gull rope mast keel wind salt reef dune pier".split()
+_WORDS = [
+    "tide",
+    "foam",
+    "shore",
+    "gull",
+    "rope",
+    "mast",
+    "keel",
+    "wind",
+    "salt",
+    "reef",
+    "dune",
+    "pier",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ RATES: dict[str, tuple[float, int]] = {
     "kill_after": (0.02, 5),
     "freeze_before": (0.02, 4),
     "freeze_after": (0.02, 4),
+    "freeze_in_send": (0.4, 3),
     "slow": (0.05, 200),
     "storage_error": (0.01, 4),
     "storage_lost_reply": (0.01, 4),
@@ -42,8 +43,14 @@ RATES: dict[str, tuple[float, int]] = {
 }
 # Outside the stated bounds of the protocol: only seeds that are marked for them have them.
 BEYOND = frozenset({"create_beyond", "list_hides_beyond", "result_gone"})
-# Not bugs of the network but endings of the world itself: their operation is the job.
 _HALF = 0.5
+# Reads are many and forgiving; it is around a write that a process dies at the wrong moment.
+_AT_WRITES, _AT_READS = 4.0, 0.2
+_WRITES = ("create", "publish", "upload", "fetch", "delete file")
+_OF_PROCESSES = frozenset(
+    {"kill_before", "kill_after", "freeze_before", "freeze_after"}
+    | {"storage_error", "storage_lost_reply"}
+)
 
 
 class Faults:
@@ -79,6 +86,8 @@ class Faults:
             return ""
         for name in names:
             rate = self._rates.get(name, 0.0)
+            if rate and name in _OF_PROCESSES:
+                rate *= _AT_WRITES if op.startswith(_WRITES) else _AT_READS
             if rate and self._left[name] and self.random.random() < rate:
                 self._left[name] -= 1
                 self.counts[name, op] += 1

@@ -1,4 +1,4 @@
-"""Virtual time and a seeded scheduler: processes are greenlets that yield at every seam operation."""
+"""Virtual time and a seeded scheduler: processes are greenlets that yield at every seam."""
 
 from __future__ import annotations
 
@@ -133,10 +133,10 @@ class Kernel:
         if fault in errors:
             raise errors[fault]()
 
-    def freeze(self, process: Process, op: str) -> None:
-        """Stop a process for long; its clock goes on."""
+    def freeze(self, process: Process, op: str, least: float = 0.0) -> None:
+        """Stop a process for long, at least `least` seconds; its clock goes on."""
         process.frozen = process.froze_since_look = True
-        self.pause(self.random.choice(_FROZEN))
+        self.pause(self.random.choice([t for t in _FROZEN if t >= least]))
         process.frozen = False
         self.note(f"{process.name} wakes in {op}")
 

@@ -81,7 +81,7 @@ class Remote:
         self.random = random.Random(seed ^ 0xB111)
         self.jobs: dict[str, RemoteJob] = {}
         self.files: dict[str, RemoteInput] = {}
-        self.used_names: set[str] = set()
+        self._made = 0
         self.reads_at_create = self.random.random() < 0.5
         self.bills_failures = self.random.random() < 0.5
         self.quota_hits: Counter[str] = Counter()
@@ -101,12 +101,11 @@ class Remote:
     def upload(self, name: str, lines: tuple[bytes, ...]) -> int:
         """Take a whole file under a chosen name."""
         size = sum(map(len, lines))
-        if name in self.used_names and self._file(name) is not None:
+        if self._file(name) is not None:
             raise NameTakenError(f"{name} exists", 409)
         if self.stored() + size > self.quotas.file_bytes:
             self.quota_hits["file_bytes"] += 1
             raise QuotaError("file storage is full", 429)
-        self.used_names.add(name)
         self.files[name] = RemoteInput(lines, size, self.kernel.now)
         return size
 
@@ -154,16 +153,19 @@ class Remote:
     def commit(self, display_name: str, file: str, lines: tuple[bytes, ...]) -> RemoteJob:
         """Make the job, now."""
         now, draw = self.kernel.now, self.kernel.faults.draw
+        self._made += 1
         fate = draw("job", ("job_failed", "job_expired", "job_cancelled", "job_stuck"))
         late = draw("job", ("job_slow_start",))
-        starts = now + self.random.choice(_LENGTHS) + (self.random.uniform(0, 47 * HOURS) * bool(late))
+        starts = (
+            now + self.random.choice(_LENGTHS) + (self.random.uniform(0, 47 * HOURS) * bool(late))
+        )
         ends = starts + self.random.choice(_LENGTHS)
         if fate == "job_stuck":
             starts, fate = now + EXPIRY + 1, "job_expired"
         if fate == "job_expired" or ends > now + EXPIRY:
             ends, fate = now + EXPIRY, "job_expired"
         job = RemoteJob(
-            name=f"batches/b{len(self.jobs):04}",
+            name=f"batches/b{self._made:04}",
             display_name=display_name,
             requests=lines,
             file=file,
@@ -238,7 +240,9 @@ class Remote:
             job.unsteady = self.random.choice(sorted(job.lines))
         job.result_bytes = sum(map(len, job.lines.values()))
         job.state, job.ended = "SUCCEEDED", self.kernel.now
-        self.kernel.note(f"service: {job.name} SUCCEEDED {len(job.lines)}/{len(job.requests)} lines")
+        self.kernel.note(
+            f"service: {job.name} SUCCEEDED {len(job.lines)}/{len(job.requests)} lines"
+        )
         self.on_ended(job, {"tokens": billed})
 
     def find(self, name: str) -> RemoteJob:

@@ -105,6 +105,9 @@ class SimRunner:
             for outcome in records.outcomes.values():
                 if outcome.state == "SUCCEEDED":
                     self._state.job_ended(outcome.state, request_shaped=False)
+            for attempt, reason in sorted(records.suspects.items()):
+                if attempt not in records.outcomes and not self._tools.rules.accept_repay:
+                    self._state.halt(reason)
             self._views[plan.shard] = view_of(plan, records, now)
 
     def _step(self, shard: str) -> float | None:
@@ -118,6 +121,7 @@ class SimRunner:
         if isinstance(action, act.Leave | act.Halt):
             if isinstance(action, act.Halt):
                 self._state.halt(action.reason)
+                self._tools.ledger.suspect(shard, action.attempt, action.reason)
             self.left[shard] = action.reason
             return None
         if self._interrupted and not isinstance(action, _TAKING_BACK):

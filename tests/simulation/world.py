@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from reembed.core.machine.book import Quotas
 from reembed.core.machine.rules import Rules
@@ -50,6 +55,21 @@ class Report:
     beyond: str = ""
 
 
+class SimTools(Tools):
+    """Tools whose manifests are parsed once for all processes: they never change."""
+
+    def manifest(self, shard: str) -> pa.Table:
+        with self.storage.open(self.layout.manifest(self.plan, shard)) as stream:
+            data = stream.read()
+        return parsed(data)
+
+
+@lru_cache(1000)
+def parsed(data: bytes) -> pa.Table:
+    """A Parquet file as a table."""
+    return pq.read_table(io.BytesIO(data))
+
+
 class SimWorld:
     """Everything of one seed.
 
@@ -90,6 +110,8 @@ class SimWorld:
         self.runners = runners or rng.choice((1, 2, 2, 3))
         self.left: dict[str, str] = {}
         self._started = 0
+        self._accept_repay = False
+        self._resubmit = rng.random() < 0.3
         self._folder = Path()
         self._settle_manifests()
 
@@ -143,6 +165,8 @@ class SimWorld:
             self.left.clear()
             self._spawn(0.0)
             self.kernel.run()
+            # The user has read what was lost, and accepts to pay for it again.
+            self._accept_repay = self.checks.lost_results
             if not self.left or self.checks.violations:
                 break
         if not self.checks.violations:
@@ -153,7 +177,9 @@ class SimWorld:
         self.quotas = Quotas(None, self.quotas.jobs, self.quotas.tokens, self.quotas.file_bytes)
         self.checks.quotas = self.quotas
         if self.checks.stopped_at is not None:
-            uri = f"{Layout(RUN_DIR).stops(1)}lift.2"
+            prefix = Layout(RUN_DIR).stops(1)
+            number = 1 + sum(1 for uri in self.disk.objects if uri.startswith(prefix))
+            uri = f"{prefix}lift.{number}"
             self.disk.write(uri, b'{"schema":1,"reason":"go on"}', False)
 
     def _process(self) -> Process:
@@ -210,7 +236,7 @@ class SimWorld:
         layout, clock = Layout(RUN_DIR), SimClock(process)
         storage = SimStorage(self.disk, process)
         checks = self.checks
-        return Tools(
+        return SimTools(
             config=self.config,
             commit=1,
             plan=PLAN,
@@ -237,16 +263,21 @@ class SimWorld:
             result_life=48 * 3600.0,
             inline=self.config.batch.input,
             metadata_echo=True,
+            resubmit_stuck=self._resubmit,
+            accept_repay=self._accept_repay,
         )
 
     def _spawn_user(self) -> None:
-        """The user's `cancel`: a stop record in mid run."""
+        """The user's `cancel`: a stop record in mid run, sometimes lifted again."""
         process = self._process()
         ledger = Ledger(SimStorage(self.disk, process), Layout(RUN_DIR), 1, "user")
 
         def stop() -> None:
             try:
                 ledger.stop("stop", "enough")
+                if self.random.random() < 0.5:
+                    self.kernel.pause(self.random.choice((1.0, 300.0, 5_000.0)))
+                    ledger.stop("lift", "go on")
             except (KilledError, StorageError):
                 self.kernel.note("the user's stop was not written")
 

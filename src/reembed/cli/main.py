@@ -52,6 +52,10 @@ MaxUsdOption = Annotated[
 KeyRotatedOption = Annotated[
     bool, typer.Option("--key-rotated", help="The API key is a new one of the same project.")
 ]
+AcceptRepayOption = Annotated[
+    bool,
+    typer.Option("--accept-repay", help="Buy answers again that cannot be used; shows the price."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -95,13 +99,18 @@ def run(
     sample: SampleOption = None,
     max_usd: MaxUsdOption = None,
     key_rotated: KeyRotatedOption = False,
+    accept_repay: AcceptRepayOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Plan, submit, wait, settle, write; the same command resumes."""
     from reembed.cli.run import run_command
 
     overrides = _overrides(set_, sample=sample, max_usd=max_usd)
-    _exit_with(lambda: run_command(config, overrides, run_dir, beam or [], key_rotated, as_json))
+    _exit_with(
+        lambda: run_command(
+            config, overrides, run_dir, beam or [], key_rotated, as_json, "run", accept_repay
+        )
+    )
 
 
 @app.command()
@@ -139,6 +148,41 @@ def advance(
     overrides = _overrides(set_, max_usd=max_usd)
     _exit_with(
         lambda: run_command(config, overrides, run_dir, beam or [], key_rotated, as_json, "advance")
+    )
+
+
+@app.command()
+def cancel(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+    lift: Annotated[bool, typer.Option("--lift", help="Take the stop back.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop a run: buy no more, end what runs remotely, keep what has finished."""
+    from reembed.cli.control import cancel_command
+
+    _exit_with(lambda: cancel_command(config, _overrides(set_), run_dir, lift, as_json))
+
+
+@app.command()
+def redrive(
+    config: ConfigArgument,
+    beam: BeamArguments = None,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+    reason: Annotated[
+        list[str] | None, typer.Option("--reason", help="Only rejects with this reason code.")
+    ] = None,
+    max_usd: MaxUsdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send the rejects of a settled run again, and only them."""
+    from reembed.cli.control import redrive_command
+
+    overrides = _overrides(set_, max_usd=max_usd)
+    _exit_with(
+        lambda: redrive_command(config, overrides, run_dir, reason or [], beam or [], as_json)
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,8 +24,10 @@ from reembed.core.plans import PlanSummary
 from reembed.core.pricing import format_usd, price
 from reembed.driver.session import interrupted
 from reembed.errors import ReembedError, UsageError
+from reembed.pipeline.repay import price_of_repay
 from reembed.pipeline.results import last_report
 from reembed.pipeline.run import Mode, RunCall, run
+from reembed.storage.open import open_storage
 
 _INTERRUPTED = 130
 
@@ -36,13 +40,18 @@ def run_command(
     key_rotated: bool,
     as_json: bool,
     mode: Mode = "run",
+    accept_repay: bool = False,
 ) -> int:
     """Run a configuration to its end, or one round of it."""
     loaded = load_service_config(path, overrides, run_dir)
-    again = f"reembed {'advance' if mode == 'submit' else mode} {path}"
+    goes_on = "advance" if mode == "submit" else mode
+    again = _same_command([goes_on, str(path)], overrides, run_dir, beam)
     with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:
         _on_interrupt(screen, again)
         call = RunCall(loaded, screen, _approval(loaded, as_json), beam, key_rotated, mode)
+        if accept_repay:
+            _show_repay(loaded, as_json)
+            call = replace(call, accept_repay=True)
         try:
             report = run(call)
         except ReembedError as err:
@@ -61,6 +70,30 @@ def run_command(
     else:
         show_report(report, console())
     return 0
+
+
+def _same_command(
+    call: Sequence[str], overrides: Sequence[str], run_dir: str | None, beam: Sequence[str]
+) -> str:
+    """The command that goes on with this very run: in another folder it would pay again."""
+    words = ["reembed", *call]
+    if run_dir is not None:
+        words += ["--run-dir", run_dir]
+    for override in overrides:
+        words += ["--set", override]
+    return shlex.join([*words, *(["--", *beam] if beam else [])])
+
+
+def _show_repay(loaded: LoadedConfig, quiet: bool) -> None:
+    """Say what buying unusable answers again costs, before it happens; the cap holds above it."""
+    answers, usd_nano = price_of_repay(open_storage(), loaded.config)
+    if not answers:
+        raise UsageError("no answer is in question; run again without --accept-repay")
+    words = f"{answers:,} answers cannot be used; buying them again costs up to"
+    if loaded.config.budget.max_usd is None:
+        raise UsageError(f"{words} {format_usd(usd_nano)}: give --max-usd (over all of this run)")
+    if not quiet:
+        console().print(f"{words} {format_usd(usd_nano)}.")
 
 
 def _on_interrupt(screen: Screen, again: str) -> None:
@@ -122,5 +155,10 @@ def show_report(report: dict[str, Any], out: Console) -> None:
         f"{report['prices_as_of']} (online: ${report['usd_online']:,.6f} at most), "
         f"{report['seconds']:,.1f} s"
     )
+    for twin in report.get("twins", ()):
+        out.print(
+            f"[bold]paid twice, perhaps[/]: {twin['job']} ({twin['state']}) bears the name of "
+            f"shard {twin['shard']}, attempt {twin['attempt']}, beside {twin['kept'] or 'none'}"
+        )
     out.print(f"vectors: {report['vectors']}", soft_wrap=True)
     out.print(f"rejects: {report['rejects_at']}", soft_wrap=True)

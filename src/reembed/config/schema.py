@@ -184,6 +184,7 @@ class BatchConfig(Section):
     )
     max_attempts: int = Field(4, ge=1, le=20)
     stuck_hours: float = Field(24.0, gt=0)
+    on_stuck: Literal["report", "resubmit"] = "report"
     lease_seconds: float = Field(120.0, gt=0)
     list_lag_seconds: float = Field(60.0, ge=0)
     lanes: int | None = Field(None, gt=0, le=1000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from reembed.config.packing import JobLimits, job_limits
 from reembed.config.schema import Config
 from reembed.core.canaries import plan_canaries
 from reembed.core.estimate import result_line_bytes
+from reembed.core.machine.records import Need
 from reembed.core.manifest import fingerprint_of, number_requests
 from reembed.core.names import shard_id
 from reembed.core.packing import Limits, Weights, pack
@@ -156,3 +157,30 @@ def totals_of(shards: list[PackedShard], items: int) -> PlanTotals:
         tokens=dict(sorted(tokens.items())),
         notes=dict(sorted(notes.items())),
     )
+
+
+def need_of_requests(manifest: pa.Table, config: Config) -> Callable[[Sequence[int]], Need]:
+    """What sending some requests again takes at most, from the manifest's weights."""
+    requests = request_of(manifest)
+    chosen = np.flatnonzero(requests >= 0)
+    tokens = manifest.column("token_count").to_numpy(zero_copy_only=False)
+    sizes = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
+    modalities = manifest.column("modality").to_pylist()
+    row_of = {int(requests[row]): int(row) for row in chosen[::-1]}
+    per_line = result_line_bytes(config.model.dimensions)
+    spec = config.model.spec()
+
+    def need(ordinals: Sequence[int]) -> Need:
+        by_modality: Counter[str] = Counter()
+        for ordinal in ordinals:
+            row = row_of[ordinal]
+            by_modality[modalities[row]] += int(tokens[row])
+        return Need(
+            usd_nano=price(by_modality, spec).batch_usd_nano,
+            tokens=sum(by_modality.values()),
+            jobs=1,
+            input_bytes=sum(int(sizes[row_of[n]]) for n in ordinals),
+            result_bytes=per_line * len(ordinals),
+        )
+
+    return need

@@ -8,16 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from reembed.core.canaries import plan_canaries
-from reembed.core.estimate import max_result_line_bytes, result_line_bytes
+from reembed.core.estimate import max_result_line_bytes
 from reembed.core.joining import Joined
-from reembed.core.machine.endings import Ending, RemoteEnd, after_failure, after_rows, past_of
+from reembed.core.machine.endings import (
+    Ending,
+    RemoteEnd,
+    after_failure,
+    after_rows,
+    past_of,
+    split,
+)
 from reembed.core.machine.records import Created, Need, Outcome
 from reembed.core.machine.view import AttemptView, Ended, ShardView
-from reembed.core.pricing import price
+from reembed.core.planning import need_of_requests
 from reembed.core.row_errors import RowError
 from reembed.core.rows import Lineage, reject_table, request_of
 from reembed.driver.render import ordinals_in_wire_order
@@ -59,7 +65,7 @@ def join_answer(
         return _quarantine(tools, view, attempt, answer, collected)
     planned = view.plan.requests
     errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n < planned}
-    need = needs(manifest, tools)
+    need = need_of_requests(manifest, tools.config)
     past = past_of(attempt.path, {path: a.outcome for path, a in view.attempts.items()})
     ending = after_rows(past, errors, tools.config.batch.max_attempts, need)
     outcome = Outcome(
@@ -74,8 +80,8 @@ def join_answer(
     return Ended(_with_ending(tools, view, attempt, manifest, outcome, ending))
 
 
-def judge(tools: Tools, view: ShardView, attempt: AttemptView) -> Ended:
-    """Say what follows from a job that ended without answers, or was never sent."""
+def judge(tools: Tools, view: ShardView, attempt: AttemptView, why: str = "ended") -> Ended:
+    """Say what follows from a job that ended without answers, or was never sent; see `Judge`."""
     manifest = tools.manifest(view.plan.shard)
     planned = view.plan.requests
     unsent = {n: why for n, why in _unsent(tools, view, attempt).items() if n < planned}
@@ -83,11 +89,16 @@ def judge(tools: Tools, view: ShardView, attempt: AttemptView) -> Ended:
     wanted = ordinals_in_wire_order(view.plan, attempt.ordinals) if attempt.ordinals else everything
     ordinals = [n for n in sorted(wanted) if n not in unsent]
     if attempt.created is None or attempt.job is None:
-        ending, outcome = Ending({}, unsent), Outcome(state="NOT_SENT", job="")
+        ending = _never_sent(
+            attempt, ordinals, unsent, why, need_of_requests(manifest, tools.config)
+        )
+        outcome = Outcome(state="NOT_SENT", job="")
     else:
         job = attempt.job
-        end = RemoteEnd(job.name, job.state, job.error_code, job.error_message)
-        need, most = needs(manifest, tools), tools.config.batch.max_attempts
+        # A job that was cancelled because it was stuck is sent again like one that expired.
+        state = "EXPIRED" if job.state == "CANCELLED" and attempt.stuck else job.state
+        end = RemoteEnd(job.name, state, job.error_code, job.error_message)
+        need, most = need_of_requests(manifest, tools.config), tools.config.batch.max_attempts
         past = past_of(attempt.path, {path: a.outcome for path, a in view.attempts.items()})
         found = after_failure(past, end, ordinals, most, need)
         ending = Ending(found.children, {**found.rejects, **unsent}, found.delay_seconds)
@@ -97,31 +108,34 @@ def judge(tools: Tools, view: ShardView, attempt: AttemptView) -> Ended:
     return Ended(_with_ending(tools, view, attempt, manifest, outcome, ending))
 
 
-def needs(manifest: pa.Table, tools: Tools) -> Callable[[Sequence[int]], Need]:
-    """What sending some requests again takes at most, from the manifest's weights."""
-    requests = request_of(manifest)
-    chosen = np.flatnonzero(requests >= 0)
-    tokens = manifest.column("token_count").to_numpy(zero_copy_only=False)
-    sizes = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
-    modalities = manifest.column("modality").to_pylist()
-    row_of = {int(requests[row]): int(row) for row in chosen[::-1]}
-    per_line = result_line_bytes(tools.config.model.dimensions)
-    spec = tools.config.model.spec()
+def _never_sent(
+    attempt: AttemptView,
+    ordinals: Sequence[int],
+    unsent: Mapping[int, RowError],
+    why: str,
+    need: Callable[[Sequence[int]], Need],
+) -> Ending:
+    if why == "stopped":
+        message = "the run was stopped before this was sent; `reembed redrive` sends it"
+        stopped = dict.fromkeys(ordinals, RowError("stopped", message))
+        return Ending({}, {**stopped, **unsent})
+    if why == "split":
+        return Ending(split(attempt.path, ordinals, 2, need), unsent)
+    return Ending({}, unsent)
 
-    def need(ordinals: Sequence[int]) -> Need:
-        by_modality: Counter[str] = Counter()
-        for ordinal in ordinals:
-            row = row_of[ordinal]
-            by_modality[modalities[row]] += int(tokens[row])
-        return Need(
-            usd_nano=price(by_modality, spec).batch_usd_nano,
-            tokens=sum(by_modality.values()),
-            jobs=1,
-            input_bytes=sum(int(sizes[row_of[n]]) for n in ordinals),
-            result_bytes=per_line * len(ordinals),
-        )
 
-    return need
+def repay(tools: Tools, view: ShardView, attempt: AttemptView, state: str, anomaly: str) -> Ended:
+    """An answer that cannot be used: nothing follows until the user accepts to pay again.
+
+    The outcome, which is only recorded then, sends all of the attempt's requests once more.
+    """
+    manifest = tools.manifest(view.plan.shard)
+    planned = view.plan.requests
+    wanted = ordinals_in_wire_order(view.plan, attempt.ordinals)
+    ordinals = sorted(n for n in wanted if n < planned)
+    job = attempt.created.job if attempt.created is not None else ""
+    children = split(attempt.path, ordinals, 1, need_of_requests(manifest, tools.config))
+    return Ended(Outcome(state=state, job=job, children=children), anomaly)
 
 
 def lineage_of(tools: Tools, view: ShardView, attempt: AttemptView | None) -> Lineage:
@@ -209,7 +223,7 @@ def _quarantine(
         f"the answer of {attempt.created.job} (shard {view.plan.shard}, attempt {attempt.path}) "
         f"cannot be trusted: {seen}. It is kept as {uri}; nothing more is bought until you decide"
     )
-    return Ended(Outcome(state="QUARANTINED", job=attempt.created.job), anomaly)
+    return repay(tools, view, attempt, "QUARANTINED", anomaly)
 
 
 def _unsent(tools: Tools, view: ShardView, attempt: AttemptView) -> dict[int, RowError]:

@@ -29,6 +29,8 @@ SENDING = 2 * POOL
 _LONGEST_SLEEP = 1.0
 # What one round still waits for, in seconds.
 _MOMENT = 1.0
+# Actions that only ask how things stand.
+_ASKING = (act.Look, act.ReadBook, act.Scan, act.Poll)
 # A lease is renewed after a third of it.
 _RENEWALS = 3
 # What is still done after an interruption: quick, and it spares the next call a wait.
@@ -79,6 +81,7 @@ class Lane:
         self._sending: set[str] = set()
         self._held: deque[str] = deque()
         self._full = False
+        self._idle_since: dict[str, float] = {}
 
     def run(self, shards: Sequence[ShardPlan]) -> Iterator[tuple[str, LaneResult]]:
         """Yield each shard with how it ended, as it ends.
@@ -117,6 +120,9 @@ class Lane:
                 # Only what came through: jobs refused in an earlier call were counted there.
                 if outcome.state == "SUCCEEDED":
                     self._state.job_ended(outcome.state, request_shaped=False)
+            for attempt, reason in sorted(records.suspects.items()):
+                if attempt not in records.outcomes and not self._tools.rules.accept_repay:
+                    self._state.halt(reason)
             self._views[plan.shard] = view_of(plan, records, now)
             heapq.heappush(self._due, (now, plan.shard))
 
@@ -130,7 +136,7 @@ class Lane:
         while self._due and self._due[0][0] <= now:
             due, shard = heapq.heappop(self._due)
             action = decide(self._views[shard], self._state.world(), self._tools.rules)
-            if isinstance(action, act.Wait) and self._one_round and action.until > now + _MOMENT:
+            if isinstance(action, act.Wait) and self._waited_enough(shard, action.until, now):
                 yield shard, self._end(shard, act.Leave("it waits for the service"))
             elif isinstance(action, act.Wait):
                 later.append((action.until, shard))
@@ -146,11 +152,17 @@ class Lane:
         for entry in later:
             heapq.heappush(self._due, entry)
 
+    def _waited_enough(self, shard: str, until: float, now: float) -> bool:
+        """Whether one round is over for a shard: it has only waited and asked for a moment."""
+        return self._one_round and until > self._idle_since.setdefault(shard, now) + _MOMENT
+
     def _end(self, shard: str, action: act.Finished | act.Leave | act.Halt) -> LaneResult:
         self._sending.discard(shard)
         if isinstance(action, act.Finished):
             return action.settled
         if isinstance(action, act.Halt):
+            # On record, so that a later call creates nothing either before the user decides.
+            self._tools.ledger.suspect(shard, action.attempt, action.reason)
             self._state.halt(action.reason)
         return Left(shard, action.reason)
 
@@ -192,6 +204,8 @@ class Lane:
 
     def _apply(self, shard: str, action: act.Action, result: Result) -> None:
         now = self._tools.clock.now()
+        if not isinstance(action, _ASKING):
+            self._idle_since.pop(shard, None)
         view = self._views[shard] = apply(self._views[shard], action, result, now)
         heapq.heappush(self._due, (now, shard))
         if any(_is_sending(attempt) for attempt in view.attempts.values()):
@@ -222,8 +236,9 @@ class Lane:
         now = self._tools.clock.now()
         longest = min(_LONGEST_SLEEP, self._tools.rules.lease / (2 * _RENEWALS))
         pause = min(self._due[0][0] - now, longest) if self._due else longest
+        ended = not (self._due or self._busy or self._held)
         freed = bool(self._held) and len(self._sending) < SENDING
-        if freed or (pause <= 0 and not self._full):
+        if ended or freed or (pause <= 0 and not self._full):
             return
         pause = max(pause, 0.05)
         if self._busy:

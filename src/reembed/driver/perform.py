@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Missed, Refused, Result, Unsure
 from reembed.core.machine.creating import FRESH
 from reembed.core.machine.endings import INVALID_ARGUMENT
-from reembed.core.machine.records import Claim, Created, Outcome, Unsent
+from reembed.core.machine.records import Claim, Created, Unsent
 from reembed.core.machine.rules import goes_inline
 from reembed.core.machine.view import Ended, JobView, ShardView
 from reembed.core.names import display_name, input_file_name
-from reembed.driver.collect import join_answer, judge
+from reembed.driver.collect import join_answer, judge, repay
 from reembed.driver.render import Renderer
 from reembed.driver.settle import write_all_rejects, write_merged_part
 from reembed.driver.state import RunState
@@ -66,6 +67,8 @@ class Performer:
             act.Fetch: self._fetch,
             act.Join: self._join,
             act.Judge: self._judge,
+            act.MarkStuck: self._mark_stuck,
+            act.Cancel: self._cancel,
             act.RecordOutcome: self._record_outcome,
             act.DeleteInput: self._delete_input,
             act.WritePart: lambda view, action: write_merged_part(tools, view),
@@ -189,7 +192,8 @@ class Performer:
         except UnknownOutcomeError:
             return Unsure()
         except QuotaError as err:
-            return Refused(f"quota: {err}", err.retry_after or 30.0)
+            name = f"{view.plan.shard}/{action.attempt}"
+            return Refused(f"quota: {err}", self._state.quota_refused(name, err.retry_after))
         except TransientError as err:
             return Refused(f"not sent: {err}", 5.0)
         except RemoteNotFoundError as err:
@@ -207,6 +211,7 @@ class Performer:
             input_file="" if action.inline else local.uploaded,
             create_time=job.create_time,
         )
+        self._state.quota_accepted()
         # A job may queue for a day, and its requests fill the disk; a retry renders them again.
         Path(local.prepared.path).unlink(missing_ok=True)
         return tools.ledger.created(view.plan.shard, action.attempt, created)
@@ -218,7 +223,7 @@ class Performer:
         try:
             job = self._tools.service.get(action.job)
         except RemoteNotFoundError as err:
-            return _lost(view, action, f"the job is gone from the service ({err})")
+            return self._lost(view, action, f"the job is gone from the service ({err})")
         before = view.attempts[action.attempt].job
         low, high = self._tools.rules.poll
         interval = low if before is None else min(high, before.interval * _GROWTH)
@@ -234,7 +239,7 @@ class Performer:
         try:
             self._tools.service.fetch(self._tools.service.get(action.job), path)
         except RemoteNotFoundError as err:
-            return _lost(view, action, f"its answer is gone from the service ({err})")
+            return self._lost(view, action, f"its answer is gone from the service ({err})")
         return str(path)
 
     def _join(self, view: ShardView, action: act.Join) -> Result:
@@ -249,7 +254,18 @@ class Performer:
         return room
 
     def _judge(self, view: ShardView, action: act.Judge) -> Result:
-        return judge(self._tools, view, view.attempts[action.attempt])
+        return judge(self._tools, view, view.attempts[action.attempt], action.why)
+
+    def _mark_stuck(self, view: ShardView, action: act.MarkStuck) -> Result:
+        self._tools.ledger.mark_stuck(view.plan.shard, action.attempt)
+        return None
+
+    def _cancel(self, view: ShardView, action: act.Cancel) -> Result:
+        try:
+            self._tools.service.cancel(action.job)
+        except (RefusedError, RemoteNotFoundError):
+            return None  # ended meanwhile: the next poll says how
+        return None
 
     def _record_outcome(self, view: ShardView, action: act.RecordOutcome) -> Result:
         return self._tools.ledger.outcome(view.plan.shard, action.attempt, action.outcome)
@@ -271,17 +287,17 @@ class Performer:
         self._tools.ledger.settle(view.plan.shard, action.settled)
         return None
 
+    def _lost(self, view: ShardView, action: act.Poll | act.Fetch, why: str) -> Ended:
+        """A paid result that is gone: said, never bought again by itself."""
+        message = (
+            f"RESULT_LOST: {action.job} (shard {view.plan.shard}, attempt {action.attempt}) was "
+            f"paid and {why}; nothing more is bought until you decide"
+        )
+        attempt = view.attempts[action.attempt]
+        return repay(self._tools, view, attempt, "RESULT_LOST", message)
+
     def _input_name(self, view: ShardView, attempt: str, epoch: int) -> str:
         return input_file_name(self._tools.rules.run, view.plan.shard, attempt, epoch)
-
-
-def _lost(view: ShardView, action: act.Poll | act.Fetch, why: str) -> Ended:
-    """A paid result that is gone: said, never bought again by itself."""
-    message = (
-        f"RESULT_LOST: {action.job} (shard {view.plan.shard}, attempt {action.attempt}) was paid "
-        f"and {why}; nothing more is bought until you decide"
-    )
-    return Ended(Outcome(state="RESULT_LOST", job=action.job), message)
 
 
 def _job_view(job: Job, now: float, interval: float) -> JobView:
@@ -295,6 +311,15 @@ def _job_view(job: Job, now: float, interval: float) -> JobView:
         error_message=job.error.message if job.error else "",
         end_time=job.end_time,
         create_time=job.create_time,
+        created_at=_seconds(job.create_time),
         polled_at=now,
         interval=interval,
     )
+
+
+def _seconds(text: str) -> float:
+    """An RFC 3339 time in seconds since the epoch; 0 where there is none."""
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return 0.0

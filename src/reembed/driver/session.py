@@ -47,7 +47,8 @@ class Session:
     """A committed run, as it travels to workers.
 
     It holds no key: workers have that from their own environment. With `one_round`, lanes leave
-    what must wait instead of waiting for it.
+    what must wait instead of waiting for it; with `accept_repay`, answers that cannot be used
+    are bought again.
     """
 
     config: Config
@@ -55,6 +56,8 @@ class Session:
     plan: str
     commit: int
     one_round: bool = False
+    resumed: bool = False
+    accept_repay: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -89,7 +92,9 @@ def quotas_of(config: Config) -> Quotas:
     )
 
 
-def rules_of(config: Config, run: str, holder: str, metadata_echo: bool) -> Rules:
+def rules_of(
+    config: Config, run: str, holder: str, metadata_echo: bool, accept_repay: bool = False
+) -> Rules:
     """The constants of the state machine for a configuration."""
     batch = config.batch
     return Rules(
@@ -104,6 +109,8 @@ def rules_of(config: Config, run: str, holder: str, metadata_echo: bool) -> Rule
         result_life=RESULT_LIFE_SECONDS,
         inline=batch.input,
         metadata_echo=metadata_echo,
+        resubmit_stuck=batch.on_stuck == "resubmit",
+        accept_repay=accept_repay,
     )
 
 
@@ -126,7 +133,7 @@ def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
         config=config,
         commit=session.commit,
         plan=session.plan,
-        rules=rules_of(config, session.run, holder, echo),
+        rules=rules_of(config, session.run, holder, echo, session.accept_repay),
         layout=layout,
         storage=storage,
         service=service,
@@ -160,6 +167,10 @@ def _drive(
     clock = tools.clock
     offset = tools.ledger.storage_now() - clock.now()
     state = RunState(session.run, quotas_of(session.config), clock, offset)
+    if session.resumed:
+        # Jobs that the ledger does not know are adopted before anything is bought.
+        began = clock.now()
+        state.scanned(tools.service.list_jobs(), began)
     plans = list(shards_of(tools.storage, tools.layout, session.plan))[number::lanes]
     left: dict[str, int] = {}
     lane = Lane(tools, state, progress, interrupted, session.one_round)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.core.machine.apply import Wrote
+from reembed.core.machine.records import Outcome, Redrive, ordinals_of
 from reembed.core.machine.view import ShardView
 from reembed.core.merging import merge_rows
-from reembed.core.names import attempt_order
-from reembed.core.rows import reject_table
+from reembed.core.names import attempt_order, generation_of
+from reembed.core.rows import reject_table, request_of
 from reembed.core.schema import REJECT
 from reembed.driver.collect import lineage_of
 from reembed.driver.tools import Tools
@@ -24,39 +27,103 @@ from reembed.sinks.parquet import part_metadata, write_part, write_rejects
 
 _ORDER = [("source_index", "ascending"), ("offset", "ascending"), ("part", "ascending")]
 _BATCH_ROWS = 1024
+# In a file's metadata: the settlement generation that wrote it.
+_GENERATION = "reembed.generation"
 
 
 def write_merged_part(tools: Tools, view: ShardView) -> Wrote:
-    """Merge the rows of all attempts into the shard's part, in input order."""
-    uris = [view.attempts[p].outcome.rows_uri for p in _paths(view)]  # type: ignore[union-attr]
+    """Merge rows into the shard's part, in input order.
+
+    At first those of all attempts; in a later generation those of the part that stands and of
+    the attempts of this generation, and the part is replaced.
+    """
+    uri = tools.layout.part(tools.commit, view.plan.shard)
+    before = view.previous.part if view.previous is not None else ""
+    stands = _standing(tools, before)
+    if stands is not None and stands.generation == view.generation:
+        return Wrote(uri)  # written by a call that did not live to say so
     model = tools.config.model
     chunkers = tools.manifest(view.plan.shard).column("chunker").unique().to_pylist()
     metadata = part_metadata(tools.rules.run, model.name, model.dimensions, model.task, chunkers)
     local = tools.scratch / f"{view.plan.shard}.part"
     local.unlink(missing_ok=True)
     with ExitStack() as stack:
-        streams = [_batches(stack.enter_context(tools.storage.open(uri))) for uri in uris if uri]
-        write_part(local, merge_rows(streams), metadata, tools.config.sink.parquet.compression)
-    uri = tools.layout.part(tools.commit, view.plan.shard)
-    return Wrote(_publish(tools, local, uri))
+        streams = [
+            _batches(stack.enter_context(tools.storage.open(source)))
+            for source in (before, *(outcome.rows_uri for outcome in _outcomes(view)))
+            if source
+        ]
+        compression = tools.config.sink.parquet.compression
+        write_part(local, merge_rows(streams), _marked(metadata, view), compression)
+    return Wrote(_publish(tools, local, uri, stands))
 
 
 def write_all_rejects(tools: Tools, view: ShardView) -> Wrote:
-    """Write the rejects of the plan and of every attempt, in input order."""
-    planned = reject_table(tools.manifest(view.plan.shard), {}, lineage_of(tools, view, None))
-    uris = [view.attempts[p].outcome.errors_uri for p in _paths(view)]  # type: ignore[union-attr]
-    tables = [planned, *(_read(tools, uri, REJECT) for uri in uris if uri)]
+    """Write the shard's rejects, in input order.
+
+    At first those of the plan and of every attempt; in a later generation those that stand, less
+    what was sent again, and those of this generation's attempts.
+    """
+    uri = tools.layout.rejects(tools.commit, view.plan.shard)
+    before = view.previous.reject_part if view.previous is not None else ""
+    stands = _standing(tools, before)
+    if stands is not None and stands.generation == view.generation:
+        return Wrote(uri, _counted(_read(tools, uri, REJECT)))
+    manifest = tools.manifest(view.plan.shard)
+    if stands is None:
+        kept = reject_table(manifest, {}, lineage_of(tools, view, None))
+    else:
+        assert view.redrive is not None
+        kept = _not_sent_again(_read(tools, before, REJECT), manifest, view.redrive)
+    uris = [outcome.errors_uri for outcome in _outcomes(view)]
+    tables = [kept, *(_read(tools, source, REJECT) for source in uris if source)]
     rejects = pa.concat_tables(tables).sort_by(_ORDER)
     local = tools.scratch / f"{view.plan.shard}.rejects"
     local.unlink(missing_ok=True)
-    write_rejects(local, rejects.to_batches(), {"reembed.run": tools.rules.run})
-    counts = Counter(rejects.column("reason").to_pylist())
-    uri = _publish(tools, local, tools.layout.rejects(tools.commit, view.plan.shard))
-    return Wrote(uri, tuple(sorted(counts.items())))
+    metadata = _marked({"reembed.run": tools.rules.run}, view)
+    write_rejects(local, rejects.to_batches(), metadata)
+    return Wrote(_publish(tools, local, uri, stands), _counted(rejects))
 
 
-def _paths(view: ShardView) -> list[str]:
-    return sorted(view.attempts, key=attempt_order)
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A file of an earlier settlement: which generation wrote it, which state it is in."""
+
+    generation: int
+    state: str
+
+
+def _standing(tools: Tools, uri: str) -> _Standing | None:
+    if not uri:
+        return None
+    state = tools.storage.stat(uri).generation
+    with tools.storage.open(uri) as stream:
+        metadata = pq.read_metadata(stream).metadata or {}
+    return _Standing(int(metadata.get(_GENERATION.encode(), b"0")), state)
+
+
+def _marked(metadata: Mapping[str, str], view: ShardView) -> dict[str, str]:
+    return {**metadata, _GENERATION: str(view.generation)}
+
+
+def _not_sent_again(rejects: pa.Table, manifest: pa.Table, redrive: Redrive) -> pa.Table:
+    """The rejects whose chunks were not sent again."""
+    again = np.isin(request_of(manifest), ordinals_of(redrive.sent.ordinals))
+    chosen = manifest.filter(pa.array(again))
+    spots = set(zip(*(chosen.column(name).to_pylist() for name, _ in _ORDER), strict=True))
+    found = zip(*(rejects.column(name).to_pylist() for name, _ in _ORDER), strict=True)
+    return rejects.filter(pa.array([spot not in spots for spot in found], pa.bool_()))
+
+
+def _counted(rejects: pa.Table) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(Counter(rejects.column("reason").to_pylist()).items()))
+
+
+def _outcomes(view: ShardView) -> list[Outcome]:
+    """The outcomes of this generation's attempts, parents before children."""
+    paths = sorted(view.attempts, key=attempt_order)
+    found = [view.attempts[p].outcome for p in paths if generation_of(p) == view.generation]
+    return [outcome for outcome in found if outcome is not None]
 
 
 def _batches(stream: BinaryIO) -> Iterator[pa.RecordBatch]:
@@ -68,9 +135,9 @@ def _read(tools: Tools, uri: str, schema: pa.Schema) -> pa.Table:
         return pq.read_table(stream, schema=schema)
 
 
-def _publish(tools: Tools, local: Path, uri: str) -> str:
+def _publish(tools: Tools, local: Path, uri: str, stands: _Standing | None) -> str:
     try:
-        tools.storage.publish(local, uri)
+        tools.storage.publish(local, uri, replace=stands.state if stands is not None else None)
     except AlreadyExistsError:
         local.unlink(missing_ok=True)  # the same outcomes give the same file
     return uri

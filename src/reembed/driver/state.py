@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from reembed.core.machine.book import Book, Quotas
+from reembed.core.machine.governor import Ceiling, accepted, probed, refused, wait_after
+from reembed.core.machine.records import Need
 from reembed.core.machine.rules import Found, World
 from reembed.driver.clock import Clock
 from reembed.service.base import Job
@@ -23,22 +25,26 @@ class RunState:
         self._lock = threading.Lock()
         self._world = World(clock.now(), 0.0, Book(), quotas)
         self._refused = self._succeeded = 0
+        self._ceiling = Ceiling.of(quotas)
+        self._no_create_before = float("-inf")
 
     def world(self) -> World:
         """The world at this moment."""
         now = self._clock.now()
         with self._lock:
             w = self._world
+            self._ceiling = probed(self._ceiling, w.quotas, now)
             return World(
                 now=now,
                 storage_now=now + self._offset,
                 book=w.book,
-                quotas=w.quotas,
+                quotas=self._ceiling.under(w.quotas),
                 stopped=w.stopped,
                 halted=w.halted,
                 scanned_at=w.scanned_at,
                 found=w.found,
                 book_at=w.book_at,
+                no_create_before=self._no_create_before,
             )
 
     def storage_now(self) -> float:
@@ -57,6 +63,26 @@ class RunState:
     def halt(self, reason: str) -> None:
         """No more creating in this process; the first reason stands."""
         self._change(lambda w: {"halted": w.halted or reason})
+
+    def quota_refused(self, attempt: str, retry_after: float | None) -> float:
+        """A create met a 429: lower the ceiling; returns the seconds before the next create."""
+        now = self._clock.now()
+        with self._lock:
+            live = {name: need for name, (_, need) in self._world.book.live.items()}
+            need = live.pop(attempt, Need())
+            others = Need(
+                tokens=sum(other.tokens for other in live.values()),
+                jobs=sum(other.jobs for other in live.values()),
+            )
+            self._ceiling = refused(self._ceiling, others, need, now)
+            seconds = wait_after(self._ceiling, retry_after)
+            self._no_create_before = now + seconds
+        return seconds
+
+    def quota_accepted(self) -> None:
+        """A create went through."""
+        with self._lock:
+            self._ceiling = accepted(self._ceiling)
 
     def scanned(self, jobs: Iterable[Job], began: float) -> None:
         """The remote jobs were listed; those of this run are kept by shard and attempt.

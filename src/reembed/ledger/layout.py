@@ -8,17 +8,25 @@ from dataclasses import dataclass
 from reembed.core.names import part_name, split_shard_id, stripe_id
 
 _EPOCH_RECORD = re.compile(r"([0-9]+(?:\.[0-9]+)*)\.e([0-9]+)\.(claim|void|unsent|r[0-9]+)")
-_ATTEMPT_RECORD = re.compile(r"([0-9]+(?:\.[0-9]+)*)\.(created|outcome)")
-_SETTLED = re.compile(r"settled\.g([0-9]+)")
+_ATTEMPT_RECORD = re.compile(r"([0-9]+(?:\.[0-9]+)*)\.(created|outcome|stuck|suspect)")
+_GENERATION_RECORD = re.compile(r"(settled|redrive)\.g([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordName:
-    """A record's file name, taken apart; `epoch` is 0 where the kind has none."""
+    """A record's file name, taken apart; `epoch` is 0 where the kind has none.
+
+    The records of a generation have it as their `epoch`.
+    """
 
     attempt: str
     epoch: int
     kind: str
+
+    @property
+    def is_renewal(self) -> bool:
+        """Whether this is ``r<k>``, a sign of life."""
+        return self.kind[1:].isdigit()
 
 
 def parse_record(name: str) -> RecordName | None:
@@ -27,8 +35,8 @@ def parse_record(name: str) -> RecordName | None:
         return RecordName(match.group(1), int(match.group(2)), match.group(3))
     if match := _ATTEMPT_RECORD.fullmatch(name):
         return RecordName(match.group(1), 0, match.group(2))
-    if match := _SETTLED.fullmatch(name):
-        return RecordName("", int(match.group(1)), "settled")
+    if match := _GENERATION_RECORD.fullmatch(name):
+        return RecordName("", int(match.group(2)), match.group(1))
     return None
 
 
@@ -94,6 +102,10 @@ class Layout:
         """The prefix of all records of a shard."""
         stripe, seq = split_shard_id(shard)
         return f"{self.stripe_records(commit, stripe)}{seq}/"
+
+    def redrives(self, commit: int, generation: int) -> str:
+        """The record that rejects of a whole run are sent again."""
+        return f"{self.run(commit)}/redrive.g{generation}"
 
     def rollup(self, commit: int, stripe: str, generation: int) -> str:
         """The one record of a settled stripe."""

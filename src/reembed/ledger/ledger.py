@@ -10,9 +10,11 @@ from reembed.core.machine.records import (
     Created,
     Outcome,
     Record,
+    Redrive,
     Renewal,
     Settled,
     Stop,
+    Suspect,
     Unsent,
     Void,
 )
@@ -69,6 +71,18 @@ class Ledger:
         """Record how a job ended; the record that stands is returned and wins."""
         return self._first(self._name(shard, f"{attempt}.outcome"), outcome)
 
+    def mark_stuck(self, shard: str, attempt: str) -> None:
+        """Record that an attempt's job is cancelled in order to be sent again."""
+        self._create(self._name(shard, f"{attempt}.stuck"), Stop(reason="stuck"))
+
+    def suspect(self, shard: str, attempt: str, reason: str) -> None:
+        """Record that an attempt's answer cannot be trusted, or is gone."""
+        self._create(self._name(shard, f"{attempt}.suspect"), Suspect(reason=reason))
+
+    def redrive(self, shard: str, generation: int, redrive: Redrive) -> Redrive:
+        """Record that rejects of a shard are sent again; the record that stands is returned."""
+        return self._first(self._name(shard, f"redrive.g{generation}"), redrive)
+
     def settle(self, shard: str, settled: Settled) -> Settled:
         """Record that a shard is settled; the record that stands is returned."""
         return self._first(self._name(shard, f"settled.g{settled.generation}"), settled)
@@ -91,15 +105,19 @@ class Ledger:
         return {shard: self._records(stats, ages) for shard, stats in sorted(by_shard.items())}
 
     def settled_in(self, stripe: str, shards: Container[str]) -> Iterator[Settled]:
-        """The newest settlement of each settled shard of a stripe, by one listing."""
+        """The settlement of each shard of a stripe that is settled now, by one listing."""
         prefix = self.layout.stripe_records(self.commit, stripe)
         newest: dict[str, tuple[int, str]] = {}
+        asked: dict[str, int] = {}
         for stat, name in _named(self.storage.list(prefix)):
             shard = f"{stripe}-{stat.uri[len(prefix) :].split('/', 1)[0]}"
             if name.kind == "settled" and shard in shards:
                 newest[shard] = max(newest.get(shard, (-1, "")), (name.epoch, stat.uri))
-        for _, uri in newest.values():
-            yield self._decode(uri, Settled)
+            elif name.kind == "redrive":
+                asked[shard] = max(asked.get(shard, 0), name.epoch)
+        for shard, (generation, uri) in newest.items():
+            if generation >= asked.get(shard, 0):
+                yield self._decode(uri, Settled)
 
     def stopped(self) -> bool:
         """Whether the newest of the stop and lift records is a stop."""
@@ -126,11 +144,14 @@ class Ledger:
         outcomes: dict[str, Outcome] = {}
         newest: dict[tuple[str, int], float] = {}
         voids: set[tuple[str, int]] = set()
+        stuck: set[str] = set()
+        suspects: dict[str, str] = {}
+        redrives: dict[int, Redrive] = {}
         settled: Settled | None = None
         for stat, name in _named(stats):
             if name.kind == "claim":
                 claims.setdefault(name.attempt, {})[name.epoch] = self._decode(stat.uri, Claim)
-            if name.kind == "claim" or name.kind.startswith("r"):
+            if name.kind == "claim" or name.is_renewal:
                 spot = (name.attempt, name.epoch)
                 newest[spot] = max(newest.get(spot, 0.0), stat.created)
             elif name.kind == "void":
@@ -139,13 +160,29 @@ class Ledger:
                 created[name.attempt] = self._decode(stat.uri, Created)
             elif name.kind == "outcome":
                 outcomes[name.attempt] = self._decode(stat.uri, Outcome)
+            elif name.kind == "stuck":
+                stuck.add(name.attempt)
+            elif name.kind == "suspect":
+                suspects[name.attempt] = self._decode(stat.uri, Suspect).reason
+            elif name.kind == "redrive":
+                redrives[name.epoch] = self._decode(stat.uri, Redrive)
             elif name.kind == "settled" and (settled is None or name.epoch > settled.generation):
                 settled = self._decode(stat.uri, Settled)
         ended = created.keys() | outcomes.keys()
         open_claims = {spot for spot in newest if spot[0] not in ended and spot not in voids}
         now = self.storage_now() if open_claims and ages else 0.0
         old = {spot: max(0.0, now - newest[spot]) for spot in open_claims}
-        return ShardRecords(claims, old, frozenset(voids), created, outcomes, settled)
+        return ShardRecords(
+            claims,
+            old,
+            frozenset(voids),
+            created,
+            outcomes,
+            stuck=frozenset(stuck),
+            suspects=suspects,
+            settled=settled,
+            redrives=redrives,
+        )
 
     def _name(self, shard: str, name: str) -> str:
         return self.layout.shard_records(self.commit, shard) + name

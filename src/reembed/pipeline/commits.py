@@ -16,10 +16,11 @@ from reembed.storage.base import Storage
 
 @dataclass(frozen=True, slots=True)
 class CommitState:
-    """The newest commit of a run directory, and whether its run is settled."""
+    """The newest commit of a run directory; `settled` says whether its `generation` is."""
 
     commit: Commit
     settled: bool
+    generation: int = 0
 
 
 def newest_commit(storage: Storage, layout: Layout) -> CommitState | None:
@@ -28,8 +29,15 @@ def newest_commit(storage: Storage, layout: Layout) -> CommitState | None:
     if not names:
         return None
     commit = Commit.decode(storage.read(names[-1]), names[-1])
-    settled = any(True for _ in storage.list(layout.run_settled(commit.number, 0)))
-    return CommitState(commit, settled)
+    generation = 0
+    while _is_there(storage, layout.redrives(commit.number, generation + 1)):
+        generation += 1
+    settled = _is_there(storage, layout.run_settled(commit.number, generation))
+    return CommitState(commit, settled, generation)
+
+
+def _is_there(storage: Storage, name: str) -> bool:
+    return any(stat.uri == name for stat in storage.list(name))
 
 
 def commit_plan(
@@ -76,10 +84,10 @@ def check_resumable(commit: Commit, config: Config, api_key: str, key_rotated: b
     check_frozen(commit.frozen, frozen_view(config, hashed), key_rotated=key_rotated)
 
 
-def record_settled(storage: Storage, layout: Layout, commit: Commit) -> None:
+def record_settled(storage: Storage, layout: Layout, commit: Commit, generation: int) -> None:
     """Say that every shard of a run is settled and that its counts close."""
     try:
         record = Stop(reason="settled")
-        storage.create(layout.run_settled(commit.number, 0), record.encode())
+        storage.create(layout.run_settled(commit.number, generation), record.encode())
     except AlreadyExistsError:
         return

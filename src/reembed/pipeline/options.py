@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
 
+import apache_beam as beam
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     PipelineOptions,
     StandardOptions,
     WorkerOptions,
 )
+from apache_beam.runners.runner import create_runner
+
+from reembed.errors import ReembedError, RunFailedError, UsageError
 
 # `DirectRunner` is a switch that takes another engine where it can get one; this is the one that
 # the tests run on.
@@ -22,6 +28,38 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     if not any(argument.startswith("--runner") for argument in given):
         given.append(f"--runner={LOCAL_RUNNER}")
     return PipelineOptions(given)
+
+
+@contextlib.contextmanager
+def engine(options: PipelineOptions) -> Iterator[beam.Pipeline]:
+    """A pipeline that runs on the engine of the options when the block ends.
+
+    Raises:
+        UsageError: there is no such engine.
+        RunFailedError: the engine failed, or something on a worker did.
+    """
+    name = options.view_as(StandardOptions).runner or LOCAL_RUNNER
+    try:
+        runner = create_runner(name)
+    except (ValueError, ImportError, AttributeError) as err:
+        raise UsageError(f"--runner={name}: {_last_line(err)}") from err
+    try:
+        with beam.Pipeline(runner=runner, options=options) as pipeline:
+            yield pipeline
+    except ReembedError:
+        raise
+    except Exception as err:  # the one place: engines raise whatever a worker or they themselves do
+        logging.getLogger(__name__).exception("the engine failed")
+        raise RunFailedError(
+            f"{runner_of(options)} failed: {_last_line(err)}; logs/ in the run directory has the "
+            "whole story"
+        ) from err
+
+
+def _last_line(err: Exception) -> str:
+    """What was said last: engines put a worker's whole traceback into their message."""
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    return lines[-1] if lines else type(err).__name__
 
 
 def workers_of(options: PipelineOptions) -> int:

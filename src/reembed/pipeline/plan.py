@@ -21,7 +21,7 @@ from reembed.core.requests import RequestOptions
 from reembed.core.totals import sum_totals
 from reembed.errors import ObjectNotFoundError, RunFailedError
 from reembed.ledger.layout import Layout
-from reembed.pipeline.options import beam_options
+from reembed.pipeline.options import beam_options, engine
 from reembed.storage.base import Storage
 from reembed.storage.listing import list_files, sample_items
 from reembed.transforms.blocks import block_ranges
@@ -59,7 +59,7 @@ def make_plan(
     except ObjectNotFoundError:
         counts = _write_listing(items, layout, plan, storage)
     options = beam_options(beam_arguments)
-    with beam.Pipeline(options=options) as pipeline:
+    with engine(options) as pipeline:
         build_plan(pipeline, config, layout, plan, counts)
     return _summarise(config, layout, plan, storage, counts, frozen)
 

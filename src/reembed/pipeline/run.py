@@ -16,6 +16,7 @@ from reembed.driver.session import Session, interrupted, service_key
 from reembed.errors import ComeAgainError, RunFailedError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.notes import read_notes
+from reembed.pipeline.audit import Audit, audit_jobs
 from reembed.pipeline.commits import (
     CommitState,
     check_resumable,
@@ -23,7 +24,8 @@ from reembed.pipeline.commits import (
     newest_commit,
     record_settled,
 )
-from reembed.pipeline.results import Counts, count_run, report_of, require_closed, write_report
+from reembed.pipeline.results import count_run, report_of, require_closed, write_report
+from reembed.service.client import open_service
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 
@@ -52,7 +54,8 @@ class RunCall:
 
     `approve` raises when the price is not accepted; `beam_arguments` are Beam's own options.
     `mode`: ``run`` waits to the end; ``submit`` commits if need be, submits what the quotas allow
-    and leaves; ``advance`` takes what is committed a round on and leaves.
+    and leaves; ``advance`` takes what is committed a round on and leaves. `accept_repay` buys
+    answers again that cannot be used.
     """
 
     loaded: LoadedConfig
@@ -61,6 +64,7 @@ class RunCall:
     beam_arguments: Sequence[str] = ()
     key_rotated: bool = False
     mode: Mode = "run"
+    accept_repay: bool = False
 
 
 def run(call: RunCall) -> dict[str, Any]:
@@ -77,6 +81,7 @@ def run(call: RunCall) -> dict[str, Any]:
     before = newest_commit(storage, layout)
     if before is not None and before.settled:
         return _already(call, storage, layout, before)
+    generation = before.generation if before is not None else 0
     if before is not None:
         check_resumable(before.commit, call.loaded.config, key, call.key_rotated)
         commit, plan = before.commit, read_plan(storage, layout, before.commit.plan)
@@ -86,13 +91,24 @@ def run(call: RunCall) -> dict[str, Any]:
         commit, plan = _begin(call, storage, layout, key)
     config = _with_cap(call.loaded.config, commit)
     one_round = call.mode != "run"
-    session = Session(config, commit.run, commit.plan, commit.number, one_round)
+    session = Session(
+        config,
+        commit.run,
+        commit.plan,
+        commit.number,
+        one_round=one_round,
+        resumed=before is not None,
+        accept_repay=call.accept_repay,
+    )
     call.observer.embedding(session, plan, resumed=before is not None)
     for note in storage.list(layout.progresses(commit.number)):
         storage.delete(note.uri)  # what lanes of an earlier call said
     _embed(session, call.beam_arguments)
     call.observer.ended()
-    return _finish(session, commit, plan, storage, layout, started)
+    with open_service(config.service, key) as service:
+        audit = audit_jobs(storage, layout, commit, service)
+    report = _report(session, commit, plan, storage, layout, audit, time.monotonic() - started)
+    return _finish(report, commit, storage, layout, generation)
 
 
 def _with_cap(config: Config, commit: Commit) -> Config:
@@ -128,29 +144,42 @@ def _embed(session: Session, beam_arguments: Sequence[str]) -> None:
     run_embed(session, beam_arguments)
 
 
-def _finish(
+def _report(
     session: Session,
     commit: Commit,
     plan: PlanSummary,
     storage: Storage,
     layout: Layout,
-    started: float,
+    audit: Audit,
+    seconds: float,
 ) -> dict[str, Any]:
+    """Count, and write the report, whatever it says."""
     counts = count_run(storage, layout, commit)
     failed, left = _lanes_said(storage, layout, commit)
-    settled = counts.settled == counts.shards
-    state = "settled" if settled and counts.closes else "failed" if failed or settled else "open"
-    report = report_of(session, plan, counts, state, time.monotonic() - started)
+    if counts.settled == counts.shards:
+        state = "settled" if counts.closes else "failed"
+    else:
+        state = "failed" if failed else "open"
+    report = report_of(session, plan, counts, state, seconds)
+    report.update({"failed": failed, "left": left, **audit.as_json()})
     write_report(storage, layout, report)
-    if settled:
+    if counts.settled == counts.shards:
         require_closed(counts)
-        record_settled(storage, layout, commit)
+    return report
+
+
+def _finish(
+    report: dict[str, Any], commit: Commit, storage: Storage, layout: Layout, generation: int
+) -> dict[str, Any]:
+    """Put the end of a run on record, or say why it has not ended."""
+    if report["state"] == "settled":
+        record_settled(storage, layout, commit, generation)
         return report
     if interrupted.is_set():
         raise KeyboardInterrupt
-    if failed:
-        raise RunFailedError(failed)
-    raise ComeAgainError(_open_words(counts, left))
+    if report["failed"]:
+        raise RunFailedError(report["failed"])
+    raise ComeAgainError(_open_words(report))
 
 
 def _lanes_said(storage: Storage, layout: Layout, commit: Commit) -> tuple[str, dict[str, int]]:
@@ -164,12 +193,19 @@ def _lanes_said(storage: Storage, layout: Layout, commit: Commit) -> tuple[str, 
     return failed, left
 
 
-def _open_words(counts: Counts, left: dict[str, int]) -> str:
+def _open_words(report: dict[str, Any]) -> str:
+    left = report["left"]
     reasons = ", ".join(f"{count} because {reason}" for reason, count in sorted(left.items()))
-    open_shards = counts.shards - counts.settled
+    shards = report["shards"]
+    budget = (
+        f"; ${report['usd_reserved']:.6f} are reserved or spent, the whole run is planned at "
+        f"${report['usd_planned']:.6f}: a higher --max-usd goes on"
+        if any("budget" in reason for reason in left)
+        else ""
+    )
     return (
-        f"{open_shards} of {counts.shards} shards are not settled"
-        f"{f' ({reasons})' if reasons else ''}; the same command goes on"
+        f"{shards - report['settled_shards']} of {shards} shards are not settled"
+        f"{f' ({reasons})' if reasons else ''}{budget}; the same command goes on"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from reembed.core.machine.records import Created, Need, Outcome, Settled
 
@@ -159,9 +160,29 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Storage: read the manifest to say what follows from a job that ended without answers."""
+    """Storage: read the manifest to say what follows where there are no answers.
+
+    `why`: ``ended`` (the job ended without them, or nothing could be rendered), ``stopped`` (the
+    user wants no more jobs), ``split`` (too large for what the service takes now).
+    """
 
     attempt: str
+    why: Literal["ended", "stopped", "split"] = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class MarkStuck:
+    """Ledger: write `<attempt>.stuck`: this job is cancelled to be sent again."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Service: ask for a job's end."""
+
+    attempt: str
+    job: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +239,8 @@ Action = (
     | Fetch
     | Join
     | Judge
+    | MarkStuck
+    | Cancel
     | RecordOutcome
     | DeleteInput
     | WritePart

@@ -124,6 +124,8 @@ def _after(attempt: AttemptView, action: act.Action, result: Result, now: float)
         return replace(attempt, job=result).with_local(failures=0, odd_since=since if odd else None)
     if isinstance(action, act.ReadBook):
         return attempt
+    if isinstance(action, act.MarkStuck):
+        return replace(attempt, stuck=True)
     raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
 
 
@@ -136,6 +138,7 @@ _LOCAL_CHANGES: dict[type, Callable[..., dict[str, Any]]] = {
     act.Prepare: lambda action, attempt, result, now: {"prepared": result},
     act.Upload: lambda action, attempt, result, now: {"uploaded": result, "looked_at": None},
     act.Fetch: lambda action, attempt, result, now: {"fetched": result},
+    act.Cancel: lambda action, attempt, result, now: {"cancelled": True},
     act.DeleteInput: lambda action, attempt, result, now: {"input_deleted": True},
     act.Release: lambda action, attempt, result, now: {
         "released": action.kind == "end" or attempt.outcome is not None,

@@ -27,11 +27,22 @@ def decide_creating(
 
 
 def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    found = world.found.get((view.plan.shard, attempt.path), ())
+    if found:
+        # A job of our name that the ledger does not know: its record, or its reply, was lost.
+        job = oldest(found)
+        return act.RecordCreated(attempt.path, _adopted(job, _epoch_of(view, attempt, job, rules)))
     if _stopped(world):
-        return act.Leave("creating has stopped")
+        return _not_created(attempt, world)
     need = attempt.need
     if goes_inline(need, rules):
         need = without_files(need)
+    if need.tokens > world.quotas.tokens:
+        if _is_one_request(view, attempt):
+            return act.Leave("one request is above the tokens that the service takes at a time")
+        return act.Judge(attempt.path, "split")
+    if world.now < world.no_create_before:
+        return act.Wait(world.no_create_before)
     room = world.book.room(_name(view, attempt), need, world.quotas, world.storage_now)
     if room == "fits":
         return act.MakeClaim(attempt.path, attempt.epoch + 1)
@@ -89,6 +100,19 @@ def _give_up(attempt: AttemptView, reason: str) -> act.Action:
     return act.MakeVoid(attempt.path, attempt.epoch, reason)
 
 
+def _not_created(attempt: AttemptView, world: World) -> act.Action:
+    """What is not sent any more: left when this process halts, rejects when the user stopped."""
+    if world.halted:
+        return act.Leave("creating has stopped")
+    return act.Judge(attempt.path, "stopped")
+
+
+def _is_one_request(view: ShardView, attempt: AttemptView) -> bool:
+    if attempt.ordinals is None:
+        return view.plan.requests == 1
+    return sum(end - start for start, end in attempt.ordinals) == 1
+
+
 def _stopped(world: World) -> bool:
     return bool(world.halted) or world.stopped
 
@@ -124,7 +148,7 @@ def _theirs(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -
     if world.now - looked_at > FRESH:
         return act.Look(attempt.path)
     if _stopped(world):
-        return act.Leave("creating has stopped")
+        return _not_created(attempt, world)
     return act.MakeClaim(attempt.path, attempt.epoch + 1)
 
 
@@ -145,7 +169,7 @@ def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rule
     if adopting is not None:
         return adopting
     if _stopped(world):
-        return act.Leave("creating has stopped")
+        return _not_created(attempt, world)
     return act.MakeClaim(attempt.path, attempt.epoch + 1)
 
 

@@ -8,8 +8,11 @@ from reembed.core.machine import actions as act
 from reembed.core.machine.creating import decide_creating
 from reembed.core.machine.records import Settled
 from reembed.core.machine.rules import Rules, World
-from reembed.core.machine.view import AttemptView, ShardView
-from reembed.core.names import attempt_order
+from reembed.core.machine.view import AttemptView, JobView, ShardView
+from reembed.core.names import attempt_order, generation_of
+
+# Failures in a row of one attempt's calls, with waits of 1, 2, 4 ... 300 seconds: half an hour.
+GIVE_UP_AFTER = 13
 
 
 def decide(view: ShardView, world: World, rules: Rules) -> act.Action:
@@ -40,9 +43,11 @@ def _of_attempt(
 ) -> act.Action | None:
     if attempt.outcome is not None:
         return _after_outcome(view, attempt, world)
+    if attempt.local.failures >= GIVE_UP_AFTER:
+        return act.Leave("the service does not answer")
     ended = attempt.local.ended
     if ended is not None:
-        if ended.anomaly:
+        if ended.anomaly and not rules.accept_repay:
             return act.Halt(attempt.path, ended.anomaly)
         return act.RecordOutcome(attempt.path, ended.outcome)
     if attempt.created is not None:
@@ -60,6 +65,11 @@ def _running(attempt: AttemptView, world: World, rules: Rules) -> act.Action:
     if local.odd_since is not None and world.now - local.odd_since > rules.stuck:
         return act.Leave(f"{job.name} is in a state that this version does not know")
     if not job.done:
+        if _is_stuck(job, world, rules) and rules.resubmit_stuck:
+            if not attempt.stuck:
+                return act.MarkStuck(attempt.path)
+            if not local.cancelled:
+                return act.Cancel(attempt.path, job.name)
         due = job.polled_at + job.interval
         return act.Poll(attempt.path, job.name) if world.now >= due else act.Wait(due)
     if job.state != "SUCCEEDED":
@@ -67,6 +77,11 @@ def _running(attempt: AttemptView, world: World, rules: Rules) -> act.Action:
     if not local.fetched:
         return act.Fetch(attempt.path, job.name)
     return act.Join(attempt.path, local.fetched)
+
+
+def _is_stuck(job: JobView, world: World, rules: Rules) -> bool:
+    """Whether a job has been on its way for longer than the user thinks sensible."""
+    return job.created_at > 0 and world.storage_now - job.created_at > rules.stuck
 
 
 def _after_outcome(view: ShardView, attempt: AttemptView, world: World) -> act.Action | None:
@@ -83,17 +98,25 @@ def _after_outcome(view: ShardView, attempt: AttemptView, world: World) -> act.A
 
 
 def _settle(view: ShardView) -> act.Action:
-    ended = [a.outcome for a in view.attempts.values() if a.outcome is not None]
+    every = {path: a.outcome for path, a in view.attempts.items() if a.outcome is not None}
+    ended = [o for path, o in every.items() if generation_of(path) == view.generation]
     rows = sum(outcome.rows for outcome in ended)
-    rejects = view.plan.rejects + sum(outcome.rejects for outcome in ended)
     # A lone attempt wrote its rows as the part itself; several are merged into one.
-    part = ended[0].rows_uri if len(ended) == 1 else view.part
+    alone = view.generation == 0 and len(ended) == 1
+    part = ended[0].rows_uri if alone else view.part
     if rows and not part:
         return act.WritePart()
-    if rejects and not view.reject_part:
+    before = view.previous
+    if before is None:
+        rejects = view.plan.rejects + sum(outcome.rejects for outcome in ended)
+    else:
+        # What was sent again is a row now, or a reject still: what became rows is no reject more.
+        rows, rejects = before.rows + rows, before.rejects - rows
+        part = part or before.part
+    if (rejects or before is not None) and not view.reject_part:
         return act.WriteRejects()
     tokens: Counter[str] = Counter()
-    for outcome in ended:
+    for outcome in every.values():
         tokens.update(outcome.tokens)
     settled = Settled(
         generation=view.generation,

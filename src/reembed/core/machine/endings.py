@@ -121,13 +121,17 @@ def backoff(tries: int) -> float:
 def _split(past: Past, job: RemoteEnd, ordinals: Sequence[int], need_of: NeedOf) -> Ending:
     if len(ordinals) <= 1 or past.splits >= MAX_SPLITS:
         return _reject_all(ordinals, "request_refused", _words(job))
-    size = -(-len(ordinals) // SPLIT_WAYS)
+    return Ending(split(past.attempt, ordinals, SPLIT_WAYS, need_of), {})
+
+
+def split(attempt: str, ordinals: Sequence[int], ways: int, need_of: NeedOf) -> dict[str, Child]:
+    """Child attempts that share an attempt's ordinals in runs of equal size; none for none."""
+    size = max(1, -(-len(ordinals) // ways))
     pieces = [ordinals[at : at + size] for at in range(0, len(ordinals), size)]
-    children = {
-        child(past.attempt, k): Child(ordinals=ranges_of(list(piece)), need=need_of(piece))
+    return {
+        child(attempt, k): Child(ordinals=ranges_of(list(piece)), need=need_of(piece))
         for k, piece in enumerate(pieces)
     }
-    return Ending(children, {})
 
 
 def _reject_all(ordinals: Sequence[int], reason: str, message: str) -> Ending:

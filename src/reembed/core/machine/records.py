@@ -97,6 +97,15 @@ class Child(BaseModel):
     need: Need
 
 
+class Suspect(Record):
+    """`<attempt>.suspect`: its answer cannot be trusted, or is gone.
+
+    Creating stops for the whole run until the user accepts to pay again.
+    """
+
+    reason: str
+
+
 class Outcome(Record):
     """`<attempt>.outcome`: how the job ended and what follows; read, never computed again.
 
@@ -115,6 +124,16 @@ class Outcome(Record):
     children: dict[str, Child] = {}
     delay_seconds: float = 0.0
     cause: str = ""
+
+
+class Redrive(Record):
+    """`redrive.g<n>`: requests that ended as rejects are sent again, as generation n.
+
+    `chunks` rejects belong to `sent`.
+    """
+
+    sent: Child
+    chunks: int
 
 
 class Settled(Record):

@@ -33,6 +33,8 @@ class Rules:
     result_life: float
     inline: str = "auto"
     metadata_echo: bool = False
+    resubmit_stuck: bool = False
+    accept_repay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class World:
     stopped: bool = False
     halted: str = ""
     scanned_at: float = float("-inf")
+    no_create_before: float = float("-inf")
     found: Mapping[tuple[str, str], tuple[Found, ...]] = field(default_factory=dict)
     book_at: float = float("-inf")
 

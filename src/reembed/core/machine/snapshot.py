@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from reembed.core.machine.records import Child, Claim, Created, Outcome, Settled
+from reembed.core.machine.records import Child, Claim, Created, Outcome, Redrive, Settled
 from reembed.core.machine.rules import root_need
 from reembed.core.machine.view import AttemptView, ClaimView, Local, ShardView
 from reembed.core.names import attempt_order
@@ -21,7 +21,10 @@ class ShardRecords:
     voids: frozenset[tuple[str, int]] = frozenset()
     created: Mapping[str, Created] = field(default_factory=dict)
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    stuck: frozenset[str] = frozenset()
+    suspects: Mapping[str, str] = field(default_factory=dict)
     settled: Settled | None = None
+    redrives: Mapping[int, Redrive] = field(default_factory=dict)
 
 
 def view_of(
@@ -42,12 +45,23 @@ def view_of(
         known_attempt = known.get(path) or new_attempt(plan, path, children[path])
         attempts[path] = _renewed(known_attempt, records, now)
     base = before or ShardView(plan, {})
-    return replace(base, attempts=attempts, settled=records.settled)
+    generation = max(records.redrives, default=0)
+    newest = records.settled
+    current = newest is not None and newest.generation == generation
+    return replace(
+        base,
+        attempts=attempts,
+        generation=generation,
+        redrive=records.redrives.get(generation),
+        settled=newest if current else None,
+        previous=None if current else newest,
+    )
 
 
 def _children(plan: ShardPlan, records: ShardRecords) -> dict[str, Child | None]:
     """Every attempt that exists by the outcomes: the root, and what outcomes sent on."""
     found: dict[str, Child | None] = {"0": None} if plan.requests else {}
+    found.update((str(generation), r.sent) for generation, r in sorted(records.redrives.items()))
     for path in sorted(records.outcomes, key=attempt_order):
         found.update(records.outcomes[path].children)
     return found
@@ -76,5 +90,7 @@ def _renewed(base: AttemptView, records: ShardRecords, now: float) -> AttemptVie
         claims=claims,
         created=records.created.get(path, base.created),
         outcome=records.outcomes.get(path, base.outcome),
+        stuck=base.stuck or path in records.stuck,
+        suspect=records.suspects.get(path, base.suspect),
         local=replace(local, looked_at=now),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from reembed.core.machine.records import Claim, Created, Need, Outcome, Ranges, Settled
+from reembed.core.machine.records import Claim, Created, Need, Outcome, Ranges, Redrive, Settled
 from reembed.core.shards import ShardPlan
 
 
@@ -32,6 +32,7 @@ class JobView:
     error_message: str = ""
     end_time: str = ""
     create_time: str = ""
+    created_at: float = 0.0
     polled_at: float = 0.0
     interval: float = 0.0
 
@@ -73,6 +74,7 @@ class Local:
     ended: Ended | None = None
     released: bool = False
     input_deleted: bool = False
+    cancelled: bool = False
     not_before: float = 0.0
     claim_after: float = 0.0
     failures: int = 0
@@ -88,6 +90,8 @@ class AttemptView:
     claims: Mapping[int, ClaimView] = field(default_factory=dict)
     created: Created | None = None
     outcome: Outcome | None = None
+    stuck: bool = False
+    suspect: str = ""
     job: JobView | None = None
     local: Local = Local()
 
@@ -103,12 +107,18 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class ShardView:
-    """A shard: its plan, its attempts by path, and whether it is settled."""
+    """A shard: its plan, its attempts by path, and whether it is settled.
+
+    `settled` is of this `generation`; `previous` is the settlement before a redrive that is not
+    settled yet.
+    """
 
     plan: ShardPlan
     attempts: Mapping[str, AttemptView]
     generation: int = 0
     settled: Settled | None = None
+    previous: Settled | None = None
+    redrive: Redrive | None = None
     part: str = ""
     reject_part: str = ""
     reject_codes: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,70 @@
+"""`reembed cancel` and `reembed redrive`: stop a run; send its rejects again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from reembed.cli.loading import load_service_config
+from reembed.cli.run import run_command
+from reembed.cli.show import console
+from reembed.core.pricing import format_usd
+from reembed.driver.session import service_key
+from reembed.errors import UsageError
+from reembed.ledger.layout import Layout
+from reembed.pipeline.cancel import cancel_jobs, write_stop
+from reembed.pipeline.commits import check_resumable
+from reembed.pipeline.redrive import plan_redrive, write_redrive
+from reembed.service.client import open_service
+from reembed.storage.open import open_storage
+
+
+def cancel_command(
+    path: Path, overrides: Sequence[str], run_dir: str | None, lift: bool, as_json: bool
+) -> int:
+    """Write the stop, cancel what runs, and take what has finished; or lift the stop."""
+    loaded = load_service_config(path, overrides, run_dir)
+    storage, layout = open_storage(), Layout(loaded.config.run_dir)
+    commit = write_stop(storage, layout, lift)
+    if lift:
+        console().print("The stop is lifted; `reembed run` goes on.")
+        return 0
+    with open_service(loaded.config.service, service_key(loaded.config)) as service:
+        done = cancel_jobs(storage, layout, commit, service)
+    if not as_json:
+        console().print(
+            f"Stopped: {done.asked:,} jobs are asked to end, {done.ended:,} had ended. What was "
+            "never sent becomes a reject (`reembed redrive` would send it)."
+        )
+    return run_command(path, overrides, run_dir, [], False, as_json, "advance")
+
+
+def redrive_command(
+    path: Path,
+    overrides: Sequence[str],
+    run_dir: str | None,
+    reasons: Sequence[str],
+    beam: Sequence[str],
+    as_json: bool,
+) -> int:
+    """Send rejects of a settled run again, after their price was accepted."""
+    loaded = load_service_config(path, overrides, run_dir)
+    config = loaded.config
+    storage, layout = open_storage(), Layout(config.run_dir)
+    commit, generation, found = plan_redrive(storage, layout, config, reasons)
+    check_resumable(commit, config, service_key(config), key_rotated=False)
+    chunks = sum(resend.redrive.chunks for resend in found)
+    cost = format_usd(sum(resend.redrive.sent.need.usd_nano for resend in found))
+    words = f"{chunks:,} rejects in {len(found):,} shards are sent again, for up to {cost}"
+    if config.budget.max_usd is None:
+        if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise UsageError(f"{words}, and no cap is set: give --max-usd (over all of this run)")
+        if not typer.confirm(f"{words}. Send?"):
+            raise UsageError("nothing was sent")
+    elif not as_json:
+        console().print(f"{words}.")
+    write_redrive(storage, layout, commit, generation, found)
+    return run_command(path, overrides, run_dir, beam, False, as_json)

@@ -1,0 +1,82 @@
+"""Compare the remote jobs with the ledger: what cannot be excluded is found and said."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reembed.core.machine.records import Commit, Created
+from reembed.core.machine.twins import Remote, Twin, find_twins, foreign_fingerprints, remote_of
+from reembed.core.names import split_shard_id
+from reembed.driver.session import shards_of
+from reembed.errors import RefusedError, RemoteNotFoundError, RunFailedError, ServiceError
+from reembed.ledger.layout import Layout
+from reembed.ledger.ledger import Ledger
+from reembed.service.base import BatchService
+from reembed.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the remote list showed beside the ledger; `twins` serve no attempt."""
+
+    twins: tuple[Twin, ...] = ()
+    unchecked: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For the report."""
+        return {"twins": [asdict(twin) for twin in self.twins], "unchecked": self.unchecked}
+
+
+def audit_jobs(storage: Storage, layout: Layout, commit: Commit, service: BatchService) -> Audit:
+    """List the remote jobs once; cancel twins that still run; say what is there twice.
+
+    A job that the ledger does not know at all is a stray: the next call adopts it, or, after the
+    shard is settled, it stays reported.
+
+    Raises:
+        RunFailedError: a job bears our name and other content.
+    """
+    plans = {plan.shard: plan for plan in shards_of(storage, layout, commit.plan)}
+    try:
+        remotes = _remotes(commit, service)
+    except ServiceError as err:
+        return Audit(unchecked=f"the remote jobs could not be listed: {err}")
+    foreign = foreign_fingerprints(remotes, {s: plan.fingerprint for s, plan in plans.items()})
+    if foreign:
+        raise RunFailedError(
+            f"the job {foreign[0].job} bears the name of shard {foreign[0].shard} and other "
+            "content; this run directory and that job do not belong together"
+        )
+    twins = find_twins(remotes, _created(storage, layout, commit, list(plans)))
+    for twin in twins:
+        if not twin.done and twin.kept:
+            _cancel(service, twin.job)
+    return Audit(tuple(twins))
+
+
+def _remotes(commit: Commit, service: BatchService) -> list[Remote]:
+    found = (
+        remote_of(commit.run, job.name, job.display_name, job.state, job.done, job.create_time)
+        for job in service.list_jobs()
+    )
+    return [remote for remote in found if remote is not None]
+
+
+def _created(
+    storage: Storage, layout: Layout, commit: Commit, shards: list[str]
+) -> dict[tuple[str, str], Created]:
+    ledger = Ledger(storage, layout, commit.number, "audit")
+    return {
+        (shard, attempt): created
+        for stripe in sorted({split_shard_id(shard)[0] for shard in shards})
+        for shard, records in ledger.load_stripe(stripe, ages=False).items()
+        for attempt, created in records.created.items()
+    }
+
+
+def _cancel(service: BatchService, job: str) -> None:
+    try:
+        service.cancel(job)
+    except (RefusedError, RemoteNotFoundError):
+        return  # ended, or gone

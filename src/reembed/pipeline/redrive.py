@@ -1,0 +1,132 @@
+"""Send rejects again, and only them: a new settlement generation of a settled run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reembed.config.schema import Config
+from reembed.core.machine.records import Child, Commit, Redrive, Settled, Stop, ranges_of
+from reembed.core.names import split_shard_id
+from reembed.core.planning import need_of_requests
+from reembed.core.rows import request_of
+from reembed.core.shards import ShardPlan
+from reembed.driver.session import shards_of
+from reembed.errors import AlreadyExistsError, UsageError
+from reembed.ledger.layout import Layout
+from reembed.ledger.ledger import Ledger
+from reembed.pipeline.commits import newest_commit
+from reembed.storage.base import Storage
+
+_SPOT = ("source_index", "offset", "part")
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """What a redrive sends: one shard's requests, and the most they cost."""
+
+    shard: str
+    redrive: Redrive
+
+
+def plan_redrive(
+    storage: Storage, layout: Layout, config: Config, reasons: Sequence[str]
+) -> tuple[Commit, int, list[Resend]]:
+    """Choose the rejects to send again; writes nothing.
+
+    Args:
+        storage: where the run lies.
+        layout: its names.
+        config: for prices.
+        reasons: reason codes; none means every reject that had a request.
+
+    Returns:
+        The commit, the generation that this will be, and the requests by shard. Rejects of the
+        plan (unreadable files and such) have no request: only a new plan can take them.
+
+    Raises:
+        UsageError: nothing is committed, the run is not settled, or no reject fits.
+    """
+    newest = newest_commit(storage, layout)
+    if newest is None or not newest.settled:
+        raise UsageError(
+            f"the run in {layout.run_dir} is not settled; `reembed run` goes on with it, and what "
+            "it rejects can be sent again after that"
+        )
+    commit, generation = newest.commit, newest.generation + 1
+    found = [
+        resend
+        for plan, settled in _settled(storage, layout, commit)
+        if (resend := _of_shard(storage, layout, config, commit, plan, settled, reasons))
+    ]
+    if not found:
+        which = f" with {', '.join(reasons)}" if reasons else ""
+        raise UsageError(f"no reject{which} had a request that could be sent again")
+    return commit, generation, found
+
+
+def write_redrive(
+    storage: Storage, layout: Layout, commit: Commit, generation: int, found: Sequence[Resend]
+) -> None:
+    """Put a redrive on record: the shards first, then the run, which opens it again."""
+    ledger = Ledger(storage, layout, commit.number, "redrive")
+    for resend in found:
+        ledger.redrive(resend.shard, generation, resend.redrive)
+    if ledger.stopped():
+        ledger.stop("lift", "redrive")
+    try:
+        record = Stop(reason="redrive")
+        storage.create(layout.redrives(commit.number, generation), record.encode())
+    except AlreadyExistsError:
+        return  # a call that was cut off had come this far
+
+
+def _settled(
+    storage: Storage, layout: Layout, commit: Commit
+) -> Iterator[tuple[ShardPlan, Settled]]:
+    ledger = Ledger(storage, layout, commit.number, "redrive")
+    plans = {plan.shard: plan for plan in shards_of(storage, layout, commit.plan)}
+    for stripe in sorted({split_shard_id(shard)[0] for shard in plans}):
+        for shard, records in ledger.load_stripe(stripe, ages=False).items():
+            if records.settled is not None and shard in plans:
+                yield plans[shard], records.settled
+
+
+def _of_shard(
+    storage: Storage,
+    layout: Layout,
+    config: Config,
+    commit: Commit,
+    plan: ShardPlan,
+    settled: Settled,
+    reasons: Sequence[str],
+) -> Resend | None:
+    if not settled.reject_part or not settled.rejects:
+        return None
+    rejects = _table(storage, settled.reject_part)
+    manifest = _table(storage, layout.manifest(commit.plan, plan.shard))
+    wanted = {
+        spot
+        for spot, reason in zip(_spots(rejects), rejects.column("reason").to_pylist(), strict=True)
+        if not reasons or reason in reasons
+    }
+    pairs = zip(_spots(manifest), request_of(manifest).tolist(), strict=True)
+    chosen = [request for spot, request in pairs if request >= 0 and spot in wanted]
+    if not chosen:
+        return None
+    ordinals = sorted(set(chosen))
+    need = need_of_requests(manifest, config)(ordinals)
+    child = Child(ordinals=ranges_of(ordinals), need=need)
+    return Resend(plan.shard, Redrive(sent=child, chunks=len(chosen)))
+
+
+def _spots(table: pa.Table) -> Iterator[tuple[int, int, int]]:
+    return zip(*(table.column(name).to_pylist() for name in _SPOT), strict=True)
+
+
+def _table(storage: Storage, uri: str) -> pa.Table:
+    with storage.open(uri) as stream:
+        return pq.read_table(stream)

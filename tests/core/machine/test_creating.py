@@ -1,0 +1,329 @@
+"""From planned to created: claims, reservations, fences, lost replies, take-over."""
+
+from dataclasses import replace
+
+import pytest
+
+from reembed.core.machine import actions as act
+from reembed.core.machine.apply import Missed, Refused, Unsure
+from reembed.core.machine.creating import FRESH
+from reembed.core.machine.records import Claim, Need, Outcome
+from reembed.core.machine.rules import Found
+from reembed.core.machine.snapshot import ShardRecords
+from reembed.core.machine.view import Ended, Prepared
+from reembed.core.names import input_file_name
+
+SHARD = "00000000-000003"
+GONE = 120.0 + 60.0 + 30.0
+THEIRS = {"0": {1: Claim(holder="you", epoch=1)}}
+
+
+def foreign(age, **more):
+    return ShardRecords(claims=THEIRS, ages={("0", 1): age}, **more)
+
+
+def found(job, created="2026-01-01T00:00:00Z", epoch=1):
+    name = input_file_name("run1", SHARD, "0", epoch)
+    return Found(job, "run1/s/0/f", created, name)
+
+
+def kinds(game):
+    return [type(action).__name__ for action in game.log]
+
+
+def test_the_way_of_a_file(play):
+    game = play()
+    game.until(act.Poll)
+    assert kinds(game) == ["MakeClaim", "Reserve", "Prepare", "Upload", "Look", "Create"]
+    assert game.log[-1] == act.Create("0", 1, inline=False)
+    assert game.log[1].need == Need(
+        usd_nano=70, tokens=500, jobs=1, input_bytes=5000, result_bytes=9000
+    )
+
+
+def test_the_way_of_an_inline_job(play):
+    game = play(inline="inline")
+    game.until(act.Poll)
+    assert kinds(game) == ["MakeClaim", "Reserve", "Prepare", "Look", "Create"]
+    assert game.log[-1].inline
+    assert game.log[1].need == Need(usd_nano=70, tokens=500, jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("plan", "echo", "inline"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"wire_bytes": 4_000_001}, True, False),
+        ({"result_bytes": 4_000_001}, True, False),
+    ],
+)
+def test_auto_is_inline_only_for_a_small_job_where_metadata_comes_back(play, plan, echo, inline):
+    game = play(plan=plan, inline="auto", metadata_echo=echo)
+    assert game.until(act.Create).inline is inline
+
+
+def test_a_look_that_is_too_old_is_taken_again(play):
+    game = play()
+    game.until(act.Create)
+    game.after(FRESH + 0.1)
+    game.step(act.Look)
+    game.step(act.Create)
+
+
+def test_a_missed_create_is_looked_at_again(play):
+    game = play()
+    game.until(act.Create)
+    game.step(act.Create, Missed(0.0))
+    game.after(FRESH * 2)
+    assert isinstance(game.next(), act.Look)
+
+
+def test_a_lease_that_ran_out_gives_all_back_and_starts_again(play):
+    game = play()
+    game.until(act.Look)
+    game.step(act.Look, game.records(ages={("0", 1): 121.0}))
+    game.step(act.DeleteInput, file="files/0-1")
+    game.step(act.Release, kind="void", epoch=1)
+    game.step(act.MakeVoid, reason="the lease ran out before the create")
+    game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
+
+
+def test_a_lost_claim_is_looked_at_and_waited_for(play):
+    game = play()
+    game.step(act.MakeClaim, "lost")
+    game.step(act.Look, foreign(3.0))
+    # Its holder may be done at any time, so it is looked at now and then.
+    assert game.next() == act.Wait(1000.0 + 100.0)
+    game.wait()
+    game.step(act.Look, foreign(103.0, created={"0": game.created()}))
+    assert isinstance(game.next(), act.Poll)
+
+
+def test_a_foreign_claim_is_taken_over_only_when_its_holder_must_be_gone(play):
+    game = play(foreign(50.0))
+    game.wait()
+    game.step(act.Look, foreign(150.0))
+    assert game.wait().until == 1000.0 + GONE - 50.0
+    game.step(act.Scan)
+    game.step(act.Look, foreign(GONE))
+    game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
+    game.step(act.Fence, epoch=1)
+    assert game.wait().until == game.world.now
+    game.step(act.Scan)
+    game.until(act.Create)
+    assert [a.epoch for a in game.log if isinstance(a, act.Reserve | act.Upload)] == [2, 2]
+
+
+def test_a_renewed_claim_is_left_to_its_holder(play):
+    game = play(foreign(GONE + 500))
+    game.step(act.Scan)
+    game.after(FRESH + 1)
+    game.step(act.Look, foreign(2.0))
+    assert isinstance(game.next(), act.Wait)
+
+
+def test_a_slow_listing_does_not_start_all_over(play):
+    game = play(foreign(GONE + 500))
+    game.saw()
+    game.after(60.0)
+    game.step(act.Look, foreign(GONE + 560))
+    # The listing began after the holder was gone, so it says enough.
+    game.step(act.MakeClaim, Claim(holder="me", epoch=2))
+
+
+@pytest.mark.parametrize("scanned", ["before", "never"])
+def test_a_listing_of_before_the_holder_was_gone_says_nothing(play, scanned):
+    game = play(foreign(GONE - 1))
+    if scanned == "before":
+        game.saw()
+    game.after(2.0)
+    assert isinstance(game.next(), act.Scan)
+
+
+def test_the_oldest_job_of_the_name_is_adopted_whatever_the_order(play):
+    game = play(foreign(GONE + 1))
+    jobs = (found("batches/9", "2026-01-02"), found("batches/8", "2026-01-01"))
+    game.step(act.Scan, lambda: game.saw(*jobs))
+    action = game.step(act.RecordCreated)
+    assert (action.created.job, action.created.adopted) == ("batches/8", True)
+    assert action.created.input_file == input_file_name("run1", SHARD, "0", 1)
+
+
+def test_a_job_of_a_lower_epoch_is_adopted_as_that_epochs(play):
+    game = play(foreign(GONE + 1))
+    game.step(act.Scan)
+    game.step(act.MakeClaim, Claim(holder="me", epoch=2))
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan, lambda: game.saw(found("batches/7", epoch=1)))
+    assert game.next().created.epoch == 1
+    # An inline job names no file: the holder before us made it.
+    game.world = replace(
+        game.world, found={(SHARD, "0"): (Found("batches/7", "run1/s/0/f", "2026"),)}
+    )
+    assert game.next().created.epoch == 1
+
+
+def test_an_unanswered_create_is_looked_for_and_adopted(play):
+    game = play()
+    game.until(act.Create)
+    game.step(act.Create, Unsure())
+    game.wait()
+    game.step(act.Scan, lambda: game.saw(found("batches/5")))
+    game.step(act.RecordCreated)
+    assert game.next() == act.Poll("0", "batches/5")
+    assert kinds(game).count("Create") == 1
+
+
+def test_an_unanswered_create_that_left_no_job_goes_on_in_the_next_epoch_behind_a_fence(play):
+    game = play()
+    game.until(act.Create)
+    game.step(act.Create, Unsure())
+    sent = game.world.now
+    game.wait()
+    game.step(act.Scan)
+    assert game.wait().until == sent + 60.0 + 30.0
+    game.step(act.Scan)
+    game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan)
+    game.until(act.Poll)
+    assert [a.epoch for a in game.log if isinstance(a, act.Create)] == [1, 2]
+    assert not any(isinstance(a, act.Release | act.MakeVoid) for a in game.log)
+
+
+def test_an_unanswered_create_is_still_looked_for_after_a_stop(play):
+    game = play()
+    game.until(act.Create)
+    game.step(act.Create, Unsure())
+    game.world = replace(game.world, stopped=True)
+    game.wait()
+    game.step(act.Scan)
+    game.wait()
+    game.step(act.Scan)
+    assert game.next() == act.Judge("0", "stopped")
+
+
+def test_every_lower_open_epoch_is_fenced_and_void_ones_are_not(play):
+    claims = {"0": {e: Claim(holder="you", epoch=e) for e in (1, 2, 3)}}
+    ages = {("0", e): GONE + 1 for e in (1, 3)}
+    game = play(ShardRecords(claims=claims, ages=ages, voids=frozenset({("0", 2)})))
+    game.step(act.Scan)
+    game.step(act.MakeClaim, Claim(holder="me", epoch=4), epoch=4)
+    game.step(act.Fence, epoch=1)
+    game.step(act.Fence, epoch=3)
+    assert isinstance(game.next(), act.Wait)
+
+
+def test_being_overtaken_while_uploading_creates_nothing(play):
+    game = play()
+    game.until(act.Look)
+    two = {"0": {1: Claim(holder="me", epoch=1), 2: Claim(holder="you", epoch=2)}}
+    game.step(act.Look, ShardRecords(claims=two, ages={("0", 1): 400.0, ("0", 2): 5.0}))
+    assert isinstance(game.next(), act.Wait)
+    assert game.view.attempts["0"].local.uploaded == ""
+
+
+def test_a_refused_reservation_leaves_a_void_and_releases_nothing(play):
+    game = play()
+    game.step(act.MakeClaim, Claim(holder="me", epoch=1))
+    game.step(act.Reserve, "full")
+    game.step(act.MakeVoid, epoch=1)
+    game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
+
+
+def test_a_429_gives_everything_back_and_goes_on_after_what_the_service_said(play):
+    game = play()
+    game.until(act.Create)
+    game.step(act.Create, Refused("quota", 40.0))
+    game.step(act.DeleteInput, file="files/0-1")
+    game.step(act.Release, kind="void")
+    game.step(act.MakeVoid, reason="quota")
+    assert game.next() == act.Wait(1040.0)
+    game.wait()
+    game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
+    # Nothing was sent in a void epoch: no fence, no scan.
+    assert isinstance(game.next(), act.Reserve)
+    assert game.world.book.usd_nano == 0
+
+
+def test_a_refused_upload_gives_back_without_a_file(play):
+    game = play()
+    game.until(act.Upload)
+    game.step(act.Upload, Refused("no", 0.0))
+    game.step(act.Release, kind="void")
+    game.step(act.MakeVoid)
+
+
+@pytest.mark.parametrize("halted", [True, False])
+@pytest.mark.parametrize(
+    ("reached", "then"),
+    [
+        (act.MakeClaim, []),
+        (act.Reserve, [act.MakeVoid]),
+        (act.Prepare, [act.Release, act.MakeVoid]),
+        (act.Upload, [act.Release, act.MakeVoid]),
+        (act.Look, [act.DeleteInput, act.Release, act.MakeVoid]),
+        (act.Create, [act.DeleteInput, act.Release, act.MakeVoid]),
+    ],
+)
+def test_a_stop_or_halt_is_heeded_at_every_step_before_the_create(play, reached, then, halted):
+    game = play()
+    game.until(reached)
+    game.world = replace(game.world, stopped=not halted, halted="because" if halted else "")
+    for kind in then:
+        game.step(kind)
+    # A halt is this process's and leaves; a stop is the user's and ends what was never sent.
+    last = act.Leave("creating has stopped") if halted else act.Judge("0", "stopped")
+    assert game.next() == last
+
+
+def test_the_cap_leaves_and_a_busy_quota_waits_and_reads_the_log_again(play):
+    game = play(quotas={"max_usd_nano": 69})
+    assert game.next() == act.Leave("the budget is used up")
+    game = play(quotas={"tokens": 600})
+    game.write(kind="reserve", attempt="other/0", epoch=1, need=Need(tokens=101))
+    assert game.wait().until == 1010.0
+    game.step(act.ReadBook)
+    game.write(kind="void", attempt="other/0", epoch=1)
+    assert isinstance(game.next(), act.MakeClaim)
+
+
+def test_an_old_book_is_read_before_a_shard_is_left_for_the_cap(play):
+    game = play(quotas={"max_usd_nano": 69})
+    game.after(11.0)
+    assert isinstance(game.next(), act.ReadBook)
+
+
+def test_nothing_that_can_be_sent_is_judged_and_gives_back_all(play):
+    game = play()
+    game.until(act.Prepare)
+    game.step(act.Prepare, Prepared("/scratch/requests", 0, 0))
+    record = game.end(act.Judge, state="NOT_SENT", job="", rows=0, rejects=20, errors_uri="/e")
+    assert record.state == "NOT_SENT"
+    game.step(act.Release, kind="void")
+    assert game.world.book.usd_nano == 0
+    game.step(act.WriteRejects)
+    settled = game.step(act.RecordSettled).settled
+    assert (settled.rows, settled.rejects, settled.jobs, settled.planned) == (0, 22, 0, 22)
+
+
+def test_a_missed_step_waits_and_is_done_again(play):
+    game = play()
+    game.until(act.Upload)
+    game.step(act.Upload, Missed(7.0))
+    assert game.wait().until == 1007.0
+    game.step(act.Upload, Missed(7.0))
+    assert game.view.attempts["0"].local.failures == 2
+    game.wait()
+    game.step(act.Upload, "files/x")
+    assert game.view.attempts["0"].local.failures == 0
+
+
+def test_an_answer_that_is_gone_halts(play):
+    game = play()
+    game.until(act.Poll)
+    game.step(act.Poll, Ended(Outcome(state="RESULT_LOST", job="b"), "RESULT_LOST: gone"))
+    assert game.next() == act.Halt("0", "RESULT_LOST: gone")

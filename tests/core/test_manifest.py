@@ -1,0 +1,113 @@
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reembed.config.schema import Config
+from reembed.core.manifest import (
+    fingerprint_of,
+    manifest_of,
+    number_requests,
+    recipe_from_json,
+    recipe_to_json,
+)
+from reembed.core.requests import RequestOptions
+from reembed.core.schema import MANIFEST
+from reembed.types import Chunk, Position, Recipe, Reject
+
+OPTIONS = RequestOptions.of(Config.model_validate({"name": "t", "source": {"files": ["*"]}}))
+SECONDS = st.none() | st.floats(0, 1e6)
+RECIPES = st.builds(
+    Recipe,
+    st.sampled_from(["as_is", "image", "audio", "video", "pdf"]),
+    st.sampled_from(["image/png", "audio/wav"]),
+    SECONDS,
+    SECONDS,
+    st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=3).map(tuple),
+)
+
+
+def chunk(index=0, **changes):
+    base = Chunk(
+        key=f"k{index}",
+        uri=f"/c/{index}.txt",
+        position=Position(index),
+        part=0,
+        parts=1,
+        modality="text",
+        mime_type="text/plain",
+        tokens=9,
+        input_bytes=5,
+        generation="g1",
+        source_hash="s",
+        content_hash="c",
+        chunker="text/1",
+        text=f"hello {index}",
+    )
+    return replace(base, **changes)
+
+
+@given(RECIPES)
+def test_a_recipe_comes_back_as_it_went(recipe):
+    assert recipe_from_json(recipe_to_json(recipe)) == recipe
+
+
+def test_no_recipe_is_none():
+    assert recipe_to_json(None) is recipe_from_json(None) is None
+
+
+def test_a_manifest_holds_chunks_in_their_order_with_their_bytes_on_the_wire():
+    picture = Recipe("as_is", "image/png")
+    chunks = [
+        chunk(0, text='"quoted"\n', title="T"),
+        chunk(1, text=None, recipe=picture, modality="image", input_bytes=3000),
+        chunk(2, text=None, reject=Reject("empty", "nothing in it", "plan"), warnings=("w",)),
+    ]
+    table = manifest_of(chunks, OPTIONS)
+    assert table.schema == MANIFEST
+    rows = table.to_pylist()
+    assert [row["key"] for row in rows] == ["k0", "k1", "k2"]
+    assert rows[0]["input_bytes"] > len('"quoted"\n')
+    assert rows[1]["input_bytes"] >= 4000
+    assert rows[2]["input_bytes"] == 0
+    assert (rows[2]["reject_code"], rows[2]["warnings"]) == ("empty", ["w"])
+    assert [row["request"] for row in rows] == [None] * 3
+
+
+def test_requests_are_numbered_over_what_is_usable():
+    bad = Reject("empty", "nothing in it", "plan")
+    table = manifest_of([chunk(0), chunk(1, reject=bad, text=None), chunk(2)], OPTIONS)
+    assert number_requests(table).column("request").to_pylist() == [0, None, 1]
+    assert number_requests(table).schema == MANIFEST
+
+
+def test_a_fingerprint_does_not_depend_on_how_a_table_lies_in_memory():
+    chunks = [chunk(n) for n in range(3000)]
+    whole = manifest_of(chunks, OPTIONS)
+    pieces = pa.concat_tables([manifest_of(chunks[:7], OPTIONS), manifest_of(chunks[7:], OPTIONS)])
+    assert pieces.column("key").num_chunks == 2
+    assert fingerprint_of(whole, b"x") == fingerprint_of(pieces, b"x")
+    later = manifest_of([chunk(9), *chunks], OPTIONS).slice(1)
+    assert fingerprint_of(later, b"x") == fingerprint_of(whole, b"x")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": "other"},
+        {"key": "other"},
+        {"title": "other"},
+        {"generation": "g2"},
+        {"source_hash": "t"},
+        {"chunker": "text/2"},
+        {"recipe": Recipe("as_is", "image/png"), "text": None},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_changes_a_request_changes_the_fingerprint(change):
+    before = fingerprint_of(manifest_of([chunk(0), chunk(1)], OPTIONS), b"x")
+    after = fingerprint_of(manifest_of([chunk(0), chunk(1, **change)], OPTIONS), b"x")
+    assert before != after
+    assert before != fingerprint_of(manifest_of([chunk(0), chunk(1)], OPTIONS), b"y")

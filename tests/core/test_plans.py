@@ -1,0 +1,97 @@
+from dataclasses import asdict, replace
+
+import pytest
+
+from reembed.core.plans import (
+    LISTING,
+    PlanSummary,
+    StripePlan,
+    digest_of,
+    items_of,
+    listing_table,
+    plan_id,
+)
+from reembed.core.shards import ShardPlan
+from reembed.core.totals import PlanTotals
+from reembed.errors import RunFailedError
+from reembed.types import Item, Position
+
+ITEMS = [
+    Item("a", "/c/a", Position(0), 3, "g", "md5:x"),
+    Item("ü#%", "gs://b/ü#%", Position(1, 2**40), 0, "7", title="T", metadata='{"n":1}'),
+]
+
+
+def shard(seq, fingerprint="f"):
+    return ShardPlan(
+        shard=f"00000000-{seq:06}",
+        chunks=2,
+        requests=2,
+        canaries=1,
+        rejects=0,
+        tokens={"text": 9},
+        wire_bytes=1,
+        result_bytes=1,
+        usd_nano=1,
+        fingerprint=fingerprint,
+    )
+
+
+def stripe(*shards):
+    return StripePlan(stripe=0, shards=shards, totals=asdict(PlanTotals(chunks=4, items=2)))
+
+
+def test_a_listing_comes_back_as_it_went():
+    table = listing_table(ITEMS)
+    assert table.schema == LISTING
+    assert items_of(table) == ITEMS
+    assert items_of(listing_table([])) == []
+
+
+def test_a_plan_is_named_by_configuration_and_listing():
+    name = plan_id({"model": "m"}, ITEMS)
+    assert len(name) == 16
+    assert name == plan_id({"model": "m"}, iter(ITEMS))
+    others = [
+        plan_id({"model": "n"}, ITEMS),
+        plan_id({"model": "m"}, ITEMS[::-1]),
+        plan_id({"model": "m"}, ITEMS[:1]),
+        plan_id({"model": "m"}, [replace(ITEMS[0], generation="h"), ITEMS[1]]),
+    ]
+    assert len({name, *others}) == 5
+
+
+def test_the_order_of_configuration_keys_does_not_matter():
+    assert plan_id({"a": 1, "b": 2}, []) == plan_id({"b": 2, "a": 1}, [])
+
+
+def test_the_digest_pins_every_shard():
+    digest = digest_of([stripe(shard(0), shard(1))])
+    assert digest == digest_of([stripe(shard(0)), stripe(shard(1))])
+    assert digest != digest_of([stripe(shard(0))])
+    assert digest != digest_of([stripe(shard(0), shard(1, "g"))])
+
+
+def test_plan_records_come_back_with_their_totals():
+    record = stripe(shard(0))
+    again = StripePlan.decode(record.encode(), "s")
+    assert again == record
+    assert again.plan_totals() == PlanTotals(chunks=4, items=2)
+    summary = PlanSummary(
+        plan="p",
+        name="n",
+        frozen={"a": [1]},
+        items=2,
+        totals=record.totals,
+        stripes=(0,),
+        digest="d",
+    )
+    assert PlanSummary.decode(summary.encode(), "p") == summary
+    assert summary.plan_totals() == PlanTotals(chunks=4, items=2)
+
+
+def test_a_summary_of_another_version_is_refused():
+    summary = PlanSummary(plan="p", name="n", frozen={}, items=0, totals={}, stripes=(), digest="d")
+    data = summary.encode().replace(b'"schema":1', b'"schema":9')
+    with pytest.raises(RunFailedError, match=r"plan\.json: not a PlanSummary record"):
+        PlanSummary.decode(data, "plan.json")
