@@ -37,7 +37,7 @@ def test_a_wrong_dimension_everywhere_stops_and_keeps_the_answer(
 ) -> None:
     with emulator() as remote:
         job = project(remote.url).write(texts(30))
-        remote.faults({"on": "job", "do": "wrong_dimension", "dimensions": 5})
+        remote.faults({"job": "*", "do": "wrong_dimension", "dimensions": 5})
         with pytest.raises(RunFailedError, match="cannot be trusted"):
             run_with(job, lambda: None)
         jobs = len(remote.jobs())

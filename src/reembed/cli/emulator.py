@@ -26,7 +26,11 @@ def emulator_command(
 
     try:
         run_emulator(settings, ready)
+    except (ValueError, yaml.YAMLError) as err:
+        raise UsageError(f"{faults or state}: {' '.join(str(err).split())}") from err
     except OSError as err:
+        if err.filename is not None:
+            raise UsageError(f"{err.filename}: {err.strerror}; see --faults and --state") from err
         raise UsageError(f"cannot listen on {host}:{port}: {err.strerror}; give --port") from err
     return 0
 
