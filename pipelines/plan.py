@@ -1,6 +1,6 @@
 """Plan a configuration on any Beam runner; Beam's own options stand after ``--``.
 
-    python pipelines/plan.py CONFIG -- --runner=PrismRunner
+python pipelines/plan.py CONFIG -- --runner=PrismRunner
 """
 
 from __future__ import annotations

@@ -32,12 +32,12 @@ def test_a_part_that_lost_rows_fails_the_run(project: Callable[..., Project]) ->
     assert job.results().report["state"] == "failed"
 
 
-def test_a_wrong_dimension_everywhere_stops_and_keeps_the_answer(
+def test_answers_without_keys_stop_the_run_and_are_kept(
     project: Callable[..., Project],
 ) -> None:
     with emulator() as remote:
         job = project(remote.url).write(texts(30))
-        remote.faults({"job": "*", "do": "wrong_dimension", "dimensions": 5})
+        remote.faults({"job": "*", "do": "no_keys"})
         with pytest.raises(RunFailedError, match="cannot be trusted"):
             run_with(job, lambda: None)
         jobs = len(remote.jobs())

@@ -221,7 +221,8 @@ def _quarantine(
     assert attempt.created is not None
     anomaly = (
         f"the answer of {attempt.created.job} (shard {view.plan.shard}, attempt {attempt.path}) "
-        f"cannot be trusted: {seen}. It is kept as {uri}; nothing more is bought until you decide (--accept-repay buys it again)"
+        f"cannot be trusted: {seen}. It is kept as {uri}; nothing more is bought until "
+        "you decide (--accept-repay buys it again)"
     )
     return repay(tools, view, attempt, "QUARANTINED", anomaly)
 

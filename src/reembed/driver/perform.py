@@ -291,7 +291,8 @@ class Performer:
         """A paid result that is gone: said, never bought again by itself."""
         message = (
             f"RESULT_LOST: {action.job} (shard {view.plan.shard}, attempt {action.attempt}) was "
-            f"paid and {why}; nothing more is bought until you decide (--accept-repay buys it again)"
+            f"paid and {why}; nothing more is bought until you decide (--accept-repay buys it "
+            "again)"
         )
         attempt = view.attempts[action.attempt]
         return repay(self._tools, view, attempt, "RESULT_LOST", message)
