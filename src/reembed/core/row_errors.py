@@ -54,12 +54,19 @@ class RowError:
     `reason` is a snake_case word to group by: the name of a google.rpc.Code for what the service
     said, otherwise what was found wrong here (``missing``, ``wrong_dimension``, ``not_finite``,
     ``zero_norm``, ``no_vector``, ``doubled_different``). `message` has at most 500 characters.
-    `code` is the google.rpc.Code, 0 when the finding is our own.
+    `code` is the google.rpc.Code, 0 when the finding is our own. `at` is the stage, where that
+    does not follow from the code.
     """
 
     reason: str
     message: str
     code: int = 0
+    at: str = ""
+
+    @property
+    def stage(self) -> str:
+        """Where it came to light: ``submit``, ``embed`` or ``join``."""
+        return self.at or ("embed" if self.from_service else "join")
 
     @property
     def from_service(self) -> bool:

@@ -183,7 +183,7 @@ def reject_table(
     made = {
         "reason": _either(chunks, "reject_code", [e.reason if e else None for e in found]),
         "message": _either(chunks, "reject_message", [e.message if e else None for e in found]),
-        "stage": _either(chunks, "reject_stage", [_stage(e) if e else None for e in found]),
+        "stage": _either(chunks, "reject_stage", [e.stage if e else None for e in found]),
         "attempt": pc.if_else(pa.array(sent), lineage.attempt, ""),
         "job": pc.if_else(pa.array(sent), lineage.job, ""),
         "run": pa.repeat(lineage.run, len(rows)),
@@ -193,10 +193,6 @@ def reject_table(
         made[field.name] if field.name in made else chunks.column(field.name) for field in REJECT
     ]
     return pa.Table.from_arrays(columns, schema=REJECT)
-
-
-def _stage(error: RowError) -> str:
-    return "embed" if error.from_service else "join"
 
 
 def _either(chunks: pa.Table, planned: str, found: list[str | None]) -> pa.ChunkedArray:

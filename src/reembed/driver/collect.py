@@ -117,7 +117,7 @@ def _never_sent(
 ) -> Ending:
     if why == "stopped":
         message = "the run was stopped before this was sent; `reembed redrive` sends it"
-        stopped = dict.fromkeys(ordinals, RowError("stopped", message))
+        stopped = dict.fromkeys(ordinals, RowError("stopped", message, at="submit"))
         return Ending({}, {**stopped, **unsent})
     if why == "split":
         return Ending(split(attempt.path, ordinals, 2, need), unsent)
@@ -232,7 +232,7 @@ def _unsent(tools: Tools, view: ShardView, attempt: AttemptView) -> dict[int, Ro
     created: Created | None = attempt.created
     epoch = created.epoch if created is not None else attempt.epoch
     found = tools.ledger.read_unsent(view.plan.shard, attempt.path, epoch)
-    return {n: RowError(*why) for n, why in found.requests.items()}
+    return {n: RowError(*why, at="submit") for n, why in found.requests.items()}
 
 
 def _tokens(manifest: pa.Table, joined: Joined, twins: Mapping[int, int]) -> dict[str, int]:

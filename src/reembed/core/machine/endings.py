@@ -135,7 +135,7 @@ def split(attempt: str, ordinals: Sequence[int], ways: int, need_of: NeedOf) -> 
 
 
 def _reject_all(ordinals: Sequence[int], reason: str, message: str) -> Ending:
-    error = RowError(reason, clip(message))
+    error = RowError(reason, clip(message), at="embed")
     return Ending({}, dict.fromkeys(ordinals, error))
 
 
