@@ -136,11 +136,21 @@ def test_a_run_terminated_while_submitting_takes_back_what_was_not_sent(begun: B
     begun.go_on()
 
 
-def test_ctrl_c_while_planning_commits_nothing(begun: Begun) -> None:
-    wait_until(lambda: list(begun.project.run_dir.glob("plans/*/listing/*")), every=0.002)
-    begun.process.send_signal(signal.SIGINT)
-    _, err = begun.process.communicate(timeout=20)
-    assert begun.process.returncode == 130, err
+def test_ctrl_c_while_planning_commits_nothing_and_names_the_same_command(
+    project: Callable[..., Project], slow: Remote
+) -> None:
+    job = project(slow.url).write(texts(ITEMS))
+    place, before = job.folder / "other place", len(slow.jobs())
+    options = ["--run-dir", str(place), "--max-usd", "0.5"]
+    process = start("run", job.config, *options, "--", "--direct_num_workers=1")
+    wait_until(lambda: list(place.glob("plans/*/listing/*")), every=0.002)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert not list(begun.project.run_dir.glob("ledger/commit.*"))
-    assert begun.jobs() == 0
+    assert not list(place.glob("ledger/commit.*"))
+    assert len(slow.jobs()) == before
+    # Going on in another folder would pay again.
+    assert f"--run-dir '{place}'" in err
+    assert "--set budget.max_usd=0.5" in err
+    assert "-- --direct_num_workers=1" in err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -18,10 +18,21 @@ EVERY_SECONDS = 2.0
 
 
 class Progress:
-    """Writes a lane's progress at most every two seconds; a failed write is not an error."""
+    """Writes a lane's progress at most every two seconds; a failed write is not an error.
 
-    def __init__(self, storage: Storage, layout: Layout, commit: int, lane: int) -> None:
+    Jobs that are older than `stuck_after` seconds are named in it.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        layout: Layout,
+        commit: int,
+        lane: int,
+        stuck_after: float = float("inf"),
+    ) -> None:
         self._storage, self._uri = storage, layout.progress(commit, lane)
+        self._stuck_after = stuck_after
         self._last = float("-inf")
         self._body: dict[str, Any] = {"schema": 1}
 
@@ -31,7 +42,8 @@ class Progress:
             return
         self._last = world.now
         counts = summary(views.values())
-        self._write({"schema": 1, **counts, "usd_nano": world.book.usd_nano})
+        stuck = stuck_jobs(views.values(), world.storage_now - self._stuck_after)
+        self._write({"schema": 1, **counts, "usd_nano": world.book.usd_nano, "stuck_jobs": stuck})
 
     def end(self, failed: str = "", left: Mapping[str, int] | None = None) -> None:
         """Say that the lane has ended: what stopped it, how many shards it left and why."""
@@ -43,6 +55,14 @@ class Progress:
             self._storage.put(self._uri, orjson.dumps(body))
         except StorageError:
             return  # advisory: the records decide, and they raise
+
+
+def stuck_jobs(views: Iterable[ShardView], before: float) -> list[str]:
+    """Names of jobs that were created before a moment (seconds) and have not ended."""
+    jobs = (a.job for view in views for a in view.attempts.values() if a.outcome is None)
+    return sorted(
+        j.name for j in jobs if j is not None and not j.done and 0 < j.created_at < before
+    )
 
 
 def summary(views: Any) -> dict[str, Any]:

@@ -150,8 +150,9 @@ def drive_lane(session: Session, number: int, lanes: int) -> Iterator[tuple[str,
     Shards that are left, and what stopped the lane, go into its progress record: an exception
     would make the engine start all over.
     """
-    progress = Progress(open_storage(), session.layout, session.commit, number)
     config = session.config
+    stuck_after = config.batch.stuck_hours * 3600
+    progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after)
     with tempfile.TemporaryDirectory(prefix="reembed-") as folder:
         try:
             with open_service(config.service, service_key(config)) as service:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -155,13 +156,13 @@ def _report(
 ) -> dict[str, Any]:
     """Count, and write the report, whatever it says."""
     counts = count_run(storage, layout, commit)
-    failed, left = _lanes_said(storage, layout, commit)
+    failed, left, stuck = _lanes_said(storage, layout, commit)
     if counts.settled == counts.shards:
         state = "settled" if counts.closes else "failed"
     else:
         state = "failed" if failed else "open"
     report = report_of(session, plan, counts, state, seconds)
-    report.update({"failed": failed, "left": left, **audit.as_json()})
+    report.update({"failed": failed, "left": left, "stuck": stuck, **audit.as_json()})
     write_report(storage, layout, report)
     if counts.settled == counts.shards:
         require_closed(counts)
@@ -182,15 +183,17 @@ def _finish(
     raise ComeAgainError(_open_words(report))
 
 
-def _lanes_said(storage: Storage, layout: Layout, commit: Commit) -> tuple[str, dict[str, int]]:
-    """What stopped the lanes of the last call, and what they left, by reason."""
+def _lanes_said(
+    storage: Storage, layout: Layout, commit: Commit
+) -> tuple[str, dict[str, int], list[str]]:
+    """What stopped the lanes of this call, what they left by reason, and jobs that hang."""
     notes = read_notes(storage, layout.progresses(commit.number))
     failed = "; ".join(sorted({note["failed"] for note in notes if note.get("failed")}))
-    left: dict[str, int] = {}
+    left: Counter[str] = Counter()
     for note in notes:
-        for reason, count in note.get("left", {}).items():
-            left[reason] = left.get(reason, 0) + count
-    return failed, left
+        left.update(note.get("left", {}))
+    stuck = sorted({job for note in notes for job in note.get("stuck_jobs", ())})
+    return failed, dict(left), stuck
 
 
 def _open_words(report: dict[str, Any]) -> str:
@@ -203,9 +206,15 @@ def _open_words(report: dict[str, Any]) -> str:
         if any("budget" in reason for reason in left)
         else ""
     )
+    hanging = (
+        f"; {len(report['stuck'])} jobs hang, for instance {report['stuck'][0]} "
+        "(batch.on_stuck: resubmit sends them again)"
+        if report["stuck"]
+        else ""
+    )
     return (
         f"{shards - report['settled_shards']} of {shards} shards are not settled"
-        f"{f' ({reasons})' if reasons else ''}{budget}; the same command goes on"
+        f"{f' ({reasons})' if reasons else ''}{budget}{hanging}; the same command goes on"
     )
 
 

@@ -104,6 +104,10 @@ def _not_created(attempt: AttemptView, world: World) -> act.Action:
     """What is not sent any more: left when this process halts, rejects when the user stopped."""
     if world.halted:
         return act.Leave("creating has stopped")
+    # A holder that froze before its send must find its file gone when it wakes.
+    for epoch, claim in sorted(attempt.claims.items()):
+        if not claim.void and epoch not in attempt.local.fenced:
+            return act.Fence(attempt.path, epoch)
     return act.Judge(attempt.path, "stopped")
 
 
