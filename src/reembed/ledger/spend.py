@@ -27,13 +27,15 @@ class SpendLog:
     def read(self) -> Book:
         """The log's state, read to its tail."""
         with self._lock:
+            new: list[SpendLine] = []
             while True:
-                name = self._layout.spend(self._commit, self._book.lines + 1)
+                name = self._layout.spend(self._commit, self._book.lines + len(new) + 1)
                 try:
                     data = self._storage.read(name)
                 except ObjectNotFoundError:
+                    self._book = self._book.add(*new) if new else self._book
                     return self._book
-                self._book = self._book.add(SpendLine.decode(data, name))
+                new.append(SpendLine.decode(data, name))
 
     def reserve(
         self, attempt: str, epoch: int, need: Need, quotas: Quotas, now: Callable[[], float]
@@ -41,12 +43,13 @@ class SpendLog:
         """Take room for an attempt; False when it does not fit any more.
 
         An attempt that holds a reservation already, from an earlier epoch, keeps that one line's
-        money; a line of a *later* epoch means that this holder has been overtaken.
+        money; a line of a *later* epoch, even one that was given back since, means that this
+        holder has been overtaken.
         """
         with self._lock:
             while True:
                 book = self.read()
-                if book.epoch_of(attempt) > epoch:
+                if book.epochs.get(attempt, 0) > epoch:
                     return False
                 if book.epoch_of(attempt) == epoch:
                     return True

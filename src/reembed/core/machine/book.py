@@ -26,30 +26,34 @@ class Book:
     """The log's state after `lines` lines.
 
     `live` are the needs of attempts whose job may run, by attempt; `held` the result bytes that
-    stand until a time; `usd_nano` all dollars ever reserved and not given back.
+    stand until a time; `usd_nano` all dollars ever reserved and not given back; `epochs` the
+    highest epoch that ever reserved for an attempt.
     """
 
     lines: int = 0
     usd_nano: int = 0
     live: Mapping[str, tuple[int, Need]] = field(default_factory=dict)
     held: tuple[tuple[float, int], ...] = ()
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
-    def add(self, line: SpendLine) -> Book:
-        """The book after one more line."""
-        live = dict(self.live)
-        usd, held = self.usd_nano, self.held
-        known = live.get(line.attempt)
-        if line.kind == "reserve":
-            # A next epoch of the same attempt reuses its reservation: one live line an attempt.
-            usd += line.need.usd_nano if known is None else 0
-            live[line.attempt] = (line.epoch, line.need)
-        elif known is not None:
-            if line.kind == "void":
-                usd -= known[1].usd_nano
-            else:
-                held = (*held, (line.held_until, known[1].result_bytes))
-            del live[line.attempt]
-        return Book(self.lines + 1, usd, live, held)
+    def add(self, *lines: SpendLine) -> Book:
+        """The book after more lines."""
+        live, epochs, held = dict(self.live), dict(self.epochs), list(self.held)
+        usd = self.usd_nano
+        for line in lines:
+            known = live.get(line.attempt)
+            if line.kind == "reserve":
+                # A next epoch of the same attempt reuses its reservation: one live line each.
+                usd += line.need.usd_nano if known is None else 0
+                live[line.attempt] = (line.epoch, line.need)
+                epochs[line.attempt] = max(line.epoch, epochs.get(line.attempt, 0))
+            elif known is not None:
+                if line.kind == "void":
+                    usd -= known[1].usd_nano
+                else:
+                    held.append((line.held_until, known[1].result_bytes))
+                del live[line.attempt]
+        return Book(self.lines + len(lines), usd, live, tuple(held), epochs)
 
     def epoch_of(self, attempt: str) -> int:
         """The epoch that holds the attempt's reservation; 0 for none."""

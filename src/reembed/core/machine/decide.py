@@ -22,7 +22,8 @@ def decide(view: ShardView, world: World, rules: Rules) -> act.Action:
     it. When all must wait, the shard waits for the earliest; when none is open, it settles.
     """
     if view.settled is not None:
-        return act.Finished(view.settled)
+        # A holder that froze or died may have reserved beside the one that went on.
+        return _left_reserved(view, world) or act.Finished(view.settled)
     waits: list[act.Wait] = []
     leaves: list[act.Leave] = []
     for path in sorted(view.attempts, key=attempt_order):
@@ -36,6 +37,15 @@ def decide(view: ShardView, world: World, rules: Rules) -> act.Action:
     if waits:
         return min(waits, key=lambda wait: wait.until)
     return leaves[0] if leaves else _settle(view)
+
+
+def _left_reserved(view: ShardView, world: World) -> act.Release | None:
+    for path in sorted(view.attempts, key=attempt_order):
+        attempt = view.attempts[path]
+        epoch = world.book.epoch_of(f"{view.plan.shard}/{path}")
+        if epoch and not attempt.local.released:
+            return act.Release(path, epoch, "end" if attempt.created else "void")
+    return None
 
 
 def _of_attempt(
