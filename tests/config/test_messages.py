@@ -82,7 +82,6 @@ CASES = [
     ("chunking.audio.max_seconds=181", "chunking.audio.max_seconds", "181.0", "at most 180"),
     ("chunking.video.max_seconds=121", "chunking.video.max_seconds", "121.0", "at most 120"),
     ("chunking.pdf.max_pages=7", "chunking.pdf.max_pages", "7", "at most 6"),
-    ("model.limits.pdf.max_pages=3", "chunking.pdf.max_pages", "6", "give at most 3"),
     ("batch.max_tokens=1000", "batch.max_tokens", "1000", "give at least 1024"),
     ("batch.enqueued_tokens=1000", "batch.enqueued_tokens", "1000", "give at least 1024"),
     ("batch.max_tokens=600000", "batch.max_tokens", "600000", "give auto, or 1 to 500000"),
@@ -189,3 +188,10 @@ def test_known_keys_are_dotted() -> None:
 )
 def test_values_are_one_short_line(value: object, shown: str) -> None:
     assert show_value(value) == shown
+
+
+def test_a_default_gives_way_to_a_lower_limit_of_the_model(load) -> None:
+    config = load("model.limits.audio={max_seconds: 80}").config
+    assert config.chunking.audio.max_seconds == 180
+    with pytest.raises(ConfigError, match="at most 80"):
+        load("model.limits.audio={max_seconds: 80}", "chunking.audio.max_seconds=180")

@@ -180,7 +180,7 @@ def test_media_that_change_after_the_plan_are_rejects(
     assert results.reasons()["corpus/other.png"] == "source_changed"
     for reject in results.rejects():
         assert "plan again" in reject["message"] or "cannot be read" in reject["message"]
-        assert reject["stage"] == "render"
+        assert reject["stage"] == "submit"
 
 
 def test_other_bytes_of_equal_size_and_time_are_found_by_their_hash(

@@ -56,7 +56,9 @@ def _above_the_model(config: Config) -> Iterator[Problem]:
     if spec.pdf is not None:
         sizes.append(("pdf.max_pages", chunking.pdf.max_pages, spec.pdf.max_pages))
     for key, size, limit in sizes:
-        if size > limit:
+        section, _, name = key.partition(".")
+        # A default gives way to the model's limit, which the chunkers keep in any case.
+        if size > limit and name in getattr(chunking, section).model_fields_set:
             yield Problem(
                 f"chunking.{key}",
                 show_value(size),
