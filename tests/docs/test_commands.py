@@ -66,6 +66,8 @@ def commands_of(document: str) -> Iterator[Command]:
                 yield Command(document, tuple(words))
 
 
+# The documents show these after a run that went well.
+NOTHING_TO_DO = ("is settled; there is nothing to stop", "no reject with stopped had a request")
 ALL = [command for document in DOCUMENTS for command in commands_of(document)]
 
 
@@ -107,7 +109,8 @@ def test_the_commands_of_a_document_work_in_their_order(document: str, tmp_path:
         for command in shown:
             done = _run_here(command, tmp_path, remote.url)
             # At a cap there is work left: as the guide says, come again.
-            assert done.code == 0, f"{command} ended {done.code}: {done.err}"
+            idle = done.code == 2 and any(words in done.err for words in NOTHING_TO_DO)
+            assert done.code == 0 or idle, f"{command} ended {done.code}: {done.err}"
 
 
 def _run_here(command: Command, folder: Path, url: str) -> Done:
@@ -131,13 +134,14 @@ def _run_here(command: Command, folder: Path, url: str) -> Done:
     return invoke(*words, *after)
 
 
-def test_the_emulator_starts_as_its_page_says() -> None:
+def test_the_emulator_starts_as_its_page_says(tmp_path: Path) -> None:
     shown = [c for c in commands_of("docs/emulator.md") if c.words[:2] == ("reembed", "emulator")]
     assert shown, "docs/emulator.md does not say how to start it"
     for command in shown:
         assert "--port" in command.words, "give a port, which this test replaces by a free one"
         words = list(command.words[1:])
         words[words.index("--port") + 1] = "0"
+        words = [str(tmp_path / word) if word.startswith("./") else word for word in words]
         process = start(*words)
         try:
             assert process.stdout is not None

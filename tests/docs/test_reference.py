@@ -145,7 +145,9 @@ def test_shown_yaml_is_a_configuration_or_a_part_of_one(tmp_path: Path) -> None:
     for name, block in blocks("yaml"):
         seen += 1
         data = yaml.safe_load(block)
-        assert isinstance(data, dict), f"{name}: {block}"
+        assert isinstance(data, dict | list), f"{name}: {block}"
+        if isinstance(data, list):
+            continue  # the emulator's faults, which its own tests read
         if set(data) & set(Config.model_fields):
             try:
                 config_from_mapping({**needed, **data}, tmp_path)

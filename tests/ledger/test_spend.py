@@ -16,13 +16,7 @@ from reembed.errors import RunFailedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.spend import SpendLog
 from reembed.storage.local import LocalStorage
-
-WIDE = Quotas(max_usd_nano=None, jobs=1000, tokens=10**9, file_bytes=10**12)
-ONE = Need(usd_nano=10, tokens=100, jobs=1, input_bytes=1000, result_bytes=5000)
-
-
-def early():
-    return 0.0
+from support.spending import ONE, WIDE, early, spend_ten
 
 
 @pytest.fixture
@@ -118,7 +112,7 @@ def test_four_processes_never_pass_the_cap_and_leave_no_gap(layout):
     context = multiprocessing.get_context("spawn")
     start, answers = context.Barrier(4), context.Queue()
     processes = [
-        context.Process(target=_spend, args=(layout.run_dir, number, start, answers))
+        context.Process(target=spend_ten, args=(layout.run_dir, number, start, answers))
         for number in range(4)
     ]
     for process in processes:
@@ -130,13 +124,6 @@ def test_four_processes_never_pass_the_cap_and_leave_no_gap(layout):
     answers.join_thread()
     assert won == 20
     _check(layout, 20, 200)
-
-
-def _spend(run_dir, number, start, answers):
-    log = SpendLog(LocalStorage(), Layout(run_dir), 1)
-    start.wait(timeout=60)
-    quotas = replace(WIDE, max_usd_nano=200)
-    answers.put(sum(log.reserve(f"{number}-{n}", 1, ONE, quotas, early) for n in range(10)))
 
 
 def _check(layout, count, usd_nano):

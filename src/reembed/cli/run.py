@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from reembed.pipeline.run import Mode, RunCall, run
 from reembed.storage.open import open_storage
 
 _INTERRUPTED = 130
+# Seconds that an engine has to end after Ctrl-C.
+_PATIENCE = 15.0
 
 
 def run_command(
@@ -60,16 +63,20 @@ def run_command(
             raise
         except KeyboardInterrupt:
             screen.ended()
-            screen.say(
-                "Interrupted. Jobs that were created are paid and go on at the service; "
-                f"`{again}` collects them and goes on."
-            )
+            screen.say(_farewell(again))
             return _INTERRUPTED
     if as_json:
         print_json(report)
     else:
         show_report(report, console())
     return 0
+
+
+def _farewell(again: str) -> str:
+    return (
+        "Interrupted. Jobs that were created are paid and go on at the service; "
+        f"`{again}` collects them and goes on."
+    )
 
 
 def _same_command(
@@ -97,13 +104,23 @@ def _show_repay(loaded: LoadedConfig, quiet: bool) -> None:
 
 
 def _on_interrupt(screen: Screen, again: str) -> None:
-    """First Ctrl-C: take back what was not sent, leave. Second: leave at once."""
+    """First Ctrl-C: take back what was not sent, leave. Second: leave at once.
+
+    Engines are known to wait for ever for worker processes that the same Ctrl-C has ended.
+    """
+
+    def give_up() -> None:
+        screen.say(_farewell(again))
+        os._exit(_INTERRUPTED)
 
     def leave(number: int, frame: FrameType | None) -> None:
         if interrupted.is_set():
             os._exit(_INTERRUPTED)
         interrupted.set()
         screen.say("Stopping: taking back what was not sent ... (again: at once)")
+        patience = threading.Timer(_PATIENCE, give_up)
+        patience.daemon = True
+        patience.start()
 
     signal.signal(signal.SIGINT, leave)
     signal.signal(signal.SIGTERM, leave)

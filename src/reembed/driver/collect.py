@@ -21,7 +21,7 @@ from reembed.core.machine.endings import (
     past_of,
     split,
 )
-from reembed.core.machine.records import Created, Need, Outcome
+from reembed.core.machine.records import NOT_SENT, Created, Need, Outcome
 from reembed.core.machine.view import AttemptView, Ended, ShardView
 from reembed.core.planning import need_of_requests
 from reembed.core.row_errors import RowError
@@ -92,7 +92,7 @@ def judge(tools: Tools, view: ShardView, attempt: AttemptView, why: str = "ended
         ending = _never_sent(
             attempt, ordinals, unsent, why, need_of_requests(manifest, tools.config)
         )
-        outcome = Outcome(state="NOT_SENT", job="")
+        outcome = Outcome(state=NOT_SENT, job="")
     else:
         job = attempt.job
         # A job that was cancelled because it was stuck is sent again like one that expired.

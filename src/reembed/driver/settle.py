@@ -39,8 +39,10 @@ def write_merged_part(tools: Tools, view: ShardView) -> Wrote:
     """
     uri = tools.layout.part(tools.commit, view.plan.shard)
     before = view.previous.part if view.previous is not None else ""
-    stands = _standing(tools, before)
-    if stands is not None and stands.generation == view.generation:
+    # At first, a part can only stand here from a fetcher that saw no retry in the same answer and
+    # died before it could say so; the outcome on record knows better, so it is replaced.
+    stands = _standing(tools, before or _if_there(tools, uri))
+    if stands is not None and before and stands.generation == view.generation:
         return Wrote(uri)  # written by a call that did not live to say so
     model = tools.config.model
     chunkers = tools.manifest(view.plan.shard).column("chunker").unique().to_pylist()
@@ -91,6 +93,10 @@ class _Standing:
 
     generation: int
     state: str
+
+
+def _if_there(tools: Tools, uri: str) -> str:
+    return uri if any(stat.uri == uri for stat in tools.storage.list(uri)) else ""
 
 
 def _standing(tools: Tools, uri: str) -> _Standing | None:

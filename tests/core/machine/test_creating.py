@@ -205,6 +205,7 @@ def test_an_unanswered_create_is_still_looked_for_after_a_stop(play):
     game.step(act.Scan)
     # The send may still be on its way: its file goes first, so that it can create nothing.
     game.step(act.Fence, epoch=1)
+    game.step(act.Look)
     assert game.next() == act.Judge("0", "stopped")
 
 
@@ -278,8 +279,24 @@ def test_a_stop_or_halt_is_heeded_at_every_step_before_the_create(play, reached,
     for kind in then:
         game.step(kind)
     # A halt is this process's and leaves; a stop is the user's and ends what was never sent.
-    last = act.Leave("creating has stopped") if halted else act.Judge("0", "stopped")
-    assert game.next() == last
+    if halted:
+        assert game.next() == act.Leave("creating has stopped")
+        return
+    if then:
+        # Another may have gone on meanwhile: that nothing was sent is said on a fresh look.
+        game.step(act.Look)
+    assert game.next() == act.Judge("0", "stopped")
+
+
+def test_a_stop_is_not_final_when_the_look_shows_that_another_sent(play):
+    game = play()
+    game.until(act.Upload)
+    game.world = replace(game.world, stopped=True)
+    game.step(act.Release)
+    game.step(act.MakeVoid)
+    theirs = game.created("0", 2)
+    game.step(act.Look, ShardRecords(created={"0": theirs}))
+    assert isinstance(game.next(), act.Poll)
 
 
 def test_the_cap_leaves_and_a_busy_quota_waits_and_reads_the_log_again(play):
@@ -303,6 +320,7 @@ def test_nothing_that_can_be_sent_is_judged_and_gives_back_all(play):
     game = play()
     game.until(act.Prepare)
     game.step(act.Prepare, Prepared("/scratch/requests", 0, 0))
+    game.step(act.Look)
     record = game.end(act.Judge, state="NOT_SENT", job="", rows=0, rejects=20, errors_uri="/e")
     assert record.state == "NOT_SENT"
     game.step(act.Release, kind="void")

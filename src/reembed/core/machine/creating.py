@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from reembed.core.machine import actions as act
 from reembed.core.machine.records import Created
 from reembed.core.machine.rules import Found, Rules, World, goes_inline, without_files
@@ -40,7 +42,7 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
     if need.tokens > world.quotas.tokens:
         if _is_one_request(view, attempt):
             return act.Leave("one request is above the tokens that the service takes at a time")
-        return act.Judge(attempt.path, "split")
+        return _concluded(attempt, world, "split")
     if world.now < world.no_create_before:
         return act.Wait(world.no_create_before)
     room = world.book.room(_name(view, attempt), need, world.quotas, world.storage_now)
@@ -70,10 +72,10 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
     if local.prepared is None:
         return act.Prepare(attempt.path, epoch)
     if local.prepared.sent == 0:
-        return act.Judge(attempt.path)
+        return _concluded(attempt, world, "ended")
     if not inline and not local.uploaded:
         return act.Upload(attempt.path, epoch)
-    if local.looked_at is None or world.now - local.looked_at > FRESH:
+    if not is_fresh(attempt, world):
         return act.Look(attempt.path)
     return act.Create(attempt.path, epoch, inline)
 
@@ -108,7 +110,22 @@ def _not_created(attempt: AttemptView, world: World) -> act.Action:
     for epoch, claim in sorted(attempt.claims.items()):
         if not claim.void and epoch not in attempt.local.fenced:
             return act.Fence(attempt.path, epoch)
-    return act.Judge(attempt.path, "stopped")
+    return _concluded(attempt, world, "stopped")
+
+
+def _concluded(
+    attempt: AttemptView, world: World, why: Literal["ended", "stopped", "split"]
+) -> act.Action:
+    """That nothing was sent is only said on a fresh look: another may have sent meanwhile."""
+    if not is_fresh(attempt, world):
+        return act.Look(attempt.path)
+    return act.Judge(attempt.path, why)
+
+
+def is_fresh(attempt: AttemptView, world: World) -> bool:
+    """Whether what is known of an attempt's records is of right now."""
+    looked_at = attempt.local.looked_at
+    return looked_at is not None and world.now - looked_at <= FRESH
 
 
 def _is_one_request(view: ShardView, attempt: AttemptView) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from reembed.core.machine import actions as act
-from reembed.core.machine.creating import decide_creating
-from reembed.core.machine.records import Settled
+from reembed.core.machine.creating import decide_creating, is_fresh
+from reembed.core.machine.records import NOT_SENT, Settled
 from reembed.core.machine.rules import Rules, World
 from reembed.core.machine.view import AttemptView, JobView, ShardView
 from reembed.core.names import attempt_order, generation_of
@@ -59,6 +59,8 @@ def _of_attempt(
     if ended is not None:
         if ended.anomaly and not rules.accept_repay:
             return act.Halt(attempt.path, ended.anomaly)
+        if ended.outcome.state == NOT_SENT and not is_fresh(attempt, world):
+            return act.Look(attempt.path)
         return act.RecordOutcome(attempt.path, ended.outcome)
     if attempt.created is not None:
         return _running(attempt, world, rules)

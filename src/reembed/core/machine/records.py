@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reembed.errors import RunFailedError
 
+# The state of an outcome without a job.
+NOT_SENT = "NOT_SENT"
+
 Ranges = tuple[tuple[int, int], ...]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from reembed.core.machine.records import Child, Claim, Created, Outcome, Redrive, Settled
+from reembed.core.machine.records import NOT_SENT, Child, Claim, Created, Outcome, Redrive, Settled
 from reembed.core.machine.rules import root_need
 from reembed.core.machine.view import AttemptView, ClaimView, Local, ShardView
 from reembed.core.names import attempt_order
@@ -85,10 +85,13 @@ def _renewed(base: AttemptView, records: ShardRecords, now: float) -> AttemptVie
     local = base.local
     if local.epoch and max(claims, default=0) > local.epoch:
         local = Local()  # somebody took over: this process holds nothing any more
+    created = records.created.get(path, base.created)
+    if created is not None and local.ended is not None and local.ended.outcome.state == NOT_SENT:
+        local = replace(local, ended=None)  # another sent it after all
     return replace(
         base,
         claims=claims,
-        created=records.created.get(path, base.created),
+        created=created,
         outcome=records.outcomes.get(path, base.outcome),
         stuck=base.stuck or path in records.stuck,
         suspect=records.suspects.get(path, base.suspect),
