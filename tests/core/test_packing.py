@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reembed.config.packing import JobLimits
 from reembed.core.canaries import canary_count, plan_canaries
-from reembed.core.packing import MAX_CHUNKS, Limits, Weights, pack
+from reembed.core.packing import MAX_CHUNKS, Weights, pack
 
-WIDE = Limits(requests=10**9, tokens=10**9, input_bytes=10**12, result_bytes=10**12)
+WIDE = JobLimits(requests=10**9, tokens=10**9, input_bytes=10**12, result_bytes=10**12)
 CHUNKS = st.lists(
     st.tuples(st.booleans(), st.integers(1, 60), st.integers(1, 90), st.just(7)), max_size=120
 )
@@ -34,7 +35,7 @@ def weigh(rows, run):
 @settings(deadline=None)
 @given(CHUNKS, st.integers(1, 70), st.integers(1, 500), st.integers(1, 700), st.integers(7, 200))
 def test_runs_cover_everything_in_order_keep_limits_and_are_greedy(rows, n, tokens, wire, result):
-    limits = Limits(n, tokens, wire, result)
+    limits = JobLimits(n, tokens, wire, result)
     bounds = [n, tokens, wire, result]
     runs = pack(weights(rows), limits)
     assert [at for run in runs for at in range(*run)] == list(range(len(rows)))
@@ -49,7 +50,7 @@ def test_runs_cover_everything_in_order_keep_limits_and_are_greedy(rows, n, toke
 
 def test_packing_is_the_same_each_time_and_of_nothing_is_nothing():
     rows = [(n % 7 > 0, n % 13 + 1, n % 5 + 1, 7) for n in range(500)]
-    limits = Limits(40, 200, 10**6, 10**6)
+    limits = JobLimits(40, 200, 10**6, 10**6)
     assert pack(weights(rows), limits) == pack(weights(rows), limits)
     assert pack(weights([]), limits) == []
 
@@ -66,18 +67,18 @@ def test_packing_is_the_same_each_time_and_of_nothing_is_nothing():
 )
 def test_each_limit_binds_by_itself(name, bound, expected):
     rows = [(True, 2, 2, 2)] * 30
-    limits = Limits(**{**{f: getattr(WIDE, f) for f in Limits.__slots__}, name: bound})
+    limits = JobLimits(**{**{f: getattr(WIDE, f) for f in JobLimits.__slots__}, name: bound})
     assert [end - start for start, end in pack(weights(rows), limits)] == expected
 
 
 def test_a_chunk_above_a_limit_stands_alone_with_the_rejects_after_it():
     rows = [(True, 1, 1, 1), (True, 99, 1, 1), (False, 0, 0, 0), (True, 1, 1, 1)]
-    limits = Limits(10, 50, 10**6, 10**6)
+    limits = JobLimits(10, 50, 10**6, 10**6)
     assert pack(weights(rows), limits) == [(0, 1), (1, 3), (3, 4)]
 
 
 def test_a_job_of_one_request_has_no_canary_and_may_fill_its_limit():
-    limits = Limits(10, 50, 10**6, 10**6)
+    limits = JobLimits(10, 50, 10**6, 10**6)
     assert pack(ones(2, tokens=50), limits) == [(0, 1), (1, 2)]
     # Two requests and their canary are three.
     assert pack(ones(2, tokens=17), limits) == [(0, 1), (1, 2)]
@@ -86,7 +87,7 @@ def test_a_job_of_one_request_has_no_canary_and_may_fill_its_limit():
 
 def test_rejects_send_nothing_but_stay_in_shards_that_can_be_read():
     rows = [(False, 0, 0, 0)] * (MAX_CHUNKS + 10)
-    assert pack(weights(rows), Limits(1, 1, 1, 1)) == [
+    assert pack(weights(rows), JobLimits(1, 1, 1, 1)) == [
         (0, MAX_CHUNKS),
         (MAX_CHUNKS, MAX_CHUNKS + 10),
     ]

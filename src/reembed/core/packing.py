@@ -8,22 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from reembed.config.packing import JobLimits
 from reembed.core.canaries import canary_count
 
 Int64 = npt.NDArray[np.int64]
 
 # A shard of rejects alone sends nothing, yet its manifest must stay of a size that is read whole.
 MAX_CHUNKS = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one job may hold. All counts include its canaries."""
-
-    requests: int
-    tokens: int
-    input_bytes: int
-    result_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +40,11 @@ class Weights:
             raise ValueError("the weights of chunks must be columns of one length")
 
     def columns(self) -> Sequence[Int64]:
-        """The columns in the order of `Limits`."""
+        """The columns in the order of `JobLimits`."""
         return (self.requests, self.tokens, self.input_bytes, self.result_bytes)
 
 
-def pack(weights: Weights, limits: Limits) -> list[tuple[int, int]]:
+def pack(weights: Weights, limits: JobLimits) -> list[tuple[int, int]]:
     """Cut chunks 0..n into half-open runs, each within the limits.
 
     Canaries repeat requests of their own job, so each is counted as its heaviest request. A chunk

@@ -19,7 +19,7 @@ from reembed.core.estimate import result_line_bytes
 from reembed.core.machine.records import Need
 from reembed.core.manifest import fingerprint_of, number_requests
 from reembed.core.names import shard_id
-from reembed.core.packing import Limits, Weights, pack
+from reembed.core.packing import Weights, pack
 from reembed.core.pricing import price
 from reembed.core.rows import request_of
 from reembed.core.shards import ShardPlan
@@ -89,13 +89,7 @@ def pack_stripe(chunks: pa.Table, stripe: int, packing: Packing) -> Iterator[Pac
         packing: limits and what shapes requests.
     """
     ordered = refuse_unsendable(chunks.sort_by(_ORDER), packing)
-    limits = Limits(
-        requests=packing.limits.requests,
-        tokens=packing.limits.tokens,
-        input_bytes=packing.limits.input_bytes,
-        result_bytes=packing.limits.result_bytes,
-    )
-    for seq, (start, end) in enumerate(pack(_weights(ordered, packing), limits)):
+    for seq, (start, end) in enumerate(pack(_weights(ordered, packing), packing.limits)):
         manifest = number_requests(ordered.slice(start, end - start))
         yield PackedShard(_shard_plan(manifest, shard_id(stripe, seq), packing), manifest)
 

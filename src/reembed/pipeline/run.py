@@ -14,7 +14,14 @@ from reembed.config.schema import Config
 from reembed.core.machine.records import Commit
 from reembed.core.plans import PlanSummary, plan_id
 from reembed.driver.session import Session, interrupted, service_key
-from reembed.errors import ComeAgainError, RunFailedError, UsageError
+from reembed.errors import (
+    AccessDeniedError,
+    ComeAgainError,
+    RunFailedError,
+    TransientError,
+    UnknownOutcomeError,
+    UsageError,
+)
 from reembed.ledger.layout import Layout
 from reembed.ledger.notes import read_notes
 from reembed.pipeline.audit import Audit, audit_jobs
@@ -82,6 +89,7 @@ def run(call: RunCall) -> dict[str, Any]:
     before = newest_commit(storage, layout)
     if before is not None and before.settled:
         return _already(call, storage, layout, before)
+    _reach(call.loaded.config, key)
     generation = before.generation if before is not None else 0
     if before is not None:
         check_resumable(before.commit, call.loaded.config, key, call.key_rotated)
@@ -110,6 +118,25 @@ def run(call: RunCall) -> dict[str, Any]:
         audit = audit_jobs(storage, layout, commit, service)
     report = _report(session, commit, plan, storage, layout, audit, time.monotonic() - started)
     return _finish(report, commit, storage, layout, generation)
+
+
+def _reach(config: Config, key: str) -> None:
+    """Find out now, not after an hour of planning, that the service or the key is wrong.
+
+    Raises:
+        UsageError: the key is refused.
+        RunFailedError: nobody answers.
+    """
+    with open_service(config.service, key) as service:
+        try:
+            list(service.list_jobs())
+        except AccessDeniedError as err:
+            raise UsageError(f"the service refuses the key ({err}); check GEMINI_API_KEY") from err
+        except (TransientError, UnknownOutcomeError) as err:
+            raise RunFailedError(
+                f"the service does not answer ({err}); check service.base_url and the network, "
+                "then run again"
+            ) from err
 
 
 def _with_cap(config: Config, commit: Commit) -> Config:

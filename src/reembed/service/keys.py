@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import os
 import re
@@ -81,11 +79,6 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def key_fingerprint(key: str, salt: str) -> str:
-    """Hash a key so that a ledger can recognise it and nobody can read it: 32 hex digits."""
-    return hmac.new(salt.encode(), key.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 class Secret:
