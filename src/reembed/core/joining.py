@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -73,6 +74,13 @@ class Joined:
     def without_vectors(self) -> Joined:
         """The same findings with an empty matrix, to keep once the vectors are written."""
         return replace(self, matrix=np.empty((0, self.matrix.shape[1]), np.float32))
+
+    def answered(self) -> str:
+        """Name the set of requests that have their vector, in 16 hex digits.
+
+        Two fetches of one job that saw the same rows agree in it.
+        """
+        return hashlib.sha256(self.ordinals[self.ok].tobytes()).hexdigest()[:16]
 
     def slots(self, requests: NDArray[np.int64]) -> NDArray[np.int64]:
         """The slot of each ordinal in `requests`, -1 for one that this attempt did not send."""

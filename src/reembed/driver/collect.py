@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from reembed.core.canaries import plan_canaries
 from reembed.core.estimate import max_result_line_bytes
@@ -30,7 +32,7 @@ from reembed.driver.render import ordinals_in_wire_order
 from reembed.driver.tools import Tools
 from reembed.errors import AlreadyExistsError
 from reembed.sinks.parquet import write_rejects
-from reembed.sinks.parts import Attempt, Collected, Options, Room, collect_part
+from reembed.sinks.parts import ANSWERED, Attempt, Collected, Options, Room, collect_part
 
 
 def join_answer(
@@ -167,7 +169,8 @@ def _with_ending(
     rejects = reject_table(manifest, ending.rejects, lineage, planned=False)
     uri = ""
     if rejects.num_rows:
-        uri = tools.layout.work(tools.commit, view.plan.shard, f"{attempt.path}.rejects.parquet")
+        name = f"{attempt.path}.{_digest(ending)}.rejects.parquet"
+        uri = tools.layout.work(tools.commit, view.plan.shard, name)
         local = tools.scratch / f"{view.plan.shard}-{attempt.path}.rejects"
         local.unlink(missing_ok=True)
         write_rejects(local, rejects.to_batches(), {})
@@ -182,6 +185,12 @@ def _with_ending(
     )
 
 
+def _digest(ending: Ending) -> str:
+    """A name for a set of rejects, as `Joined.answered` is for rows."""
+    found = sorted((ordinal, error.reason) for ordinal, error in ending.rejects.items())
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+
+
 def _publish_rows(
     tools: Tools,
     view: ShardView,
@@ -193,13 +202,30 @@ def _publish_rows(
     if collected.part is None or not collected.part.rows:
         local.unlink(missing_ok=True)
         return ""
-    if attempt.path == "0" and not goes_on:
-        uri = tools.layout.part(tools.commit, view.plan.shard)
-    else:
-        name = f"{attempt.path}.rows.parquet"
+    answered = collected.joined.answered()
+    if attempt.path != "0" or goes_on:
+        # A fetcher that died may have seen another answer: its file must not stand for ours.
+        name = f"{attempt.path}.{answered}.rows.parquet"
         uri = tools.layout.work(tools.commit, view.plan.shard, name)
-    _publish(tools, local, uri)
+        _publish(tools, local, uri)
+        return uri
+    uri = tools.layout.part(tools.commit, view.plan.shard)
+    try:
+        tools.storage.publish(local, uri)
+    except AlreadyExistsError:
+        _correct(tools, local, uri, answered)
     return uri
+
+
+def _correct(tools: Tools, local: Path, uri: str, answered: str) -> None:
+    """Replace a part that stands, unless it holds the same rows."""
+    state = tools.storage.stat(uri).generation
+    with tools.storage.open(uri) as stream:
+        metadata = pq.read_metadata(stream).metadata or {}
+    if metadata.get(ANSWERED.encode(), b"").decode() == answered:
+        local.unlink(missing_ok=True)
+    else:
+        tools.storage.publish(local, uri, replace=state)
 
 
 def _publish(tools: Tools, local: Path, uri: str) -> None:

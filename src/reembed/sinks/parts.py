@@ -23,6 +23,9 @@ from reembed.sinks.parquet import PartInfo, part_metadata, write_part
 # One default shard of 3,072 dimensions is 80 MB; what is larger than twice that goes to disk.
 SPILL_ABOVE_BYTES = 192 * 1024 * 1024
 
+# In a part's metadata: which requests of its answer had a vector.
+ANSWERED = "reembed.answered"
+
 _READ_BUFFER = 1024 * 1024
 # Vectors between two clearings of the spill's resident pages: 48 MB of 3,072 values.
 _CLEAR_EVERY = 4096
@@ -168,6 +171,7 @@ def _write(
     lineage = attempt.lineage
     chunkers = attempt.manifest.column("chunker").unique().to_pylist()
     metadata = part_metadata(lineage.run, lineage.model, lineage.dimensions, lineage.task, chunkers)
+    metadata[ANSWERED] = joined.answered()
 
     def batches() -> Iterator[pa.RecordBatch]:
         rows = row_batches(attempt.manifest, joined, lineage, include_text=options.include_text)
