@@ -16,8 +16,9 @@ from simulation.disk import Disk, kind_of
 from simulation.kernel import Process
 from simulation.remote import Remote, RemoteJob
 
-# The code may send on a look of 2 * 5 s; three operations of the look may be slow by 20 s each.
-_OLDEST_LOOK = 75.0
+# The code sends on a look of 10 s at most, and each operation since may be slow by 40 s. A claim
+# is taken over 180 s after its lease at the earliest, so that this much does no harm.
+_OLDEST_LOOK = 150.0
 # gemini-embedding-2, text, batch: $0.10 a million tokens, so 100 billionths a token.
 _NANO_PER_TOKEN = 100
 
