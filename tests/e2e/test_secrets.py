@@ -59,7 +59,7 @@ def test_the_key_is_nowhere_after_trouble(
     job = project(guarded.url, service={"timeout_seconds": 5}).write(texts(3))
     wrong = KEY + "-but-wrong"
     refused = reembed("run", job.config, GEMINI_API_KEY=wrong)
-    assert refused.code == 1
+    assert refused.code == 2
     assert "GEMINI_API_KEY" in refused.err
     clean(refused)
     guarded.faults({"on": "batches.create", "do": "status", "status": 400, "message": KEY})

@@ -28,7 +28,7 @@ MINIMUMS: dict[tuple[str, str], int] = {
         for side in ("before", "after")
         for kind in ("claim", "spend")
     },
-    **{(f"{what}_{side}", "get"): 5 for what in ("kill", "freeze") for side in ("before", "after")},
+    **{(f"{what}_{side}", "get"): 3 for what in ("kill", "freeze") for side in ("before", "after")},
     ("kill_after", "create"): 2,
     ("kill_before", "create"): 2,
     ("freeze_in_send", "create"): 40,
