@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 STRIPE_ITEMS = 20_000
 
@@ -38,6 +39,11 @@ def split_shard_id(shard: str) -> tuple[str, str]:
     if match is None:
         raise ValueError(f"{shard!r} is not the name of a shard (<stripe:08>-<seq:06>)")
     return match.group(1), match.group(2)
+
+
+def stripes_of(shards: Iterable[str]) -> list[str]:
+    """The stripes, as text, that shards lie in; sorted."""
+    return sorted({split_shard_id(shard)[0] for shard in shards})
 
 
 def part_name(commit: int, shard: str) -> str:

@@ -15,7 +15,6 @@ from reembed.core.machine.decide import decide
 from reembed.core.machine.records import Settled
 from reembed.core.machine.snapshot import ShardRecords, view_of
 from reembed.core.machine.view import AttemptView, ShardView
-from reembed.core.names import split_shard_id
 from reembed.core.shards import ShardPlan
 from reembed.driver.perform import HEAVY, Performer
 from reembed.driver.progress import Progress
@@ -110,10 +109,7 @@ class Lane:
         now = self._tools.clock.now()
         self._state.set_book(self._tools.spend.read())
         self._state.set_stopped(self._tools.ledger.stopped())
-        stripes = sorted({split_shard_id(plan.shard)[0] for plan in shards})
-        known: dict[str, ShardRecords] = {}
-        for stripe in stripes:
-            known.update(self._tools.ledger.load_stripe(stripe))
+        known = dict(self._tools.ledger.load((plan.shard for plan in shards), ages=True))
         for plan in shards:
             records = known.get(plan.shard, ShardRecords())
             for outcome in records.outcomes.values():

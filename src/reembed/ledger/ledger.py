@@ -19,6 +19,7 @@ from reembed.core.machine.records import (
     Void,
 )
 from reembed.core.machine.snapshot import ShardRecords
+from reembed.core.names import stripes_of
 from reembed.errors import AlreadyExistsError
 from reembed.ledger.layout import Layout, RecordName, parse_record
 from reembed.storage.base import Stat, Storage
@@ -103,6 +104,14 @@ class Ledger:
             seq = stat.uri[len(prefix) :].split("/", 1)[0]
             by_shard.setdefault(f"{stripe}-{seq}", []).append(stat)
         return {shard: self._records(stats, ages) for shard, stats in sorted(by_shard.items())}
+
+    def load(self, shards: Iterable[str], ages: bool = False) -> Iterator[tuple[str, ShardRecords]]:
+        """The records of those of the shards that have any, in order, by a listing a stripe."""
+        wanted = set(shards)
+        for stripe in stripes_of(wanted):
+            for shard, records in self.load_stripe(stripe, ages).items():
+                if shard in wanted:
+                    yield shard, records
 
     def settled_in(self, stripe: str, shards: Container[str]) -> Iterator[Settled]:
         """The settlement of each shard of a stripe that is settled now, by one listing."""

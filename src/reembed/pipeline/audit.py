@@ -7,7 +7,6 @@ from typing import Any
 
 from reembed.core.machine.records import Commit, Created
 from reembed.core.machine.twins import Remote, Twin, find_twins, foreign_fingerprints, remote_of
-from reembed.core.names import split_shard_id
 from reembed.driver.session import shards_of
 from reembed.errors import RefusedError, RemoteNotFoundError, RunFailedError, ServiceError
 from reembed.ledger.layout import Layout
@@ -69,8 +68,7 @@ def _created(
     ledger = Ledger(storage, layout, commit.number, "audit")
     return {
         (shard, attempt): created
-        for stripe in sorted({split_shard_id(shard)[0] for shard in shards})
-        for shard, records in ledger.load_stripe(stripe, ages=False).items()
+        for shard, records in ledger.load(shards)
         for attempt, created in records.created.items()
     }
 

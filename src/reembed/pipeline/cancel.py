@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reembed.core.machine.records import Commit
-from reembed.core.names import split_shard_id
 from reembed.driver.session import shards_of
 from reembed.errors import RefusedError, RemoteNotFoundError, UsageError
 from reembed.ledger.layout import Layout
@@ -66,9 +65,8 @@ def cancel_jobs(
 
 def _open_jobs(storage: Storage, layout: Layout, commit: Commit) -> Iterator[str]:
     ledger = Ledger(storage, layout, commit.number, "cancel")
-    shards = [plan.shard for plan in shards_of(storage, layout, commit.plan)]
-    for stripe in sorted({split_shard_id(shard)[0] for shard in shards}):
-        for records in ledger.load_stripe(stripe, ages=False).values():
-            for attempt, created in sorted(records.created.items()):
-                if attempt not in records.outcomes:
-                    yield created.job
+    shards = (plan.shard for plan in shards_of(storage, layout, commit.plan))
+    for _, records in ledger.load(shards):
+        for attempt, created in sorted(records.created.items()):
+            if attempt not in records.outcomes:
+                yield created.job

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.machine.records import Child, Commit, Redrive, Settled, Stop, ranges_of
-from reembed.core.names import split_shard_id
 from reembed.core.planning import need_of_requests
 from reembed.core.rows import request_of
 from reembed.core.shards import ShardPlan
@@ -89,10 +88,9 @@ def _settled(
 ) -> Iterator[tuple[ShardPlan, Settled]]:
     ledger = Ledger(storage, layout, commit.number, "redrive")
     plans = {plan.shard: plan for plan in shards_of(storage, layout, commit.plan)}
-    for stripe in sorted({split_shard_id(shard)[0] for shard in plans}):
-        for shard, records in ledger.load_stripe(stripe, ages=False).items():
-            if records.settled is not None and shard in plans:
-                yield plans[shard], records.settled
+    for shard, records in ledger.load(plans):
+        if records.settled is not None:
+            yield plans[shard], records.settled
 
 
 def _of_shard(

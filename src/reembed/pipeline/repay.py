@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from reembed.config.schema import Config
 from reembed.core.machine.snapshot import view_of
-from reembed.core.names import split_shard_id
 from reembed.driver.session import shards_of
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
@@ -21,10 +20,9 @@ def price_of_repay(storage: Storage, config: Config) -> tuple[int, int]:
     ledger = Ledger(storage, layout, newest.commit.number, "repay")
     plans = {plan.shard: plan for plan in shards_of(storage, layout, newest.commit.plan)}
     answers = usd_nano = 0
-    for stripe in sorted({split_shard_id(shard)[0] for shard in plans}):
-        for shard, records in ledger.load_stripe(stripe, ages=False).items():
-            for attempt in view_of(plans[shard], records, 0.0).attempts.values():
-                if attempt.suspect and attempt.outcome is None:
-                    answers += 1
-                    usd_nano += attempt.need.usd_nano
+    for shard, records in ledger.load(plans):
+        for attempt in view_of(plans[shard], records, 0.0).attempts.values():
+            if attempt.suspect and attempt.outcome is None:
+                answers += 1
+                usd_nano += attempt.need.usd_nano
     return answers, usd_nano

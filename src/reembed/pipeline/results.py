@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from reembed.core.contract import query_contract
 from reembed.core.machine.records import Commit, Settled
-from reembed.core.names import split_shard_id
+from reembed.core.names import stripes_of
 from reembed.core.plans import PlanSummary
 from reembed.core.pricing import price
 from reembed.driver.session import Session, shards_of
@@ -79,7 +79,7 @@ def _settled(
 ) -> Iterator[Settled]:
     ledger = Ledger(storage, layout, commit.number, "report")
     wanted = set(shards)
-    for stripe in sorted({split_shard_id(shard)[0] for shard in shards}):
+    for stripe in stripes_of(shards):
         yield from ledger.settled_in(stripe, wanted)
 
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reembed.core.machine.snapshot import view_of
-from reembed.core.names import split_shard_id
 from reembed.driver.progress import state_of
 from reembed.driver.session import shards_of
 from reembed.ledger.layout import Layout
@@ -47,9 +46,7 @@ def read_status(storage: Storage, layout: Layout) -> RunStatus | None:
     commit = newest.commit
     ledger = Ledger(storage, layout, commit.number, "status")
     plans = list(shards_of(storage, layout, commit.plan))
-    known = {}
-    for stripe in sorted({split_shard_id(plan.shard)[0] for plan in plans}):
-        known.update(ledger.load_stripe(stripe, ages=False))
+    known = dict(ledger.load(plan.shard for plan in plans))
     states: Counter[str] = Counter()
     rows = rejects = jobs = 0
     for plan in plans:
