@@ -21,6 +21,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("service", "storage"),
     ("sinks",),
     ("ledger",),
+    ("sources", "destinations"),
     ("driver",),
     ("transforms",),
     ("pipeline",),

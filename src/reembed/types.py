@@ -14,8 +14,10 @@ Operation = Literal["as_is", "image", "audio", "video", "pdf"]
 class Position:
     """The place of an item in the input order; two int64 that sort.
 
-    A file's position is its index in the sorted listing and offset 0; a manifest line's is the
-    index of its manifest and the byte offset of the line.
+    A file's `index` is its number in the sorted listing; a manifest line's, its number among all
+    lines, with the byte offset of the line as `offset`; a row of a Parquet file's, its number
+    among all rows. A table that is read in the order of its keys has the stripe as `index` and
+    the key, or its rank in the stripe, as `offset`.
     """
 
     index: int
@@ -23,22 +25,44 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One input as the listing saw it.
+class Reject:
+    """Why a chunk has no vector: a code to group by, a message to act on, the stage."""
 
-    `generation` names the state of the object (Cloud Storage: its generation; disk: size and
-    modification time in nanoseconds), `checksum` is what the listing says of the bytes
-    (``crc32c:…``, ``md5:…``) and may be empty.
+    code: str
+    message: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPart:
+    """One of several contents that share a vector: a text, or an object by its URI."""
+
+    text: str | None = None
+    uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One input as its source named it.
+
+    Its content is the object at `uri`; or `text`, with `uri` saying where that stood; or `parts`,
+    which share one vector. `generation` names the state of the object (Cloud Storage: its
+    generation; disk: size and modification time in nanoseconds; empty: whatever is there when it
+    is read), `checksum` is what the listing says of the bytes (``crc32c:…``, ``md5:…``) and may
+    be empty. `reject` says that the source itself could not make an input of it.
     """
 
     key: str
     uri: str
     position: Position
-    size: int
-    generation: str
+    size: int = 0
+    generation: str = ""
     checksum: str = ""
     title: str | None = None
     metadata: str | None = None
+    text: str | None = None
+    parts: tuple[ItemPart, ...] = ()
+    reject: Reject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +116,6 @@ class Pieces:
     extracted: str | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """Why a chunk has no vector: a code to group by, a message to act on, the stage."""
-
-    code: str
-    message: str
-    stage: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,10 @@ FREE = [
 ]
 FROZEN = [
     ('source.files=["./other/**"]', "source.files", '["./other/**"]', '["./corpus/**"]'),
+    ("source.sidecar=json", "source.sidecar", "json", "null"),
+    ("source.https=true", "source.https", "true", "null"),
+    ("source.max_https_mb=5", "source.max_https_mb", "5.0", "null"),
+    ("source.on_missing=delete", "source.on_missing", "delete", "null"),
     ("source.sample=5", "source.sample", "5", "null"),
     ("model.name=gemini-embedding-001", "model.name", "gemini-embedding-001", "gemini-embedding-2"),
     ("model.dimensions=1536", "model.dimensions", "1536", "768"),
@@ -83,7 +87,24 @@ def test_every_key_is_known_to_be_frozen_or_free(load) -> None:
     dump = load().config.model_dump()
     for section in ("source", "batch", "budget", "service"):
         for name in dump[section]:
-            assert f"{section}.{name}" in names
+            # What inputs are is frozen as a whole; here they are files.
+            if name not in ("manifest", "parquet", "bigquery"):
+                assert f"{section}.{name}" in names
+
+
+def test_the_kind_of_source_and_the_destination_are_frozen(load) -> None:
+    old = view(load)
+    with pytest.raises(ConfigError) as caught:
+        check_frozen(old, view(load, "source={manifest: [./a.jsonl]}"))
+    assert caught.value.key == "source.files"
+    with pytest.raises(ConfigError) as caught:
+        check_frozen(old, view(load, "sink.bigquery.table=p.d.t"))
+    assert (caught.value.key, caught.value.value) == ("sink.bigquery", "p.d.t")
+    columns = "files: [a.parquet], key: id"
+    parquet = [view(load, f"source={{parquet: {{{columns}, text: {c}}}}}") for c in ("a", "b")]
+    with pytest.raises(ConfigError) as caught:
+        check_frozen(*parquet)
+    assert caught.value.key == "source.parquet.text"
 
 
 def test_the_view_survives_json_with_its_digest(load) -> None:

@@ -12,7 +12,8 @@ from reembed.config.load import LoadedConfig
 from reembed.errors import RunFailedError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.pipeline.options import LOCAL_RUNNER, beam_options, engine, runner_of, workers_of
-from reembed.pipeline.plan import list_source, make_plan
+from reembed.pipeline.plan import make_plan
+from reembed.sources.files import open_files
 from reembed.storage.local import LocalStorage
 
 Load = Callable[..., LoadedConfig]
@@ -87,9 +88,9 @@ def test_a_damaged_summary_is_refused(load: Load) -> None:
 def test_the_listing_leaves_out_the_run_directory_and_samples(load: Load) -> None:
     loaded = load(run_dir="./corpus/run")
     make_plan(loaded, LocalStorage())
-    assert len(list_source(loaded, LocalStorage())) == 10
+    assert len(open_files(loaded, LocalStorage()).items) == 10
     sampled = load(source={"files": ["corpus/**"], "sample": 4})
-    keys = [item.key for item in list_source(sampled, LocalStorage())]
+    keys = [item.key for item in open_files(sampled, LocalStorage()).items]
     assert len(keys) == 4
     assert keys == sorted(keys)
 

@@ -6,52 +6,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
 from reembed.core.names import shard_id
 from reembed.core.planning import Packing
-from reembed.core.plans import StripePlan, listing_table
+from reembed.core.plans import StripePlan
 from reembed.core.policy import ChunkPolicy
 from reembed.core.requests import RequestOptions
 from reembed.core.schema import MANIFEST
 from reembed.errors import AlreadyExistsError
 from reembed.ledger.layout import Layout
+from reembed.sources.base import BLOCK_ITEMS, Block
+from reembed.sources.listed import ListedSource
 from reembed.storage.local import LocalStorage
 from reembed.storage.open import open_storage
-from reembed.transforms.blocks import (
-    BLOCK_ITEMS,
-    Block,
-    BlockRange,
-    ChunkBatch,
-    block_ranges,
-    from_bytes,
-    to_bytes,
-)
+from reembed.transforms.blocks import ChunkBatch, from_bytes, to_bytes
 from reembed.transforms.chunk_items import ChunkItems, read_and_chunk
 from reembed.transforms.drive_shards import DealLanes, LaneSpec
 from reembed.transforms.pack_shards import PackShards, pack_shards
-from reembed.transforms.read_items import ReadItems, read_items
+from reembed.transforms.read_items import ReadItems
 from reembed.types import Item
 
 MakeItem = Callable[..., Item]
 RunSteps = Callable[..., list[Any]]
 PLAN = "plan-1"
-
-
-@given(st.dictionaries(st.integers(0, 50), st.integers(0, 400), max_size=6))
-def test_block_ranges_cover_every_item_once(counts: dict[int, int]) -> None:
-    ranges = block_ranges(counts)
-    assert all(0 < r.end - r.start <= BLOCK_ITEMS for r in ranges)
-    for stripe, count in counts.items():
-        covered = [n for r in ranges if r.stripe == stripe for n in range(r.start, r.end)]
-        assert covered == list(range(count))
-    assert ranges == sorted(ranges, key=lambda r: (r.stripe, r.start))
 
 
 def test_a_table_comes_back_from_its_bytes(config: Config, item: MakeItem) -> None:
@@ -61,21 +42,6 @@ def test_a_table_comes_back_from_its_bytes(config: Config, item: MakeItem) -> No
     again = from_bytes(to_bytes(table))
     assert again.equals(table)
     assert again.schema.equals(MANIFEST)
-
-
-def test_a_block_is_its_rows_of_the_listing(layout: Layout, item: MakeItem) -> None:
-    items = [item(index, b"words") for index in range(10)]
-    uri = _write_listing(layout, items)
-    assert read_items(LocalStorage(), uri, BlockRange(0, 3, 7)) == Block(0, tuple(items[3:7]))
-    assert read_items(LocalStorage(), uri, BlockRange(0, 8, 10)).items == tuple(items[8:])
-
-
-def _write_listing(layout: Layout, items: list[Item]) -> str:
-    sink = pa.BufferOutputStream()
-    pq.write_table(listing_table(items), sink)
-    uri = layout.listing(PLAN, 0)
-    LocalStorage().put(uri, sink.getvalue().to_pybytes())
-    return uri
 
 
 def test_a_file_that_vanished_or_changed_since_the_listing(config: Config, item: MakeItem) -> None:
@@ -182,14 +148,14 @@ def test_the_wired_steps_plan_every_stripe(
     config: Config, layout: Layout, item: MakeItem, run_steps: RunSteps
 ) -> None:
     items = [item(index, f"Text {index}.".encode()) for index in range(BLOCK_ITEMS + 6)]
-    _write_listing(layout, items)
+    prepared = ListedSource(items).prepare(open_storage(), layout, PLAN)
     policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
     steps = (
-        ReadItems(layout, PLAN)
+        ReadItems(prepared.reader)
         | ChunkItems(layout, PLAN, policy, options)
         | PackShards(layout, PLAN, Packing.of(config))
     )
-    [record] = run_steps(block_ranges({0: len(items)}), steps)
+    [record] = run_steps(list(prepared.spans), steps)
     assert record.plan_totals().items == record.plan_totals().chunks == len(items)
     assert sum(plan.chunks for plan in record.shards) == len(items)
 

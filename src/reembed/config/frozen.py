@@ -18,7 +18,8 @@ SCHEMA = 1
 
 # Of `batch`, what decides how chunks are packed. The rest is free: quotas, polling, priority,
 # attempts, patience. Whole sections that are free: budget. Of `service`, its timeout is free; of
-# `sink`, all but whether rows carry their text, since the parts of one run should be alike.
+# `sink`, all but whether rows carry their text, since the parts of one run should be alike, and
+# the destination table, since what is new was decided by it.
 _PACKING = ("input", "max_requests", "max_input_mb", "max_result_mb")
 _KEY = "api_key"
 
@@ -47,7 +48,11 @@ def frozen_view(config: Config, api_key_hash: str = "") -> dict[str, Any]:
     batch["max_tokens_auto"] = config.batch.max_tokens == "auto"
     return {
         "schema": SCHEMA,
-        "source": dump["source"],
+        "source": {
+            "files": dump["source"]["files"],
+            "sample": dump["source"]["sample"],
+            **config.source.model_dump(mode="json", exclude_defaults=True),
+        },
         "model": dump["model"],
         "chunking": dump["chunking"],
         "batch": batch,
@@ -56,7 +61,10 @@ def frozen_view(config: Config, api_key_hash: str = "") -> dict[str, Any]:
             "api_version": config.service.api_version,
             _KEY: api_key_hash,
         },
-        "sink": {"text": config.sink.text},
+        "sink": {
+            "text": config.sink.text,
+            "bigquery": config.sink.bigquery.table if config.sink.bigquery else None,
+        },
     }
 
 

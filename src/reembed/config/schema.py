@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from reembed.config.crosscheck import check_sections
 from reembed.config.messages import problems_of
 from reembed.config.models import MODELS, RETIRED, ModelSpec
 from reembed.config.problems import Problem, ProblemsError, wrong
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, and a key that is not known is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class SourceConfig(Section):
-    """Where inputs come from."""
-
-    files: tuple[str, ...] = Field(min_length=1)
-    sample: int | None = Field(None, gt=0)
-
-    @model_validator(mode="after")
-    def _readable_places(self) -> SourceConfig:
-        for index, pattern in enumerate(self.files):
-            key = f"files[{index}]"
-            if not pattern.strip():
-                raise wrong(key, pattern, "empty; give a path, a pattern or gs://bucket/prefix/**")
-            if "://" in pattern and not re.match(r"gs://[^/]", pattern):
-                raise wrong(key, pattern, "give a local path or gs://bucket/prefix/**")
-        return self
+from reembed.config.section import Section
+from reembed.config.sink import SinkConfig
+from reembed.config.source import SourceConfig
 
 
 class ModelConfig(Section):
@@ -240,19 +219,6 @@ def _check_base_url(url: str) -> None:
     if "@" in parts.netloc or parts.query or parts.fragment:
         # The address is written into records and reports: it must not carry a secret.
         raise ProblemsError(Problem("base_url", "(not shown)", f"no user, query or #; {example}"))
-
-
-class ParquetSink(Section):
-    """How parts are written."""
-
-    compression: Literal["zstd", "snappy", "gzip", "none"] = "zstd"
-
-
-class SinkConfig(Section):
-    """Where rows go; `text` adds each chunk's text to its row."""
-
-    parquet: ParquetSink = ParquetSink()
-    text: bool = False
 
 
 class Config(Section):

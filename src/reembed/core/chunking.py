@@ -52,6 +52,25 @@ def chunk_item(item: Item, source: BinaryIO, policy: ChunkPolicy) -> ChunkedItem
     return _chunks(item, pieces, known, source_hash, policy)
 
 
+def chunk_text_item(item: Item, text: str, policy: ChunkPolicy) -> ChunkedItem:
+    """Make all chunks of an item whose text stood in its source.
+
+    Args:
+        item: its title is the only one: a name would be the source's, not the text's.
+        text: as the source held it.
+        policy: how items are cut.
+    """
+    from reembed.core.media.text import cut_plain
+
+    known = Recognised("text", "text/plain")
+    source_hash = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    try:
+        pieces = cut_plain(text, item.title, policy)
+    except RejectError as err:
+        return _reject(item, known, source_hash, Reject(err.code, err.message, STAGE))
+    return _chunks(item, pieces, known, source_hash, policy)
+
+
 def rejected_item(item: Item, code: str, message: str, stage: str) -> ChunkedItem:
     """Make the reject of an item whose bytes could not be had: part 0 of 1, hashes empty."""
     return _reject(item, Recognised("unknown", ""), "", Reject(code, message, stage))

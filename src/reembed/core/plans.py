@@ -14,7 +14,7 @@ from reembed.core.machine.records import Record
 from reembed.core.policy import CHUNKER_VERSIONS
 from reembed.core.shards import ShardPlan
 from reembed.core.totals import PlanTotals
-from reembed.types import Item, Position
+from reembed.types import Item, ItemPart, Position, Reject
 
 # Raised when the same chunks would be packed or written in another way.
 PLANNER_VERSION = 1
@@ -30,6 +30,9 @@ LISTING = pa.schema(
         pa.field("checksum", pa.string(), nullable=False),
         pa.field("title", pa.string()),
         pa.field("metadata", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("parts", pa.list_(pa.struct([("text", pa.string()), ("uri", pa.string())]))),
+        pa.field("reject", pa.struct([(n, pa.string()) for n in ("code", "message", "stage")])),
     ]
 )
 
@@ -62,14 +65,19 @@ class PlanSummary(Record):
         return PlanTotals(**self.totals)
 
 
-def plan_id(frozen: Mapping[str, Any], items: Iterable[Item]) -> str:
-    """Name a plan by its configuration and its listing: the same for the same, 16 hex digits."""
+def plan_id(frozen: Mapping[str, Any], state: Iterable[bytes]) -> str:
+    """Name a plan, with 16 hex digits: the same for the same.
+
+    Args:
+        frozen: the frozen view of the configuration.
+        state: what names the state of the source, and of the destination.
+    """
     digest = hashlib.sha256()
     digest.update(
         orjson.dumps([PLANNER_VERSION, CHUNKER_VERSIONS, frozen], option=orjson.OPT_SORT_KEYS)
     )
-    for item in items:
-        digest.update(orjson.dumps(asdict(item)))
+    for said in state:
+        digest.update(said)
     return digest.hexdigest()[:16]
 
 
@@ -86,6 +94,9 @@ def listing_table(items: Iterable[Item]) -> pa.Table:
             "checksum": item.checksum,
             "title": item.title,
             "metadata": item.metadata,
+            "text": item.text,
+            "parts": [asdict(part) for part in item.parts] or None,
+            "reject": asdict(item.reject) if item.reject else None,
         }
         for item in items
     ]
@@ -104,6 +115,9 @@ def items_of(table: pa.Table) -> list[Item]:
             checksum=row["checksum"],
             title=row["title"],
             metadata=row["metadata"],
+            text=row["text"],
+            parts=tuple(ItemPart(**part) for part in row["parts"] or ()),
+            reject=Reject(**row["reject"]) if row["reject"] else None,
         )
         for row in table.to_pylist()
     ]

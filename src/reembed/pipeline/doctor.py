@@ -17,8 +17,8 @@ from reembed.errors import (
     ReembedError,
     RemoteNotFoundError,
 )
-from reembed.pipeline.plan import list_source
 from reembed.service.base import BatchService
+from reembed.sources.open import open_source
 from reembed.storage.base import Storage
 
 # A service that is closed when its context ends.
@@ -54,9 +54,7 @@ def _guarded(name: str, check: Callable[[], str]) -> Check:
 
 
 def _check_source(loaded: LoadedConfig, storage: Storage) -> str:
-    items = list_source(loaded, storage)
-    size = sum(item.size for item in items)
-    return f"{len(items):,} items, {size / 1e6:,.1f} MB"
+    return open_source(loaded, storage).describe()
 
 
 def _check_run_dir(loaded: LoadedConfig, storage: Storage) -> str:

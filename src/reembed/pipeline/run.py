@@ -249,10 +249,11 @@ def _already(
     call: RunCall, storage: Storage, layout: Layout, before: CommitState
 ) -> dict[str, Any]:
     """The report of a settled run whose input is the same; other input needs its own folder."""
-    from reembed.pipeline.plan import list_source
+    from reembed.sources.open import open_source
 
     config = call.loaded.config
-    if plan_id(frozen_view(config), list_source(call.loaded, storage)) != before.commit.plan:
+    source = open_source(call.loaded, storage)
+    if plan_id(frozen_view(config), source.identity()) != before.commit.plan:
         raise UsageError(
             f"the run in {config.run_dir} is settled, and the inputs or the configuration have "
             "changed since; give another run_dir (--run-dir) for the new state"

@@ -1,32 +1,10 @@
-"""What travels between the steps of the plan pipeline: blocks of items, batches of chunks."""
+"""What travels between the steps of the plan pipeline beside blocks: batches of chunks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import pyarrow as pa
-
-from reembed.types import Item
-
-# Items of one block: small enough to spread media over workers, large enough for short texts.
-BLOCK_ITEMS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class BlockRange:
-    """Rows `start` to `end` (half-open) of a stripe's listing."""
-
-    stripe: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Some items of one stripe, in input order."""
-
-    stripe: int
-    items: tuple[Item, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +28,3 @@ def from_bytes(data: bytes) -> pa.Table:
     """The table of an Arrow stream."""
     with pa.ipc.open_stream(data) as reader:
         return reader.read_all()
-
-
-def block_ranges(counts: dict[int, int]) -> list[BlockRange]:
-    """Cut the listings of all stripes (stripe: number of items) into blocks."""
-    return [
-        BlockRange(stripe, start, min(start + BLOCK_ITEMS, count))
-        for stripe, count in sorted(counts.items())
-        for start in range(0, count, BLOCK_ITEMS)
-    ]

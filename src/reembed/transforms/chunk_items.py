@@ -6,21 +6,26 @@ from collections.abc import Iterator
 
 import apache_beam as beam
 
-from reembed.core.chunking import chunk_item, rejected_item
+from reembed.core.chunking import chunk_item, chunk_text_item, rejected_item
 from reembed.core.manifest import manifest_of
 from reembed.core.policy import ChunkPolicy
 from reembed.core.requests import RequestOptions
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, StorageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.notes import PlanProgress
+from reembed.sources.base import Block
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
-from reembed.transforms.blocks import Block, ChunkBatch, to_bytes
+from reembed.transforms.blocks import ChunkBatch, to_bytes
 from reembed.types import ChunkedItem, Item
 
 
 def read_and_chunk(storage: Storage, item: Item, policy: ChunkPolicy) -> ChunkedItem:
     """Open an item in the generation that was listed and cut it; what cannot be is a reject."""
+    if item.reject is not None:
+        return rejected_item(item, item.reject.code, item.reject.message, item.reject.stage)
+    if item.text is not None:
+        return chunk_text_item(item, item.text, policy)
     try:
         with storage.open(item.uri, item.generation) as source:
             return chunk_item(item, source, policy)

@@ -68,6 +68,34 @@ def cut_text(
     )
 
 
+def cut_plain(text: str, title: str | None, policy: ChunkPolicy) -> Pieces:
+    """Cut a text that comes as text, from a table or a manifest.
+
+    Args:
+        text: decoded already.
+        title: given with the item, the only one.
+        policy: sizes and the model's limit.
+
+    Raises:
+        RejectError: ``too_large``, ``blank_text``, ``text_not_unicode``, ``limit_too_small``.
+    """
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as err:
+        raise RejectError(
+            "text_not_unicode",
+            f"the text holds code points that UTF-8 cannot carry ({err.reason}); mend it",
+        ) from err
+    if not has_content(text):
+        raise RejectError("blank_text", "there is nothing to embed: only white space")
+    check_size("text", size)
+    kept, sizes = _fit(title, policy)
+    around = _around(kept, policy)
+    spans = split_text(text, sizes, False)
+    pieces = tuple(_piece(text, span, "text/plain", around) for span in spans)
+    return Pieces(pieces=pieces, title=kept)
+
+
 def check_size(family: str, size: int) -> None:
     """Refuse what is empty or too large before it is read.
 

@@ -1,0 +1,156 @@
+"""The sections `source` and below: where inputs come from, and what names and describes them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from reembed.config.problems import Problem, ProblemsError, wrong
+from reembed.config.section import Section
+
+KINDS = ("files", "manifest", "parquet", "bigquery")
+
+_TABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]*\.[A-Za-z0-9_]+\.[^\s`.]+")
+
+
+class Columns(Section):
+    """Which columns of a table hold what; exactly one of `text`, `uri` and `parts`.
+
+    `metadata` names columns that travel with each row as one JSON object. `parts` is a column
+    with a list of texts and URIs that share one vector.
+    """
+
+    key: str = Field(min_length=1)
+    text: str | None = Field(None, min_length=1)
+    uri: str | None = Field(None, min_length=1)
+    parts: str | None = Field(None, min_length=1)
+    title: str | None = Field(None, min_length=1)
+    metadata: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Columns:
+        given = [name for name in ("text", "uri", "parts") if getattr(self, name)]
+        if len(given) != 1:
+            raise wrong(
+                "text",
+                ", ".join(given) or "none",
+                "give the column of exactly one of text, uri or parts",
+            )
+        return self
+
+    @property
+    def content(self) -> str:
+        """The column of what is embedded."""
+        return self.text or self.uri or self.parts or ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every column that is read, each once, the key first."""
+        named = [self.key, self.content, *([self.title] if self.title else []), *self.metadata]
+        return tuple(dict.fromkeys(named))
+
+
+class ParquetSource(Columns):
+    """Parquet files with a row an input; the order is that of the files' names, then of rows."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _readable_places(self) -> ParquetSource:
+        check_places("files", self.files)
+        return self
+
+
+class BigQuerySource(Columns):
+    """A table, or the result of a query, read at one moment; the order is that of the keys.
+
+    `where` is a condition on the table in GoogleSQL. `project` pays for the reading; None means
+    the table's own, or the environment's.
+    """
+
+    table: str | None = None
+    query: str | None = Field(None, min_length=1)
+    where: str | None = Field(None, min_length=1)
+    project: str | None = None
+    location: str | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> BigQuerySource:
+        if (self.table is None) == (self.query is None):
+            raise wrong("table", self.table, "give exactly one of table and query")
+        if self.query is not None and self.where is not None:
+            raise wrong("where", self.where, "only with a table; write it into the query")
+        if self.table is not None:
+            check_table("table", self.table)
+        return self
+
+
+class SourceConfig(Section):
+    """Where inputs come from: exactly one of `files`, `manifest`, `parquet` and `bigquery`.
+
+    `sidecar` adds keys, titles and metadata to files: ``json`` looks for ``NAME.json`` beside
+    each, anything else is the place of one manifest. `https` allows manifests and tables to name
+    pages of the web. `on_missing` says what becomes of rows whose input is gone.
+    """
+
+    files: tuple[str, ...] = ()
+    sidecar: str | None = Field(None, min_length=1)
+    manifest: tuple[str, ...] = ()
+    parquet: ParquetSource | None = None
+    bigquery: BigQuerySource | None = None
+    sample: int | None = Field(None, gt=0)
+    https: bool = False
+    max_https_mb: float = Field(20, gt=0, le=200)
+    on_missing: Literal["keep", "delete"] = "keep"
+
+    @property
+    def kind(self) -> str:
+        """Which of `KINDS` this source is."""
+        return next(name for name in KINDS if getattr(self, name))
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> SourceConfig:
+        given = [name for name in KINDS if _is_given(getattr(self, name))]
+        if not given:
+            # Written as an empty list, it is another mistake than left out.
+            value = "[]" if self.model_fields_set & set(KINDS) else "missing"
+            remedy = 'give for instance files: ["./corpus/**"], or manifest, parquet or bigquery'
+            empty = "empty; " if value == "[]" else ""
+            raise ProblemsError(Problem("files", value, empty + remedy))
+        if len(given) > 1:
+            raise wrong(given[1], "given beside " + given[0], f"give one of {', '.join(KINDS)}")
+        check_places("files", self.files)
+        check_places("manifest", self.manifest)
+        if self.sidecar is not None and given != ["files"]:
+            raise wrong("sidecar", self.sidecar, "only with source.files; others name titles")
+        return self
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and value != ()
+
+
+def check_places(key: str, places: tuple[str, ...]) -> None:
+    """Refuse what is neither a local path nor a place in Cloud Storage.
+
+    Raises:
+        ProblemsError: the first such place.
+    """
+    for index, pattern in enumerate(places):
+        spot = f"{key}[{index}]"
+        if not pattern.strip():
+            raise wrong(spot, pattern, "empty; give a path, a pattern or gs://bucket/prefix/**")
+        if "://" in pattern and not re.match(r"gs://[^/]", pattern):
+            raise wrong(spot, pattern, "give a local path or gs://bucket/prefix/**")
+
+
+def check_table(key: str, name: str) -> None:
+    """Refuse what cannot be the name of a table.
+
+    Raises:
+        ProblemsError: it is not ``project.dataset.table``.
+    """
+    if not _TABLE.fullmatch(name):
+        raise wrong(key, name, "give project.dataset.table")

@@ -1,0 +1,64 @@
+"""What every destination offers: the rows it holds, and taking over those of a settled run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+# What decides whether an input is there already. `content_hash` covers model, dimensions, task.
+HELD = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("content_hash", pa.string(), nullable=False),
+        pa.field("part", pa.int32(), nullable=False),
+        pa.field("parts", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What taking over a run came to.
+
+    `inserted`, `replaced` and `deleted` count rows; `details` are facts for the report, as JSON
+    has them (bytes and dollars of a MERGE, names of tables and jobs).
+    """
+
+    inserted: int = 0
+    replaced: int = 0
+    deleted: int = 0
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Destination(Protocol):
+    """One destination of one configuration."""
+
+    def check(self) -> None:
+        """Refuse, before anything is paid, what could not take the rows at the end.
+
+        Raises:
+            UsageError: it holds another model's vectors, has other columns, or may not be
+                written.
+        """
+
+    def identity(self) -> Iterator[bytes]:
+        """What names its present state: the same state gives the same bytes."""
+
+    def held(self) -> Iterator[pa.RecordBatch]:
+        """Every row it holds, schema `HELD`, in any order."""
+
+    def rows(self, keys: Iterable[str]) -> Iterator[pa.RecordBatch]:
+        """The whole rows (schema `core.schema.ROW`) of some keys, in any order."""
+
+    def publish(self, commit: int, run: str, gone: Iterable[str]) -> Published:
+        """Take over the rows of a settled run; called again after a crash, it ends the same.
+
+        A key's older rows go when the run wrote a row with that key, never otherwise; the rows
+        of the keys `gone` go in any case.
+
+        Raises:
+            RunFailedError: it could not be done, with what stands now and the way on.
+        """

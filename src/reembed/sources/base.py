@@ -1,0 +1,95 @@
+"""What every source offers: a name for its state, shares to read, and the items of a share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from reembed.ledger.layout import Layout
+from reembed.storage.base import Storage
+from reembed.types import Item
+
+# Items of one block: small enough to spread media over workers, large enough for short texts.
+BLOCK_ITEMS = 64
+# Rows of a table that hold their text are cheap: fewer, larger elements.
+BLOCK_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A share of a source that one worker reads on its own.
+
+    `uri` and `generation` name the file (or stream) that holds it, `start` and `end` (half-open)
+    the rows in it, `first` the position's index of row `start`.
+    """
+
+    uri: str
+    start: int
+    end: int
+    first: int = 0
+    generation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some items of one stripe, in any order: their positions say theirs."""
+
+    stripe: int
+    items: tuple[Item, ...]
+
+
+class Reader(Protocol):
+    """Reads spans on a worker; picklable."""
+
+    def read(self, storage: Storage, span: Span) -> Iterator[Block]:
+        """The items of one span.
+
+        Raises:
+            StorageError: it cannot be read, or is not in the state that was prepared.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A source made ready for one plan: what reads it, its spans, how many items they hold.
+
+    `items` is what the source itself counted, by its own means, so that an engine that loses
+    elements is found out.
+    """
+
+    reader: Reader
+    spans: tuple[Span, ...]
+    items: int
+
+
+class Source(Protocol):
+    """A source, opened for one configuration.
+
+    `unique` says that opening it has shown every key to be there once; otherwise the plan checks
+    the keys of what was read. `ranked` says that items come with the stripe alone, and that
+    their offsets are given when the stripe is together: the ranks of their keys.
+    """
+
+    @property
+    def unique(self) -> bool:
+        """See above."""
+
+    @property
+    def ranked(self) -> bool:
+        """See above."""
+
+    def identity(self) -> Iterator[bytes]:
+        """What names the present state of the source: the same state gives the same bytes."""
+
+    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+        """Make ready for reading; what is written lies under the plan's folder."""
+
+    def describe(self) -> str:
+        """The source in a few words, with its size, for `doctor`."""
+
+
+def cut_blocks(items: Sequence[Item], stripe: int, size: int) -> Iterator[Block]:
+    """Items of one stripe in blocks of at most `size`."""
+    for start in range(0, len(items), size):
+        yield Block(stripe, tuple(items[start : start + size]))

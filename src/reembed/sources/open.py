@@ -1,0 +1,26 @@
+"""Open the source that a configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reembed.config.load import LoadedConfig
+from reembed.errors import UsageError
+from reembed.sources.base import Source
+from reembed.sources.files import open_files
+from reembed.storage.base import Storage
+
+OPENERS: dict[str, Callable[[LoadedConfig, Storage], Source]] = {"files": open_files}
+
+
+def open_source(loaded: LoadedConfig, storage: Storage) -> Source:
+    """Open a configuration's source, and look at all of it that can be looked at for nothing.
+
+    Raises:
+        UsageError: a place, a table or a column is not there; a pattern matches nothing; two
+            inputs have one key.
+    """
+    kind = loaded.config.source.kind
+    if kind not in OPENERS:
+        raise UsageError(f"source.{kind} cannot be read by this version; give source.files")
+    return OPENERS[kind](loaded, storage)
