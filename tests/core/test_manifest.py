@@ -12,6 +12,7 @@ from reembed.core.manifest import (
     number_requests,
     recipe_from_json,
     recipe_to_json,
+    request_groups,
 )
 from reembed.core.requests import RequestOptions
 from reembed.core.schema import MANIFEST
@@ -79,8 +80,37 @@ def test_a_manifest_holds_chunks_in_their_order_with_their_bytes_on_the_wire():
 def test_requests_are_numbered_over_what_is_usable():
     bad = Reject("empty", "nothing in it", "plan")
     table = manifest_of([chunk(0), chunk(1, reject=bad, text=None), chunk(2)], OPTIONS)
-    assert number_requests(table).column("request").to_pylist() == [0, None, 1]
-    assert number_requests(table).schema == MANIFEST
+    numbered = number_requests(table, request_groups(table, with_titles=True))
+    assert numbered.column("request").to_pylist() == [0, None, 1]
+    assert numbered.schema == MANIFEST
+
+
+def test_equal_requests_share_a_number():
+    cut = Recipe("audio", "audio/wav", 0.0, 2.0)
+    media = {"text": None, "modality": "audio", "recipe": cut}
+    chunks = [
+        chunk(0, text="a", title="T"),
+        chunk(1, text="b", title="T"),
+        chunk(2, text="a", title="T"),
+        chunk(3, text="a", title="U"),
+        chunk(4, **media, source_hash="h1"),
+        chunk(5, **media, source_hash="h2"),
+        chunk(6, **media, source_hash="h1"),
+        chunk(7, text="a", title="T", reject=Reject("empty", "no", "plan")),
+    ]
+    table = manifest_of(chunks, OPTIONS)
+    numbered = number_requests(table, request_groups(table, with_titles=True))
+    assert numbered.column("request").to_pylist() == [0, 1, 0, 2, 3, 4, 3, None]
+    # Where titles are not sent, they tell nothing apart.
+    assert request_groups(table, with_titles=False).tolist() == [0, 1, 0, 0, 2, 3, 2, -1]
+
+
+def test_what_the_destination_holds_asks_for_nothing():
+    table = manifest_of([chunk(0), chunk(1)], OPTIONS)
+    at = table.schema.get_field_index("donor")
+    held = table.set_column(at, MANIFEST.field("donor"), pa.array([None, "other"]))
+    assert request_groups(held, with_titles=True).tolist() == [0, -1]
+    assert fingerprint_of(held, b"x") != fingerprint_of(table, b"x")
 
 
 def test_a_fingerprint_does_not_depend_on_how_a_table_lies_in_memory():

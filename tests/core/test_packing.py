@@ -13,9 +13,10 @@ CHUNKS = st.lists(
 )
 
 
-def weights(rows):
+def weights(rows, groups=None):
     table = np.array([[int(sent), *((n * sent) for n in rest)] for sent, *rest in rows], np.int64)
-    return Weights(*table.reshape(-1, 4).T)
+    alone = np.where([row[0] for row in rows], np.arange(len(rows)), -1)
+    return Weights(*table.reshape(-1, 4).T, alone if groups is None else np.array(groups))
 
 
 def ones(count, tokens=1):
@@ -101,4 +102,15 @@ def test_packing_counts_the_canaries_that_are_planned(requests):
 def test_columns_of_different_lengths_are_refused():
     column = np.zeros(3, np.int64)
     with pytest.raises(ValueError, match="columns of one length"):
-        Weights(column, column, column, column[:2])
+        Weights(column, column, column, column[:2], column)
+    with pytest.raises(ValueError, match="one length"):
+        Weights(column, column, column, column, column[:2])
+
+
+def test_what_asks_for_the_same_weighs_once_a_job():
+    limits = JobLimits(**{**{f: getattr(WIDE, f) for f in JobLimits.__slots__}, "tokens": 6})
+    rows = [(True, 2, 1, 1)] * 8
+    # Two requests and the canary fill a job; what repeats them comes along for nothing.
+    assert pack(weights(rows, [0, 1, 0, 1, 0, 2, 0, 0]), limits) == [(0, 5), (5, 8)]
+    assert pack(weights(rows, [0] * 8), limits) == [(0, 8)]
+    assert pack(weights(rows), limits) == [(0, 2), (2, 4), (4, 6), (6, 8)]

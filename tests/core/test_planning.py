@@ -8,7 +8,13 @@ from reembed.config.schema import Config
 from reembed.core.canaries import canary_count
 from reembed.core.estimate import result_line_bytes
 from reembed.core.manifest import manifest_of
-from reembed.core.planning import Packing, pack_stripe, refuse_unsendable, totals_of
+from reembed.core.planning import (
+    Packing,
+    need_of_requests,
+    pack_stripe,
+    refuse_unsendable,
+    totals_of,
+)
 from reembed.core.pricing import price
 from reembed.core.requests import RequestOptions
 from reembed.core.totals import PlanTotals
@@ -114,11 +120,11 @@ def test_nothing_to_refuse_leaves_the_table_as_it_is():
 
 def test_totals_add_up_and_count_notes_once_an_item():
     noted = {"notes": ("video_with_sound",), "modality": "video"}
-    chunks = [chunk(0, part=0, **noted), chunk(0, part=1, **noted), chunk(1), chunk(2, reject="x")]
-    shards = pack(chunks, max_requests=2)
-    totals = totals_of(shards, items=3)
-    assert totals.items == 3
-    assert (totals.chunks, totals.requests, totals.rejects) == (4, 3, 1)
+    same = [chunk(0, part=0, **noted), chunk(0, part=1, text="a", **noted)]
+    shards = pack([*same, chunk(1), chunk(2, reject="x"), chunk(3)], max_requests=2)
+    totals = totals_of(shards, items=4)
+    assert totals.items == 4
+    assert (totals.chunks, totals.requests, totals.rejects) == (5, 4, 1)
     assert totals.notes == {"video_with_sound": 1}
     assert totals.shards == len(shards)
     assert totals.jobs == sum(1 for shard in shards if shard.plan.requests)
@@ -139,3 +145,16 @@ def test_model_and_task_are_in_the_fingerprint(change):
     second = next(pack_stripe(table, 0, Packing.of(two)))
     assert first.plan.fingerprint != second.plan.fingerprint
     assert pc.all(pc.equal(first.manifest.column("key"), second.manifest.column("key"))).as_py()
+
+
+def test_equal_chunks_of_a_shard_are_paid_once():
+    chunks = [chunk(n, text=f"text of {n % 2}", tokens=10 + n % 2) for n in range(6)]
+    [shard] = pack([*chunks, chunk(9, reject="x")])
+    plan, totals = shard.plan, totals_of([shard], items=7)
+    assert (plan.chunks, plan.requests, plan.shared, plan.rejects) == (7, 2, 4, 1)
+    assert shard.manifest.column("request").to_pylist() == [0, 1, 0, 1, 0, 1, None]
+    # Two requests and one canary, which repeats the second.
+    assert (plan.canaries, plan.total_tokens) == (1, 10 + 11 + 11)
+    assert (totals.shared, totals.shared_tokens) == (4, {"text": 10 + 11 + 10 + 11})
+    need = need_of_requests(shard.manifest, config())
+    assert need([1]).tokens == 11

@@ -87,6 +87,7 @@ def manifest(
         "warnings": [["name disagrees"] if n == 1 else None for n in range(count)],
         "notes": [None] * count,
         "request": list(requests),
+        "donor": [None] * count,
         "reject_code": [rejects.get(n, (None,) * 3)[0] for n in range(count)],
         "reject_message": [rejects.get(n, (None,) * 3)[1] for n in range(count)],
         "reject_stage": [rejects.get(n, (None,) * 3)[2] for n in range(count)],

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from reembed.core.estimate import media_request_bytes, text_request_bytes
 from reembed.core.requests import RequestOptions
@@ -16,7 +18,19 @@ from reembed.core.schema import MANIFEST
 from reembed.types import Chunk, Recipe
 
 # What of a chunk decides the request that is sent for it, and so the shard's fingerprint.
-_IDENTITY = ("key", "part", "title", "text", "recipe", "chunker", "generation", "source_hash")
+_IDENTITY = (
+    "key",
+    "part",
+    "title",
+    "text",
+    "recipe",
+    "chunker",
+    "generation",
+    "source_hash",
+    "donor",
+)
+
+_ASKED = ("reject_code", "donor", "title", "text", "recipe", "source_hash")
 
 
 def recipe_to_json(recipe: Recipe | None) -> str | None:
@@ -77,20 +91,47 @@ def _row(chunk: Chunk, wire_bytes: int) -> dict[str, Any]:
         "warnings": list(chunk.warnings) or None,
         "notes": list(chunk.notes) or None,
         "request": None,
+        "donor": None,
         "reject_code": reject.code if reject else None,
         "reject_message": reject.message if reject else None,
         "reject_stage": reject.stage if reject else None,
     }
 
 
-def number_requests(manifest: pa.Table) -> pa.Table:
-    """Give each chunk that is no reject the ordinal of its request, from 0 in input order."""
-    usable = manifest.column("reject_code").is_null().to_pylist()
+def request_groups(chunks: pa.Table, with_titles: bool) -> NDArray[np.int64]:
+    """Number what the chunks ask for: equal numbers for equal requests, int64 of shape (rows,).
+
+    -1 stands for a chunk that asks for nothing: a reject, or one that is held elsewhere.
+
+    Args:
+        chunks: schema `MANIFEST`.
+        with_titles: whether titles are sent with texts.
+    """
+    known: dict[bytes, int] = {}
+    groups = np.full(chunks.num_rows, -1, np.int64)
+    at = 0
+    for batch in chunks.select(list(_ASKED)).to_batches(max_chunksize=1024):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            reject, donor, title, text, recipe, source = row
+            if reject is None and donor is None:
+                said = (recipe, source) if recipe is not None else (with_titles and title, text)
+                digest = hashlib.blake2b(repr(said).encode(), digest_size=16).digest()
+                groups[at] = known.setdefault(digest, len(known))
+            at += 1
+    return groups
+
+
+def number_requests(manifest: pa.Table, groups: NDArray[np.int64]) -> pa.Table:
+    """Give each chunk the ordinal of its request, from 0 in input order; null for group -1.
+
+    Args:
+        manifest: the chunks of one shard, schema `MANIFEST`.
+        groups: of `request_groups`, shape (rows,); chunks of one group share a request.
+    """
     ordinals: list[int | None] = []
-    count = 0
-    for is_usable in usable:
-        ordinals.append(count if is_usable else None)
-        count += is_usable
+    known: dict[int, int] = {}
+    for group in groups.tolist():
+        ordinals.append(None if group < 0 else known.setdefault(group, len(known)))
     at = manifest.schema.get_field_index("request")
     return manifest.set_column(at, MANIFEST.field("request"), pa.array(ordinals, pa.int32()))
 

@@ -15,6 +15,7 @@ Int64 = npt.NDArray[np.int64]
 
 # A shard of rejects alone sends nothing, yet its manifest must stay of a size that is read whole.
 MAX_CHUNKS = 50_000
+_NOTHING = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,15 @@ class Weights:
     """What each chunk adds to a job: int64 arrays of shape (chunks,); all 0 for a reject.
 
     `requests` is 1 or 0, `input_bytes` those of its line on the wire, `result_bytes` the
-    predicted bytes of its result line.
+    predicted bytes of its result line. Chunks of one `group` (0 or more) ask for the same: in one
+    job only the first of them weighs. -1 is no group.
     """
 
     requests: Int64
     tokens: Int64
     input_bytes: Int64
     result_bytes: Int64
+    group: Int64
 
     def __post_init__(self) -> None:
         """Check that the arrays describe the same chunks.
@@ -36,7 +39,7 @@ class Weights:
         Raises:
             ValueError: their lengths differ.
         """
-        if len({len(column) for column in self.columns()}) != 1:
+        if len({len(column) for column in (*self.columns(), self.group)}) != 1:
             raise ValueError("the weights of chunks must be columns of one length")
 
     def columns(self) -> Sequence[Int64]:
@@ -55,13 +58,18 @@ def pack(weights: Weights, limits: JobLimits) -> list[tuple[int, int]]:
     runs: list[tuple[int, int]] = []
     start = 0
     total, heaviest = [0, 0, 0, 0], [0, 0, 0, 0]
-    for at, row in enumerate(rows):
-        grown = [have + add for have, add in zip(total, row, strict=True)]
-        most = [max(have, add) for have, add in zip(heaviest, row, strict=True)]
-        if at > start and (at - start >= MAX_CHUNKS or (row[0] and _over(grown, most, bounds))):
+    seen: set[int] = set()
+    for at, (row, group) in enumerate(zip(rows, weights.group.tolist(), strict=True)):
+        add = _NOTHING if group in seen else row
+        grown = [have + more for have, more in zip(total, add, strict=True)]
+        most = [max(have, more) for have, more in zip(heaviest, add, strict=True)]
+        if at > start and (at - start >= MAX_CHUNKS or (add[0] and _over(grown, most, bounds))):
             runs.append((start, at))
             start, grown, most = at, list(row), list(row)
+            seen.clear()
         total, heaviest = grown, most
+        if group >= 0:
+            seen.add(group)
     if rows:
         runs.append((start, len(rows)))
     return runs

@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from reembed.config.models import ModelSpec
 from reembed.config.packing import JobLimits, job_limits
@@ -17,12 +18,13 @@ from reembed.config.schema import Config
 from reembed.core.canaries import plan_canaries
 from reembed.core.estimate import result_line_bytes
 from reembed.core.machine.records import Need
-from reembed.core.manifest import fingerprint_of, number_requests
+from reembed.core.manifest import fingerprint_of, number_requests, request_groups
 from reembed.core.names import shard_id
 from reembed.core.packing import Weights, pack
 from reembed.core.pricing import price
 from reembed.core.rows import request_of
 from reembed.core.shards import ShardPlan
+from reembed.core.tasks import DOCUMENT_TASK
 from reembed.core.totals import PlanTotals
 
 _ORDER = [("source_index", "ascending"), ("offset", "ascending"), ("part", "ascending")]
@@ -89,21 +91,24 @@ def pack_stripe(chunks: pa.Table, stripe: int, packing: Packing) -> Iterator[Pac
         packing: limits and what shapes requests.
     """
     ordered = refuse_unsendable(chunks.sort_by(_ORDER), packing)
-    for seq, (start, end) in enumerate(pack(_weights(ordered, packing), packing.limits)):
-        manifest = number_requests(ordered.slice(start, end - start))
+    groups = request_groups(ordered, packing.task == DOCUMENT_TASK)
+    weights = _weights(ordered, groups, packing)
+    for seq, (start, end) in enumerate(pack(weights, packing.limits)):
+        manifest = number_requests(ordered.slice(start, end - start), groups[start:end])
         yield PackedShard(_shard_plan(manifest, shard_id(stripe, seq), packing), manifest)
 
 
-def _weights(chunks: pa.Table, packing: Packing) -> Weights:
-    sent = chunks.column("reject_code").is_null().to_numpy(zero_copy_only=False).astype(np.int64)
+def _weights(chunks: pa.Table, groups: NDArray[np.int64], packing: Packing) -> Weights:
+    sent = (groups >= 0).astype(np.int64)
     tokens = chunks.column("token_count").to_numpy(zero_copy_only=False) * sent
     wire = chunks.column("input_bytes").to_numpy(zero_copy_only=False) * sent
-    return Weights(sent, tokens, wire, sent * result_line_bytes(packing.dimensions))
+    return Weights(sent, tokens, wire, sent * result_line_bytes(packing.dimensions), groups)
 
 
 def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
     requests = request_of(manifest)
-    chosen = np.flatnonzero(requests >= 0)
+    taken, first = np.unique(requests, return_index=True)
+    chosen = first[taken >= 0]
     canaries = plan_canaries(len(chosen))
     twins = chosen[[canary.twin for canary in canaries]] if canaries else chosen[:0]
     rows = np.concatenate([chosen, twins])
@@ -119,21 +124,29 @@ def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
         chunks=manifest.num_rows,
         requests=len(chosen),
         canaries=len(canaries),
-        rejects=manifest.num_rows - len(chosen),
+        rejects=_valid(manifest, "reject_code"),
         tokens=dict(sorted(by_modality.items())),
         wire_bytes=int(wire[rows].sum()),
         result_bytes=len(rows) * result_line_bytes(packing.dimensions),
         usd_nano=price(by_modality, packing.spec).batch_usd_nano,
         fingerprint=fingerprint_of(manifest, extra),
+        shared=int(np.count_nonzero(requests >= 0)) - len(chosen),
+        copies=_valid(manifest, "donor"),
     )
+
+
+def _valid(table: pa.Table, column: str) -> int:
+    return int(table.num_rows - table.column(column).null_count)
 
 
 def totals_of(shards: list[PackedShard], items: int) -> PlanTotals:
     """What the shards of a stripe come to."""
     notes: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
+    spared: Counter[str] = Counter()
     for shard in shards:
         tokens.update(shard.plan.tokens)
+        spared.update(_spared(shard))
         first = shard.manifest.filter(pc.equal(shard.manifest.column("part"), 0))
         for found in first.column("notes").to_pylist():
             notes.update(found or ())
@@ -142,6 +155,8 @@ def totals_of(shards: list[PackedShard], items: int) -> PlanTotals:
         items=items,
         chunks=sum(plan.chunks for plan in plans),
         requests=sum(plan.requests for plan in plans),
+        shared=sum(plan.shared for plan in plans),
+        copies=sum(plan.copies for plan in plans),
         rejects=sum(plan.rejects for plan in plans),
         canaries=sum(plan.canaries for plan in plans),
         shards=len(plans),
@@ -149,8 +164,22 @@ def totals_of(shards: list[PackedShard], items: int) -> PlanTotals:
         input_bytes=sum(plan.wire_bytes for plan in plans),
         result_bytes=sum(plan.result_bytes for plan in plans),
         tokens=dict(sorted(tokens.items())),
+        shared_tokens=dict(sorted(spared.items())),
         notes=dict(sorted(notes.items())),
     )
+
+
+def _spared(shard: PackedShard) -> Counter[str]:
+    """Tokens by modality of the chunks that take a vector which is there, or asked for, already."""
+    manifest, spared = shard.manifest, Counter[str]()
+    requests, seen = request_of(manifest).tolist(), set[int]()
+    columns = (manifest.column(name).to_pylist() for name in ("modality", "token_count", "donor"))
+    for request, modality, tokens, donor in zip(requests, *columns, strict=True):
+        if donor is not None or request in seen:
+            spared[modality] += tokens
+        if request >= 0:
+            seen.add(request)
+    return spared
 
 
 def need_of_requests(manifest: pa.Table, config: Config) -> Callable[[Sequence[int]], Need]:

@@ -66,7 +66,8 @@ REJECT = pa.schema(
 )
 
 # One row a planned chunk of a shard, in input order. `request` is the ordinal of the request that
-# brings its vector (several chunks may share one); null when the chunk is a reject already.
+# brings its vector (several chunks may share one); null when the chunk is a reject already, or
+# when the destination holds its vector under another key, the `donor`.
 MANIFEST = pa.schema(
     [
         *_LINEAGE,
@@ -79,6 +80,7 @@ MANIFEST = pa.schema(
         pa.field("warnings", pa.list_(pa.string())),
         pa.field("notes", pa.list_(pa.string())),
         pa.field("request", pa.int32()),
+        pa.field("donor", pa.string()),
         pa.field("reject_code", pa.string()),
         pa.field("reject_message", pa.string()),
         pa.field("reject_stage", pa.string()),

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict
 class ShardPlan(BaseModel):
     """One shard of a plan.
 
-    Counts: `chunks` = `requests` that bring vectors (several chunks may share one) + `rejects` +
-    shared. `tokens` per modality and `wire_bytes`, `result_bytes` include the `canaries`.
+    Counts: `chunks` = `requests` that bring vectors + `shared`, chunks that take the vector of an
+    equal request + `copies`, chunks whose vector the destination holds under another key +
+    `rejects`. `tokens` per modality and `wire_bytes`, `result_bytes` include the `canaries`.
     `usd_nano` is the most that one attempt over all requests can cost (billionths of a dollar).
     """
 
@@ -25,6 +26,8 @@ class ShardPlan(BaseModel):
     result_bytes: int
     usd_nano: int
     fingerprint: str
+    shared: int = 0
+    copies: int = 0
 
     @property
     def total_tokens(self) -> int:

@@ -12,19 +12,24 @@ from typing import Any
 class PlanTotals:
     """Counts of a plan, or of a part of it; totals of parts are added with ``+``.
 
-    `chunks` = `requests` + `shared` + `rejects`: chunks with a request of their own, chunks that
-    take the vector of an equal request, chunks that are rejects already. `canaries` are requests
-    beside these. `tokens` are by modality and include the canaries; `shared_tokens`, by modality,
-    is what the shared chunks would have cost. `input_bytes` (wire) and `result_bytes` (predicted)
-    include the canaries. `jobs` are the shards that send something. `notes` are facts that the
-    chunkers counted, for instance ``video_with_sound``.
+    `chunks` = `requests` + `shared` + `copies` + `rejects` + `skipped`: chunks with a request of
+    their own, chunks that take the vector of an equal request, chunks whose vector the
+    destination holds under another key, chunks that are rejects already, chunks that the
+    destination holds. `canaries` are requests beside these. `tokens` are by modality and include
+    the canaries; `shared_tokens`, by modality, is what the shared and the copied chunks would
+    have cost. `gone` are keys of the destination that the source has no more. `input_bytes`
+    (wire) and `result_bytes` (predicted) include the canaries. `jobs` are the shards that send
+    something. `notes` are facts that the chunkers counted, for instance ``video_with_sound``.
     """
 
     items: int = 0
     chunks: int = 0
     requests: int = 0
     shared: int = 0
+    copies: int = 0
     rejects: int = 0
+    skipped: int = 0
+    gone: int = 0
     canaries: int = 0
     shards: int = 0
     jobs: int = 0
