@@ -7,7 +7,18 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reembed.core.held import INDEX, Held, content_names, digests, index_of, row_names
+from reembed.core.held import (
+    INDEX,
+    Held,
+    content_names,
+    digests,
+    index_of,
+    row_names,
+    skip_held,
+)
+from reembed.core.schema import MANIFEST
+
+NAMES = ("key", "content_hash", "part", "reject_code")
 
 ROWS = st.lists(
     st.tuples(st.sampled_from(["a", "b", "ü", ""]), st.sampled_from("xyz"), st.integers(0, 2)),
@@ -56,3 +67,29 @@ def test_digests_have_two_halves():
     assert (found[0] == found[2]).all()
     assert not (found[0] == found[1]).any()
     assert digests([]).shape == (0, 2)
+
+
+def manifest(*rows):
+    """Chunks of (key, content_hash, part, reject_code)."""
+    columns = {name: [row[n] for row in rows] for n, name in enumerate(NAMES)}
+    made = {
+        field.name: pa.array(columns.get(field.name, [None] * len(rows)), field.type)
+        for field in MANIFEST
+    }
+    return pa.table(made)
+
+
+def test_held_chunks_are_left_out_and_moved_ones_name_their_donor():
+    held = Held.of(index_of([batch([("a", "x", 0), ("a", "x", 1), ("b", "y", 0)])]))
+    chunks = manifest(
+        ("a", "x", 0, None),
+        ("a", "z", 1, None),
+        ("c", "y", 0, None),
+        ("b", "y", 0, "empty"),
+        ("a", "x", 2, None),
+    )
+    kept, skipped = skip_held(chunks, held)
+    assert skipped == 1
+    assert kept.column("key").to_pylist() == ["a", "c", "b", "a"]
+    assert kept.column("donor").to_pylist() == [None, "b", None, None]
+    assert skip_held(chunks, Held.of(index_of([]))) == (chunks, 0)

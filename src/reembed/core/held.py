@@ -117,3 +117,29 @@ def _find(wanted: UInt64, high: UInt64, low: UInt64) -> NDArray[np.int64]:
                 break
             spot += 1
     return found
+
+
+def skip_held(chunks: pa.Table, held: Held) -> tuple[pa.Table, int]:
+    """Leave out chunks that are held, and name donors for contents held under other keys.
+
+    Args:
+        chunks: schema `MANIFEST`; rejects stay as they are.
+        held: of the destination.
+
+    Returns:
+        The chunks that remain, with their `donor` set, and how many were left out.
+    """
+    if not len(held) or not chunks.num_rows:
+        return chunks, 0
+    keys, hashes, parts = (
+        chunks.column(name).to_pylist() for name in ("key", "content_hash", "part")
+    )
+    usable = chunks.column("reject_code").is_null().to_numpy(zero_copy_only=False)
+    there = held.holds(row_names(keys, hashes, parts)) & usable
+    rest = np.flatnonzero(~there)
+    donors = held.donors(content_names([hashes[n] for n in rest], [parts[n] for n in rest]))
+    named = [donor if usable[n] else None for n, donor in zip(rest, donors, strict=True)]
+    kept = chunks.take(pa.array(rest))
+    at = kept.schema.get_field_index("donor")
+    kept = kept.set_column(at, kept.schema.field(at), pa.array(named, pa.string()))
+    return kept, int(there.sum())

@@ -70,6 +70,24 @@ class Layout:
         """The folder of all stripes of a plan."""
         return f"{self.plan_dir(plan)}/stripes/"
 
+    def held(self, plan: str, name: str) -> str:
+        """What the destination held when the plan was made: ``rows`` or ``keys``."""
+        return f"{self.plan_dir(plan)}/held/{name}.arrow"
+
+    def key_findings(self, plan: str, bucket: int | None = None) -> str:
+        """What the keys of a bucket showed; without one, the prefix."""
+        name = "" if bucket is None else f"{bucket:03}.json"
+        return f"{self.plan_dir(plan)}/keys/{name}"
+
+    def gone(self, plan: str, bucket: int | None = None) -> str:
+        """Keys of the destination that the source has no more; without a bucket, the prefix."""
+        name = "" if bucket is None else f"{bucket:03}.parquet"
+        return f"{self.plan_dir(plan)}/gone/{name}"
+
+    def copies(self, plan: str, shard: str) -> str:
+        """Rows of a shard whose vectors the destination holds under other keys."""
+        return f"{self.plan_dir(plan)}/copies/{shard}.parquet"
+
     def plan_progress(self, plan: str, holder: str = "") -> str:
         """Advisory, overwritable: how far a planning worker is; without a holder, the prefix."""
         return f"{self.plan_dir(plan)}/progress/{holder}"

@@ -8,9 +8,13 @@ from reembed.config.load import LoadedConfig
 from reembed.errors import UsageError
 from reembed.sources.base import Source
 from reembed.sources.files import open_files
+from reembed.sources.parquet import open_parquet
 from reembed.storage.base import Storage
 
-OPENERS: dict[str, Callable[[LoadedConfig, Storage], Source]] = {"files": open_files}
+OPENERS: dict[str, Callable[[LoadedConfig, Storage], Source]] = {
+    "files": open_files,
+    "parquet": open_parquet,
+}
 
 
 def open_source(loaded: LoadedConfig, storage: Storage) -> Source:

@@ -1,0 +1,114 @@
+"""Keys in buckets: which came twice, and which the destination has and the source has not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from reembed.core.machine.records import Record
+
+BUCKETS = 64
+MOST_EXAMPLES = 3
+
+# A key as the source gave it, and where: two int64 of its position.
+SEEN = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("source_index", pa.int64(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+    ]
+)
+KEYS = pa.schema([pa.field("key", pa.string(), nullable=False)])
+
+
+class KeyFindings(Record):
+    """`keys/<bucket>.json` of a plan: what the keys of one bucket showed.
+
+    `doubled` counts keys that came more than once, `examples` names some with their positions;
+    `gone` counts those that the destination has and the source has not.
+    """
+
+    bucket: int
+    keys: int
+    doubled: int
+    examples: tuple[str, ...]
+    gone: int
+
+
+def bucket_of(key: str) -> int:
+    """The bucket of a key."""
+    return hashlib.blake2b(key.encode(), digest_size=1).digest()[0] % BUCKETS
+
+
+def into_buckets(seen: pa.Table) -> dict[int, pa.Table]:
+    """Split keys of schema `SEEN` or `KEYS` by bucket."""
+    buckets = np.fromiter((bucket_of(key) for key in seen.column("key").to_pylist()), np.int64)
+    return {
+        int(bucket): seen.take(pa.array(np.flatnonzero(buckets == bucket)))
+        for bucket in np.unique(buckets)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class HeldKeys:
+    """The keys of a destination by bucket: `table` of schema `KEYS`, and where buckets begin."""
+
+    table: pa.Table
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, keys: Iterable[str]) -> HeldKeys:
+        """Sort keys into buckets, each once."""
+        table = pa.table([pa.array(sorted(set(keys)), pa.string())], schema=KEYS)
+        found = np.fromiter((bucket_of(k) for k in table.column("key").to_pylist()), np.int64)
+        order = np.argsort(found, kind="stable")
+        starts = np.searchsorted(found[order], np.arange(BUCKETS + 1))
+        return cls(table.take(pa.array(order)), starts.astype(np.int64))
+
+    def bucket(self, number: int) -> pa.Array:
+        """The keys of one bucket, sorted."""
+        start, end = int(self.starts[number]), int(self.starts[number + 1])
+        column = self.table.column("key").slice(start, end - start)
+        return pa.array(column.to_pylist(), pa.string())
+
+
+def check_bucket(
+    bucket: int, seen: pa.Table, held: pa.Array | None
+) -> tuple[KeyFindings, pa.Table]:
+    """Look at all keys of one bucket.
+
+    Args:
+        bucket: its number.
+        seen: schema `SEEN`, every key of the source in this bucket.
+        held: keys of the destination in this bucket; None where nobody asks.
+
+    Returns:
+        What was found, and the keys that are gone (schema `KEYS`, sorted).
+    """
+    counts = seen.group_by("key").aggregate([("key", "count"), ("source_index", "list")])
+    doubled = counts.filter(pc.greater(counts.column("key_count"), 1)).sort_by("key")
+    examples = [
+        f"{row['key']!r} ({row['key_count']} times, at {_places(row['source_index_list'])})"
+        for row in doubled.slice(0, MOST_EXAMPLES).to_pylist()
+    ]
+    gone = pa.array([], pa.string())
+    if held is not None:
+        gone = held.filter(pc.invert(pc.is_in(held, counts.column("key").combine_chunks())))
+    findings = KeyFindings(
+        bucket=bucket,
+        keys=counts.num_rows,
+        doubled=doubled.num_rows,
+        examples=tuple(examples),
+        gone=len(gone),
+    )
+    return findings, pa.table([gone], schema=KEYS)
+
+
+def _places(indexes: list[int]) -> str:
+    return ", ".join(str(index) for index in sorted(indexes)[:MOST_EXAMPLES])

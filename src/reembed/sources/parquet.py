@@ -1,0 +1,143 @@
+"""`source.parquet`: a row an input, read by row groups; only the named columns are read."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reembed.config.load import LoadedConfig
+from reembed.config.source import ParquetSource
+from reembed.core.names import STRIPE_ITEMS, stripe_of
+from reembed.errors import ObjectNotFoundError, UsageError
+from reembed.ledger.layout import Layout
+from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, Span, cut_blocks
+from reembed.sources.rows import check_columns, items_of_rows, sample_digest
+from reembed.storage.base import Storage
+from reembed.storage.listing import list_files
+from reembed.types import Item, Position
+
+_BATCH_ROWS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of the source: its place and state, and the rows of each of its row groups."""
+
+    uri: str
+    generation: str
+    groups: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetRows:
+    """The rows of Parquet files, numbered over all of them in the order of the names."""
+
+    columns: ParquetSource
+    files: tuple[_File, ...]
+    sample: int | None = None
+    unique: bool = False
+    ranked: bool = False
+
+    def identity(self) -> Iterator[bytes]:
+        """Every file in its generation."""
+        for file in self.files:
+            yield orjson.dumps(asdict(file))
+
+    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+        """A span a row group; nothing is written."""
+        spans, rows = [], 0
+        for file in self.files:
+            for number, count in enumerate(file.groups):
+                spans.append(Span(file.uri, number, number + 1, rows, file.generation))
+                rows += count
+        if self.sample is None:
+            return Prepared(ParquetReader(self.columns), tuple(spans), rows)
+        chosen = heapq.nsmallest(self.sample, self._digests(storage))
+        most = chosen[-1] if chosen else b""
+        return Prepared(ParquetReader(self.columns, most), tuple(spans), len(chosen))
+
+    def _digests(self, storage: Storage) -> Iterator[bytes]:
+        for file in self.files:
+            with storage.open(file.uri, file.generation) as stream:
+                for batch in pq.ParquetFile(stream).iter_batches(columns=[self.columns.key]):
+                    for key in batch.column(0).to_pylist():
+                        if key is not None:
+                            yield sample_digest(str(key))
+
+    def describe(self) -> str:
+        """How many rows, in how many files."""
+        rows = sum(sum(file.groups) for file in self.files)
+        return f"{rows:,} rows in {len(self.files):,} Parquet files"
+
+
+def open_parquet(loaded: LoadedConfig, storage: Storage) -> ParquetRows:
+    """List the files and read their footers.
+
+    Raises:
+        UsageError: a pattern matches nothing; a file is no Parquet file, lacks a column, or has
+            it in a type that cannot be read.
+    """
+    config = loaded.config
+    columns = config.source.parquet
+    assert columns is not None
+    listed = list_files(columns.files, storage, loaded.base, exclude=(config.run_dir,))
+    files = []
+    for item in listed:
+        try:
+            with storage.open(item.uri, item.generation) as stream:
+                footer = pq.ParquetFile(stream)
+        except pa.ArrowInvalid as err:
+            raise UsageError(f"{item.uri} is no Parquet file ({err}); leave it out") from err
+        except ObjectNotFoundError as err:
+            raise UsageError(f"{item.uri} vanished while it was listed; run again") from err
+        check_columns(footer.schema_arrow, columns, item.uri)
+        meta = footer.metadata
+        groups = tuple(meta.row_group(n).num_rows for n in range(meta.num_row_groups))
+        files.append(_File(item.uri, item.generation, groups))
+    return ParquetRows(columns, tuple(files), config.source.sample)
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetReader:
+    """Reads one row group a span; `most` is the largest digest that a sample takes."""
+
+    columns: ParquetSource
+    most: bytes | None = None
+
+    def read(self, storage: Storage, span: Span) -> Iterator[Block]:
+        """The items of a row group, in blocks that lie in one stripe each."""
+        at = span.first
+        with storage.open(span.uri, span.generation) as stream:
+            batches = pq.ParquetFile(stream).iter_batches(
+                batch_size=_BATCH_ROWS,
+                row_groups=[span.start],
+                columns=list(self.columns.names),
+                use_threads=False,
+            )
+            for batch in batches:
+                for start, end in _within_stripes(at, batch.num_rows):
+                    rows = batch.slice(start - at, end - start)
+                    positions = (Position(number) for number in range(start, end))
+                    origin = (span.uri, span.generation)
+                    items = items_of_rows(rows, self.columns, origin, positions, self.most)
+                    yield from cut_blocks(items, stripe_of(start), _block_size(items))
+                at += batch.num_rows
+
+
+def _block_size(items: Sequence[Item]) -> int:
+    """Texts are here already; objects have to be fetched, which many workers share."""
+    return BLOCK_ROWS if items and items[0].text is not None else BLOCK_ITEMS
+
+
+def _within_stripes(first: int, count: int) -> Iterator[tuple[int, int]]:
+    """Cut rows `first` to `first + count` at the borders of stripes, half-open."""
+    start, end = first, first + count
+    while start < end:
+        border = min(end, (start // STRIPE_ITEMS + 1) * STRIPE_ITEMS)
+        yield start, border
+        start = border

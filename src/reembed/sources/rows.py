@@ -1,0 +1,188 @@
+"""From rows of a table to items: the same for Parquet files and BigQuery."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from reembed.config.source import Columns
+from reembed.errors import UsageError
+from reembed.types import Item, ItemPart, Position, Reject
+
+STAGE = "read"
+
+
+def check_columns(schema: pa.Schema, columns: Columns, place: str) -> None:
+    """Refuse a table whose columns cannot be read as configured.
+
+    Raises:
+        UsageError: a column is not there, or of a type that cannot hold what it is said to.
+    """
+    for name in columns.names:
+        if name not in schema.names:
+            raise UsageError(
+                f"{place} has no column {name!r}; it has {', '.join(schema.names[:20])}"
+            )
+    kinds = (
+        (columns.key, _is_key),
+        (columns.title, _is_text),
+        (columns.text, _is_text),
+        (columns.uri, _is_text),
+        (columns.parts, _is_parts),
+    )
+    for column, fits in kinds:
+        if column is not None and not fits(schema.field(column).type):
+            raise UsageError(
+                f"{place}: column {column!r} is {schema.field(column).type}; give a column of "
+                f"{_WANTED[fits]}"
+            )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_key(kind: pa.DataType) -> bool:
+    return _is_text(kind) or bool(pa.types.is_integer(kind))
+
+
+def _is_parts(kind: pa.DataType) -> bool:
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return _is_text(kind)
+    inner = kind.value_type
+    if not pa.types.is_struct(inner):
+        return False
+    names = {inner.field(at).name for at in range(inner.num_fields)}
+    return bool(names) and names <= {"text", "uri"}
+
+
+_WANTED = {
+    _is_text: "text",
+    _is_key: "text or integers",
+    _is_parts: "lists of {text, uri}, or of JSON text that says the same",
+}
+
+
+def sample_digest(key: str) -> bytes:
+    """What a sample is chosen by: the items with the smallest of these."""
+    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
+
+
+def items_of_rows(
+    rows: pa.RecordBatch,
+    columns: Columns,
+    origin: tuple[str, str],
+    positions: Iterable[Position],
+    most: bytes | None = None,
+) -> list[Item]:
+    """An item for each row, but for those that a sample leaves out.
+
+    A row without a key or without content is an item that is a reject.
+
+    Args:
+        rows: with at least the columns that are named.
+        columns: what they hold.
+        origin: URI and generation of the file or table.
+        positions: one a row.
+        most: the largest `sample_digest` that is taken; None takes all.
+    """
+    keys = rows.column(columns.key).to_pylist()
+    content = rows.column(columns.content).to_pylist()
+    titles = rows.column(columns.title).to_pylist() if columns.title else [None] * len(keys)
+    metadata = _metadata(rows, columns.metadata)
+    made = zip(keys, content, titles, metadata, positions, strict=True)
+    return [
+        _item(columns, origin, *row)
+        for row in made
+        if most is None or (row[0] is not None and sample_digest(str(row[0])) <= most)
+    ]
+
+
+def _item(
+    columns: Columns,
+    origin: tuple[str, str],
+    key: Any,
+    content: Any,
+    title: str | None,
+    metadata: str | None,
+    position: Position,
+) -> Item:
+    uri, generation = origin
+    found = _content(columns, key, content)
+    named = f"{uri}#{position.index}.{position.offset}" if key in (None, "") else str(key)
+    if columns.uri is not None and isinstance(found, str):
+        uri, generation = found, ""
+    return Item(
+        named,
+        uri,
+        position,
+        generation=generation,
+        title=title,
+        metadata=metadata,
+        text=found if columns.text is not None and isinstance(found, str) else None,
+        parts=found if isinstance(found, tuple) else (),
+        reject=found if isinstance(found, Reject) else None,
+    )
+
+
+def _content(columns: Columns, key: Any, content: Any) -> str | tuple[ItemPart, ...] | Reject:
+    """The text or URI of a row, or its parts, or why there is nothing to embed."""
+    if key is None or key == "":
+        return Reject("no_key", f"the row has no key in column {columns.key!r}", STAGE)
+    if content is None:
+        return Reject("no_content", f"column {columns.content!r} is null here", STAGE)
+    if columns.parts is None:
+        return str(content)
+    try:
+        return parts_of(orjson.loads(content) if isinstance(content, str) else content)
+    except ValueError as err:
+        return Reject("bad_parts", f"its parts cannot be read: {err}", STAGE)
+
+
+def parts_of(said: Any) -> tuple[ItemPart, ...]:
+    """Read a list of parts, each ``{text: …}`` or ``{uri: …}``.
+
+    Raises:
+        ValueError: it is none, with what is wrong.
+    """
+    if not isinstance(said, Sequence) or isinstance(said, str) or not said:
+        raise ValueError("give a list of {text} and {uri}, not empty")
+    parts = []
+    for number, one in enumerate(said):
+        given = {n: v for n, v in one.items() if v is not None} if isinstance(one, dict) else {}
+        if len(given) != 1 or not set(given) <= {"text", "uri"}:
+            raise ValueError(f"part {number} must have exactly one of text and uri")
+        [(name, value)] = given.items()
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"part {number}: {name} must be text, not empty")
+        parts.append(ItemPart(**{name: value}))
+    return tuple(parts)
+
+
+def _metadata(rows: pa.RecordBatch, names: Sequence[str]) -> list[str | None]:
+    if not names:
+        return [None] * rows.num_rows
+    columns = [rows.column(name).to_pylist() for name in names]
+    return [
+        orjson.dumps(dict(zip(names, row, strict=True)), default=_plain).decode()
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for: exact numbers and bytes as text, times in ISO 8601."""
+    if isinstance(value, decimal.Decimal):
+        return str(value)
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)
