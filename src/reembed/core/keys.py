@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from reembed.core.machine.records import Record
 
@@ -53,29 +50,6 @@ def into_buckets(seen: pa.Table) -> dict[int, pa.Table]:
         int(bucket): seen.take(pa.array(np.flatnonzero(buckets == bucket)))
         for bucket in np.unique(buckets)
     }
-
-
-@dataclass(frozen=True, slots=True)
-class HeldKeys:
-    """The keys of a destination by bucket: `table` of schema `KEYS`, and where buckets begin."""
-
-    table: pa.Table
-    starts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, keys: Iterable[str]) -> HeldKeys:
-        """Sort keys into buckets, each once."""
-        table = pa.table([pa.array(sorted(set(keys)), pa.string())], schema=KEYS)
-        found = np.fromiter((bucket_of(k) for k in table.column("key").to_pylist()), np.int64)
-        order = np.argsort(found, kind="stable")
-        starts = np.searchsorted(found[order], np.arange(BUCKETS + 1))
-        return cls(table.take(pa.array(order)), starts.astype(np.int64))
-
-    def bucket(self, number: int) -> pa.Array:
-        """The keys of one bucket, sorted."""
-        start, end = int(self.starts[number]), int(self.starts[number + 1])
-        column = self.table.column("key").slice(start, end - start)
-        return pa.array(column.to_pylist(), pa.string())
 
 
 def check_bucket(

@@ -139,8 +139,8 @@ def _valid(table: pa.Table, column: str) -> int:
     return int(table.num_rows - table.column(column).null_count)
 
 
-def totals_of(shards: list[PackedShard], items: int) -> PlanTotals:
-    """What the shards of a stripe come to."""
+def totals_of(shards: list[PackedShard], items: int, skipped: int = 0) -> PlanTotals:
+    """What the shards of a stripe come to, and the chunks that were left out of them."""
     notes: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     spared: Counter[str] = Counter()
@@ -153,11 +153,12 @@ def totals_of(shards: list[PackedShard], items: int) -> PlanTotals:
     plans = [shard.plan for shard in shards]
     return PlanTotals(
         items=items,
-        chunks=sum(plan.chunks for plan in plans),
+        chunks=sum(plan.chunks for plan in plans) + skipped,
         requests=sum(plan.requests for plan in plans),
         shared=sum(plan.shared for plan in plans),
         copies=sum(plan.copies for plan in plans),
         rejects=sum(plan.rejects for plan in plans),
+        skipped=skipped,
         canaries=sum(plan.canaries for plan in plans),
         shards=len(plans),
         jobs=sum(1 for plan in plans if plan.requests),

@@ -70,9 +70,13 @@ class Layout:
         """The folder of all stripes of a plan."""
         return f"{self.plan_dir(plan)}/stripes/"
 
-    def held(self, plan: str, name: str) -> str:
-        """What the destination held when the plan was made: ``rows`` or ``keys``."""
-        return f"{self.plan_dir(plan)}/held/{name}.arrow"
+    def held(self, plan: str) -> str:
+        """An index of the rows that the destination held when the plan was made."""
+        return f"{self.plan_dir(plan)}/held/rows.arrow"
+
+    def held_keys(self, plan: str, bucket: int) -> str:
+        """The keys of one bucket that the destination held when the plan was made."""
+        return f"{self.plan_dir(plan)}/held/keys-{bucket:03}.arrow"
 
     def key_findings(self, plan: str, bucket: int | None = None) -> str:
         """What the keys of a bucket showed; without one, the prefix."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 
 import apache_beam as beam
 
@@ -15,12 +16,15 @@ from reembed.core.plans import PlanSummary, StripePlan, digest_of, plan_id
 from reembed.core.policy import ChunkPolicy
 from reembed.core.requests import RequestOptions
 from reembed.core.totals import sum_totals
-from reembed.errors import ObjectNotFoundError, RunFailedError
+from reembed.destinations.open import open_destination
+from reembed.errors import ObjectNotFoundError, RunFailedError, UsageError
 from reembed.ledger.layout import Layout
+from reembed.pipeline.held import read_findings, write_copies, write_held
 from reembed.pipeline.options import beam_options, engine
-from reembed.sources.base import Prepared
+from reembed.sources.base import Prepared, Source
 from reembed.sources.open import open_source
 from reembed.storage.base import Storage
+from reembed.transforms.check_keys import CheckKeys
 from reembed.transforms.chunk_items import ChunkItems
 from reembed.transforms.pack_shards import PackShards
 from reembed.transforms.read_items import ReadItems
@@ -29,38 +33,77 @@ from reembed.transforms.read_items import ReadItems
 def make_plan(
     loaded: LoadedConfig, storage: Storage, beam_arguments: Sequence[str] = ()
 ) -> PlanSummary:
-    """Plan a configuration; a plan of the same source and configuration is taken as it is.
+    """Plan a configuration; a plan of the same source, destination and configuration is kept.
 
     Raises:
-        UsageError: a place is not there, two inputs have one key.
+        UsageError: a place is not there, two inputs have one key, the destination cannot take
+            the rows.
         RunFailedError: the pipeline lost items.
     """
     config = loaded.config
     layout = Layout(config.run_dir)
-    source = open_source(loaded, storage)
+    source, destination = open_source(loaded, storage), open_destination(config, storage)
+    destination.check()
     frozen = frozen_view(config)
-    plan = plan_id(frozen, source.identity())
+    plan = plan_id(frozen, chain(source.identity(), destination.identity()))
     try:
         name = layout.plan_summary(plan)
         return PlanSummary.decode(storage.read(name), name)
     except ObjectNotFoundError:
         prepared = source.prepare(storage, layout, plan)
+    wanted = _wanted(config, source, prepared)
+    held = write_held(storage, layout, plan, destination, wanted.gone)
     options = beam_options(beam_arguments)
     with engine(options) as pipeline:
-        build_plan(pipeline, config, layout, plan, prepared)
-    return _summarise(config, layout, plan, storage, prepared.items, frozen)
+        build_plan(pipeline, config, layout, plan, prepared, held, wanted)
+    gone = read_findings(storage, layout, plan) if wanted.keys else 0
+    names = [stat.uri for stat in storage.list(layout.stripes(plan))]
+    stripes = [StripePlan.decode(storage.read(name), name) for name in names]
+    write_copies(storage, layout, plan, stripes, destination)
+    return _summarise(config, layout, plan, storage, prepared.items, stripes, gone)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked of the keys: whether they are looked at, and whether for those gone."""
+
+    keys: bool
+    gone: bool
+
+
+def _wanted(config: Config, source: Source, prepared: Prepared) -> Wanted:
+    # A sample says nothing of what is left out.
+    gone = config.source.on_missing == "delete" and config.source.sample is None
+    if gone and not prepared.items:
+        raise UsageError(
+            "the source is empty, and source.on_missing: delete would empty the destination; "
+            "check the source, or keep what is missing"
+        )
+    return Wanted(gone or not source.unique, gone)
 
 
 def build_plan(
-    pipeline: beam.Pipeline, config: Config, layout: Layout, plan: str, prepared: Prepared
+    pipeline: beam.Pipeline,
+    config: Config,
+    layout: Layout,
+    plan: str,
+    prepared: Prepared,
+    held: str = "",
+    wanted: Wanted | None = None,
 ) -> beam.PCollection[StripePlan]:
     """Wire the plan pipeline over a prepared source."""
     policy, request_options = ChunkPolicy.of(config), RequestOptions.of(config)
-    return (
+    blocks = (
         pipeline
         | "Spans" >> beam.Create(prepared.spans)  # Span
         | "ReadItems" >> ReadItems(prepared.reader)  # Block
-        | "ChunkItems" >> ChunkItems(layout, plan, policy, request_options)  # (stripe, ChunkBatch)
+    )
+    if wanted is not None and wanted.keys:
+        _ = blocks | "CheckKeys" >> CheckKeys(layout, plan, wanted.gone)  # KeyFindings
+    return (
+        blocks
+        | "ChunkItems"
+        >> ChunkItems(layout, plan, policy, request_options, held)  # (stripe, ChunkBatch)
         | "PackShards" >> PackShards(layout, plan, Packing.of(config))  # StripePlan
     )
 
@@ -71,11 +114,10 @@ def _summarise(
     plan: str,
     storage: Storage,
     items: int,
-    frozen: dict[str, object],
+    stripes: Sequence[StripePlan],
+    gone: int,
 ) -> PlanSummary:
-    names = [stat.uri for stat in storage.list(layout.stripes(plan))]
-    stripes = [StripePlan.decode(storage.read(name), name) for name in names]
-    totals = sum_totals(stripe.plan_totals() for stripe in stripes)
+    totals = replace(sum_totals(stripe.plan_totals() for stripe in stripes), gone=gone)
     if totals.items != items:
         # An engine that says DONE has proved nothing.
         raise RunFailedError(
@@ -85,7 +127,7 @@ def _summarise(
     summary = PlanSummary(
         plan=plan,
         name=config.name,
-        frozen=frozen,
+        frozen=frozen_view(config),
         items=items,
         totals=asdict(totals),
         stripes=tuple(stripe.stripe for stripe in stripes),

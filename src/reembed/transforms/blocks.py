@@ -9,10 +9,22 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class ChunkBatch:
-    """The chunks of a block as an Arrow stream of schema `MANIFEST`: one element, many chunks."""
+    """The chunks of a block as an Arrow stream of schema `MANIFEST`: one element, many chunks.
+
+    `items` are all of the block; `skipped` counts the chunks that the destination holds, which
+    are left out.
+    """
 
     items: int
     chunks: bytes
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeenKeys:
+    """Keys of one bucket as an Arrow stream of schema `core.keys.SEEN`."""
+
+    keys: bytes
 
 
 def to_bytes(table: pa.Table) -> bytes:

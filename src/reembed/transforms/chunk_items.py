@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 
 import apache_beam as beam
+import pyarrow as pa
 
 from reembed.core.chunking import chunk_item, chunk_text_item, rejected_item
+from reembed.core.held import Held, skip_held
 from reembed.core.manifest import manifest_of
 from reembed.core.policy import ChunkPolicy
 from reembed.core.requests import RequestOptions
@@ -38,38 +42,44 @@ def read_and_chunk(storage: Storage, item: Item, policy: ChunkPolicy) -> Chunked
 
 
 class ChunkItems(beam.PTransform):
-    """Blocks of items in, (stripe, batch of chunks) out.
+    """Blocks of items in; (stripe, batch of chunks) out, without chunks that are held.
 
     Args:
         layout: names under the run directory, for extracted texts.
         plan: the plan's id.
         policy: how items are cut.
         options: what the requests' size on the wire depends on.
+        held: the place of the index of what the destination holds; empty for none.
     """
 
     def __init__(
-        self, layout: Layout, plan: str, policy: ChunkPolicy, options: RequestOptions
+        self,
+        layout: Layout,
+        plan: str,
+        policy: ChunkPolicy,
+        options: RequestOptions,
+        held: str = "",
     ) -> None:
         super().__init__()
-        self._layout, self._plan = layout, plan
-        self._policy, self._options = policy, options
+        self._chunk = _Chunk(layout, plan, policy, options, held)
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[tuple[int, ChunkBatch]]:
         """Cut every block."""
-        chunk = _Chunk(self._layout, self._plan, self._policy, self._options)
-        return blocks | "Chunk" >> beam.ParDo(chunk)
+        return blocks | "Chunk" >> beam.ParDo(self._chunk)
 
 
 class _Chunk(beam.DoFn):
     def __init__(
-        self, layout: Layout, plan: str, policy: ChunkPolicy, options: RequestOptions
+        self, layout: Layout, plan: str, policy: ChunkPolicy, options: RequestOptions, held: str
     ) -> None:
         self._layout, self._plan = layout, plan
         self._policy, self._options = policy, options
+        self._held_at = held
         self._storage = open_storage()
 
     def setup(self) -> None:
         self._note = PlanProgress(self._storage, self._layout, self._plan)
+        self._held = read_held(self._storage, self._held_at) if self._held_at else None
 
     def teardown(self) -> None:
         self._note.tell(last=True)
@@ -79,9 +89,11 @@ class _Chunk(beam.DoFn):
         for one in chunked:
             self._keep_extracted(one)
         chunks = [chunk for one in chunked for chunk in one.chunks]
-        table = manifest_of(chunks, self._options)
+        table, skipped = manifest_of(chunks, self._options), 0
+        if self._held is not None:
+            table, skipped = skip_held(table, self._held)
         self._note.add(len(element.items), len(chunks))
-        yield element.stripe, ChunkBatch(len(element.items), to_bytes(table))
+        yield element.stripe, ChunkBatch(len(element.items), to_bytes(table), skipped)
 
     def _keep_extracted(self, chunked: ChunkedItem) -> None:
         if chunked.extracted is None:
@@ -91,3 +103,22 @@ class _Chunk(beam.DoFn):
             self._storage.create(uri, chunked.extracted.encode())
         except AlreadyExistsError:
             return  # the same bytes give the same text
+
+
+_SHARED: dict[str, Held] = {}
+_LOADING = threading.Lock()
+
+
+def read_held(storage: Storage, uri: str) -> Held:
+    """The index at a place, read once a process: threads share it, and on disk, processes too."""
+    with _LOADING:
+        if uri not in _SHARED:
+            _SHARED.clear()  # of an earlier plan
+            with storage.open(uri) as stream:
+                name = getattr(stream, "name", None)
+                if isinstance(name, str) and os.path.isabs(name):
+                    table = pa.ipc.open_file(pa.memory_map(name)).read_all()
+                else:
+                    table = pa.ipc.open_file(stream.read()).read_all()
+            _SHARED[uri] = Held.of(table)
+        return _SHARED[uri]

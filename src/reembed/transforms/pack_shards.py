@@ -33,7 +33,8 @@ def pack_shards(
         sink = pa.BufferOutputStream()
         pq.write_table(shard.manifest, sink, compression="zstd")
         storage.put(layout.manifest(plan, shard.plan.shard), sink.getvalue().to_pybytes())
-    totals = totals_of(shards, sum(batch.items for batch in batches))
+    skipped = sum(batch.skipped for batch in batches)
+    totals = totals_of(shards, sum(batch.items for batch in batches), skipped)
     record = StripePlan(
         stripe=stripe, shards=tuple(shard.plan for shard in shards), totals=asdict(totals)
     )
