@@ -83,7 +83,14 @@ def show_plan(plan: PlanSummary, config: Config, out: Console) -> None:
         "results predicted"
     )
     saved = price(totals.shared_tokens, config.model.spec()).batch_usd_nano
-    out.print(f"  {totals.shared:,} chunks share a request: saves {format_usd(saved)}")
+    out.print(
+        f"  {totals.shared:,} chunks share a request, {totals.copies:,} take a vector that the "
+        f"destination holds under another key: saves {format_usd(saved)}"
+    )
+    if totals.skipped:
+        out.print(f"  {totals.skipped:,} chunks are there already and are left as they are")
+    if totals.gone:
+        out.print(f"  {totals.gone:,} keys are gone from the source: their rows are deleted")
     for note, count in sorted(totals.notes.items()):
         out.print(f"  note: {_note(note, count)}")
     out.print(_price_table(costs))

@@ -20,6 +20,19 @@ HELD = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
+class SettledRun:
+    """What is to be taken over: the parts of commit number `commit`, `rows` rows in all.
+
+    `generation` grows with every redrive, which replaces parts.
+    """
+
+    commit: int
+    run: str
+    generation: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """What taking over a run came to.
 
@@ -53,11 +66,12 @@ class Destination(Protocol):
     def rows(self, keys: Iterable[str]) -> Iterator[pa.RecordBatch]:
         """The whole rows (schema `core.schema.ROW`) of some keys, in any order."""
 
-    def publish(self, commit: int, run: str, gone: Iterable[str]) -> Published:
+    def publish(self, settled: SettledRun, gone: Iterable[str]) -> Published:
         """Take over the rows of a settled run; called again after a crash, it ends the same.
 
-        A key's older rows go when the run wrote a row with that key, never otherwise; the rows
-        of the keys `gone` go in any case.
+        Of a key that the run wrote, the rows of other content go, and those of the parts that
+        it wrote; what the run wrote nothing for stays. The rows of the keys `gone` go in any
+        case.
 
         Raises:
             RunFailedError: it could not be done, with what stands now and the way on.

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.schema import ROW
-from reembed.destinations.base import HELD, Published
+from reembed.destinations.base import HELD, Published, SettledRun
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RunFailedError
 from reembed.ledger.layout import Layout
 from reembed.sinks.parquet import write_part
@@ -62,11 +62,18 @@ class ParquetParts:
                     table = file.read_row_group(group, ROW.names).filter(there)
                     yield from table.cast(ROW).to_batches(max_chunksize=_BATCH_ROWS)
 
-    def publish(self, commit: int, run: str, gone: Iterable[str]) -> Published:
-        """Take older rows out of the parts of earlier runs; the run's own parts stand already."""
+    def publish(self, settled: SettledRun, gone: Iterable[str]) -> Published:
+        """Take older rows out of the parts of earlier runs; the run's own parts stand already.
+
+        Rejects of earlier runs go too: the run has looked at every input anew.
+        """
+        commit = settled.commit
+        for stat in self._storage.list(f"{self._layout.run_dir}/rejects/part-"):
+            if not self._is_of(stat, commit):
+                self._storage.delete(stat.uri)
         before = [stat for stat in self._parts() if not self._is_of(stat, commit)]
         if not before:
-            return Published(inserted=self._count(commit))
+            return Published(inserted=settled.rows)
         fresh = self._fresh(commit)
         lost = pa.array(sorted(set(gone)), pa.string())
         replaced = deleted = 0
@@ -74,21 +81,13 @@ class ParquetParts:
             for stat in before:
                 found = self._thin(stat, fresh, lost, Path(folder))
                 replaced, deleted = replaced + found[0], deleted + found[1]
-        return Published(self._count(commit), replaced, deleted)
+        return Published(settled.rows, replaced, deleted)
 
     def _parts(self) -> list[Stat]:
         return list(self._storage.list(f"{self._layout.run_dir}/vectors/part-"))
 
     def _is_of(self, stat: Stat, commit: int) -> bool:
         return stat.uri.rsplit("/", 1)[1].startswith(f"part-{commit:04}-")
-
-    def _count(self, commit: int) -> int:
-        total = 0
-        for stat in self._parts():
-            if self._is_of(stat, commit):
-                with self._storage.open(stat.uri) as stream:
-                    total += pq.read_metadata(stream).num_rows
-        return total
 
     def _fresh(self, commit: int) -> pa.Table:
         """The keys that a run wrote, each with its content: an item has one."""

@@ -203,7 +203,7 @@ def _publish_rows(
         local.unlink(missing_ok=True)
         return ""
     answered = collected.joined.answered()
-    if attempt.path != "0" or goes_on:
+    if attempt.path != "0" or goes_on or view.plan.copies:
         # A fetcher that died may have seen another answer: its file must not stand for ours.
         name = f"{attempt.path}.{answered}.rows.parquet"
         uri = tools.layout.work(tools.commit, view.plan.shard, name)

@@ -34,8 +34,9 @@ _GENERATION = "reembed.generation"
 def write_merged_part(tools: Tools, view: ShardView) -> Wrote:
     """Merge rows into the shard's part, in input order.
 
-    At first those of all attempts; in a later generation those of the part that stands and of
-    the attempts of this generation, and the part is replaced.
+    At first those of all attempts, and the copies that the plan made; in a later generation
+    those of the part that stands and of the attempts of this generation, and the part is
+    replaced.
     """
     uri = tools.layout.part(tools.commit, view.plan.shard)
     before = view.previous.part if view.previous is not None else ""
@@ -52,7 +53,10 @@ def write_merged_part(tools: Tools, view: ShardView) -> Wrote:
     with ExitStack() as stack:
         streams = [
             _batches(stack.enter_context(tools.storage.open(source)))
-            for source in (before, *(outcome.rows_uri for outcome in _outcomes(view)))
+            for source in (
+                before or _copies(tools, view),
+                *(outcome.rows_uri for outcome in _outcomes(view)),
+            )
             if source
         ]
         compression = tools.config.sink.parquet.compression
@@ -93,6 +97,11 @@ class _Standing:
 
     generation: int
     state: str
+
+
+def _copies(tools: Tools, view: ShardView) -> str:
+    copied = view.plan.copies and view.generation == 0
+    return tools.layout.copies(tools.plan, view.plan.shard) if copied else ""
 
 
 def _if_there(tools: Tools, uri: str) -> str:

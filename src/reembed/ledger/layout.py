@@ -116,6 +116,10 @@ class Layout:
         """The record that a whole run is settled and its counts closed."""
         return f"{self.run(commit)}/settled.g{generation}"
 
+    def run_published(self, commit: int, generation: int) -> str:
+        """The record that the destination has taken over a settled run."""
+        return f"{self.run(commit)}/published.g{generation}"
+
     def stripe_records(self, commit: int, stripe: str) -> str:
         """The prefix of all records of a stripe."""
         return f"{self.run(commit)}/stripes/{stripe}/"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +24,14 @@ _FROM_DONOR = (
     *("model", "dimensions", "task", "embedding", "token_count"),
     *("run", "shard", "job", "attempt", "embedded_at"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class DonorRows:
+    """Where copies come from, and whether rows carry their text."""
+
+    destination: Destination
+    with_text: bool
 
 
 def write_held(
@@ -81,7 +90,7 @@ def write_copies(
     layout: Layout,
     plan: str,
     stripes: Iterable[StripePlan],
-    destination: Destination,
+    source: DonorRows,
 ) -> None:
     """Take the vectors that the destination holds under other keys, as rows of their new keys.
 
@@ -94,10 +103,10 @@ def write_copies(
             manifest = pq.read_table(stream)
         group.append((shard.shard, manifest.filter(manifest.column("donor").is_valid())))
         if sum(chunks.num_rows for _, chunks in group) >= _DONORS_AT_ONCE:
-            _write_group(storage, layout, plan, group, destination)
+            _write_group(storage, layout, plan, group, source)
             group = []
     if group:
-        _write_group(storage, layout, plan, group, destination)
+        _write_group(storage, layout, plan, group, source)
 
 
 def _write_group(
@@ -105,10 +114,10 @@ def _write_group(
     layout: Layout,
     plan: str,
     group: Sequence[tuple[str, pa.Table]],
-    destination: Destination,
+    source: DonorRows,
 ) -> None:
     donors = {key for _, chunks in group for key in chunks.column("donor").to_pylist()}
-    found = pa.Table.from_batches(list(destination.rows(donors)), ROW)
+    found = pa.Table.from_batches(list(source.destination.rows(donors)), ROW)
     names = (found.column(name).to_pylist() for name in ("key", "content_hash", "part"))
     row_of = {name: row for row, name in enumerate(zip(*names, strict=True))}
     for shard, chunks in group:
@@ -120,12 +129,17 @@ def _write_group(
                 f"the destination has lost the row {err} since it was indexed; run again"
             ) from err
         sink = pa.BufferOutputStream()
-        pq.write_table(_copied(chunks, found.take(pa.array(rows))), sink, compression="zstd")
+        pq.write_table(
+            _copied(chunks, found.take(pa.array(rows)), source.with_text), sink, compression="zstd"
+        )
         storage.put(layout.copies(plan, shard), sink.getvalue().to_pybytes())
 
 
-def _copied(chunks: pa.Table, donors: pa.Table) -> pa.Table:
+def _copied(chunks: pa.Table, donors: pa.Table, with_text: bool) -> pa.Table:
     """Rows of schema `ROW`: the vector and its origin from the donor, all else from the chunk."""
+    if not with_text:
+        at = chunks.schema.get_field_index("text")
+        chunks = chunks.set_column(at, "text", pa.nulls(chunks.num_rows, pa.string()))
     columns = [
         donors.column(field.name)
         if field.name in _FROM_DONOR

@@ -19,7 +19,7 @@ from reembed.core.totals import sum_totals
 from reembed.destinations.open import open_destination
 from reembed.errors import ObjectNotFoundError, RunFailedError, UsageError
 from reembed.ledger.layout import Layout
-from reembed.pipeline.held import read_findings, write_copies, write_held
+from reembed.pipeline.held import DonorRows, read_findings, write_copies, write_held
 from reembed.pipeline.options import beam_options, engine
 from reembed.sources.base import Prepared, Source
 from reembed.sources.open import open_source
@@ -59,7 +59,7 @@ def make_plan(
     gone = read_findings(storage, layout, plan) if wanted.keys else 0
     names = [stat.uri for stat in storage.list(layout.stripes(plan))]
     stripes = [StripePlan.decode(storage.read(name), name) for name in names]
-    write_copies(storage, layout, plan, stripes, destination)
+    write_copies(storage, layout, plan, stripes, DonorRows(destination, config.sink.text))
     return _summarise(config, layout, plan, storage, prepared.items, stripes, gone)
 
 

@@ -113,8 +113,10 @@ def _settle(view: ShardView) -> act.Action:
     every = {path: a.outcome for path, a in view.attempts.items() if a.outcome is not None}
     ended = [o for path, o in every.items() if generation_of(path) == view.generation]
     rows = sum(outcome.rows for outcome in ended)
+    copies = view.plan.copies if view.generation == 0 else 0
+    rows += copies
     # A lone attempt wrote its rows as the part itself; several are merged into one.
-    alone = view.generation == 0 and len(ended) == 1
+    alone = view.generation == 0 and len(ended) == 1 and not copies
     part = ended[0].rows_uri if alone else view.part
     if rows and not part:
         return act.WritePart()
