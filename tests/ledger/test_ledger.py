@@ -96,7 +96,7 @@ def test_the_newest_generation_counts(ledger, shard):
     ledger.settle(shard, settled(10, rows=5))
     ledger.settle(shard, settled(9, rows=4))
     assert ledger.look(shard).settled.generation == 10
-    found = list(ledger.load([shard, "00000003-000008"], attempts=False))
+    found = list(ledger.load([shard, "00000003-000008"], brief=True))
     assert [(name, records.settled.rows) for name, records in found] == [(shard, 5)]
     assert list(ledger.load(["00000003-000008"])) == []
 

@@ -140,9 +140,9 @@ class _OwnOpinion(Ledger):
         return replace(super().look(shard), outcomes={})
 
     def load(
-        self, shards: Iterable[str], ages: bool = False, attempts: bool = True
+        self, shards: Iterable[str], ages: bool = False, brief: bool = False
     ) -> Iterator[tuple[str, ShardRecords]]:
-        for shard, records in super().load(shards, ages, attempts):
+        for shard, records in super().load(shards, ages, brief):
             yield shard, replace(records, outcomes={})
 
 

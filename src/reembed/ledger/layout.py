@@ -119,9 +119,13 @@ class Layout:
         """The record that a whole run is settled and its counts closed."""
         return f"{self.run(commit)}/settled.g{generation}"
 
+    def all_records(self, commit: int) -> str:
+        """The prefix of the records of all stripes."""
+        return f"{self.run(commit)}/stripes/"
+
     def stripe_records(self, commit: int, stripe: str) -> str:
         """The prefix of all records of a stripe."""
-        return f"{self.run(commit)}/stripes/{stripe}/"
+        return f"{self.all_records(commit)}{stripe}/"
 
     def shard_records(self, commit: int, shard: str) -> str:
         """The prefix of all records of a shard."""

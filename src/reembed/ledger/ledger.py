@@ -34,6 +34,8 @@ from reembed.storage.base import Storage
 R = TypeVar("R", bound=Record)
 # Stripes that are read together: enough for every thread, little in memory.
 _STRIPES = 8 * AT_ONCE
+# A job that is there, where nobody asks which.
+_UNREAD = Created(job="", display_name="", epoch=0)
 
 
 class Ledger:
@@ -116,10 +118,10 @@ class Ledger:
         """
         # Before the listing: a renewal that it does not show can only make a claim younger.
         now = self.storage_now() if ages else 0.0
-        return self._listed([stripe], None, now, True)
+        return self._read_records(self._names([stripe], None), now, False)
 
     def load(
-        self, shards: Iterable[str], ages: bool = False, attempts: bool = True
+        self, shards: Iterable[str], ages: bool = False, brief: bool = False
     ) -> Iterator[tuple[str, ShardRecords]]:
         """The records of those of the shards that have any, in order.
 
@@ -129,16 +131,17 @@ class Ledger:
         Args:
             shards: the shards asked for.
             ages: read the storage's clock for the ages of claims, which are 0 otherwise.
-            attempts: False: of a settled shard give the settlement alone.
+            brief: read less: of a settled shard its settlement alone, of an open one no claims,
+                and of its jobs that they are there.
         """
         wanted = set(shards)
-        yield from self.load_stripes(stripes_of(wanted), ages, attempts, wanted)
+        yield from self.load_stripes(stripes_of(wanted), ages, brief, wanted)
 
     def load_stripes(
         self,
         stripes: Iterable[str],
         ages: bool = False,
-        attempts: bool = True,
+        brief: bool = False,
         among: Collection[str] | None = None,
     ) -> Iterator[tuple[str, ShardRecords]]:
         """The same by stripes, of all shards in them or of those `among` these."""
@@ -148,7 +151,8 @@ class Ledger:
         while batch := list(islice(rest, _STRIPES)):
             rolled = [stripe for stripe in batch if standing.holds(stripe)]
             listed = [stripe for stripe in batch if not standing.holds(stripe)]
-            found = {**self._rolled(rolled, standing), **self._listed(listed, among, now, attempts)}
+            names = self._names(listed, among, {stripe[:-1] for stripe in rolled})
+            found = {**self._rolled(rolled, standing), **self._read_records(names, now, brief)}
             yield from ((s, found[s]) for s in sorted(found) if among is None or s in among)
 
     def roll_up(self, stripe: str, shards: Sequence[str], generation: int) -> bool:
@@ -167,10 +171,10 @@ class Ledger:
         ours = standing.generation(stripe)
         if standing.holds(stripe) or ours > generation:
             return standing.holds(stripe)
-        names = self._names([stripe], shards)
+        names = self._names([stripe], set(shards))
         if any(settled_in(names.get(shard, ())) is None for shard in shards):
             return False
-        rollup = rollup_of(shards, self._read_records(names, 0.0, True), ours)
+        rollup = rollup_of(shards, self._read_records(names, 0.0, False), ours)
         if rollup is None:
             return False
         self._create(self.layout.rollup(self.commit, stripe, ours), rollup)
@@ -230,35 +234,45 @@ class Ledger:
             shard: records_of(one) for rollup in rollups for shard, one in rollup.shards.items()
         }
 
-    def _listed(
-        self, stripes: Sequence[str], among: Collection[str] | None, now: float, attempts: bool
-    ) -> dict[str, ShardRecords]:
-        return self._read_records(self._names(stripes, among), now, attempts)
-
     def _names(
-        self, stripes: Sequence[str], among: Collection[str] | None
+        self,
+        stripes: Sequence[str],
+        among: Collection[str] | None,
+        mixed: Collection[str] | None = None,
     ) -> dict[str, list[Named]]:
-        """The names of all records in these stripes, by shard."""
+        """The names of all records in these stripes, by shard.
 
-        def listed(stripe: str) -> list[Named]:
-            prefix = self.layout.stripe_records(self.commit, stripe)
-            return list(parsed(self.storage.list(prefix)))
+        Ten neighbours are listed together unless they are `mixed` with others; None: never.
+        """
+        tens = {stripe[:-1] for stripe in stripes}
+        together = tens.difference(mixed) if mixed is not None else set()
+        prefixes = sorted({s[:-1] if s[:-1] in together else f"{s}/" for s in stripes})
+
+        def listed(prefix: str) -> list[Named]:
+            return list(parsed(self.storage.list(self.layout.all_records(self.commit) + prefix)))
 
         by_shard: dict[str, list[Named]] = {}
-        for stripe, found in zip(stripes, in_parallel(listed, stripes, self._at_once), strict=True):
+        for found in in_parallel(listed, prefixes, self._at_once):
             for stat, name in found:
-                shard = f"{stripe}-{stat.uri.rsplit('/', 2)[1]}"
+                _, stripe, seq, _ = stat.uri.rsplit("/", 3)
+                shard = f"{stripe}-{seq}"
                 if among is None or shard in among:
                     by_shard.setdefault(shard, []).append((stat, name))
         return by_shard
 
     def _read_records(
-        self, names: Mapping[str, list[Named]], now: float, attempts: bool
+        self, names: Mapping[str, list[Named]], now: float, brief: bool
     ) -> dict[str, ShardRecords]:
         """The records of shards whose names are known; what must be read is read at once."""
-        wanted = {shard: telling(named, attempts) for shard, named in sorted(names.items())}
-        self._fetch(stat.uri for named in wanted.values() for stat, name in named if name.is_read)
-        return {shard: self._records(named, now) for shard, named in wanted.items()}
+        wanted = {shard: telling(named, brief) for shard, named in sorted(names.items())}
+        unread = {"created"} if brief else set()
+        self._fetch(
+            stat.uri
+            for named in wanted.values()
+            for stat, name in named
+            if name.is_read and name.kind not in unread
+        )
+        return {shard: self._records(named, now, brief) for shard, named in wanted.items()}
 
     def _fetch(self, uris: Iterable[str]) -> None:
         missing = [uri for uri in uris if uri not in self._read[folder_of(uri)]]
@@ -267,7 +281,7 @@ class Ledger:
         ):
             self._read[folder_of(uri)][uri] = data
 
-    def _records(self, named: Iterable[Named], now: float) -> ShardRecords:
+    def _records(self, named: Sequence[Named], now: float, brief: bool = False) -> ShardRecords:
         claims: dict[str, dict[int, Claim]] = {}
         created: dict[str, Created] = {}
         outcomes: dict[str, Outcome] = {}
@@ -286,7 +300,8 @@ class Ledger:
             elif name.kind == "void":
                 voids.add((name.attempt, name.epoch))
             elif name.kind == "created":
-                created[name.attempt] = self._decode(stat.uri, Created)
+                job = _UNREAD if brief else self._decode(stat.uri, Created)
+                created[name.attempt] = job
             elif name.kind == "outcome":
                 outcomes[name.attempt] = self._decode(stat.uri, Outcome)
             elif name.kind == "stuck":

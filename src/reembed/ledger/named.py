@@ -10,6 +10,7 @@ from reembed.storage.base import Stat
 Named = tuple[Stat, RecordName]
 # The records of an attempt that still count once its shard is settled.
 _OF_SETTLED = ("created", "outcome")
+_OF_OPEN = ("created", "outcome", "redrive", "settled")
 
 
 def folder_of(name: str) -> str:
@@ -45,14 +46,17 @@ def settled_in(named: Iterable[Named]) -> int | None:
     return newest["settled"] if newest["settled"] >= newest["redrive"] else None
 
 
-def telling(named: list[Named], attempts: bool) -> list[Named]:
-    """The records of a shard that still say something: of a settled one, few do."""
+def telling(named: list[Named], brief: bool = False) -> list[Named]:
+    """The records of a shard that still say something: of a settled one, few do.
+
+    `brief`: those that tell its counts, or which attempts it has and which of them have jobs.
+    """
     generation = settled_in(named)
     if generation is None:
-        return named
+        return [(stat, name) for stat, name in named if not brief or name.kind in _OF_OPEN]
     return [
         (stat, name)
         for stat, name in named
         if (name.kind == "settled" and name.epoch == generation)
-        or (attempts and name.kind in _OF_SETTLED)
+        or (not brief and name.kind in _OF_SETTLED)
     ]

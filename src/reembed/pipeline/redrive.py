@@ -95,7 +95,7 @@ def _settled(
 ) -> Iterator[tuple[ShardPlan, Settled]]:
     ledger = Ledger(storage, layout, commit.number, "redrive")
     plans = {plan.shard: plan for plan in shards_of(storage, layout, commit.plan)}
-    for shard, records in ledger.load(plans, attempts=False):
+    for shard, records in ledger.load(plans, brief=True):
         if records.settled is not None:
             yield plans[shard], records.settled
 

@@ -54,7 +54,7 @@ def count_run(storage: Storage, layout: Layout, commit: Commit) -> Counts:
     settled = jobs = attempts = 0
     names = [plan.shard for plan in shards_of(storage, layout, commit.plan)]
     ledger = Ledger(storage, layout, commit.number, "report")
-    for _, records in ledger.load(names, attempts=False):
+    for _, records in ledger.load(names, brief=True):
         record = records.settled
         if record is None or record.generation < max(records.redrives, default=0):
             continue

@@ -93,7 +93,7 @@ def _open(storage: Storage, layout: Layout, commit: Commit, plan: PlanSummary) -
     states: Counter[str] = Counter()
     rows = rejects = jobs = 0
     begun: dict[str, ShardRecords] = {}
-    for shard, records in ledger.load_stripes(map(stripe_id, plan.stripes), attempts=False):
+    for shard, records in ledger.load_stripes(map(stripe_id, plan.stripes), brief=True):
         settled = records.settled
         if settled is not None:
             rows += settled.rows
