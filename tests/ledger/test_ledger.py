@@ -96,9 +96,9 @@ def test_the_newest_generation_counts(ledger, shard):
     ledger.settle(shard, settled(10, rows=5))
     ledger.settle(shard, settled(9, rows=4))
     assert ledger.look(shard).settled.generation == 10
-    found = list(ledger.settled_in("00000003", {shard, "00000003-000008"}))
-    assert [record.rows for record in found] == [5]
-    assert list(ledger.settled_in("00000003", {"00000003-000008"})) == []
+    found = list(ledger.load([shard, "00000003-000008"], brief=True))
+    assert [(name, records.settled.rows) for name, records in found] == [(shard, 5)]
+    assert list(ledger.load(["00000003-000008"])) == []
 
 
 def test_age_is_by_the_storages_clock_and_from_the_newest_renewal(ledger, layout, shard):

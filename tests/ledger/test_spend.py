@@ -16,6 +16,7 @@ from reembed.errors import RunFailedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.spend import SpendLog
 from reembed.storage.local import LocalStorage
+from support.counting import CountingStorage
 from support.spending import ONE, WIDE, early, spend_ten
 
 
@@ -171,3 +172,88 @@ def test_whatever_happens_the_total_is_the_sum_and_under_the_cap(tmp_path_factor
     assert logs[0].read() == logs[1].read()
     assert logs[0].read().lines == len(lines)
     assert [line.total_usd_nano for line in lines[-1:]] == [logs[0].read().usd_nano][: len(lines)]
+
+
+def folds_of(layout):
+    return [stat.uri.rsplit("/", 1)[1] for stat in LocalStorage().list(layout.folds(1))]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(ACTS, max_size=25), st.integers(1, 6), st.integers(1, 8))
+def test_a_reader_of_folds_has_the_book_of_a_reader_of_lines(
+    tmp_path_factory, acts, fold_every, at_once
+):
+    layout = Layout(str(tmp_path_factory.mktemp("spend")))
+    log = SpendLog(LocalStorage(), layout, 1, fold_every=fold_every)
+    for kind, attempt, epoch, usd in acts:
+        if kind == "reserve":
+            log.reserve(attempt, epoch, Need(usd_nano=usd, jobs=1, result_bytes=7), WIDE, early)
+        else:
+            log.release(attempt, epoch, kind, usd / 3)
+    book, lines = Book(), lines_of(layout)
+    for line in lines:
+        book = book.add(line)
+    assert SpendLog(LocalStorage(), layout, 1, at_once).read() == book == log.read()
+    expected = [f"{seq:09}" for seq in range(fold_every, len(lines) + 1, fold_every)]
+    assert folds_of(layout) == expected
+
+
+def test_the_same_lines_give_the_same_fold_from_any_writer(layout):
+    logs = [SpendLog(LocalStorage(), layout, 1, fold_every=4) for _ in range(2)]
+    for number in range(3):
+        logs[number % 2].reserve(f"z{9 - number}", 1, ONE, WIDE, early)
+    logs[0].release("z9", 1, "end", 9.5)
+    name = layout.fold(1, 4)
+    first = LocalStorage().read(name)
+    LocalStorage().delete(name)
+    # Begun from another fold: that of the first two lines.
+    SpendLog(LocalStorage(), layout, 1, fold_every=4)._fold(logs[1].read())
+    assert LocalStorage().read(name) == first
+
+
+def test_a_fold_that_a_dead_writer_left_out_is_not_missed(layout):
+    log = SpendLog(LocalStorage(), layout, 1, fold_every=3)
+    for number in range(10):
+        log.reserve(f"a{number}", 1, ONE, WIDE, early)
+    LocalStorage().delete(layout.fold(1, 9))
+    assert SpendLog(LocalStorage(), layout, 1).read() == log.read()
+
+
+def test_only_the_lines_after_the_newest_fold_are_read(layout):
+    log = SpendLog(LocalStorage(), layout, 1, fold_every=50)
+    for number in range(57):
+        log.reserve(f"a{number}", 1, ONE, WIDE, early)
+    storage = CountingStorage(LocalStorage())
+    reader = SpendLog(storage, layout, 1, at_once=16)
+    assert reader.read().lines == 57
+    # One page of folds, the newest; the seven lines are among the first sixteen asked for.
+    assert dict(storage.counts) == {"list": 1, "read": 1 + 16}
+    reader.read()
+    assert storage.counts["read"] == 18
+    for number in range(20):
+        log.reserve(f"b{number}", 1, ONE, WIDE, early)
+    assert reader.read().lines == 77
+
+
+def test_a_line_that_came_between_two_reads_of_one_look_waits_for_the_next(layout):
+    """Line 2 is there when it is read, line 1 was not yet."""
+    late = []
+
+    def before(call, uri):
+        if uri.endswith("000000002") and not late:
+            late.append(SpendLog(LocalStorage(), layout, 1))
+            late[0].reserve("a", 1, ONE, WIDE, early)
+            late[0].reserve("b", 1, ONE, WIDE, early)
+
+    reader = SpendLog(CountingStorage(LocalStorage(), before=before), layout, 1, at_once=1)
+    assert reader.read().lines == 0
+    found = reader._lines(range(1, 4))
+    assert [line.attempt for line in found] == []
+    assert late
+    assert reader.read().lines == 2
+
+
+def test_a_fold_of_an_unknown_version_is_refused(layout):
+    LocalStorage().create(layout.fold(1, 256), orjson.dumps({"schema": 2, "book": {}}))
+    with pytest.raises(RunFailedError, match="000000256: not a Fold record"):
+        SpendLog(LocalStorage(), layout, 1).read()

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from reembed.config.load import LoadedConfig
+from reembed.core.machine.records import RunSettled
 from reembed.core.plans import PlanSummary
 from reembed.errors import ConfigError, ReembedError, RunFailedError
 from reembed.ledger.layout import Layout
@@ -17,6 +18,7 @@ from reembed.storage.local import LocalStorage
 from support.racing import race_threads
 
 Load = Callable[..., LoadedConfig]
+SETTLED = RunSettled(shards=1, rows=10, rejects=0, jobs=1)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_a_settled_commit_says_so_and_the_next_has_the_next_number(
     storage = LocalStorage()
     first = commit_plan(storage, layout, loaded.config, plan, "")
     for _ in range(2):
-        record_settled(storage, layout, first, 0)
+        record_settled(storage, layout, first, 0, SETTLED)
     found = newest_commit(storage, layout)
     assert found is not None
     assert found.settled

@@ -183,6 +183,8 @@ class Checks:
                 self.fail(f"{plan.shard} is not settled: {left.get(plan.shard, 'no reason given')}")
             else:
                 self._shard(plan.shard, json.loads(self.disk.objects[uri].data))
+        for stripe in sorted({plan.shard.split("-")[0] for plan in self.corpus.shards}):
+            self._rolled_up(stripe)
         if self.spent.live:
             self.fail(f"reservations are still live at the end: {sorted(self.spent.live)}")
 
@@ -190,6 +192,28 @@ class Checks:
         stripe, seq = shard.split("-")
         found = [u for u in sorted(self.disk.objects) if f"/stripes/{stripe}/{seq}/settled.g" in u]
         return found[-1] if found else None
+
+    def _rolled_up(self, stripe: str) -> None:
+        """A roll-up stands, and says what the stripe's own records say."""
+        found = [u for u in sorted(self.disk.objects) if f"/rollups/{stripe}.g0" in u]
+        if len(found) != 1:
+            self.fail(f"stripe {stripe} has {len(found)} roll-ups")
+            return
+        shards = json.loads(self.disk.objects[found[0]].data)["shards"]
+        if sorted(shards) != [p.shard for p in self.corpus.shards if p.shard.startswith(stripe)]:
+            self.fail(f"the roll-up of stripe {stripe} holds {sorted(shards)}")
+        for shard, rolled in shards.items():
+            uri = self._settled_uri(shard)
+            if uri is None or json.loads(self.disk.objects[uri].data) != rolled["settled"]:
+                self.fail(f"{shard}: the roll-up says {rolled['settled']}, the record differs")
+            folder = f"/stripes/{shard.replace('-', '/')}/"
+            ended = {
+                uri.rsplit("/", 1)[1].removesuffix(".outcome"): json.loads(held.data)["job"]
+                for uri, held in self.disk.objects.items()
+                if folder in uri and uri.endswith(".outcome")
+            }
+            if {path: one["job"] for path, one in rolled["attempts"].items()} != ended:
+                self.fail(f"{shard}: the roll-up says {rolled['attempts']}, ended are {ended}")
 
     def _shard(self, shard: str, settled: dict) -> None:
         planned = {p.key: p for p in self.corpus.planned if p.shard == shard}

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
+from reembed.core.names import stripes_of
 from reembed.core.planning import Packing, pack_stripe
 from reembed.core.requests import RequestOptions
 from reembed.core.shards import ShardPlan
@@ -58,6 +59,12 @@ class Corpus:
     shards: tuple[ShardPlan, ...]
     manifests: dict[str, bytes]
     planned: tuple[Planned, ...]
+
+    @property
+    def stripes(self) -> dict[str, tuple[ShardPlan, ...]]:
+        """The shards by stripe."""
+        names = stripes_of(plan.shard for plan in self.shards)
+        return {name: tuple(p for p in self.shards if p.shard.startswith(name)) for name in names}
 
 
 @lru_cache

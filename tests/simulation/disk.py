@@ -62,13 +62,17 @@ class Disk:
         return Stat(uri, len(held.data), held.created, held.generation)
 
 
+_FOLDERS = ("spend", "folds", "rollups", "stop", "clock", "vectors", "rejects", "work")
+_FOLDERS += ("quarantine", "progress")
+
+
 def kind_of(uri: str) -> str:
     """What an object is, for the table of faults."""
     name = uri.rsplit("/", 1)[-1]
     record = parse_record(name)
     if record is not None:
         return "renewal" if record.kind.startswith("r") else record.kind
-    for kind in ("spend", "stop", "clock", "vectors", "rejects", "work", "quarantine", "progress"):
+    for kind in _FOLDERS:
         if f"/{kind}/" in uri:
             return kind
     return "manifest" if name.endswith(".parquet") else "records"

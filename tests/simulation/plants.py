@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -139,9 +139,11 @@ class _OwnOpinion(Ledger):
     def look(self, shard: str) -> ShardRecords:
         return replace(super().look(shard), outcomes={})
 
-    def load_stripe(self, stripe: str, ages: bool = True) -> dict[str, ShardRecords]:
-        found = super().load_stripe(stripe, ages)
-        return {shard: replace(records, outcomes={}) for shard, records in found.items()}
+    def load(
+        self, shards: Iterable[str], ages: bool = False, brief: bool = False
+    ) -> Iterator[tuple[str, ShardRecords]]:
+        for shard, records in super().load(shards, ages, brief):
+            yield shard, replace(records, outcomes={})
 
 
 def outcome_recomputed() -> Parts:

@@ -13,9 +13,9 @@ from reembed.core.machine.decide import decide
 from reembed.core.machine.rules import Rules, World
 from reembed.core.machine.snapshot import ShardRecords, view_of
 from reembed.core.machine.view import ShardView
-from reembed.core.names import split_shard_id
 from reembed.core.shards import ShardPlan
 from reembed.driver.perform import Performer
+from reembed.driver.rolling import Rolling
 from reembed.driver.state import RunState
 from reembed.driver.tools import Tools
 from reembed.ledger.ledger import Ledger
@@ -75,6 +75,7 @@ class SimRunner:
         self._views: dict[str, ShardView] = {}
         self._renewals: dict[str, tuple[float, int]] = {}
         self._interrupted = False
+        self._rolling = Rolling(tools, ())
         self.left: dict[str, str] = {}
 
     def run(self, shards: Sequence[ShardPlan]) -> None:
@@ -95,9 +96,7 @@ class SimRunner:
 
     def _start(self, shards: Sequence[ShardPlan]) -> None:
         now = self._tools.clock.now()
-        known: dict[str, ShardRecords] = {}
-        for stripe in sorted({split_shard_id(plan.shard)[0] for plan in shards}):
-            known.update(self._tools.ledger.load_stripe(stripe))
+        known = dict(self._tools.ledger.load((plan.shard for plan in shards), ages=True))
         self._state.set_book(self._tools.spend.read())
         self._state.set_stopped(self._tools.ledger.stopped())
         for plan in shards:
@@ -109,6 +108,8 @@ class SimRunner:
                 if attempt not in records.outcomes and not self._tools.rules.accept_repay:
                     self._state.halt(reason)
             self._views[plan.shard] = view_of(plan, records, now)
+        still = [shard for shard, view in self._views.items() if view.settled is None]
+        self._rolling = Rolling(self._tools, still)
 
     def _step(self, shard: str) -> float | None:
         """One decision of a shard and what follows; when it is due again, None when it has left."""
@@ -117,6 +118,7 @@ class SimRunner:
             self._state.halt("interrupted")
         action = self._parts.decide(self._views[shard], self._state.world(), self._tools.rules)
         if isinstance(action, act.Finished):
+            self._rolling.settled(shard)
             return None
         if isinstance(action, act.Leave | act.Halt):
             if isinstance(action, act.Halt):

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from reembed.core.machine.book import Quotas
 from reembed.core.machine.rules import Rules
+from reembed.core.plans import StripePlan
 from reembed.driver.state import RunState
 from reembed.driver.tools import Tools
 from reembed.errors import RunFailedError, StorageError
@@ -37,6 +38,8 @@ _PLENTY = 10**12
 _LONG = ("job_expired", "job_stuck", "job_slow_start")
 _MOST_CLEAN_RUNS = 12
 LIST_LAG, TIMEOUT, LEASE = 60.0, 120.0, 120.0
+# So that a seed has a few folds, although it has but some dozens of lines.
+FOLD_EVERY = 4
 # The protocol measures its waits with clocks that may drift by a thousandth.
 _DRIFT = 5e-4
 
@@ -131,6 +134,9 @@ class SimWorld:
         layout = Layout(RUN_DIR)
         for shard, data in self.corpus.manifests.items():
             self.disk.write(layout.manifest(PLAN, shard), data, False)
+        for stripe, plans in self.corpus.stripes.items():
+            record = StripePlan(stripe=int(stripe), shards=plans, totals={})
+            self.disk.write(layout.stripe(PLAN, int(stripe)), record.encode(), False)
 
     # Processes.
 
@@ -221,6 +227,8 @@ class SimWorld:
         state = RunState(RUN, self.quotas, tools.clock, offset)
         runner = SimRunner(tools, state, process, self.parts)
         runner.run(self.corpus.shards)
+        stripes = {s: [p.shard for p in plans] for s, plans in self.corpus.stripes.items()}
+        tools.ledger.roll_up_all(stripes, 0)
         self.left.update(runner.left)
         if runner.left:
             self.kernel.note(f"{process.name} leaves {runner.left}")
@@ -244,8 +252,9 @@ class SimWorld:
             layout=layout,
             storage=storage,
             service=SimClient(self.remote, process, TIMEOUT, checks),
-            ledger=self.parts.ledger(storage, layout, 1, process.name),
-            spend=SpendLog(storage, layout, 1),
+            # A process is one greenlet, so that it reads in one thread.
+            ledger=self.parts.ledger(storage, layout, 1, process.name, at_once=1),
+            spend=SpendLog(storage, layout, 1, at_once=1, fold_every=FOLD_EVERY),
             clock=clock,
             scratch=scratch,
         )

@@ -18,6 +18,7 @@ from reembed.core.machine.view import AttemptView, ShardView
 from reembed.core.shards import ShardPlan
 from reembed.driver.perform import HEAVY, Performer
 from reembed.driver.progress import Progress
+from reembed.driver.rolling import Rolling
 from reembed.driver.state import RunState
 from reembed.driver.tools import Tools
 
@@ -81,6 +82,7 @@ class Lane:
         self._held: deque[str] = deque()
         self._full = False
         self._idle_since: dict[str, float] = {}
+        self._rolling = Rolling(tools, ())
 
     def run(self, shards: Sequence[ShardPlan]) -> Iterator[tuple[str, LaneResult]]:
         """Yield each shard with how it ended, as it ends.
@@ -105,7 +107,7 @@ class Lane:
         self._progress.tell(self._views, self._state.world(), last=True)
 
     def _start(self, shards: Sequence[ShardPlan]) -> None:
-        """Read what the ledger knows, by one listing a stripe, then begin with every shard."""
+        """Read what the ledger knows, roll-ups first, then begin with every shard."""
         now = self._tools.clock.now()
         self._state.set_book(self._tools.spend.read())
         self._state.set_stopped(self._tools.ledger.stopped())
@@ -121,6 +123,7 @@ class Lane:
                     self._state.halt(reason)
             self._views[plan.shard] = view_of(plan, records, now)
             heapq.heappush(self._due, (now, plan.shard))
+        self._rolling = Rolling(self._tools, (s for s, v in self._views.items() if not v.settled))
 
     def _round(self, pool: ThreadPoolExecutor) -> Iterator[tuple[str, LaneResult]]:
         """Give every shard that is due its next actions, up to one that waits or takes long."""
@@ -155,6 +158,7 @@ class Lane:
     def _end(self, shard: str, action: act.Finished | act.Leave | act.Halt) -> LaneResult:
         self._sending.discard(shard)
         if isinstance(action, act.Finished):
+            self._rolling.settled(shard)
             return action.settled
         if isinstance(action, act.Halt):
             # On record, so that a later call creates nothing either before the user decides.

@@ -7,8 +7,9 @@ import socket
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -28,6 +29,7 @@ from reembed.driver.tools import Tools
 from reembed.errors import ObjectNotFoundError, ReembedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
+from reembed.ledger.parallel import AT_ONCE, in_parallel
 from reembed.ledger.spend import SpendLog
 from reembed.service.base import BatchService
 from reembed.service.client import open_service
@@ -37,6 +39,9 @@ from reembed.storage.open import open_storage
 
 # How long a result file stays in the project's storage when the service does not delete it.
 RESULT_LIFE_SECONDS = 48 * 3600.0
+
+# Stripes of a plan that are read together.
+_STRIPES = 8 * AT_ONCE
 
 # Set by the command line on Ctrl-C: lanes of this process take back what they have not sent.
 interrupted = threading.Event()
@@ -48,7 +53,7 @@ class Session:
 
     It holds no key: workers have that from their own environment. With `one_round`, lanes leave
     what must wait instead of waiting for it; with `accept_repay`, answers that cannot be used
-    are bought again.
+    are bought again. `generation` is the settlement generation that the run is in.
     """
 
     config: Config
@@ -58,6 +63,7 @@ class Session:
     one_round: bool = False
     resumed: bool = False
     accept_repay: bool = False
+    generation: int = 0
 
     @property
     def layout(self) -> Layout:
@@ -75,10 +81,25 @@ def service_key(config: Config) -> str:
     return resolve_api_key(os.environ, required=not is_loopback(base_url))
 
 
-def shards_of(storage: Storage, layout: Layout, plan: str) -> Iterator[ShardPlan]:
-    """All shards of a plan, in input order."""
-    for stat in storage.list(layout.stripes(plan)):
-        yield from StripePlan.decode(storage.read(stat.uri), stat.uri).shards
+def stripes_in(
+    storage: Storage, layout: Layout, plan: str, only: Iterable[str] | None = None
+) -> Iterator[StripePlan]:
+    """The stripes of a plan, all or only these, in input order, read many at a time."""
+    if only is None:
+        names = iter([stat.uri for stat in storage.list(layout.stripes(plan))])
+    else:
+        names = iter([layout.stripe(plan, int(stripe)) for stripe in sorted(only)])
+    while batch := list(islice(names, _STRIPES)):
+        for name, data in zip(batch, in_parallel(storage.read, batch), strict=True):
+            yield StripePlan.decode(data, name)
+
+
+def shards_of(
+    storage: Storage, layout: Layout, plan: str, stripes: Iterable[str] | None = None
+) -> Iterator[ShardPlan]:
+    """The shards of a plan, or of these stripes of it, in input order."""
+    for stripe in stripes_in(storage, layout, plan, stripes):
+        yield from stripe.shards
 
 
 def quotas_of(config: Config) -> Quotas:
@@ -141,6 +162,7 @@ def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
         spend=SpendLog(storage, layout, session.commit),
         clock=SystemClock(),
         scratch=scratch,
+        generation=session.generation,
     )
 
 

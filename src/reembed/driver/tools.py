@@ -25,7 +25,8 @@ class Tools:
     """The seams of one run in one process, and its constants.
 
     `scratch` is an existing local folder for request files, fetched answers and parts on their
-    way; nothing in it is needed after the process.
+    way; nothing in it is needed after the process. `generation` is the run's, as this process
+    found it at its start.
     """
 
     config: Config
@@ -39,6 +40,7 @@ class Tools:
     spend: SpendLog
     clock: Clock
     scratch: Path
+    generation: int = 0
 
     def manifest(self, shard: str) -> pa.Table:
         """The chunks of a shard, schema `core.schema.MANIFEST`, in input order."""

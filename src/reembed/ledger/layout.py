@@ -11,6 +11,8 @@ _EPOCH_RECORD = re.compile(r"([0-9]+(?:\.[0-9]+)*)\.e([0-9]+)\.(claim|void|unsen
 _ATTEMPT_RECORD = re.compile(r"([0-9]+(?:\.[0-9]+)*)\.(created|outcome|stuck|suspect)")
 _GENERATION_RECORD = re.compile(r"(settled|redrive)\.g([0-9]+)")
 
+_READ = frozenset({"claim", "created", "outcome", "suspect", "settled", "redrive"})
+
 
 @dataclass(frozen=True, slots=True)
 class RecordName:
@@ -27,6 +29,11 @@ class RecordName:
     def is_renewal(self) -> bool:
         """Whether this is ``r<k>``, a sign of life."""
         return self.kind[1:].isdigit()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether there is more in the record than its name says."""
+        return self.kind in _READ
 
 
 def parse_record(name: str) -> RecordName | None:
@@ -120,9 +127,13 @@ class Layout:
         """The record that the destination has taken over a settled run."""
         return f"{self.run(commit)}/published.g{generation}"
 
+    def all_records(self, commit: int) -> str:
+        """The prefix of the records of all stripes."""
+        return f"{self.run(commit)}/stripes/"
+
     def stripe_records(self, commit: int, stripe: str) -> str:
         """The prefix of all records of a stripe."""
-        return f"{self.run(commit)}/stripes/{stripe}/"
+        return f"{self.all_records(commit)}{stripe}/"
 
     def shard_records(self, commit: int, shard: str) -> str:
         """The prefix of all records of a shard."""
@@ -137,13 +148,25 @@ class Layout:
         """The one record of a settled stripe."""
         return f"{self.run(commit)}/rollups/{stripe}.g{generation}"
 
-    def rollups(self, commit: int) -> str:
-        """The prefix of all roll-ups."""
-        return f"{self.run(commit)}/rollups/"
+    def rollup_opening(self, commit: int, stripe: str, generation: int) -> str:
+        """The record that roll-ups of a stripe from before a generation count no more."""
+        return f"{self.rollup(commit, stripe, generation)}.open"
+
+    def rollups(self, commit: int, stripe: str = "") -> str:
+        """The prefix of all roll-ups and openings, or of those of one stripe."""
+        return f"{self.run(commit)}/rollups/{stripe}"
 
     def spend(self, commit: int, seq: int) -> str:
         """One line of the spend log."""
         return f"{self.run(commit)}/spend/{seq:09}"
+
+    def fold(self, commit: int, seq: int) -> str:
+        """The spend log's lines 1 to `seq`, folded."""
+        return f"{self.folds(commit)}{seq:09}"
+
+    def folds(self, commit: int) -> str:
+        """The prefix of all folds of the spend log."""
+        return f"{self.run(commit)}/folds/"
 
     def stops(self, commit: int) -> str:
         """The prefix of stop and lift records."""

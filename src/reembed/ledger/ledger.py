@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from reembed.core.machine.records import (
@@ -12,19 +14,28 @@ from reembed.core.machine.records import (
     Record,
     Redrive,
     Renewal,
+    Rollup,
     Settled,
     Stop,
     Suspect,
     Unsent,
     Void,
 )
+from reembed.core.machine.rollups import records_of, rollup_of
 from reembed.core.machine.snapshot import ShardRecords
 from reembed.core.names import stripes_of
 from reembed.errors import AlreadyExistsError
-from reembed.ledger.layout import Layout, RecordName, parse_record
-from reembed.storage.base import Stat, Storage
+from reembed.ledger.layout import Layout
+from reembed.ledger.named import Named, folder_of, open_claims, parsed, settled_in, telling
+from reembed.ledger.parallel import AT_ONCE, in_parallel
+from reembed.ledger.rollups import Standing, read_standing
+from reembed.storage.base import Storage
 
 R = TypeVar("R", bound=Record)
+# Stripes that are read together: enough for every thread, little in memory.
+_STRIPES = 8 * AT_ONCE
+# A job that is there, where nobody asks which.
+_UNREAD = Created(job="", display_name="", epoch=0)
 
 
 class Ledger:
@@ -35,11 +46,16 @@ class Ledger:
         layout: their names.
         commit: the number of the commit.
         holder: who writes, for the scratch object that reads the storage's clock.
+        at_once: threads that list and read where there is much to read.
     """
 
-    def __init__(self, storage: Storage, layout: Layout, commit: int, holder: str) -> None:
+    def __init__(
+        self, storage: Storage, layout: Layout, commit: int, holder: str, at_once: int = AT_ONCE
+    ) -> None:
         self.storage, self.layout, self.commit, self.holder = storage, layout, commit, holder
-        self._read: dict[str, bytes] = {}
+        self._at_once = at_once
+        # By folder and name; records never change once written, so each is read once.
+        self._read: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
 
     def claim(self, shard: str, attempt: str, claim: Claim) -> bool:
         """Claim an epoch of an attempt; False when somebody else was first."""
@@ -91,42 +107,103 @@ class Ledger:
     def look(self, shard: str) -> ShardRecords:
         """Everything the ledger holds of a shard, with the ages of its open claims."""
         prefix = self.layout.shard_records(self.commit, shard)
-        return self._records(list(self.storage.list(prefix)))
+        named = list(parsed(self.storage.list(prefix)))
+        pending = open_claims(named)
+        return self._records(named, self.storage_now() if pending else 0.0)
 
     def load_stripe(self, stripe: str, ages: bool = True) -> dict[str, ShardRecords]:
         """The records of all shards of a stripe that have any, by one listing.
 
         Without `ages` nothing is written to read the storage's clock, and claims have age 0.
         """
-        prefix = self.layout.stripe_records(self.commit, stripe)
-        by_shard: dict[str, list[Stat]] = {}
-        for stat in self.storage.list(prefix):
-            seq = stat.uri[len(prefix) :].split("/", 1)[0]
-            by_shard.setdefault(f"{stripe}-{seq}", []).append(stat)
-        return {shard: self._records(stats, ages) for shard, stats in sorted(by_shard.items())}
+        # Before the listing: a renewal that it does not show can only make a claim younger.
+        now = self.storage_now() if ages else 0.0
+        return self._read_records(self._names([stripe], None), now, False)
 
-    def load(self, shards: Iterable[str], ages: bool = False) -> Iterator[tuple[str, ShardRecords]]:
-        """The records of those of the shards that have any, in order, by a listing a stripe."""
+    def load(
+        self, shards: Iterable[str], ages: bool = False, brief: bool = False
+    ) -> Iterator[tuple[str, ShardRecords]]:
+        """The records of those of the shards that have any, in order.
+
+        The roll-ups are listed first; only stripes without one are listed themselves. Of shards
+        that are settled there are the settlement and how each attempt ended, no claims.
+
+        Args:
+            shards: the shards asked for.
+            ages: read the storage's clock for the ages of claims, which are 0 otherwise.
+            brief: read less: of a settled shard its settlement alone, of an open one no claims,
+                and of its jobs that they are there.
+        """
         wanted = set(shards)
-        for stripe in stripes_of(wanted):
-            for shard, records in self.load_stripe(stripe, ages).items():
-                if shard in wanted:
-                    yield shard, records
+        yield from self.load_stripes(stripes_of(wanted), ages, brief, wanted)
 
-    def settled_in(self, stripe: str, shards: Container[str]) -> Iterator[Settled]:
-        """The settlement of each shard of a stripe that is settled now, by one listing."""
-        prefix = self.layout.stripe_records(self.commit, stripe)
-        newest: dict[str, tuple[int, str]] = {}
-        asked: dict[str, int] = {}
-        for stat, name in _named(self.storage.list(prefix)):
-            shard = f"{stripe}-{stat.uri[len(prefix) :].split('/', 1)[0]}"
-            if name.kind == "settled" and shard in shards:
-                newest[shard] = max(newest.get(shard, (-1, "")), (name.epoch, stat.uri))
-            elif name.kind == "redrive":
-                asked[shard] = max(asked.get(shard, 0), name.epoch)
-        for shard, (generation, uri) in newest.items():
-            if generation >= asked.get(shard, 0):
-                yield self._decode(uri, Settled)
+    def load_stripes(
+        self,
+        stripes: Iterable[str],
+        ages: bool = False,
+        brief: bool = False,
+        among: Collection[str] | None = None,
+    ) -> Iterator[tuple[str, ShardRecords]]:
+        """The same by stripes, of all shards in them or of those `among` these."""
+        now = self.storage_now() if ages else 0.0
+        standing = read_standing(self.storage, self.layout, self.commit)
+        rest = iter(sorted(stripes))
+        while batch := list(islice(rest, _STRIPES)):
+            rolled = [stripe for stripe in batch if standing.holds(stripe)]
+            listed = [stripe for stripe in batch if not standing.holds(stripe)]
+            names = self._names(listed, among, {stripe[:-1] for stripe in rolled})
+            found = {**self._rolled(rolled, standing), **self._read_records(names, now, brief)}
+            yield from ((s, found[s]) for s in sorted(found) if among is None or s in among)
+
+    def roll_up(self, stripe: str, shards: Sequence[str], generation: int) -> bool:
+        """Write the roll-up of a stripe once all its shards are settled; whether it stands now.
+
+        A redrive opens the stripe first, then writes its shards' records, then the run's. So in a
+        run of `generation` g all redrives up to g can be listed, and a stripe that was opened
+        beyond g is left alone: its redrive may still be on its way.
+
+        Args:
+            stripe: which.
+            shards: every shard that the plan has in it.
+            generation: the run's, read before this call.
+        """
+        standing = read_standing(self.storage, self.layout, self.commit, stripe)
+        ours = standing.generation(stripe)
+        if standing.holds(stripe) or ours > generation:
+            return standing.holds(stripe)
+        names = self._names([stripe], set(shards))
+        if any(settled_in(names.get(shard, ())) is None for shard in shards):
+            return False
+        rollup = rollup_of(shards, self._read_records(names, 0.0, False), ours)
+        if rollup is None:
+            return False
+        self._create(self.layout.rollup(self.commit, stripe, ours), rollup)
+        for shard in shards:
+            self._read.pop(self.layout.shard_records(self.commit, shard), None)
+        return True
+
+    def roll_up_all(self, stripes: Mapping[str, Sequence[str]], generation: int) -> None:
+        """Write the roll-ups that are due and missing.
+
+        Args:
+            stripes: every shard that the plan has, by stripe.
+            generation: the run's, read before this call.
+        """
+        standing = read_standing(self.storage, self.layout, self.commit)
+        missing = [stripe for stripe in stripes if not standing.holds(stripe)]
+
+        each = max(1, self._at_once // max(1, len(missing)))
+
+        def write(stripe: str) -> bool:
+            one = Ledger(self.storage, self.layout, self.commit, self.holder, each)
+            return one.roll_up(stripe, stripes[stripe], generation)
+
+        in_parallel(write, missing, self._at_once)
+
+    def reopen(self, stripe: str, generation: int) -> None:
+        """Say that rejects of a stripe are sent again: its older roll-ups count no more."""
+        name = self.layout.rollup_opening(self.commit, stripe, generation)
+        self._create(name, Stop(reason="redrive"))
 
     def stopped(self) -> bool:
         """Whether the newest of the stop and lift records is a stop."""
@@ -147,7 +224,64 @@ class Ledger:
         """The storage's own clock, in seconds."""
         return self.storage.now(self.layout.clock(self.holder))
 
-    def _records(self, stats: Iterable[Stat], ages: bool = True) -> ShardRecords:
+    def _rolled(self, stripes: Sequence[str], standing: Standing) -> dict[str, ShardRecords]:
+        def read(stripe: str) -> Rollup:
+            name = self.layout.rollup(self.commit, stripe, standing.generation(stripe))
+            return Rollup.decode(self.storage.read(name), name)
+
+        rollups = in_parallel(read, stripes, self._at_once)
+        return {
+            shard: records_of(one) for rollup in rollups for shard, one in rollup.shards.items()
+        }
+
+    def _names(
+        self,
+        stripes: Sequence[str],
+        among: Collection[str] | None,
+        mixed: Collection[str] | None = None,
+    ) -> dict[str, list[Named]]:
+        """The names of all records in these stripes, by shard.
+
+        Ten neighbours are listed together unless they are `mixed` with others; None: never.
+        """
+        tens = {stripe[:-1] for stripe in stripes}
+        together = tens.difference(mixed) if mixed is not None else set()
+        prefixes = sorted({s[:-1] if s[:-1] in together else f"{s}/" for s in stripes})
+
+        def listed(prefix: str) -> list[Named]:
+            return list(parsed(self.storage.list(self.layout.all_records(self.commit) + prefix)))
+
+        by_shard: dict[str, list[Named]] = {}
+        for found in in_parallel(listed, prefixes, self._at_once):
+            for stat, name in found:
+                _, stripe, seq, _ = stat.uri.rsplit("/", 3)
+                shard = f"{stripe}-{seq}"
+                if among is None or shard in among:
+                    by_shard.setdefault(shard, []).append((stat, name))
+        return by_shard
+
+    def _read_records(
+        self, names: Mapping[str, list[Named]], now: float, brief: bool
+    ) -> dict[str, ShardRecords]:
+        """The records of shards whose names are known; what must be read is read at once."""
+        wanted = {shard: telling(named, brief) for shard, named in sorted(names.items())}
+        unread = {"created"} if brief else set()
+        self._fetch(
+            stat.uri
+            for named in wanted.values()
+            for stat, name in named
+            if name.is_read and name.kind not in unread
+        )
+        return {shard: self._records(named, now, brief) for shard, named in wanted.items()}
+
+    def _fetch(self, uris: Iterable[str]) -> None:
+        missing = [uri for uri in uris if uri not in self._read[folder_of(uri)]]
+        for uri, data in zip(
+            missing, in_parallel(self.storage.read, missing, self._at_once), strict=True
+        ):
+            self._read[folder_of(uri)][uri] = data
+
+    def _records(self, named: Sequence[Named], now: float, brief: bool = False) -> ShardRecords:
         claims: dict[str, dict[int, Claim]] = {}
         created: dict[str, Created] = {}
         outcomes: dict[str, Outcome] = {}
@@ -157,7 +291,7 @@ class Ledger:
         suspects: dict[str, str] = {}
         redrives: dict[int, Redrive] = {}
         settled: Settled | None = None
-        for stat, name in _named(stats):
+        for stat, name in named:
             if name.kind == "claim":
                 claims.setdefault(name.attempt, {})[name.epoch] = self._decode(stat.uri, Claim)
             if name.kind == "claim" or name.is_renewal:
@@ -166,7 +300,8 @@ class Ledger:
             elif name.kind == "void":
                 voids.add((name.attempt, name.epoch))
             elif name.kind == "created":
-                created[name.attempt] = self._decode(stat.uri, Created)
+                job = _UNREAD if brief else self._decode(stat.uri, Created)
+                created[name.attempt] = job
             elif name.kind == "outcome":
                 outcomes[name.attempt] = self._decode(stat.uri, Outcome)
             elif name.kind == "stuck":
@@ -177,10 +312,8 @@ class Ledger:
                 redrives[name.epoch] = self._decode(stat.uri, Redrive)
             elif name.kind == "settled" and (settled is None or name.epoch > settled.generation):
                 settled = self._decode(stat.uri, Settled)
-        ended = created.keys() | outcomes.keys()
-        open_claims = {spot for spot in newest if spot[0] not in ended and spot not in voids}
-        now = self.storage_now() if open_claims and ages else 0.0
-        old = {spot: max(0.0, now - newest[spot]) for spot in open_claims}
+        pending = open_claims(named)
+        old = {spot: max(0.0, now - newest[spot]) for spot in pending}
         return ShardRecords(
             claims,
             old,
@@ -197,24 +330,19 @@ class Ledger:
         return self.layout.shard_records(self.commit, shard) + name
 
     def _create(self, name: str, record: Record) -> bool:
+        data = record.encode()
         try:
-            self.storage.create(name, record.encode())
+            self.storage.create(name, data)
         except AlreadyExistsError:
             return False
+        self._read[folder_of(name)][name] = data
         return True
 
     def _first(self, name: str, record: R) -> R:
         return record if self._create(name, record) else self._decode(name, type(record))
 
     def _decode(self, name: str, kind: type[R]) -> R:
-        # Records never change once written, so each is read once.
-        if name not in self._read:
-            self._read[name] = self.storage.read(name)
-        return kind.decode(self._read[name], name)
-
-
-def _named(stats: Iterable[Stat]) -> Iterable[tuple[Stat, RecordName]]:
-    for stat in stats:
-        name = parse_record(stat.uri.rsplit("/", 1)[1])
-        if name is not None:
-            yield stat, name
+        folder = self._read[folder_of(name)]
+        if name not in folder:
+            folder[name] = self.storage.read(name)
+        return kind.decode(folder[name], name)

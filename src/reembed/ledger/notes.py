@@ -12,6 +12,7 @@ import orjson
 
 from reembed.errors import StorageError
 from reembed.ledger.layout import Layout
+from reembed.ledger.parallel import in_parallel
 from reembed.storage.base import Storage
 
 EVERY_SECONDS = 1.0
@@ -45,13 +46,16 @@ class PlanProgress:
 
 def read_notes(storage: Storage, prefix: str) -> list[dict[str, Any]]:
     """All notes under a prefix; what cannot be read is left out."""
-    notes = []
-    for stat in storage.list(prefix):
+
+    def read(uri: str) -> dict[str, Any] | None:
         try:
-            notes.append(orjson.loads(storage.read(stat.uri)))
+            note: dict[str, Any] = orjson.loads(storage.read(uri))
         except (StorageError, orjson.JSONDecodeError):
-            continue
-    return notes
+            return None
+        return note
+
+    notes = in_parallel(read, [stat.uri for stat in storage.list(prefix)])
+    return [note for note in notes if note is not None]
 
 
 def sum_notes(notes: list[dict[str, Any]]) -> Counter[str]:

@@ -3,39 +3,79 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 
-from reembed.core.machine.book import Book, Quotas
+from reembed.core.machine.book import Book, Fold, Quotas
 from reembed.core.machine.records import Need, SpendLine
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError
 from reembed.ledger.layout import Layout
+from reembed.ledger.parallel import AT_ONCE, in_parallel
 from reembed.storage.base import Storage
+
+# So many lines from one fold to the next: a new reader reads fewer than these one by one.
+FOLD_EVERY = 256
 
 
 class SpendLog:
     """One commit's log; safe among threads, processes and machines.
 
     A line is written under the next free number by create-if-absent. Who loses that race reads
-    what the winner wrote and decides again, so no two runners can spend the same room.
+    what the winner wrote and decides again, so no two runners can spend the same room. Who writes
+    a line whose number `fold_every` divides also writes the fold of all lines so far: a reader
+    begins with the newest fold, and where one is missing, with the one before.
+
+    Args:
+        storage: where the lines lie.
+        layout: their names.
+        commit: the number of the commit.
+        at_once: threads that read ahead where many lines are new.
+        fold_every: lines from one fold to the next.
     """
 
-    def __init__(self, storage: Storage, layout: Layout, commit: int) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        layout: Layout,
+        commit: int,
+        at_once: int = AT_ONCE,
+        fold_every: int = FOLD_EVERY,
+    ) -> None:
         self._storage, self._layout, self._commit = storage, layout, commit
-        self._book = Book()
+        self._at_once, self._fold_every = at_once, fold_every
+        self._book: Book | None = None
         self._lock = threading.RLock()
 
     def read(self) -> Book:
         """The log's state, read to its tail."""
         with self._lock:
-            new: list[SpendLine] = []
+            ahead = 1
+            if self._book is None:
+                self._book, ahead = self._newest_fold(), self._at_once
             while True:
-                name = self._layout.spend(self._commit, self._book.lines + len(new) + 1)
-                try:
-                    data = self._storage.read(name)
-                except ObjectNotFoundError:
-                    self._book = self._book.add(*new) if new else self._book
+                first = self._book.lines + 1
+                new = self._lines(range(first, first + ahead))
+                self._book = self._book.add(*new) if new else self._book
+                if len(new) < ahead:
                     return self._book
-                new.append(SpendLine.decode(data, name))
+                ahead = min(2 * ahead, self._at_once)
+
+    def _newest_fold(self) -> Book:
+        names = [stat.uri for stat in self._storage.list(self._layout.folds(self._commit))]
+        return Fold.decode(self._storage.read(names[-1]), names[-1]).book if names else Book()
+
+    def _lines(self, numbers: Iterable[int]) -> list[SpendLine]:
+        """The lines of these numbers, up to the first that is not there yet."""
+        found = in_parallel(self._line, numbers, self._at_once)
+        # A later line may be there although an earlier was not, when it came between the reads.
+        return [line for line in takewhile(lambda line: line is not None, found) if line]
+
+    def _line(self, seq: int) -> SpendLine | None:
+        name = self._layout.spend(self._commit, seq)
+        try:
+            return SpendLine.decode(self._storage.read(name), name)
+        except ObjectNotFoundError:
+            return None
 
     def reserve(
         self, attempt: str, epoch: int, need: Need, quotas: Quotas, now: Callable[[], float]
@@ -87,5 +127,14 @@ class SpendLog:
             self._storage.create(name, line.encode())
         except AlreadyExistsError:
             return False
-        self._book = self._book.add(line)
+        self._book = book.add(line)
+        if self._book.lines % self._fold_every == 0:
+            self._fold(self._book)
         return True
+
+    def _fold(self, book: Book) -> None:
+        try:
+            name = self._layout.fold(self._commit, book.lines)
+            self._storage.create(name, Fold(book=book).encode())
+        except AlreadyExistsError:
+            return  # the same lines give the same fold

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reembed.config.frozen import check_frozen, frozen_view, key_hash
 from reembed.config.schema import Config
-from reembed.core.machine.records import Commit, Stop
+from reembed.core.machine.records import Commit, RunSettled
 from reembed.core.plans import PlanSummary
 from reembed.errors import AlreadyExistsError, RunFailedError
 from reembed.ledger.layout import Layout
@@ -84,10 +84,11 @@ def check_resumable(commit: Commit, config: Config, api_key: str, key_rotated: b
     check_frozen(commit.frozen, frozen_view(config, hashed), key_rotated=key_rotated)
 
 
-def record_settled(storage: Storage, layout: Layout, commit: Commit, generation: int) -> None:
-    """Say that every shard of a run is settled and that its counts close."""
+def record_settled(
+    storage: Storage, layout: Layout, commit: Commit, generation: int, settled: RunSettled
+) -> None:
+    """Say that every shard of a run is settled, that its counts close, and what they are."""
     try:
-        record = Stop(reason="settled")
-        storage.create(layout.run_settled(commit.number, generation), record.encode())
+        storage.create(layout.run_settled(commit.number, generation), settled.encode())
     except AlreadyExistsError:
         return

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.machine.records import Child, Commit, Redrive, Settled, Stop, ranges_of
+from reembed.core.names import stripes_of
 from reembed.core.planning import need_of_requests
 from reembed.core.rows import request_of
 from reembed.core.shards import ShardPlan
@@ -70,8 +71,14 @@ def plan_redrive(
 def write_redrive(
     storage: Storage, layout: Layout, commit: Commit, generation: int, found: Sequence[Resend]
 ) -> None:
-    """Put a redrive on record: the shards first, then the run, which opens it again."""
+    """Put a redrive on record: stripes, then shards, then the run, which opens it again.
+
+    The stripes first, so that no roll-up hides a shard that is open; the run last, so that who
+    sees it there sees all shards (see `Ledger.roll_up`).
+    """
     ledger = Ledger(storage, layout, commit.number, "redrive")
+    for stripe in stripes_of(resend.shard for resend in found):
+        ledger.reopen(stripe, generation)
     for resend in found:
         ledger.redrive(resend.shard, generation, resend.redrive)
     if ledger.stopped():
@@ -88,7 +95,7 @@ def _settled(
 ) -> Iterator[tuple[ShardPlan, Settled]]:
     ledger = Ledger(storage, layout, commit.number, "redrive")
     plans = {plan.shard: plan for plan in shards_of(storage, layout, commit.plan)}
-    for shard, records in ledger.load(plans):
+    for shard, records in ledger.load(plans, brief=True):
         if records.settled is not None:
             yield plans[shard], records.settled
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,16 +10,17 @@ import orjson
 import pyarrow.parquet as pq
 
 from reembed.core.contract import query_contract
-from reembed.core.machine.records import Commit, Settled
-from reembed.core.names import stripes_of
+from reembed.core.machine.records import Commit
+from reembed.core.names import stripe_id
 from reembed.core.plans import PlanSummary
 from reembed.core.pricing import price
-from reembed.driver.session import Session, shards_of
+from reembed.driver.session import Session, shards_of, stripes_in
 from reembed.errors import RunFailedError, StorageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
+from reembed.ledger.parallel import in_parallel
 from reembed.ledger.spend import SpendLog
-from reembed.storage.base import Storage
+from reembed.storage.base import Stat, Storage
 from reembed.storage.open import open_storage
 
 
@@ -53,7 +53,11 @@ def count_run(storage: Storage, layout: Layout, commit: Commit) -> Counts:
     codes: Counter[str] = Counter()
     settled = jobs = attempts = 0
     names = [plan.shard for plan in shards_of(storage, layout, commit.plan)]
-    for record in _settled(storage, layout, commit, names):
+    ledger = Ledger(storage, layout, commit.number, "report")
+    for _, records in ledger.load(names, brief=True):
+        record = records.settled
+        if record is None or record.generation < max(records.redrives, default=0):
+            continue
         settled += 1
         jobs += record.jobs
         attempts += record.attempts
@@ -74,21 +78,28 @@ def count_run(storage: Storage, layout: Layout, commit: Commit) -> Counts:
     )
 
 
-def _settled(
-    storage: Storage, layout: Layout, commit: Commit, shards: list[str]
-) -> Iterator[Settled]:
-    ledger = Ledger(storage, layout, commit.number, "report")
-    wanted = set(shards)
-    for stripe in stripes_of(shards):
-        yield from ledger.settled_in(stripe, wanted)
+def roll_up(storage: Storage, layout: Layout, commit: Commit, generation: int) -> None:
+    """Write the roll-ups of settled stripes that no lane has written.
+
+    Args:
+        storage: where the run lies.
+        layout: its names.
+        commit: which run.
+        generation: the run's, read before its lanes began.
+    """
+    stripes = {
+        stripe_id(stripe.stripe): [plan.shard for plan in stripe.shards]
+        for stripe in stripes_in(storage, layout, commit.plan)
+    }
+    Ledger(storage, layout, commit.number, "report").roll_up_all(stripes, generation)
 
 
 def _rows_in(storage: Storage, folder: str, commit: int) -> int:
-    total = 0
-    for stat in storage.list(f"{folder}part-{commit:04}-"):
+    def rows(stat: Stat) -> int:
         with storage.open(stat.uri) as stream:
-            total += pq.read_metadata(stream).num_rows
-    return total
+            return int(pq.read_metadata(stream).num_rows)
+
+    return sum(in_parallel(rows, storage.list(f"{folder}part-{commit:04}-")))
 
 
 def require_closed(counts: Counts) -> None:

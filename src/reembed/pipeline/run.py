@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from reembed.config.frozen import frozen_view
 from reembed.config.load import LoadedConfig
 from reembed.config.schema import Config
-from reembed.core.machine.records import Commit
+from reembed.core.machine.records import Commit, RunSettled
 from reembed.core.plans import PlanSummary, plan_id
 from reembed.driver.session import Session, interrupted, service_key
 from reembed.errors import (
@@ -32,7 +32,13 @@ from reembed.pipeline.commits import (
     newest_commit,
     record_settled,
 )
-from reembed.pipeline.results import count_run, report_of, require_closed, write_report
+from reembed.pipeline.results import (
+    count_run,
+    report_of,
+    require_closed,
+    roll_up,
+    write_report,
+)
 from reembed.service.client import open_service
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
@@ -108,12 +114,14 @@ def run(call: RunCall) -> dict[str, Any]:
         one_round=one_round,
         resumed=before is not None,
         accept_repay=call.accept_repay,
+        generation=generation,
     )
     call.observer.embedding(session, plan, resumed=before is not None)
     for note in storage.list(layout.progresses(commit.number)):
         storage.delete(note.uri)  # what lanes of an earlier call said
     _embed(session, call.beam_arguments)
     call.observer.ended()
+    roll_up(storage, layout, commit, generation)
     with open_service(config.service, key) as service:
         audit = audit_jobs(storage, layout, commit, service)
     report = _report(session, commit, plan, storage, layout, audit, time.monotonic() - started)
@@ -201,7 +209,13 @@ def _finish(
 ) -> dict[str, Any]:
     """Put the end of a run on record, or say why it has not ended."""
     if report["state"] == "settled":
-        record_settled(storage, layout, commit, generation)
+        settled = RunSettled(
+            shards=report["shards"],
+            rows=report["rows"],
+            rejects=report["rejects"],
+            jobs=report["jobs"],
+        )
+        record_settled(storage, layout, commit, generation, settled)
         return report
     if interrupted.is_set():
         raise KeyboardInterrupt

@@ -6,14 +6,17 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from reembed.core.machine.snapshot import view_of
+from reembed.core.machine.records import Commit, RunSettled
+from reembed.core.machine.snapshot import ShardRecords, view_of
+from reembed.core.names import stripe_id, stripes_of
+from reembed.core.plans import PlanSummary
 from reembed.driver.progress import state_of
 from reembed.driver.session import shards_of
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.notes import read_notes, sum_notes
 from reembed.ledger.spend import SpendLog
-from reembed.pipeline.commits import newest_commit
+from reembed.pipeline.commits import CommitState, newest_commit
 from reembed.pipeline.run import read_plan
 from reembed.storage.base import Storage
 
@@ -38,37 +41,74 @@ class RunStatus:
         return {"schema": 1, **asdict(self)}
 
 
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What the ledger says of the shards."""
+
+    states: dict[str, int]
+    rows: int
+    rejects: int
+    jobs: int
+
+
 def read_status(storage: Storage, layout: Layout) -> RunStatus | None:
-    """Read the newest run of a run directory; None where nothing was committed."""
+    """Read the newest run of a run directory; None where nothing was committed.
+
+    A settled run is read from its one record, settled stripes from their roll-ups; only open
+    stripes are listed.
+    """
     newest = newest_commit(storage, layout)
     if newest is None:
         return None
     commit = newest.commit
-    ledger = Ledger(storage, layout, commit.number, "status")
-    plans = list(shards_of(storage, layout, commit.plan))
-    known = dict(ledger.load(plan.shard for plan in plans))
-    states: Counter[str] = Counter()
-    rows = rejects = jobs = 0
-    for plan in plans:
-        records = known.get(plan.shard)
-        if records is None:
-            states["planned"] += 1
-            continue
-        states[state_of(view_of(plan, records, 0.0))] += 1
-        jobs += len(records.created)
-        if records.settled is not None:
-            rows += records.settled.rows
-            rejects += records.settled.rejects
-    notes = sum_notes(read_notes(storage, layout.progresses(commit.number)))
+    plan = read_plan(storage, layout, commit.plan)
+    notes: Counter[str] = Counter()
+    if newest.settled:
+        counted = _settled(storage, layout, newest)
+    else:
+        counted = _open(storage, layout, commit, plan)
+        notes = sum_notes(read_notes(storage, layout.progresses(commit.number)))
     return RunStatus(
-        name=read_plan(storage, layout, commit.plan).name,
+        name=plan.name,
         run=commit.run,
         state="settled" if newest.settled else "open",
-        shards=dict(sorted(states.items())),
+        shards=counted.states,
         planned=commit.planned,
-        rows=rows,
-        rejects=rejects,
-        jobs=jobs,
-        pending_requests=0 if newest.settled else notes["pending_requests"],
+        rows=counted.rows,
+        rejects=counted.rejects,
+        jobs=counted.jobs,
+        pending_requests=notes["pending_requests"],
         usd_reserved=SpendLog(storage, layout, commit.number).read().usd_nano / 1e9,
     )
+
+
+def _settled(storage: Storage, layout: Layout, newest: CommitState) -> _Counted:
+    name = layout.run_settled(newest.commit.number, newest.generation)
+    record = RunSettled.decode(storage.read(name), name)
+    return _Counted({"settled": record.shards}, record.rows, record.rejects, record.jobs)
+
+
+def _open(storage: Storage, layout: Layout, commit: Commit, plan: PlanSummary) -> _Counted:
+    ledger = Ledger(storage, layout, commit.number, "status")
+    states: Counter[str] = Counter()
+    rows = rejects = jobs = 0
+    begun: dict[str, ShardRecords] = {}
+    for shard, records in ledger.load_stripes(map(stripe_id, plan.stripes), brief=True):
+        settled = records.settled
+        if settled is not None:
+            rows += settled.rows
+            rejects += settled.rejects
+        if settled is not None and settled.generation >= max(records.redrives, default=0):
+            states["settled"] += 1
+            jobs += settled.jobs
+        else:
+            begun[shard] = records
+            jobs += len(records.created)
+    for shard_plan in shards_of(storage, layout, commit.plan, stripes_of(begun)):
+        if shard_plan.shard in begun:
+            view = view_of(shard_plan, begun[shard_plan.shard], 0.0)
+            states[state_of(view)] += 1
+    unseen = plan.plan_totals().shards - states.total()
+    if unseen:
+        states["planned"] += unseen
+    return _Counted(dict(sorted(states.items())), rows, rejects, jobs)

@@ -8,7 +8,10 @@ from reembed.core.machine.records import (
     Need,
     Outcome,
     Renewal,
+    RolledAttempt,
+    RolledShard,
     Rollup,
+    RunSettled,
     Settled,
     SpendLine,
     Stop,
@@ -18,6 +21,7 @@ from reembed.core.machine.records import (
 from reembed.errors import RunFailedError
 
 SETTLED = Settled(generation=1, planned=5, rows=3, rejects=2, tokens={"text": 9}, part="/p")
+ENDED = {"0": RolledAttempt(state="FAILED", job="b"), "0.0": RolledAttempt(state="NOT_SENT")}
 ALL = [
     Claim(holder="me", epoch=3),
     Renewal(holder="me"),
@@ -34,7 +38,8 @@ ALL = [
     SETTLED,
     SpendLine(kind="end", attempt="s/0", epoch=1, held_until=5.5, total_usd_nano=2**62),
     Stop(reason="enough"),
-    Rollup(generation=1, shards={"00000000-000001": SETTLED}),
+    Rollup(generation=1, shards={"00000000-000001": RolledShard(settled=SETTLED, attempts=ENDED)}),
+    RunSettled(shards=2, rows=3, rejects=2, jobs=4),
     Commit(
         number=1, run="r", plan="p", digest="d", planned=5, items=2, frozen={"a": {"b": [1]}},
         key_salt="s", key_hash="h",

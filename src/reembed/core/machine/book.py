@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from reembed.core.machine.records import Need, SpendLine
+from reembed.core.machine.records import Need, Record, SpendLine
 
 Verdict = Literal["fits", "busy", "capped"]
 
@@ -85,3 +85,13 @@ class Book:
             and used.result_bytes + need.input_bytes + need.result_bytes <= quotas.file_bytes
         )
         return "fits" if fits else "busy"
+
+
+class Fold(Record):
+    """`folds/<seq>`: the spend log's lines up to `seq`, folded; the same from whoever writes it.
+
+    Holds all that a `Book` holds. Another field there, which folds on disk lack, needs another
+    schema version.
+    """
+
+    book: Book

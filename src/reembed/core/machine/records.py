@@ -177,11 +177,42 @@ class Stop(Record):
     reason: str = ""
 
 
+class RolledAttempt(BaseModel):
+    """What is kept of an attempt's outcome: its state, and its job, empty where it had none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: str
+    job: str = ""
+
+
+class RolledShard(BaseModel):
+    """A settled shard: its settlement, and its attempts by path."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settled: Settled
+    attempts: dict[str, RolledAttempt] = {}
+
+
 class Rollup(Record):
-    """`rollup.g<n>`: a settled stripe in one record, so that status lists little."""
+    """`rollups/<stripe>.g<n>`: a settled stripe in one record, so that a reader lists little.
+
+    It stands for the stripe's own records until a `rollups/<stripe>.g<m>.open` with m > n says
+    that rejects of it are sent again.
+    """
 
     generation: int
-    shards: dict[str, Settled]
+    shards: dict[str, RolledShard]
+
+
+class RunSettled(Record):
+    """`settled.g<n>` of a run: every shard is settled, the counts close, and here they are."""
+
+    shards: int
+    rows: int
+    rejects: int
+    jobs: int
 
 
 class Commit(Record):

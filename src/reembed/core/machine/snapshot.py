@@ -45,8 +45,8 @@ def view_of(
         known_attempt = known.get(path) or new_attempt(plan, path, children[path])
         attempts[path] = _renewed(known_attempt, records, now)
     base = before or ShardView(plan, {})
-    generation = max(records.redrives, default=0)
     newest = records.settled
+    generation = max(records.redrives, default=newest.generation if newest is not None else 0)
     current = newest is not None and newest.generation == generation
     return replace(
         base,
@@ -64,6 +64,8 @@ def _children(plan: ShardPlan, records: ShardRecords) -> dict[str, Child | None]
     found.update((str(generation), r.sent) for generation, r in sorted(records.redrives.items()))
     for path in sorted(records.outcomes, key=attempt_order):
         found.update(records.outcomes[path].children)
+        # A roll-up keeps no children: what has an outcome was an attempt.
+        found.setdefault(path, None)
     return found
 
 

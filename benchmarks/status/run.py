@@ -1,0 +1,102 @@
+"""Measure `status` on run directories of many shards, each call to the storage 50 ms long."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+
+from reembed.ledger.layout import Layout
+from reembed.pipeline.status import read_status
+from reembed.storage.local import LocalStorage
+from support.counting import CountingStorage
+from support.runs import Made
+
+# In memory where there is one: the run directory takes 60,000 small files.
+_MEMORY = Path("/dev/shm")
+
+
+def main() -> None:
+    options = _options()
+    _say("run                                  stripes  seconds  calls  pages  at once  said")
+    for name, (stripes, make) in _RUNS.items():
+        if options.runs and name not in options.runs:
+            continue
+        with tempfile.TemporaryDirectory(prefix="status-", dir=options.folder) as folder:
+            made = Made(LocalStorage(), Layout(f"{folder}/run"), stripes, options.shards // stripes)
+            made.plan()
+            make(made)
+            _measure(name, made, options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shards", type=int, default=10_000)
+    parser.add_argument("--milliseconds", type=float, default=50.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runs", nargs="+", choices=list(_RUNS))
+    parser.add_argument("--folder", type=Path, default=_MEMORY if _MEMORY.is_dir() else None)
+    return parser.parse_args()
+
+
+def _settled(made: Made) -> None:
+    made.settle(list(made.all_shards()))
+    made.roll_up()
+    made.finish()
+
+
+def _half_in_order(made: Made) -> None:
+    """Stripes settle one after the other: half have roll-ups, one is at work."""
+    half = made.stripes // 2
+    for stripe in range(half):
+        made.settle(made.shards(stripe))
+    made.roll_up()
+    made.begin(made.shards(half))
+
+
+def _half_everywhere(made: Made) -> None:
+    """Half of every stripe is settled: no roll-up at all. A run does not come to this by itself."""
+    for stripe in range(made.stripes):
+        shards = made.shards(stripe)
+        made.settle(shards[::2])
+        made.begin(shards[1::2])
+
+
+_RUNS: dict[str, tuple[int, Callable[[Made], None]]] = {
+    "settled": (100, _settled),
+    "settled-small-stripes": (2500, _settled),
+    "half-in-order": (100, _half_in_order),
+    "half-in-order-small-stripes": (2500, _half_in_order),
+    "half-everywhere": (100, _half_everywhere),
+    "half-everywhere-one-stripe": (1, _half_everywhere),
+}
+
+
+def _measure(name: str, made: Made, options: argparse.Namespace) -> None:
+    seconds = []
+    for _ in range(options.rounds):
+        storage = CountingStorage(LocalStorage(), options.milliseconds / 1000)
+        began = time.perf_counter()
+        status = read_status(storage, made.layout)
+        seconds.append(time.perf_counter() - began)
+    assert status is not None
+    said = ", ".join(f"{count} {state}" for state, count in status.shards.items())
+    _say(
+        f"{name:36} {made.stripes:7} {statistics.median(seconds):8.2f}"
+        f" {sum(storage.counts.values()):6} {storage.counts['list']:6} {storage.at_once:8}  {said}"
+    )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
