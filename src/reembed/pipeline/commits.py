@@ -16,11 +16,15 @@ from reembed.storage.base import Storage
 
 @dataclass(frozen=True, slots=True)
 class CommitState:
-    """The newest commit of a run directory; `settled` says whether its `generation` is."""
+    """The newest commit of a run directory.
+
+    `settled` says whether its `generation` is, `published` whether its destination has that.
+    """
 
     commit: Commit
     settled: bool
     generation: int = 0
+    published: bool = False
 
 
 def newest_commit(storage: Storage, layout: Layout) -> CommitState | None:
@@ -33,7 +37,8 @@ def newest_commit(storage: Storage, layout: Layout) -> CommitState | None:
     while _is_there(storage, layout.redrives(commit.number, generation + 1)):
         generation += 1
     settled = _is_there(storage, layout.run_settled(commit.number, generation))
-    return CommitState(commit, settled, generation)
+    published = _is_there(storage, layout.run_published(commit.number, generation))
+    return CommitState(commit, settled, generation, published)
 
 
 def _is_there(storage: Storage, name: str) -> bool:

@@ -47,8 +47,8 @@ class Counts:
         return self.settled == self.shards and self.planned == whole
 
 
-def count_run(storage: Storage, layout: Layout, commit: Commit) -> Counts:
-    """Count a run from what was written."""
+def count_run(storage: Storage, layout: Layout, commit: Commit, skipped: int = 0) -> Counts:
+    """Count a run from what was written; `skipped` is what its plan left out."""
     tokens: Counter[str] = Counter()
     codes: Counter[str] = Counter()
     settled = jobs = attempts = 0
@@ -68,6 +68,7 @@ def count_run(storage: Storage, layout: Layout, commit: Commit) -> Counts:
         planned=commit.planned,
         rows=_rows_in(storage, vectors, commit.number),
         rejects=_rows_in(storage, rejects, commit.number),
+        skipped=skipped,
         shards=len(names),
         settled=settled,
         jobs=jobs,

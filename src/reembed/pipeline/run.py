@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from reembed.config.frozen import frozen_view
 from reembed.config.load import LoadedConfig
 from reembed.config.schema import Config
 from reembed.core.machine.records import Commit, RunSettled
-from reembed.core.plans import PlanSummary, plan_id
+from reembed.core.plans import PlanSummary
+from reembed.destinations.base import SettledRun
 from reembed.driver.session import Session, interrupted, service_key
 from reembed.errors import (
     AccessDeniedError,
@@ -32,8 +32,10 @@ from reembed.pipeline.commits import (
     newest_commit,
     record_settled,
 )
+from reembed.pipeline.publish import publish_run
 from reembed.pipeline.results import (
     count_run,
+    last_report,
     report_of,
     require_closed,
     roll_up,
@@ -84,17 +86,20 @@ class RunCall:
 def run(call: RunCall) -> dict[str, Any]:
     """Bring a configuration's run to its end, from wherever it stands; return its report.
 
+    Where the last run is settled, the next begins: with what is new or changed since.
+
     Raises:
-        UsageError: the configuration, the key, or a run that is settled already with other input.
+        UsageError: the configuration, or the key.
         ComeAgainError: shards were left, for instance at the budget's cap.
         RunFailedError: the run cannot go on, or its counts do not close.
     """
     started = time.monotonic()
     storage, layout = open_storage(), Layout(call.loaded.config.run_dir)
     key = service_key(call.loaded.config)
-    before = newest_commit(storage, layout)
-    if before is not None and before.settled:
-        return _already(call, storage, layout, before)
+    last = newest_commit(storage, layout)
+    before = last if last is not None and not last.settled else None
+    if last is not None and last.settled and (call.mode == "advance" or not last.published):
+        return _ended(call, storage, layout, last)
     _reach(call.loaded.config, key)
     generation = before.generation if before is not None else 0
     if before is not None:
@@ -103,7 +108,10 @@ def run(call: RunCall) -> dict[str, Any]:
     elif call.mode == "advance":
         raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed submit` begins")
     else:
-        commit, plan = _begin(call, storage, layout, key)
+        plan = _plan(call, storage, layout)
+        if last is not None and _nothing_new(plan, last.commit):
+            return {**last_report(layout.run_dir), "already": True}
+        commit = _commit(call, storage, layout, plan, key)
     config = _with_cap(call.loaded.config, commit)
     one_round = call.mode != "run"
     session = Session(
@@ -125,7 +133,7 @@ def run(call: RunCall) -> dict[str, Any]:
     with open_service(config.service, key) as service:
         audit = audit_jobs(storage, layout, commit, service)
     report = _report(session, commit, plan, storage, layout, audit, time.monotonic() - started)
-    return _finish(report, commit, storage, layout, generation)
+    return _finish(call.loaded.config, report, commit, storage, layout, generation)
 
 
 def _reach(config: Config, key: str) -> None:
@@ -161,17 +169,30 @@ def read_plan(storage: Storage, layout: Layout, plan: str) -> PlanSummary:
     return PlanSummary.decode(storage.read(name), name)
 
 
-def _begin(call: RunCall, storage: Storage, layout: Layout, key: str) -> tuple[Commit, PlanSummary]:
+def _plan(call: RunCall, storage: Storage, layout: Layout) -> PlanSummary:
     from reembed.pipeline.plan import make_plan
 
     call.observer.planning(layout)
     plan = make_plan(call.loaded, storage, call.beam_arguments)
     call.observer.planned(plan)
+    return plan
+
+
+def _nothing_new(plan: PlanSummary, last: Commit) -> bool:
+    """Whether a run of this plan would leave everything as the last run left it."""
+    totals = plan.plan_totals()
+    if totals.requests or totals.copies or totals.gone:
+        return False
+    # Inputs that cannot be embedded are planned each time; the last run has said so already.
+    return not totals.rejects or plan.digest == last.digest
+
+
+def _commit(call: RunCall, storage: Storage, layout: Layout, plan: PlanSummary, key: str) -> Commit:
     cap = call.approve(plan)
     config = call.loaded.config
     budget = config.budget.model_copy(update={"max_usd": cap})
     approved = config.model_copy(update={"budget": budget})
-    return commit_plan(storage, layout, approved, plan, key), plan
+    return commit_plan(storage, layout, approved, plan, key)
 
 
 def _embed(session: Session, beam_arguments: Sequence[str]) -> None:
@@ -190,7 +211,7 @@ def _report(
     seconds: float,
 ) -> dict[str, Any]:
     """Count, and write the report, whatever it says."""
-    counts = count_run(storage, layout, commit)
+    counts = count_run(storage, layout, commit, plan.plan_totals().skipped)
     failed, left, stuck = _lanes_said(storage, layout, commit)
     if counts.settled == counts.shards:
         state = "settled" if counts.closes else "failed"
@@ -205,9 +226,14 @@ def _report(
 
 
 def _finish(
-    report: dict[str, Any], commit: Commit, storage: Storage, layout: Layout, generation: int
+    config: Config,
+    report: dict[str, Any],
+    commit: Commit,
+    storage: Storage,
+    layout: Layout,
+    generation: int,
 ) -> dict[str, Any]:
-    """Put the end of a run on record, or say why it has not ended."""
+    """Put the end of a run on record and hand it over, or say why it has not ended."""
     if report["state"] == "settled":
         settled = RunSettled(
             shards=report["shards"],
@@ -216,7 +242,7 @@ def _finish(
             jobs=report["jobs"],
         )
         record_settled(storage, layout, commit, generation, settled)
-        return report
+        return _hand_over(config, report, commit, storage, layout, generation)
     if interrupted.is_set():
         raise KeyboardInterrupt
     if report["failed"]:
@@ -259,20 +285,24 @@ def _open_words(report: dict[str, Any]) -> str:
     )
 
 
-def _already(
-    call: RunCall, storage: Storage, layout: Layout, before: CommitState
-) -> dict[str, Any]:
-    """The report of a settled run whose input is the same; other input needs its own folder."""
-    from reembed.sources.open import open_source
-
+def _ended(call: RunCall, storage: Storage, layout: Layout, last: CommitState) -> dict[str, Any]:
+    """The report of a settled run, which is handed over if a crash came between."""
+    report = last_report(layout.run_dir)
+    if last.published:
+        return {**report, "already": True}
     config = call.loaded.config
-    source = open_source(call.loaded, storage)
-    if plan_id(frozen_view(config), source.identity()) != before.commit.plan:
-        raise UsageError(
-            f"the run in {config.run_dir} is settled, and the inputs or the configuration have "
-            "changed since; give another run_dir (--run-dir) for the new state"
-        )
-    import orjson
+    return _hand_over(config, report, last.commit, storage, layout, last.generation)
 
-    report: dict[str, Any] = orjson.loads(storage.read(layout.report()))
-    return {**report, "already": True}
+
+def _hand_over(
+    config: Config,
+    report: dict[str, Any],
+    commit: Commit,
+    storage: Storage,
+    layout: Layout,
+    generation: int,
+) -> dict[str, Any]:
+    settled = SettledRun(commit.number, commit.run, generation, report["rows"])
+    report["published"] = publish_run(config, storage, layout, commit, settled)
+    write_report(storage, layout, report)
+    return report
