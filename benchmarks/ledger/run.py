@@ -28,8 +28,10 @@ with EmulatorServer(EmulatorSettings(port=0, fast_vectors=True, **quick)) as ser
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shards", type=int, default=10)
-    parser.add_argument("--per-shard", type=int, default=2000)
+    parser.add_argument("--shards", type=int, default=5)
+    parser.add_argument(
+        "--per-shard", type=int, default=6500, help="what the default packing makes"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where to put the runs (default: temporary)")
     options = parser.parse_args()

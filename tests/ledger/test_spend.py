@@ -226,10 +226,10 @@ def test_only_the_lines_after_the_newest_fold_are_read(layout):
     storage = CountingStorage(LocalStorage())
     reader = SpendLog(storage, layout, 1, at_once=16)
     assert reader.read().lines == 57
-    # One page of folds, the newest; the seven lines are among the first sixteen asked for.
-    assert dict(storage.counts) == {"list": 1, "read": 1 + 16}
+    # One page of folds, the newest; the seven lines are among the first eight asked for.
+    assert dict(storage.counts) == {"list": 1, "read": 1 + 8}
     reader.read()
-    assert storage.counts["read"] == 18
+    assert storage.counts["read"] == 10
     for number in range(20):
         log.reserve(f"b{number}", 1, ONE, WIDE, early)
     assert reader.read().lines == 77

@@ -15,6 +15,8 @@ from reembed.storage.base import Storage
 
 # So many lines from one fold to the next: a new reader reads fewer than these one by one.
 FOLD_EVERY = 256
+# Lines that a new reader asks for at once; from then on twice as many each time.
+_FIRST_LOOK = 8
 
 
 class SpendLog:
@@ -51,7 +53,7 @@ class SpendLog:
         with self._lock:
             ahead = 1
             if self._book is None:
-                self._book, ahead = self._newest_fold(), self._at_once
+                self._book, ahead = self._newest_fold(), min(_FIRST_LOOK, self._at_once)
             while True:
                 first = self._book.lines + 1
                 new = self._lines(range(first, first + ahead))

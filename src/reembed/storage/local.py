@@ -117,7 +117,8 @@ class LocalStorage:
     def now(self, scratch_uri: str) -> float:
         """Read the file system's clock by a file that is written and removed; nothing stays."""
         target = local_path(scratch_uri)
-        with disk_errors(target, "write"), written_beside(target, b"") as temporary:
+        empty = written_beside(target, b"", durable=False)
+        with disk_errors(target, "write"), empty as temporary:
             return to_stat(target, os.stat(temporary)).created
 
 

@@ -23,15 +23,16 @@ _NO_LOCK: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno
 
 
 @contextmanager
-def written_beside(target: str, data: bytes) -> Iterator[str]:
-    """Yield a temporary file in the target's folder that durably holds `data`; then remove it."""
+def written_beside(target: str, data: bytes, durable: bool = True) -> Iterator[str]:
+    """Yield a temporary file in the target's folder that holds `data`; then remove it."""
 
     def write(name: str) -> None:
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(handle, "wb") as out:
             out.write(data)
             out.flush()
-            os.fsync(out.fileno())
+            if durable:
+                os.fsync(out.fileno())
 
     with _beside(target, write) as name:
         yield name
