@@ -247,10 +247,13 @@ class Warehouse(Protocol):
     def copy(
         self, source: TableName, dest: TableName, job_id: str, labels: Mapping[str, str]
     ) -> Job:
-        """Copy a table to a name that is free or empty, its schema and clustering with it.
+        """Copy a table to a name that is free or empty, and wait for its end.
+
+        Schema, partitioning and clustering come with it:
+        https://cloud.google.com/bigquery/docs/managing-tables#copy-table
 
         Raises:
-            JobFailedError: `dest` holds rows (reason ``duplicate``), and others.
+            WarehouseConflictError: `dest` holds rows.
         """
 
     def load(self, load: Load, job_id: str) -> Job:

@@ -1,0 +1,167 @@
+r"""The GoogleSQL that is sent to BigQuery: borders, duplicates, the increment, the vector index.
+
+Every name comes quoted from `table_names`; values are literals made here. A user's condition is
+SQL on purpose: it stands in brackets and on lines of its own, so that a comment in it ends there.
+Only documented features are used. The tests run all of it but the vector index on the local
+stand-in, whose SQL is translated; the service itself was not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reembed.core.stripe_keys import Key
+from reembed.core.table_names import TableName, quoted
+
+_GONE = "`reembed_gone`"
+_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"}
+
+
+def literal(value: Key) -> str:
+    """A string or an integer as a GoogleSQL literal.
+
+    Escapes: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#escape_sequences
+    """
+    if isinstance(value, int):
+        return str(value)
+    return "'" + "".join(_escaped(char) for char in value) + "'"
+
+
+def source_sql(table: TableName, snapshot_ms: int | None, where: str = "") -> str:
+    """A FROM clause: a table at a moment (milliseconds since the epoch), and a condition.
+
+    The moment is a constant, as FOR SYSTEM_TIME AS OF asks for, and at most seven days ago:
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#for_system_time_as_of
+    """
+    moment = ""
+    if snapshot_ms is not None:
+        moment = f" FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({snapshot_ms})"
+    return f"FROM {table.sql}{moment}" + (f"\nWHERE (\n{where}\n)" if where else "")
+
+
+def borders_sql(source: str, key: str, stripes: int) -> str:
+    """One row that says how to share out a table: `row_count`, `null_count`, `quantiles`.
+
+    APPROX_QUANTILES leaves NULLs out and returns `stripes` + 1 values from the least to the
+    greatest (NULL for no values), within about 1 % of the true ranks:
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/approximate_aggregate_functions
+    Only the key's column is read and billed.
+
+    Args:
+        source: from `source_sql`.
+        key: the column to share out by; STRING or INT64.
+        stripes: how many, at least 1.
+    """
+    column = quoted(key)
+    return (
+        f"SELECT COUNT(*) AS row_count, COUNTIF({column} IS NULL) AS null_count,\n"
+        f"  APPROX_QUANTILES({column}, {stripes}) AS quantiles\n{source}"
+    )
+
+
+def duplicates_sql(source: str, key: str, examples: int) -> str:
+    """Rows of `key` and `times` for the first keys that occur more than once, in key order."""
+    column = quoted(key)
+    return (
+        f"SELECT {column} AS `key`, COUNT(*) AS times\n{source}\n"
+        f"GROUP BY {column}\nHAVING COUNT(*) > 1\nORDER BY {column}\nLIMIT {examples}"
+    )
+
+
+def stripe_condition(key: str, borders: Sequence[Key], stripe: int) -> str:
+    """The condition that holds for one stripe's rows: for a query, or to restrict a read.
+
+    The same rows as `stripe_of_keys` says; empty where there is only one stripe.
+    """
+    column = quoted(key)
+    low = [f"{column} >= {literal(border)}" for border in borders[stripe - 1 : stripe] if stripe]
+    high = [f"{column} < {literal(border)}" for border in borders[stripe : stripe + 1]]
+    return " AND ".join([*low, *high])
+
+
+def merge_sql(
+    dest: TableName,
+    staging: TableName,
+    columns: Sequence[tuple[str, str]],
+    deleted: TableName | None = None,
+) -> str:
+    """One statement that brings a table up to date, whole or not at all; again: nothing changes.
+
+    Rows of staging replace those of the same `key` and `part` or are added; parts of its keys that
+    it does not hold go, and so do all rows of deleted keys that it does not hold. Other rows stay.
+
+    * MERGE fails when two rows of the source match one row of the table, so (key, part) must be
+      unique in staging; subqueries in WHEN and SET clauses that refer to outside are not
+      supported, so what goes is found in the source. It is billed for what it reads plus the
+      whole table: https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax and
+      https://cloud.google.com/bigquery/docs/data-manipulation-language#limitations
+    * The two halves of the source need equal types, and an untyped NULL is an INT64, hence CAST.
+
+    Args:
+        dest: the table; `key` and `part` are never NULL in it.
+        staging: the new rows, of the same columns.
+        columns: name and GoogleSQL type of all columns, `key` and `part` among them.
+        deleted: a table whose column `key` holds the keys to remove; None: none.
+    """
+    names = [quoted(name) for name, _ in columns]
+    nulls = [
+        name if name in ("`key`", "`part`") else f"CAST(NULL AS {kind}) AS {name}"
+        for name, (_, kind) in zip(names, columns, strict=True)
+    ]
+    keys = f"SELECT `key` FROM {staging.sql}"
+    if deleted is not None:
+        keys += f" UNION DISTINCT SELECT `key` FROM {deleted.sql}"
+    sets = [f"{name} = S.{name}" for name in names if name not in ("`key`", "`part`")]
+    return f"""MERGE {dest.sql} AS T
+USING (
+  SELECT {", ".join(names)}, FALSE AS {_GONE} FROM {staging.sql}
+  UNION ALL
+  SELECT {", ".join(nulls)}, TRUE AS {_GONE}
+  FROM (
+    SELECT DISTINCT D.`key`, D.`part`
+    FROM {dest.sql} AS D
+    LEFT JOIN {staging.sql} AS N ON D.`key` = N.`key` AND D.`part` = N.`part`
+    WHERE N.`key` IS NULL AND D.`key` IN ({keys})
+  )
+) AS S
+ON T.`key` = S.`key` AND T.`part` = S.`part`
+WHEN MATCHED AND S.{_GONE} THEN DELETE
+WHEN MATCHED THEN UPDATE SET {", ".join(sets)}
+WHEN NOT MATCHED AND NOT S.{_GONE} THEN
+  INSERT ({", ".join(names)}) VALUES ({", ".join(f"S.{name}" for name in names)})"""
+
+
+def vector_index_sql(
+    table: TableName, column: str, name: str, storing: Sequence[str] = (), kind: str = "IVF"
+) -> str:
+    """The statement that makes a vector index, where there is none of its name.
+
+    The column is an ARRAY<FLOAT64> of one length; a table under 10 MB is not indexed. BigQuery
+    keeps the index up to date by itself, in its own time:
+    https://cloud.google.com/bigquery/docs/vector-index
+
+    Args:
+        table: the table that holds the vectors.
+        column: their column.
+        name: the index's name, without a dataset.
+        storing: columns to hold in the index too, of IVF only.
+        kind: IVF or TREE_AH.
+
+    Raises:
+        ValueError: another kind, or a TREE_AH that is to store columns.
+    """
+    if kind not in ("IVF", "TREE_AH"):
+        raise ValueError(f"{kind!r} is no kind of vector index; use IVF or TREE_AH")
+    if kind == "TREE_AH" and storing:
+        raise ValueError("a TREE_AH index stores no columns; use IVF, or leave them out")
+    held = f"\nSTORING ({', '.join(quoted(inner) for inner in storing)})" if storing else ""
+    return (
+        f"CREATE VECTOR INDEX IF NOT EXISTS {quoted(name)}\nON {table.sql}({quoted(column)})"
+        f"{held}\nOPTIONS (index_type = '{kind}', distance_type = 'COSINE')"
+    )
+
+
+def _escaped(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    return char if char >= " " and char != "\x7f" else f"\\u{ord(char):04x}"
