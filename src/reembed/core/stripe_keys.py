@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,11 +45,16 @@ def stripe_of_keys(keys: pa.Array, borders: Sequence[Key]) -> npt.NDArray[np.int
         raise ValueError(f"the key at position {first} is NULL; keys must be given for all rows")
     kind = keys.type
     if pa.types.is_integer(kind):
-        at = np.asarray(borders, dtype=np.int64)
-        return np.searchsorted(at, keys.to_numpy(zero_copy_only=False), "right").astype(np.int64)
+        at: npt.NDArray[Any] = np.asarray(borders, dtype=np.int64)
+        return _bisect(at, keys)
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise ValueError(f"keys are {kind}; use a column of strings or integers")
     # Objects: numpy's own strings are padded with NUL, so "a" and "a\0" would be equal.
     at = np.empty(len(borders), dtype=object)
     at[:] = list(borders)
-    return np.searchsorted(at, keys.to_numpy(zero_copy_only=False), "right").astype(np.int64)
+    return _bisect(at, keys)
+
+
+def _bisect(borders: npt.NDArray[Any], keys: pa.Array) -> npt.NDArray[np.int64]:
+    values: npt.NDArray[Any] = keys.to_numpy(zero_copy_only=False)
+    return np.searchsorted(borders, values, "right").astype(np.int64)

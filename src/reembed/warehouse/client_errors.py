@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -45,6 +46,7 @@ _FOREIGN: Final = (
     urllib3.exceptions.HTTPError,
     ConnectionError,
 )
+_REQUEST: Final = re.compile(r"^[A-Z]+ https?://\S+: ")
 _REFUSED: Final = frozenset(
     {"bytesBilledLimitExceeded", "billingTierLimitExceeded", "invalidQuery", "resourcesExceeded"}
 )
@@ -168,6 +170,6 @@ def _remedy(reason: str, otherwise: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    # The library adds job and location below; both are said already.
-    lines: Sequence[str] = text.split("\n\nLocation:")[0].split()
-    return " ".join(lines)[:500]
+    # The library puts the request before it, and job and location below; both are said already.
+    bare = _REQUEST.sub("", text.split("\n\nLocation:")[0])
+    return " ".join(bare.split())[:500]

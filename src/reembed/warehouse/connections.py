@@ -78,7 +78,7 @@ def rest_client(project: str, address: str, http: Any = None) -> Any:
 
 def read_client(endpoint: str) -> Any:
     """Make a Storage Read client on an unencrypted channel, without credentials."""
-    import grpc  # type: ignore[import-untyped]
+    import grpc
     from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
     from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
         BigQueryReadGrpcTransport,
