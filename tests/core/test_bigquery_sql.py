@@ -62,8 +62,8 @@ def test_a_merge_has_no_subquery_where_the_service_refuses_one() -> None:
     text = merge_sql(T, STAGING, COLUMNS, T.sibling("deleted"))
     clauses = text[text.index("\nON ") :]
     assert "SELECT" not in clauses
-    assert clauses.index("THEN DELETE") < clauses.index("THEN UPDATE") < clauses.index("INSERT")
-    assert "SET `embedding` = S.`embedding`\n" in clauses
+    assert clauses.count("WHEN MATCHED") == 1
+    assert "INSERT (`key`, `part`, `embedding`) VALUES (S.`key`" in clauses
 
 
 def test_names_that_are_none_reach_no_statement() -> None:

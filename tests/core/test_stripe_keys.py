@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reembed.core.stripe_keys import borders_of, stripe_of_keys
@@ -11,6 +11,7 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=4)
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=20), st.sets(TEXTS, max_size=6))
 def test_strings_fall_between_their_borders(keys: list[str], cuts: set[str]) -> None:
     borders = sorted(cuts)
@@ -22,6 +23,7 @@ def test_strings_fall_between_their_borders(keys: list[str], cuts: set[str]) -> 
     assert stripes.tolist() == bytewise
 
 
+@settings(deadline=None)
 @given(st.lists(NUMBERS, max_size=20), st.sets(NUMBERS, max_size=6))
 def test_integers_fall_between_their_borders(keys: list[int], cuts: set[int]) -> None:
     borders = sorted(cuts)

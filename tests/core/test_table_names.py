@@ -10,10 +10,10 @@ from reembed.errors import UsageError
     ("text", "name"),
     [
         ("my-project.data.items", TableName("my-project", "data", "items")),
-        ("example.com:my-project.d_1.items-2026", TableName("example.com:my-project", "d_1", "items-2026")),
+        ("example.com:pro-ject.d_1.t-2", TableName("example.com:pro-ject", "d_1", "t-2")),
         ("my-project.data.Köpfe 2", TableName("my-project", "data", "Köpfe 2")),
     ],
-)  # fmt: skip
+)
 def test_a_full_name_is_parsed_and_is_its_own_text(text: str, name: TableName) -> None:
     assert parse_table(text) == name
     assert str(name) == text

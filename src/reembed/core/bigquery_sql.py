@@ -87,48 +87,52 @@ def merge_sql(
 ) -> str:
     """One statement that brings a table up to date, whole or not at all; again: nothing changes.
 
-    Rows of staging replace those of the same `key` and `part` or are added; parts of its keys that
-    it does not hold go, and so do all rows of deleted keys that it does not hold. Other rows stay.
+    All rows of the keys of `staging` and of `deleted` go, and the rows of `staging` come; rows of
+    other keys stay. The source holds each such key once, marked, for the join, and the new rows
+    unmarked, which join nothing and so are added.
 
-    * MERGE fails when two rows of the source match one row of the table, so (key, part) must be
-      unique in staging; subqueries in WHEN and SET clauses that refer to outside are not
-      supported, so what goes is found in the source. It is billed for what it reads plus the
-      whole table: https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax and
+    * MERGE fails when two source rows match one row of the table: the marked keys are distinct.
+      Subqueries in WHEN and SET clauses that refer to outside are not supported: there are none.
       https://cloud.google.com/bigquery/docs/data-manipulation-language#limitations
+    * It is billed for what it reads plus the whole table, since it deletes:
+      https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
     * The two halves of the source need equal types, and an untyped NULL is an INT64, hence CAST.
+    * One clause for matches, since the local stand-in estimates no statement that has two.
+
+    Rows that `staging` holds twice are added twice: see `repeated_parts_sql`.
 
     Args:
-        dest: the table; `key` and `part` are never NULL in it.
-        staging: the new rows, of the same columns.
-        columns: name and GoogleSQL type of all columns, `key` and `part` among them.
+        dest: the table, with a column `key`.
+        staging: the new rows, of the same columns; empty where only keys are deleted.
+        columns: name and GoogleSQL type of all columns, `key` among them.
         deleted: a table whose column `key` holds the keys to remove; None: none.
     """
     names = [quoted(name) for name, _ in columns]
     nulls = [
-        name if name in ("`key`", "`part`") else f"CAST(NULL AS {kind}) AS {name}"
+        name if name == "`key`" else f"CAST(NULL AS {kind}) AS {name}"
         for name, (_, kind) in zip(names, columns, strict=True)
     ]
-    keys = f"SELECT `key` FROM {staging.sql}"
+    keys = f"SELECT DISTINCT `key` FROM {staging.sql}"
     if deleted is not None:
-        keys += f" UNION DISTINCT SELECT `key` FROM {deleted.sql}"
-    sets = [f"{name} = S.{name}" for name in names if name not in ("`key`", "`part`")]
+        keys = f"SELECT `key` FROM {staging.sql} UNION DISTINCT SELECT `key` FROM {deleted.sql}"
     return f"""MERGE {dest.sql} AS T
 USING (
   SELECT {", ".join(names)}, FALSE AS {_GONE} FROM {staging.sql}
   UNION ALL
-  SELECT {", ".join(nulls)}, TRUE AS {_GONE}
-  FROM (
-    SELECT DISTINCT D.`key`, D.`part`
-    FROM {dest.sql} AS D
-    LEFT JOIN {staging.sql} AS N ON D.`key` = N.`key` AND D.`part` = N.`part`
-    WHERE N.`key` IS NULL AND D.`key` IN ({keys})
-  )
+  SELECT {", ".join(nulls)}, TRUE AS {_GONE} FROM ({keys})
 ) AS S
-ON T.`key` = S.`key` AND T.`part` = S.`part`
-WHEN MATCHED AND S.{_GONE} THEN DELETE
-WHEN MATCHED THEN UPDATE SET {", ".join(sets)}
+ON S.{_GONE} AND T.`key` = S.`key`
+WHEN MATCHED THEN DELETE
 WHEN NOT MATCHED AND NOT S.{_GONE} THEN
   INSERT ({", ".join(names)}) VALUES ({", ".join(f"S.{name}" for name in names)})"""
+
+
+def repeated_parts_sql(table: TableName, examples: int) -> str:
+    """Rows of `key`, `part` and `times` for the first parts that a table holds more than once."""
+    return (
+        f"SELECT `key`, `part`, COUNT(*) AS times\nFROM {table.sql}\nGROUP BY `key`, `part`\n"
+        f"HAVING COUNT(*) > 1\nORDER BY `key`, `part`\nLIMIT {examples}"
+    )
 
 
 def vector_index_sql(

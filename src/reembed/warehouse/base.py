@@ -291,4 +291,9 @@ class Warehouse(Protocol):
         """
 
     def read_stream(self, stream: ReadStream, offset: int = 0) -> Iterator[pa.RecordBatch]:
-        """Read a stream from a row on; a connection that breaks is taken up where it broke."""
+        """Read a stream from a row on; a connection that breaks is taken up where it broke.
+
+        Args:
+            stream: one of `read_streams`.
+            offset: rows to skip; at most as many as were read of it before.
+        """

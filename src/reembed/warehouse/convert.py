@@ -43,12 +43,14 @@ def field_of(column: Any) -> Field:
 
 def schema_field(field: Field) -> Any:
     """A column as the service is told of it."""
+    # A description that is sent as null would take away what stands there.
+    told = {"description": field.description} if field.description else {}
     return bigquery.SchemaField(
         field.name,
         _OLDER.get(field.type, field.type),
         mode=field.mode,
-        description=field.description or None,
         fields=tuple(schema_field(inner) for inner in field.fields),
+        **told,
     )
 
 
