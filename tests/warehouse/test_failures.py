@@ -179,6 +179,13 @@ def test_a_view_that_was_set_by_the_lost_request_counts_as_set(
         warehouse.set_view(T, "SELECT 1", etag)
 
 
+def test_a_view_without_an_etag_is_not_set_blindly(scripted: Any) -> None:
+    warehouse, http = scripted()
+    with pytest.raises(WarehouseConflictError, match="no etag to compare"):
+        warehouse.set_view(T, "SELECT 1", "")
+    assert not http.sent
+
+
 def test_a_missing_dataset_is_told_before_a_load(scripted: Any) -> None:
     warehouse, http = scripted(refusal(404, "notFound", "Not found: Dataset my-project:data"))
     with pytest.raises(WarehouseNotFoundError, match=r"my-project\.data: cannot look at"):

@@ -174,8 +174,12 @@ def test_a_copy_is_made_once_and_never_over_rows(
     path = write_parts(tmp_path / "part.parquet", ["a", "b"])
     warehouse.load(Load(name, FIELDS, path), f"load-{name.dataset}")
     dest = name.sibling("items")
+    warehouse.create_table(dest, NewTable(FIELDS, ("key",), labels={"model": "m-2"}))
     for _ in range(2):
         assert warehouse.copy(name, dest, f"copy-{name.dataset}", {}).kind == "copy"
+    table = warehouse.table(dest)
+    assert table is not None
+    assert (table.clustering, table.labels) == (("key",), {"model": "m-2"})
     with pytest.raises(WarehouseConflictError, match="duplicate"):
         warehouse.copy(name, dest, f"over-{name.dataset}", {})
     assert keys_in(warehouse, dest) == ["a", "b"]

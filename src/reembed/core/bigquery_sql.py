@@ -43,7 +43,7 @@ def borders_sql(source: str, key: str, stripes: int) -> str:
     """One row that says how to share out a table: `row_count`, `null_count`, `quantiles`.
 
     APPROX_QUANTILES leaves NULLs out and returns `stripes` + 1 values from the least to the
-    greatest (NULL for no values), within about 1 % of the true ranks:
+    greatest (NULL for no values), roughly even in rank:
     https://cloud.google.com/bigquery/docs/reference/standard-sql/approximate_aggregate_functions
     Only the key's column is read and billed.
 
@@ -96,7 +96,7 @@ def merge_sql(
       https://cloud.google.com/bigquery/docs/data-manipulation-language#limitations
     * It is billed for what it reads plus the whole table, since it deletes:
       https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
-    * The two halves of the source need equal types, and an untyped NULL is an INT64, hence CAST.
+    * The two halves of the source need equal types: a NULL is cast to its column's.
     * One clause for matches, since the local stand-in estimates no statement that has two.
 
     Rows that `staging` holds twice are added twice: see `repeated_parts_sql`.
@@ -140,9 +140,9 @@ def vector_index_sql(
 ) -> str:
     """The statement that makes a vector index, where there is none of its name.
 
-    The column is an ARRAY<FLOAT64> of one length; a table under 10 MB is not indexed. BigQuery
-    keeps the index up to date by itself, in its own time:
-    https://cloud.google.com/bigquery/docs/vector-index
+    The column is an ARRAY<FLOAT64> of one length without NULLs; only IVF stores more columns:
+    https://cloud.google.com/bigquery/docs/vector-index. The local server refuses to index less
+    than 5,000 rows, in words of the service.
 
     Args:
         table: the table that holds the vectors.

@@ -126,7 +126,9 @@ class Load:
     """Parquet files that become rows of a table, all or none of them.
 
     `source` is a local file, or ``gs://`` URIs (at most 10,000, one ``*`` each). `fields` is the
-    table's schema, which is made when it is missing; columns are matched by name.
+    table's schema, which is made when it is missing (by the local server without REQUIRED); columns
+    are matched by name. Failed loads count towards a table's daily number too:
+    https://cloud.google.com/bigquery/docs/optimize-load-jobs
     """
 
     table: TableName
@@ -184,7 +186,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class ReadStream:
-    """A share of a table's rows, to be read by any process within six hours.
+    """A share of a table's rows, to be read by any process within six hours (`ReadSession`).
 
     `schema` is the serialized Arrow schema. Streams of one session hold disjoint rows and
     together all of them; no order is promised between or within them.
@@ -240,17 +242,21 @@ class Warehouse(Protocol):
     def set_view(self, name: TableName, sql: str, etag: str | None) -> Table:
         """Point a view at a query: a new view where `etag` is None, else the one with this etag.
 
+        A view that already says `sql` counts as set, since a repeated request meets its own deed.
+
         Raises:
-            WarehouseConflictError: the name is taken, or the view was changed meanwhile.
+            WarehouseConflictError: the name is taken, the view was changed meanwhile, or `etag` is
+                empty, so that nothing could be compared.
         """
 
     def copy(
         self, source: TableName, dest: TableName, job_id: str, labels: Mapping[str, str]
     ) -> Job:
-        """Copy a table to a name that is free or empty, and wait for its end.
+        """Copy a table to a name that is free or an empty table, and wait for its end.
 
-        Schema, partitioning and clustering come with it:
-        https://cloud.google.com/bigquery/docs/managing-tables#copy-table
+        Make `dest` first, empty, to be sure of its clustering, labels and description: the local
+        server copies none of them to a name that is free. It makes REQUIRED columns NULLABLE
+        either way.
 
         Raises:
             WarehouseConflictError: `dest` holds rows.
@@ -287,7 +293,8 @@ class Warehouse(Protocol):
         """Open a read session; returns its streams, none for an empty table.
 
         Raises:
-            StatementRefusedError: a column is not there, the filter is none, a view was named.
+            StatementRefusedError: a column is not there, the filter is none, or a view was named,
+                which the local server reads; it reads now whatever `Read.snapshot_ms` says.
         """
 
     def read_stream(self, stream: ReadStream, offset: int = 0) -> Iterator[pa.RecordBatch]:

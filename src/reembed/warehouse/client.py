@@ -10,6 +10,7 @@ from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed
 from google.cloud import bigquery
 
 from reembed.core.table_names import TableName
+from reembed.errors import WarehouseConflictError
 from reembed.warehouse.base import Job, Load, NewTable, Read, ReadStream, Statement, Table
 from reembed.warehouse.client_errors import TIMEOUT, bigquery_errors
 from reembed.warehouse.connections import Connections, connect
@@ -89,6 +90,8 @@ class BigQueryWarehouse:
 
     def set_view(self, name: TableName, sql: str, etag: str | None) -> Table:
         """Point a view at a query: a new view where `etag` is None, else the one with this etag."""
+        if etag == "":
+            raise WarehouseConflictError(f"{name}: it has no etag to compare; look at it again")
         view = _known(name, etag or "")
         view.view_query = sql
         with bigquery_errors(str(name), "set the view"):

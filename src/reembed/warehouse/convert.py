@@ -152,7 +152,8 @@ def load_config(load: Load) -> Any:
     """How Parquet files are loaded.
 
     Without list inference a list column becomes a RECORD of `list` and `element` instead of an
-    ARRAY: https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#list_logical_type
+    ARRAY, which the local server does not show:
+    https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet
     """
     lists = bigquery.ParquetOptions()
     lists.enable_list_inference = True
