@@ -64,6 +64,8 @@ def test_an_id_that_is_taken_stands_for_its_job(scripted: Any) -> None:
     warehouse, http = scripted(DATASET, TAKEN, job("RUNNING"), job("DONE"))
     assert warehouse.load(LOAD, "j1").state == "DONE"
     assert [sent.method for sent in http.sent] == ["GET", "POST", "GET", "GET"]
+    warehouse, _ = scripted(DATASET, refusal(400, "invalid", "Duplicate key"), job("DONE"))
+    assert warehouse.load(LOAD, "j1").state == "DONE"
 
 
 def test_an_id_whose_job_had_failed_says_so_and_is_not_tried_again(scripted: Any) -> None:
@@ -199,7 +201,16 @@ def test_a_job_that_is_nowhere_is_none(scripted: Any) -> None:
     assert "location=EU" in http.sent[0].query
 
 
-def test_a_conflict_that_is_about_no_job_is_a_conflict(scripted: Any) -> None:
-    warehouse, _ = scripted(refusal(409, "duplicate"), refusal(404, "notFound"))
-    with pytest.raises(WarehouseConflictError):
+@pytest.mark.parametrize(
+    ("refused", "kind"),
+    [
+        (refusal(409, "duplicate"), WarehouseConflictError),
+        (refusal(400, "invalidQuery"), StatementRefusedError),
+    ],
+)
+def test_a_refusal_that_is_about_no_job_stays_what_it_is(
+    scripted: Any, refused: Answer, kind: type[WarehouseError]
+) -> None:
+    warehouse, _ = scripted(refused, refusal(404, "notFound"))
+    with pytest.raises(kind, match="query: cannot begin the job"):
         warehouse.query(Statement("CREATE TABLE x"), "j1")

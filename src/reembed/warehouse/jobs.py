@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-from google.api_core.exceptions import Conflict, NotFound
+from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
 
 from reembed.core.table_names import TableName, check_job_id
@@ -137,8 +137,9 @@ class Jobs:
         with bigquery_errors(what, "begin the job"):
             try:
                 job = begin()
-            except Conflict:
-                # Also the answer to a repeat of a request whose first answer was lost.
+            except (BadRequest, Conflict):
+                # The id has a job: of another process, or of this very request, whose first answer
+                # was lost. The local server tells two who ask at once by a 400.
                 job, reused = self._find(job_id, location) if job_id else None, True
                 if job is None:
                     raise
