@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from reembed.warehouse.client import BigQueryWarehouse
+from reembed.warehouse.base import Warehouse
+from reembed.warehouse.client import BigQueryWarehouse, open_warehouse
 from reembed.warehouse.connections import Connections, rest_client
 from reembed.warehouse.policy import Policy
 from support.bigquery import PROJECT, BigQueryServer
@@ -14,9 +15,9 @@ Scripted = Callable[..., tuple[BigQueryWarehouse, ScriptedHttp]]
 
 
 @pytest.fixture
-def warehouse(bigquery_server: BigQueryServer) -> BigQueryWarehouse:
+def warehouse(bigquery_server: BigQueryServer) -> Warehouse:
     """The real client on the local server."""
-    return BigQueryWarehouse(PROJECT)
+    return open_warehouse(PROJECT)
 
 
 @pytest.fixture

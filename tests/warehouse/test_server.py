@@ -21,8 +21,7 @@ from reembed.errors import (
     WarehouseConflictError,
     WarehouseNotFoundError,
 )
-from reembed.warehouse.base import Field, Load, NewTable, Partition, Read, Statement
-from reembed.warehouse.client import BigQueryWarehouse
+from reembed.warehouse.base import Field, Load, NewTable, Partition, Read, Statement, Warehouse
 from support.bigquery import BigQueryServer
 from support.gcs import GcsServer
 
@@ -47,13 +46,13 @@ def write_parts(path: Path, keys: list[str]) -> Path:
     return path
 
 
-def keys_in(warehouse: BigQueryWarehouse, table: TableName) -> list[str]:
+def keys_in(warehouse: Warehouse, table: TableName) -> list[str]:
     job = warehouse.query(Statement(f"SELECT `key` FROM {table.sql} ORDER BY `key`"))
     return [key for batch in warehouse.results(job) for key in batch["key"].to_pylist()]
 
 
 def test_a_table_is_described_as_it_was_made(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer
+    warehouse: Warehouse, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     assert warehouse.table(name) is None
@@ -84,7 +83,7 @@ def test_a_table_is_described_as_it_was_made(
 
 
 def test_labels_are_added_and_a_stale_etag_is_refused(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer
+    warehouse: Warehouse, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     warehouse.create_table(name, NewTable(FIELDS, labels={"model": "m-2"}))
@@ -98,7 +97,7 @@ def test_labels_are_added_and_a_stale_etag_is_refused(
 
 
 def test_a_view_is_swapped_only_by_who_saw_its_last_state(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer
+    warehouse: Warehouse, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("current")
     seen = warehouse.set_view(name, "SELECT 0 AS n", None)
@@ -112,7 +111,7 @@ def test_a_view_is_swapped_only_by_who_saw_its_last_state(
 
 
 def test_a_load_is_done_once_whoever_asks(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer, tmp_path: Path
+    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
 ) -> None:
     name = bigquery_server.table("items")
     path = write_parts(tmp_path / "part.parquet", ["a", "b"])
@@ -132,7 +131,7 @@ def test_a_load_is_done_once_whoever_asks(
 
 
 def test_a_load_that_fails_loads_nothing_and_keeps_its_id(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer, tmp_path: Path
+    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
 ) -> None:
     name = bigquery_server.table("items")
     warehouse.create_table(name, NewTable(FIELDS))
@@ -147,7 +146,7 @@ def test_a_load_that_fails_loads_nothing_and_keeps_its_id(
 
 @pytest.mark.gcs
 def test_files_on_cloud_storage_are_loaded_by_name_and_by_pattern(
-    warehouse: BigQueryWarehouse,
+    warehouse: Warehouse,
     bigquery_server: BigQueryServer,
     gcs_server: GcsServer,
     tmp_path: Path,
@@ -168,7 +167,7 @@ def test_files_on_cloud_storage_are_loaded_by_name_and_by_pattern(
 
 
 def test_a_copy_is_made_once_and_never_over_rows(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer, tmp_path: Path
+    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
 ) -> None:
     name = bigquery_server.table("staging")
     path = write_parts(tmp_path / "part.parquet", ["a", "b"])
@@ -186,7 +185,7 @@ def test_a_copy_is_made_once_and_never_over_rows(
 
 
 def test_wrong_statements_are_refused_in_words(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer
+    warehouse: Warehouse, bigquery_server: BigQueryServer
 ) -> None:
     missing = bigquery_server.table("missing")
     for run in (warehouse.query, warehouse.dry_run):
@@ -198,14 +197,14 @@ def test_wrong_statements_are_refused_in_words(
         warehouse.read_streams(missing, Read())
 
 
-def read_all(warehouse: BigQueryWarehouse, table: TableName, read: Read) -> list[dict[str, Any]]:
+def read_all(warehouse: Warehouse, table: TableName, read: Read) -> list[dict[str, Any]]:
     streams = pickle.loads(pickle.dumps(warehouse.read_streams(table, read)))
     batches = (batch for stream in streams for batch in warehouse.read_stream(stream))
     return [row for batch in batches for row in batch.to_pylist()]
 
 
 def test_a_table_is_read_by_columns_and_condition(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer, tmp_path: Path
+    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
 ) -> None:
     name = bigquery_server.table("items")
     path = write_parts(tmp_path / "part.parquet", ["a", "b", "c"])
@@ -219,7 +218,7 @@ def test_a_table_is_read_by_columns_and_condition(
 
 
 def test_what_a_query_found_is_read_from_its_destination(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer
+    warehouse: Warehouse, bigquery_server: BigQueryServer
 ) -> None:
     job = warehouse.query(Statement("SELECT n FROM UNNEST(GENERATE_ARRAY(1, 5)) AS n"))
     assert job.destination is not None
@@ -233,7 +232,7 @@ def test_what_a_query_found_is_read_from_its_destination(
 
 
 def test_another_process_reads_a_stream_without_being_told_more(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer, tmp_path: Path
+    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
 ) -> None:
     name = bigquery_server.table("items")
     path = write_parts(tmp_path / "part.parquet", ["a", "b", "c"])

@@ -19,8 +19,7 @@ from reembed.core.bigquery_sql import (
 )
 from reembed.core.stripe_keys import borders_of, stripe_of_keys
 from reembed.core.table_names import TableName
-from reembed.warehouse.base import Read, Statement
-from reembed.warehouse.client import BigQueryWarehouse
+from reembed.warehouse.base import Read, Statement, Warehouse
 from support.bigquery import BigQueryServer
 
 pytestmark = pytest.mark.bigquery
@@ -29,12 +28,12 @@ COLUMNS = [("key", "STRING"), ("part", "INT64"), ("embedding", "ARRAY<FLOAT64>")
 Row = tuple[str, int, list[float], str | None]
 
 
-def rows_of(warehouse: BigQueryWarehouse, sql: str) -> list[dict[str, Any]]:
+def rows_of(warehouse: Warehouse, sql: str) -> list[dict[str, Any]]:
     job = warehouse.query(Statement(sql))
     return [row for batch in warehouse.results(job) for row in batch.to_pylist()]
 
 
-def fill(warehouse: BigQueryWarehouse, table: TableName, rows: list[Row]) -> None:
+def fill(warehouse: Warehouse, table: TableName, rows: list[Row]) -> None:
     columns = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS)
     warehouse.query(Statement(f"CREATE OR REPLACE TABLE {table.sql} ({columns})"))
     values = ", ".join(
@@ -44,13 +43,13 @@ def fill(warehouse: BigQueryWarehouse, table: TableName, rows: list[Row]) -> Non
     warehouse.query(Statement(f"INSERT INTO {table.sql} VALUES {values}"))
 
 
-def content(warehouse: BigQueryWarehouse, table: TableName) -> list[Row]:
+def content(warehouse: Warehouse, table: TableName) -> list[Row]:
     sql = f"SELECT `key`, part, embedding, `end` FROM {table.sql} ORDER BY `key`, part"
     return [(r["key"], r["part"], list(r["embedding"]), r["end"]) for r in rows_of(warehouse, sql)]
 
 
 def test_stripes_of_string_keys_share_out_a_table(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer
+    warehouse: Warehouse, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     keys = [f"k{number:03}" for number in range(200)] + ["ü", "世", "a'b\\c", "\n", "~"]
@@ -74,7 +73,7 @@ def test_stripes_of_string_keys_share_out_a_table(
 
 
 def test_stripes_of_integer_keys_take_a_condition(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer
+    warehouse: Warehouse, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     numbers = "UNNEST(GENERATE_ARRAY(-50, 149)) AS n"
@@ -93,7 +92,7 @@ def test_stripes_of_integer_keys_take_a_condition(
 
 
 def test_a_snapshot_is_what_stood_then(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer
+    warehouse: Warehouse, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     warehouse.query(Statement(f"CREATE TABLE {name.sql} AS SELECT 'a' AS `key`"))
@@ -108,7 +107,7 @@ def test_a_snapshot_is_what_stood_then(
 
 
 def test_duplicate_keys_are_counted_with_examples(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer
+    warehouse: Warehouse, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     keys = "UNNEST(['d', 'a', 'c', 'a', 'd', 'd', 'b', 'e', 'e']) AS k"
@@ -144,7 +143,7 @@ AFTER: list[Row] = [
 
 
 def test_a_merge_brings_a_table_up_to_date_once_and_again(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer
+    warehouse: Warehouse, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     staging, deleted = name.sibling("staging"), name.sibling("deleted")
@@ -166,7 +165,7 @@ def test_a_merge_brings_a_table_up_to_date_once_and_again(
 
 
 def test_a_merge_without_deleted_keys_leaves_other_keys(
-    warehouse: BigQueryWarehouse, bigquery_server: BigQueryServer
+    warehouse: Warehouse, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     staging = name.sibling("staging")

@@ -11,13 +11,27 @@ from google.cloud import bigquery
 
 from reembed.core.table_names import TableName
 from reembed.errors import WarehouseConflictError
-from reembed.warehouse.base import Job, Load, NewTable, Read, ReadStream, Statement, Table
+from reembed.warehouse.base import (
+    Job,
+    Load,
+    NewTable,
+    Read,
+    ReadStream,
+    Statement,
+    Table,
+    Warehouse,
+)
 from reembed.warehouse.client_errors import TIMEOUT, bigquery_errors
 from reembed.warehouse.connections import Connections, connect
 from reembed.warehouse.convert import table_of, table_resource
 from reembed.warehouse.jobs import Jobs
 from reembed.warehouse.policy import Policy
 from reembed.warehouse.reads import Reads
+
+
+def open_warehouse(project: str) -> Warehouse:
+    """Make the warehouse whose jobs and reads a project runs and pays; nothing connects yet."""
+    return BigQueryWarehouse(project)
 
 
 class BigQueryWarehouse:
