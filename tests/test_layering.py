@@ -18,7 +18,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("version", "types", "errors"),
     ("config",),
     ("core",),
-    ("service", "storage"),
+    ("service", "storage", "warehouse"),
     ("sinks",),
     ("ledger",),
     ("sources", "destinations"),

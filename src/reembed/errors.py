@@ -9,6 +9,12 @@ ReembedError
 ├── StorageError        Cloud Storage or disk
 │   ├── AlreadyExistsError   create-if-absent found the name taken
 │   └── ObjectNotFoundError
+├── WarehouseError      BigQuery
+│   ├── WarehouseNotFoundError   no such table, dataset or project
+│   ├── WarehouseDeniedError     no credentials, or a permission is missing
+│   ├── WarehouseConflictError   taken, or changed meanwhile
+│   ├── StatementRefusedError    SQL, a column, a filter or a value that BigQuery cannot run
+│   └── JobFailedError           a job ended badly; carries its id and the service's reason
 └── ServiceError        the embedding service
     ├── RefusedError         4xx: sending the same again will not help
     ├── RemoteNotFoundError  404
@@ -83,6 +89,43 @@ class AlreadyExistsError(StorageError):
 
 class ObjectNotFoundError(StorageError):
     """The object is not there."""
+
+
+class WarehouseError(ReembedError):
+    """BigQuery said no, or did not answer."""
+
+
+class WarehouseNotFoundError(WarehouseError):
+    """The table, its dataset or its project is not there."""
+
+
+class WarehouseDeniedError(WarehouseError):
+    """There are no credentials, or they may not do this."""
+
+
+class WarehouseConflictError(WarehouseError):
+    """The name is taken, or what was to be changed is not what it was."""
+
+
+class StatementRefusedError(WarehouseError):
+    """A statement, a column, a filter or a value is none that BigQuery can run."""
+
+
+class JobFailedError(WarehouseError):
+    """A job of BigQuery ended badly; what it was to do is not done.
+
+    Args:
+        message: which job, what it says, and what to do.
+        job_id: its id, which stands for this failure for good.
+        reason: the service's word, for instance ``duplicate``, ``invalid``, ``backendError``.
+    """
+
+    def __init__(self, message: str, job_id: str = "", reason: str = "") -> None:
+        super().__init__(message, job_id, reason)
+        self.message, self.job_id, self.reason = message, job_id, reason
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class ServiceError(ReembedError):

@@ -39,6 +39,7 @@ FOREIGN = {
 # Scripts that are checked elsewhere, and where.
 SCRIPTS = {
     "./scripts/demo": "tests/e2e/test_demo.py",
+    "./scripts/bigquery-server": "tests/support/bigquery.py",
     "./scripts/gcs-server": "tests/support/gcs.py",
     "./scripts/simulate": "tests/simulation",
     "./scripts/setup": "",

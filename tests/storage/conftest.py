@@ -1,26 +1,18 @@
-"""Both storages behind one fixture, a Cloud Storage server shared by the session."""
+"""Both storages behind one fixture."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from reembed.storage.gcs import GcsStorage
 from reembed.storage.local import LocalStorage
-from support.gcs import GcsServer, start_gcs
+from support.gcs import GcsServer
 from support.place import Place
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
-    with start_gcs(tmp_path_factory.mktemp("gcs")) as server:
-        server.make_bucket("tests")
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def start_gcs(folder: Path, *options: str) -> Iterator[GcsServer]:
         environment = {name: value for name, value in pairs}
         url = environment["STORAGE_EMULATOR_HOST"]
         _wait_until_ready(url, process, log)
-        with _environment(environment):
+        with environment_set(environment):
             yield GcsServer(url, environment)
     finally:
         process.terminate()
@@ -72,7 +72,8 @@ def start_gcs(folder: Path, *options: str) -> Iterator[GcsServer]:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment_set(values: dict[str, str]) -> Iterator[None]:
+    """Set variables until the block ends."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -1,0 +1,171 @@
+r"""The GoogleSQL that is sent to BigQuery: borders, duplicates, the increment, the vector index.
+
+Every name comes quoted from `table_names`; values are literals made here. A user's condition is
+SQL on purpose: it stands in brackets and on lines of its own, so that a comment in it ends there.
+Only documented features are used. The tests run all of it but the vector index on the local
+stand-in, whose SQL is translated; the service itself was not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reembed.core.stripe_keys import Key
+from reembed.core.table_names import TableName, quoted
+
+_GONE = "`reembed_gone`"
+_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"}
+
+
+def literal(value: Key) -> str:
+    """A string or an integer as a GoogleSQL literal.
+
+    Escapes: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#escape_sequences
+    """
+    if isinstance(value, int):
+        return str(value)
+    return "'" + "".join(_escaped(char) for char in value) + "'"
+
+
+def source_sql(table: TableName, snapshot_ms: int | None, where: str = "") -> str:
+    """A FROM clause: a table at a moment (milliseconds since the epoch), and a condition.
+
+    The moment is a constant, as FOR SYSTEM_TIME AS OF asks for, and at most seven days ago:
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#for_system_time_as_of
+    """
+    moment = ""
+    if snapshot_ms is not None:
+        moment = f" FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({snapshot_ms})"
+    return f"FROM {table.sql}{moment}" + (f"\nWHERE (\n{where}\n)" if where else "")
+
+
+def borders_sql(source: str, key: str, stripes: int) -> str:
+    """One row that says how to share out a table: `row_count`, `null_count`, `quantiles`.
+
+    APPROX_QUANTILES leaves NULLs out and returns `stripes` + 1 values from the least to the
+    greatest (NULL for no values), roughly even in rank:
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/approximate_aggregate_functions
+    Only the key's column is read and billed.
+
+    Args:
+        source: from `source_sql`.
+        key: the column to share out by; STRING or INT64.
+        stripes: how many, at least 1.
+    """
+    column = quoted(key)
+    return (
+        f"SELECT COUNT(*) AS row_count, COUNTIF({column} IS NULL) AS null_count,\n"
+        f"  APPROX_QUANTILES({column}, {stripes}) AS quantiles\n{source}"
+    )
+
+
+def duplicates_sql(source: str, key: str, examples: int) -> str:
+    """Rows of `key` and `times` for the first keys that occur more than once, in key order."""
+    column = quoted(key)
+    return (
+        f"SELECT {column} AS `key`, COUNT(*) AS times\n{source}\n"
+        f"GROUP BY {column}\nHAVING COUNT(*) > 1\nORDER BY {column}\nLIMIT {examples}"
+    )
+
+
+def stripe_condition(key: str, borders: Sequence[Key], stripe: int) -> str:
+    """The condition that holds for one stripe's rows: for a query, or to restrict a read.
+
+    The same rows as `stripe_of_keys` says; empty where there is only one stripe.
+    """
+    column = quoted(key)
+    low = [f"{column} >= {literal(border)}" for border in borders[stripe - 1 : stripe] if stripe]
+    high = [f"{column} < {literal(border)}" for border in borders[stripe : stripe + 1]]
+    return " AND ".join([*low, *high])
+
+
+def merge_sql(
+    dest: TableName,
+    staging: TableName,
+    columns: Sequence[tuple[str, str]],
+    deleted: TableName | None = None,
+) -> str:
+    """One statement that brings a table up to date, whole or not at all; again: nothing changes.
+
+    All rows of the keys of `staging` and of `deleted` go, and the rows of `staging` come; rows of
+    other keys stay. The source holds each such key once, marked, for the join, and the new rows
+    unmarked, which join nothing and so are added.
+
+    * MERGE fails when two source rows match one row of the table: the marked keys are distinct.
+      Subqueries in WHEN and SET clauses that refer to outside are not supported: there are none.
+      https://cloud.google.com/bigquery/docs/data-manipulation-language#limitations
+    * It is billed for what it reads plus the whole table, since it deletes:
+      https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
+    * The two halves of the source need equal types: a NULL is cast to its column's.
+    * One clause for matches, since the local stand-in estimates no statement that has two.
+
+    Rows that `staging` holds twice are added twice: see `repeated_parts_sql`.
+
+    Args:
+        dest: the table, with a column `key`.
+        staging: the new rows, of the same columns; empty where only keys are deleted.
+        columns: name and GoogleSQL type of all columns, `key` among them.
+        deleted: a table whose column `key` holds the keys to remove; None: none.
+    """
+    names = [quoted(name) for name, _ in columns]
+    nulls = [
+        name if name == "`key`" else f"CAST(NULL AS {kind}) AS {name}"
+        for name, (_, kind) in zip(names, columns, strict=True)
+    ]
+    keys = f"SELECT DISTINCT `key` FROM {staging.sql}"
+    if deleted is not None:
+        keys = f"SELECT `key` FROM {staging.sql} UNION DISTINCT SELECT `key` FROM {deleted.sql}"
+    return f"""MERGE {dest.sql} AS T
+USING (
+  SELECT {", ".join(names)}, FALSE AS {_GONE} FROM {staging.sql}
+  UNION ALL
+  SELECT {", ".join(nulls)}, TRUE AS {_GONE} FROM ({keys})
+) AS S
+ON S.{_GONE} AND T.`key` = S.`key`
+WHEN MATCHED THEN DELETE
+WHEN NOT MATCHED AND NOT S.{_GONE} THEN
+  INSERT ({", ".join(names)}) VALUES ({", ".join(f"S.{name}" for name in names)})"""
+
+
+def repeated_parts_sql(table: TableName, examples: int) -> str:
+    """Rows of `key`, `part` and `times` for the first parts that a table holds more than once."""
+    return (
+        f"SELECT `key`, `part`, COUNT(*) AS times\nFROM {table.sql}\nGROUP BY `key`, `part`\n"
+        f"HAVING COUNT(*) > 1\nORDER BY `key`, `part`\nLIMIT {examples}"
+    )
+
+
+def vector_index_sql(
+    table: TableName, column: str, name: str, storing: Sequence[str] = (), kind: str = "IVF"
+) -> str:
+    """The statement that makes a vector index, where there is none of its name.
+
+    The column is an ARRAY<FLOAT64> of one length without NULLs; only IVF stores more columns:
+    https://cloud.google.com/bigquery/docs/vector-index. The local server refuses to index less
+    than 5,000 rows, in words of the service.
+
+    Args:
+        table: the table that holds the vectors.
+        column: their column.
+        name: the index's name, without a dataset.
+        storing: columns to hold in the index too, of IVF only.
+        kind: IVF or TREE_AH.
+
+    Raises:
+        ValueError: another kind, or a TREE_AH that is to store columns.
+    """
+    if kind not in ("IVF", "TREE_AH"):
+        raise ValueError(f"{kind!r} is no kind of vector index; use IVF or TREE_AH")
+    if kind == "TREE_AH" and storing:
+        raise ValueError("a TREE_AH index stores no columns; use IVF, or leave them out")
+    held = f"\nSTORING ({', '.join(quoted(inner) for inner in storing)})" if storing else ""
+    return (
+        f"CREATE VECTOR INDEX IF NOT EXISTS {quoted(name)}\nON {table.sql}({quoted(column)})"
+        f"{held}\nOPTIONS (index_type = '{kind}', distance_type = 'COSINE')"
+    )
+
+
+def _escaped(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    return char if char >= " " and char != "\x7f" else f"\\u{ord(char):04x}"

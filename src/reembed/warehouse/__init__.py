@@ -1,0 +1,1 @@
+"""The only code that knows BigQuery: the seam, the real client, its errors."""

@@ -1,0 +1,175 @@
+"""The BigQuery libraries' errors and retries, in this package's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import requests
+import urllib3
+from google.api_core import exceptions as api
+from google.api_core.retry import Retry
+from google.auth import exceptions as auth
+
+from reembed.errors import (
+    JobFailedError,
+    StatementRefusedError,
+    WarehouseConflictError,
+    WarehouseDeniedError,
+    WarehouseError,
+    WarehouseNotFoundError,
+)
+
+# Seconds of silence that one request may take.
+TIMEOUT: Final = 60.0
+_TRANSIENT_CODES: Final = frozenset({408, 429, 500, 502, 503, 504})
+# https://cloud.google.com/bigquery/docs/error-messages: some come with 403 or 400.
+_TRANSIENT_REASONS: Final = frozenset(
+    {"backendError", "internalError", "jobBackendError", "jobInternalError"}
+    | {"jobRateLimitExceeded", "rateLimitExceeded"}
+)
+_TRANSIENT_TYPES: Final = (
+    ConnectionError,
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.ProtocolError,
+    urllib3.exceptions.TimeoutError,
+    urllib3.exceptions.PoolError,
+)
+_FOREIGN: Final = (
+    api.GoogleAPIError,
+    auth.GoogleAuthError,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    ConnectionError,
+)
+_REQUEST: Final = re.compile(r"^[A-Z]+ https?://\S+: ")
+_REFUSED: Final = frozenset(
+    {"bytesBilledLimitExceeded", "billingTierLimitExceeded", "invalidQuery", "resourcesExceeded"}
+)
+_CODES: Final = {400: "invalid", 401: "accessDenied", 403: "accessDenied", 404: "notFound"}
+_CONFLICTS: Final = {409: "duplicate", 412: "conditionNotMet"}
+_REMEDIES: Final = {
+    "accessDenied": (
+        "grant the account roles/bigquery.jobUser and roles/bigquery.readSessionUser on the "
+        "project, roles/bigquery.dataViewer on what is read, roles/bigquery.dataEditor on what "
+        "is written"
+    ),
+    "notFound": "check project, dataset, name and location",
+    "duplicate": "the name is taken; choose another, or remove what has it",
+    "conditionNotMet": "it was changed meanwhile; look at it, then try again",
+    "invalid": "check the columns, types and conditions given",
+    "invalidQuery": "check the statement, its columns and conditions",
+    "bytesBilledLimitExceeded": "it would read more than was allowed; raise the limit",
+    "quotaExceeded": "a quota of BigQuery is used up; wait, or ask for more",
+    "stopped": "the job was cancelled; the same command starts it anew where it can",
+}
+
+
+def reason_of(err: BaseException) -> str:
+    """The service's word for an error, for instance ``accessDenied``; empty: it gave none."""
+    given = err.errors if isinstance(err, api.GoogleAPICallError) else ()
+    first = given[0] if given else None
+    return str(first.get("reason", "")) if isinstance(first, dict) else ""
+
+
+def is_transient(err: BaseException) -> bool:
+    """Tell whether the same request may succeed later."""
+    if isinstance(err, auth.TransportError):
+        inner = err.args[0] if err.args else None
+        return isinstance(inner, BaseException) and is_transient(inner)
+    if isinstance(err, _TRANSIENT_TYPES) or reason_of(err) in _TRANSIENT_REASONS:
+        return True
+    return code_of(err) in _TRANSIENT_CODES
+
+
+def code_of(err: BaseException) -> int:
+    """The HTTP status of an error, 0 when it has none."""
+    code = err.code if isinstance(err, api.GoogleAPICallError) else None
+    return int(code) if code else 0
+
+
+def retrying(initial: float, deadline: float) -> Retry:
+    """Make a retry policy for a request that may be sent twice; both in seconds."""
+    return Retry(
+        predicate=is_transient, initial=initial, maximum=16.0, multiplier=2.0, timeout=deadline
+    )
+
+
+@contextmanager
+def bigquery_errors(what: str, doing: str) -> Iterator[None]:
+    """Translate the libraries' errors.
+
+    Args:
+        what: the table, job or statement that the request was about.
+        doing: a verb for the message, for instance ``read``.
+
+    Raises:
+        WarehouseError: always one of its kinds, with the remedy.
+    """
+    try:
+        yield
+    except _FOREIGN as err:
+        raise _translated(err, what, doing) from err
+
+
+def job_failure(result: dict[str, Any], what: str, job_id: str) -> WarehouseError:
+    """The error of a job that ended with this ``errorResult``."""
+    reason, said = str(result.get("reason", "")), _one_line(str(result.get("message", "")))
+    kind = _kind(reason, JobFailedError)
+    remedy = _remedy(reason, "the same command tries again, under another job id")
+    message = f"{what}: job {job_id} failed: {said} ({reason}); {remedy}"
+    return JobFailedError(message, job_id, reason) if kind is JobFailedError else kind(message)
+
+
+def job_failed_before(result: dict[str, Any], what: str, job_id: str) -> JobFailedError:
+    """The error of a job id whose job had failed when it was given again."""
+    reason, said = str(result.get("reason", "")), _one_line(str(result.get("message", "")))
+    message = f"{what}: job {job_id} had failed already: {said} ({reason}); use another job id"
+    return JobFailedError(message, job_id, reason)
+
+
+def _translated(err: Exception, what: str, doing: str) -> WarehouseError:
+    cause = err.cause if isinstance(err, api.RetryError) and err.cause else err
+    said = _one_line(getattr(cause, "message", "") or str(cause))
+    if isinstance(cause, auth.RefreshError):
+        remedy = "run `gcloud auth application-default login`, or renew the key file"
+        return WarehouseDeniedError(f"{what}: the Google credentials were refused; {remedy}")
+    if is_transient(cause):
+        remedy = "check the network, then the same command resumes"
+        return WarehouseError(f"{what}: cannot {doing}: BigQuery fails; {remedy}: {said}")
+    code = code_of(cause)
+    reason = reason_of(cause) or (_CODES | _CONFLICTS).get(code, "")
+    kind = _kind(reason, WarehouseError)
+    # The service says "invalid" of bad requests of any sort.
+    if kind is WarehouseError and code == 400:
+        kind = StatementRefusedError
+    elif kind is WarehouseError and code in _CONFLICTS:
+        kind = WarehouseConflictError
+    remedy = _remedy(reason, "see what BigQuery says")
+    return kind(f"{what}: cannot {doing} ({code or type(cause).__name__}); {remedy}: {said}")
+
+
+def _kind(reason: str, other: type[WarehouseError]) -> type[WarehouseError]:
+    if reason in _REFUSED:
+        return StatementRefusedError
+    named = {
+        "accessDenied": WarehouseDeniedError,
+        "conditionNotMet": WarehouseConflictError,
+        "duplicate": WarehouseConflictError,
+        "notFound": WarehouseNotFoundError,
+    }
+    return named.get(reason, other)
+
+
+def _remedy(reason: str, otherwise: str) -> str:
+    return _REMEDIES.get(reason, otherwise)
+
+
+def _one_line(text: str) -> str:
+    # The library puts the request before it, and job and location below; both are said already.
+    bare = _REQUEST.sub("", text.split("\n\nLocation:")[0])
+    return " ".join(bare.split())[:500]

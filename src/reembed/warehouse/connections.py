@@ -1,0 +1,129 @@
+"""One pair of BigQuery clients for each process: REST for tables and jobs, gRPC for reads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reembed.errors import WarehouseDeniedError, WarehouseError
+
+# The first is the Google library's own variable; it has none for the Storage Read API.
+REST_VARIABLE: Final = "BIGQUERY_EMULATOR_HOST"
+READ_VARIABLE: Final = "REEMBED_BIGQUERY_READ_ENDPOINT"
+_POOL: Final = 32
+_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+_NO_CREDENTIALS: Final = (
+    "no Google credentials: set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run "
+    "`gcloud auth application-default login`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Both clients of the Google libraries; threads share them."""
+
+    rest: Any
+    read: Any
+
+
+_made: dict[tuple[str, str, str], Connections] = {}
+_lock = threading.Lock()
+
+
+def connect(project: str) -> Connections:
+    """Return this process's clients for a project; a forked process makes its own.
+
+    ``BIGQUERY_EMULATOR_HOST`` (an address) and ``REEMBED_BIGQUERY_READ_ENDPOINT`` (``host:port``)
+    name a local stand-in, to which no credentials are shown.
+
+    Raises:
+        WarehouseDeniedError: no credentials were found; says what to set.
+        WarehouseError: only one of the two variables is set.
+    """
+    rest, read = os.environ.get(REST_VARIABLE, ""), os.environ.get(READ_VARIABLE, "")
+    if bool(rest) != bool(read):
+        given, missing = (REST_VARIABLE, READ_VARIABLE)[:: 1 if rest else -1]
+        raise WarehouseError(
+            f"{given} is set and {missing} is not: set both to use a stand-in, or neither"
+        )
+    with _lock:
+        if (project, rest, read) not in _made:
+            _made[project, rest, read] = _stand_in(project, rest, read) if rest else _real(project)
+        return _made[project, rest, read]
+
+
+def rest_client(project: str, address: str, http: Any = None) -> Any:
+    """Make a REST client without credentials.
+
+    Args:
+        project: the project that pays for jobs.
+        address: where the server listens, with or without ``http://``.
+        http: a `requests` session to send everything through; None: a new one.
+    """
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
+    url = address if "://" in address else f"http://{address}"
+    return _pooled(
+        bigquery.Client(
+            project=project,
+            credentials=AnonymousCredentials(),
+            client_options={"api_endpoint": url},
+            _http=http,
+        )
+    )
+
+
+def read_client(endpoint: str) -> Any:
+    """Make a Storage Read client on an unencrypted channel, without credentials."""
+    import grpc
+    from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
+    from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
+        BigQueryReadGrpcTransport,
+    )
+
+    # Batches may be larger than gRPC's 4 MB.
+    channel = grpc.insecure_channel(
+        endpoint.removeprefix("http://"), options=[("grpc.max_receive_message_length", -1)]
+    )
+    return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
+
+
+def _stand_in(project: str, rest: str, read: str) -> Connections:
+    return Connections(rest_client(project, rest), read_client(read))
+
+
+def _real(project: str) -> Connections:
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud import bigquery
+    from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
+
+    try:
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
+    except GoogleAuthError as err:
+        raise WarehouseDeniedError(f"{_NO_CREDENTIALS} ({err})") from err
+    rest = _pooled(bigquery.Client(project=project, credentials=credentials))
+    return Connections(rest, BigQueryReadClient(credentials=credentials))
+
+
+def _pooled(client: Any) -> Any:
+    from requests.adapters import HTTPAdapter
+
+    # Ten connections, the default, make more threads than that open and drop connections.
+    for scheme in ("https://", "http://"):
+        if type(client._http.get_adapter(scheme)) is HTTPAdapter:
+            client._http.mount(scheme, HTTPAdapter(pool_connections=_POOL, pool_maxsize=_POOL))
+    return client
+
+
+def _after_fork() -> None:
+    global _lock
+    # Sockets and channels shared with the parent would mix the answers of two processes.
+    _lock = threading.Lock()
+    _made.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
