@@ -209,6 +209,12 @@ SiteOf = Callable[..., Site]
 
 
 @pytest.fixture
+def text() -> Callable[[int], Chunk]:
+    """Make the text chunk of a number."""
+    return text_chunk
+
+
+@pytest.fixture
 def site(tmp_path: Path) -> Iterator[SiteOf]:
     """Make a site: ``site(chunks, emulator={…}, speed=10, batch={…}, budget={…})``."""
     with ExitStack() as stack:

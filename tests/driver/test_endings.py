@@ -149,6 +149,39 @@ def test_a_malformed_job_is_cut_down_to_the_poison_row(site):
     assert [row["key"] for row in run.rows()] == [key for key in keys(40) if key != "doc-00017"]
 
 
+def test_a_request_that_is_malformed_by_our_own_rules_is_found_without_a_split(site, text):
+    chunks = [text(index) for index in range(40)]
+    chunks[17] = replace(chunks[17], text=" ")
+    chunks[23] = replace(chunks[23], tokens=9000)
+    run = site(chunks, speed=10)
+    run.faults({"job": 1, "do": "fail_job", "code": 3, "message": "Bad content."})
+    settled = run.drive()[SHARD]
+    # One job over what is left, instead of sixteen.
+    assert [job["total"] for job in run.jobs()] == [41, 38]
+    rejects = {r["key"]: r for r in run.rejects()}
+    assert sorted(rejects) == ["doc-00017", "doc-00023"]
+    assert {(r["reason"], r["stage"]) for r in rejects.values()} == {
+        ("request_malformed", "submit")
+    }
+    assert "its text is empty" in rejects["doc-00017"]["message"]
+    assert "9,000 tokens" in rejects["doc-00023"]["message"]
+    assert "Bad content." in rejects["doc-00023"]["message"]
+    assert (settled.rows, settled.rejects) == (38, 2)
+
+
+def test_what_is_left_after_a_malformed_request_is_still_cut_down(site, text):
+    chunks = [text(index) for index in range(20)]
+    chunks[3] = replace(chunks[3], text=" ")
+    run = site(chunks, speed=10)
+    poisoned = Poisoned(run.service(), b'number 17"')
+    settled = run.drive(run.tools(poisoned))[SHARD]
+    rejects = {r["key"]: (r["reason"], r["attempt"]) for r in run.rejects()}
+    assert rejects["doc-00003"] == ("request_malformed", "0")
+    assert rejects["doc-00017"][0] == "request_refused"
+    assert rejects["doc-00017"][1].startswith("0.0.")
+    assert (settled.rows, settled.rejects) == (18, 2)
+
+
 def test_a_job_whose_input_file_was_gone_is_sent_again_whole(site):
     run = site(10, speed=10)
     run.faults({"job": 1, "do": "fail_job", "code": 5, "message": "The input file is gone."})

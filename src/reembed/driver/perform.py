@@ -16,7 +16,8 @@ from reembed.core.machine.records import Claim, Created, Unsent
 from reembed.core.machine.rules import goes_inline
 from reembed.core.machine.view import Ended, JobView, ShardView
 from reembed.core.names import display_name, input_file_name
-from reembed.driver.collect import join_answer, judge, repay
+from reembed.driver.collect import join_answer, repay
+from reembed.driver.judge import judge
 from reembed.driver.render import Renderer
 from reembed.driver.settle import write_all_rejects, write_merged_part
 from reembed.driver.state import RunState
