@@ -135,16 +135,21 @@ class Site:
         return replace(tools, clock=self.clock)
 
     def drive(
-        self, tools: Tools | None = None, each: Callable[[str, LaneResult], None] | None = None
+        self,
+        tools: Tools | None = None,
+        each: Callable[[str, LaneResult], None] | None = None,
+        one_round: bool = False,
     ) -> dict[str, LaneResult]:
-        """One call: drive all shards until each is settled or left."""
+        """One call: drive all shards until each is settled or left; with a scan as a resume has."""
         tools = tools or self.tools()
         clock = tools.clock
         offset = tools.ledger.storage_now() - clock.now()
         state = RunState(self.session.run, quotas_of(self.config), clock, offset)
+        state.scanned(tools.service.list_jobs(), clock.now())
         progress = Progress(tools.storage, tools.layout, 1, 0)
         found = {}
-        for shard, result in Lane(tools, state, progress, self.interrupted).run(self.plans):
+        lane = Lane(tools, state, progress, self.interrupted, one_round)
+        for shard, result in lane.run(self.plans):
             found[shard] = result
             if each is not None:
                 each(shard, result)

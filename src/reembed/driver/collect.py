@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,13 +41,23 @@ def join_answer(
     assert attempt.job is not None
     manifest = tools.manifest(view.plan.shard)
     unsent = unsent_of(tools, view, attempt)
-    ordinals = [n for n in ordinals_in_wire_order(view.plan, attempt.ordinals) if n not in unsent]
-    canaries = plan_canaries(view.plan.requests) if attempt.ordinals is None else ()
+    # A job that ended well after all is verified as a whole; what is wanted of it may be less.
+    sender = view.attempts[attempt.created.made_for or attempt.path]
+    ordinals = [n for n in ordinals_in_wire_order(view.plan, sender.ordinals) if n not in unsent]
+    canaries = plan_canaries(view.plan.requests) if sender.ordinals is None else ()
+    wanted = frozenset(ordinals_in_wire_order(view.plan, attempt.ordinals))
     lineage = lineage_of(tools, view, attempt)
     local = tools.scratch / f"{view.plan.shard}-{attempt.path}.rows"
     local.unlink(missing_ok=True)
     collected = collect_part(
-        Attempt(manifest, view.plan.fingerprint, ordinals, canaries, lineage),
+        Attempt(
+            manifest,
+            view.plan.fingerprint,
+            ordinals,
+            canaries,
+            lineage,
+            None if sender is attempt else wanted,
+        ),
         answer,
         local,
         room,
@@ -58,10 +69,11 @@ def join_answer(
     )
     if not collected.verdict.ok:
         return _quarantine(tools, view, attempt, answer, collected)
-    planned = view.plan.requests
-    errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n < planned}
+    wanted = frozenset(n for n in wanted if n < view.plan.requests)
+    errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n in wanted}
     need = need_of_requests(manifest, tools.config)
-    past = past_of(attempt.path, {path: a.outcome for path, a in view.attempts.items()})
+    past = past_of(sender.path, {path: a.outcome for path, a in view.attempts.items()})
+    past = replace(past, attempt=attempt.path)
     ending = after_rows(past, errors, tools.config.batch.max_attempts, need)
     outcome = Outcome(
         state=attempt.job.state,
@@ -69,7 +81,7 @@ def join_answer(
         end_time=attempt.job.end_time,
         rows=collected.part.rows if collected.part else 0,
         rows_uri=_publish_rows(tools, view, attempt, local, collected, bool(ending.children)),
-        tokens=_tokens(manifest, collected.joined, {c.ordinal: c.twin for c in canaries}),
+        tokens=_tokens(manifest, collected.joined, {c.ordinal: c.twin for c in canaries}, wanted),
     )
     answer.unlink(missing_ok=True)
     return Ended(with_ending(tools, view, attempt, manifest, outcome, ending))
@@ -206,12 +218,18 @@ def unsent_of(tools: Tools, view: ShardView, attempt: AttemptView) -> dict[int, 
     """What could not be rendered, by ordinal, canaries too, and so was not sent."""
     created: Created | None = attempt.created
     epoch = created.epoch if created is not None else attempt.epoch
-    found = tools.ledger.read_unsent(view.plan.shard, attempt.path, epoch)
+    sender = (created.made_for if created is not None else "") or attempt.path
+    found = tools.ledger.read_unsent(view.plan.shard, sender, epoch)
     return {n: RowError(*why, at="submit") for n, why in found.requests.items()}
 
 
-def _tokens(manifest: pa.Table, joined: Joined, twins: Mapping[int, int]) -> dict[str, int]:
-    """Tokens by modality as the service counted them, else as estimated; canaries included."""
+def _tokens(
+    manifest: pa.Table, joined: Joined, twins: Mapping[int, int], wanted: Container[int]
+) -> dict[str, int]:
+    """Tokens by modality as the service counted them, else as estimated; canaries included.
+
+    Of a job that several attempts share, each counts what it wanted of it.
+    """
     requests = request_of(manifest)
     modalities = manifest.column("modality").to_pylist()
     estimates = manifest.column("token_count").to_pylist()
@@ -220,8 +238,9 @@ def _tokens(manifest: pa.Table, joined: Joined, twins: Mapping[int, int]) -> dic
     for ordinal, counted, ok in zip(
         joined.ordinals.tolist(), joined.tokens.tolist(), joined.ok.tolist(), strict=True
     ):
-        row = row_of[twins.get(ordinal, ordinal)]
-        if ok:
+        request = twins.get(ordinal, ordinal)
+        if ok and request in wanted:
+            row = row_of[request]
             total[modalities[row]] += counted if counted >= 0 else estimates[row]
     return dict(sorted(total.items()))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from reembed.core.machine import actions as act
+from reembed.core.machine.late import late_job
 from reembed.core.machine.records import Created
 from reembed.core.machine.rules import Found, Rules, World, goes_inline, without_files
 from reembed.core.machine.view import AttemptView, ShardView
@@ -34,6 +35,9 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
         # A job of our name that the ledger does not know: its record, or its reply, was lost.
         job = oldest(found)
         return act.RecordCreated(attempt.path, _adopted(job, _epoch_of(view, attempt, job, rules)))
+    if late_job(view, attempt.path, world) is not None:
+        # Under a claim, so that nobody else buys meanwhile; neither money nor quota is needed.
+        return act.MakeClaim(attempt.path, attempt.epoch + 1)
     if _stopped(world):
         return _not_created(attempt, world)
     need = attempt.need
@@ -59,13 +63,17 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
     local, epoch = attempt.local, attempt.epoch
     if local.unknown_since is not None:
         return _lost_reply(view, attempt, world, rules)
-    giving_up = _why_not(attempt, world, rules)
+    late = late_job(view, attempt.path, world)
+    giving_up = _why_not(attempt, world, rules, late is not None)
     if giving_up:
         return _give_up(attempt, giving_up)
     inline = goes_inline(attempt.need, rules)
     fencing = _fence(view, attempt, world, rules)
     if fencing is not None:
         return fencing
+    if late is not None:
+        fresh = is_fresh(attempt, world)
+        return act.RecordCreated(attempt.path, late) if fresh else act.Look(attempt.path)
     if not local.reserved:
         need = without_files(attempt.need) if inline else attempt.need
         return act.Reserve(attempt.path, epoch, need)
@@ -80,12 +88,17 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
     return act.Create(attempt.path, epoch, inline)
 
 
-def _why_not(attempt: AttemptView, world: World, rules: Rules) -> str:
-    """Why this epoch must not create: refused, stopped, or its lease ran out unnoticed."""
+def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> str:
+    """Why this epoch must not create: refused, stopped, or its lease ran out unnoticed.
+
+    With a `late` job nothing will be created, so what was taken for it goes back.
+    """
     local = attempt.local
     if local.refused:
         return local.refused
-    if _stopped(world):
+    if late and (local.reserved or local.uploaded):
+        return "the job before it ended well after all"
+    if _stopped(world) and not late:
         return "creating has stopped"
     if local.looked_at is None:
         return ""
@@ -168,9 +181,7 @@ def _theirs(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -
         return adopting
     if world.now - looked_at > FRESH:
         return act.Look(attempt.path)
-    if _stopped(world):
-        return _not_created(attempt, world)
-    return act.MakeClaim(attempt.path, attempt.epoch + 1)
+    return _next_epoch(view, attempt, world)
 
 
 def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
@@ -189,7 +200,12 @@ def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rule
     adopting = _adopt_or_scan(view, attempt, world, rules, after=shown)
     if adopting is not None:
         return adopting
-    if _stopped(world):
+    return _next_epoch(view, attempt, world)
+
+
+def _next_epoch(view: ShardView, attempt: AttemptView, world: World) -> act.Action:
+    """Nobody sends any more: begin again, or say so where creating has stopped."""
+    if _stopped(world) and late_job(view, attempt.path, world) is None:
         return _not_created(attempt, world)
     return act.MakeClaim(attempt.path, attempt.epoch + 1)
 

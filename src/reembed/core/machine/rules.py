@@ -45,6 +45,7 @@ class Found:
     display_name: str
     create_time: str
     input_file: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
