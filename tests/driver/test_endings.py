@@ -99,6 +99,19 @@ def test_an_answer_that_cannot_be_trusted_is_kept_and_nothing_is_paid_again(site
     assert run.rows() == []
 
 
+def test_one_inline_answer_without_its_key_joins_and_two_do_not(site):
+    run = site(1, batch={"input": "inline"}, emulator={"echo_metadata": False})
+    assert run.drive()[SHARD].rows == 1
+    assert run.rows()[0]["key"] == "doc-00000"
+    more = site(2, batch={"input": "inline"}, emulator={"echo_metadata": False})
+    more.drive()
+    assert "keyless: 3 of 3 lines have no key" in more.halted
+    filed = site(1, batch={"input": "file"})
+    filed.faults({"job": 1, "do": "no_keys"})
+    filed.drive()
+    assert "keyless: 1 of 1 lines have no key" in filed.halted
+
+
 def test_others_are_collected_after_an_answer_that_cannot_be_trusted(site):
     run = site(40, batch={"max_requests": 17}, emulator={"pending_seconds": 0.6}, speed=10)
     run.faults({"job": 1, "do": "no_keys"})

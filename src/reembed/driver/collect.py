@@ -57,6 +57,7 @@ def join_answer(
             canaries,
             lineage,
             None if sender is attempt else wanted,
+            inline=not attempt.created.input_file,
         ),
         answer,
         local,

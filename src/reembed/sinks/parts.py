@@ -101,7 +101,8 @@ class Attempt:
 
     `ordinals` is what was sent, canaries included; `canaries` are those of its job (none in
     child attempts); `lineage` goes into the rows. `wanted` are the ordinals that become rows,
-    where that is not all of them; the whole answer is verified in any case.
+    where that is not all of them; the whole answer is verified in any case. `inline`: see
+    `Joiner`.
     """
 
     manifest: pa.Table
@@ -110,6 +111,7 @@ class Attempt:
     canaries: Sequence[Canary]
     lineage: Lineage
     wanted: frozenset[int] | None = None
+    inline: bool = False
 
     def wanted_chunks(self) -> pa.Table:
         """The manifest's rows whose requests are wanted."""
@@ -165,7 +167,7 @@ def collect_part(
 
 
 def _join(attempt: Attempt, answer: Path, scratch: Scratch, max_line_bytes: int) -> Joined:
-    joiner = Joiner(attempt.fingerprint, attempt.ordinals, scratch.matrix)
+    joiner = Joiner(attempt.fingerprint, attempt.ordinals, scratch.matrix, attempt.inline)
     with answer.open("rb", buffering=_READ_BUFFER) as stream:
         for count, line in enumerate(read_answers(stream, max_line_bytes), start=1):
             joiner.add(line)
