@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -129,8 +130,7 @@ class Site:
 
     def tools(self, service: BatchService | None = None) -> Tools:
         """The seams of a new process."""
-        scratch = self.root / f"scratch-{len(list(self.root.iterdir()))}"
-        scratch.mkdir()
+        scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=self.root))
         tools = open_tools(self.session, scratch, service or self.service())
         return replace(tools, clock=self.clock)
 

@@ -194,7 +194,8 @@ class Performer:
             return Unsure()
         except QuotaError as err:
             name = f"{view.plan.shard}/{action.attempt}"
-            return Refused(f"quota: {err}", self._state.quota_refused(name, err.retry_after))
+            seconds = self._state.quota_refused(name, err.retry_after)
+            return Refused(f"quota: {err}", seconds, quota=True)
         except TransientError as err:
             return Refused(f"not sent: {err}", 5.0)
         except RemoteNotFoundError as err:

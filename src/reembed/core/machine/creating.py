@@ -6,7 +6,7 @@ from typing import Literal
 
 from reembed.core.machine import actions as act
 from reembed.core.machine.late import late_job
-from reembed.core.machine.records import Created
+from reembed.core.machine.records import Created, Need
 from reembed.core.machine.rules import Found, Rules, World, goes_inline, without_files
 from reembed.core.machine.view import AttemptView, ShardView
 from reembed.core.names import input_file_name
@@ -49,9 +49,18 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
         return _concluded(attempt, world, "split")
     if world.now < world.no_create_before:
         return act.Wait(world.no_create_before)
+    return _no_room(view, attempt, need, world, rules) or act.MakeClaim(
+        attempt.path, attempt.epoch + 1
+    )
+
+
+def _no_room(
+    view: ShardView, attempt: AttemptView, need: Need, world: World, rules: Rules
+) -> act.ReadBook | act.Leave | act.Wait | None:
+    """What is done while a job does not fit the budget or the quotas; None when it fits."""
     room = world.book.room(_name(view, attempt), need, world.quotas, world.storage_now)
     if room == "fits":
-        return act.MakeClaim(attempt.path, attempt.epoch + 1)
+        return None
     # Room comes back when another runner's jobs end, which only the log itself tells.
     due = world.book_at + rules.poll[0]
     if world.now >= due:
@@ -74,6 +83,10 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
     if late is not None:
         fresh = is_fresh(attempt, world)
         return act.RecordCreated(attempt.path, late) if fresh else act.Look(attempt.path)
+    if local.refused:
+        held = _held(view, attempt, world, rules)
+        if held is not None:
+            return held
     if not local.reserved:
         need = without_files(attempt.need) if inline else attempt.need
         return act.Reserve(attempt.path, epoch, need)
@@ -94,16 +107,45 @@ def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> st
     With a `late` job nothing will be created, so what was taken for it goes back.
     """
     local = attempt.local
-    if local.refused:
+    if local.refused and not _holds(attempt, world, rules):
         return local.refused
     if late and (local.reserved or local.uploaded):
         return "the job before it ended well after all"
     if _stopped(world) and not late:
         return "creating has stopped"
-    if local.looked_at is None:
-        return ""
+    if local.looked_at is None or local.refused:
+        return ""  # a look follows before anything is sent
     age = attempt.claims[attempt.epoch].age + world.now - local.looked_at
     return "the lease ran out before the create" if age > rules.lease else ""
+
+
+def _holds(attempt: AttemptView, world: World, rules: Rules) -> bool:
+    """Whether the input of an epoch that met a 429 is kept for another try in this epoch.
+
+    The 429 says for certain that nothing was made, so the same epoch may create; its claim is
+    renewed meanwhile. Not for ever: somebody else may have more luck, or the job is too large.
+    """
+    local = attempt.local
+    if local.throttled_at is None or not local.uploaded:
+        return False
+    ready = max(local.claim_after, world.no_create_before, world.now)
+    fits = attempt.need.tokens <= world.quotas.tokens
+    return fits and ready - local.throttled_at <= rules.hold
+
+
+def _held(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action | None:
+    """What a holder does that waits for the quota with its input uploaded; None to try again.
+
+    Its room and its dollars go back at once: while it waits, they are others' to take.
+    """
+    local = attempt.local
+    if local.reserved:
+        return act.Release(attempt.path, attempt.epoch, "void")
+    ready = max(local.claim_after, world.no_create_before)
+    if world.now < ready:
+        return act.Wait(ready)
+    waiting = _no_room(view, attempt, attempt.need, world, rules)
+    return _give_up(attempt, waiting.reason) if isinstance(waiting, act.Leave) else waiting
 
 
 def _give_up(attempt: AttemptView, reason: str) -> act.Action:
