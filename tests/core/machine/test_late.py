@@ -190,6 +190,8 @@ def test_a_job_that_ended_well_too_late_is_named():
         Uncollected(SHARD, "0", "batches/1", "FAILED")
     ]
     assert find_uncollected([remote], {SHARD: taken}) == []
+    rolled = ShardRecords(created={"0": created(), "0.0": created()}, outcomes={"0": outcome()})
+    assert find_uncollected([remote], {SHARD: rolled}) == []
     assert find_uncollected([remote], {}) == []
     assert find_uncollected([replace(remote, state="FAILED")], {SHARD: sent_again}) == []
     assert find_uncollected([replace(remote, job="batches/9")], {SHARD: sent_again}) == []

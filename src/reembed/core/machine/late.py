@@ -77,7 +77,9 @@ def find_uncollected(
         created, outcome = known.created.get(remote.attempt), known.outcomes.get(remote.attempt)
         if created is None or outcome is None or created.job != remote.job:
             continue
-        taken = any(c.made_for and c.job == remote.job for c in known.created.values())
+        # Told by the job, not by `made_for`: a roll-up keeps only the jobs.
+        below = (c.job for path, c in known.created.items() if path != remote.attempt)
+        taken = remote.job in below
         if outcome.state in ENDED_BADLY and not taken:
             found.append(Uncollected(remote.shard, remote.attempt, remote.job, outcome.state))
     return sorted(found, key=lambda late: (late.shard, late.attempt))
