@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reembed.core.joining import Anomalies, Joined, join
+from reembed.core.joining import Anomalies, Joined, Joiner, join
 from reembed.core.results import Answer, read_answers
 from reembed.core.row_errors import RowError
 from sinks.builders import FINGERPRINT, keyed, line, unit, vectors
@@ -198,3 +198,47 @@ def test_an_answer_made_elsewhere_joins_too() -> None:
     result = join(answers, FINGERPRINT, [1], np.empty((1, 2), np.float32))
     assert result.matrix.tolist() == [[0.0, 1.0]]
     assert result.tokens.tolist() == [4]
+
+
+def alone(lines: list[bytes], ordinals: Any = (5,), inline: bool = True) -> Joined:
+    matrix = np.full((len(ordinals), 8), 99, np.float32)
+    joiner = Joiner(FINGERPRINT + "ffffffff", ordinals, matrix, inline)
+    for answer in read_answers(io.BytesIO(b"".join(lines))):
+        joiner.add(answer)
+    return joiner.finish()
+
+
+def keyless(values: list[float]) -> bytes:
+    return line(None, values, tokenCount="7")
+
+
+def test_the_only_answer_to_the_only_request_of_an_inline_job_needs_no_key() -> None:
+    truth = vectors(1)[0]
+    result = alone([keyless(truth.tolist())])
+    np.testing.assert_allclose(by_ordinal(result)[5], unit(truth), atol=1e-7)
+    assert result.anomalies == Anomalies()
+    assert result.tokens.tolist() == [7]
+    # It is checked as any other.
+    assert alone([keyless([1.0] * 4)]).errors[5].reason == "wrong_dimension"
+    assert alone([keyless([0.0] * 8)]).errors[5].reason == "zero_norm"
+    failed = alone([line(None, error={"code": 13, "message": "Sorry."})])
+    assert (failed.errors[5].code, failed.anomalies) == (13, Anomalies())
+
+
+@pytest.mark.parametrize("where", ["file", "two requests", "second line", "key", "broken", "blank"])
+def test_nothing_else_joins_without_a_key(where: str) -> None:
+    values = vectors(3).tolist()
+    first = keyless(values[0])
+    result = {
+        "file": lambda: alone([first], inline=False),
+        "two requests": lambda: alone([first], ordinals=(5, 6)),
+        "second line": lambda: alone([first, keyless(values[1])]),
+        "key": lambda: alone([first, keyed(5, values[1])]),
+        "broken": lambda: alone([first, b"{\n"]),
+        "blank": lambda: alone([line("", values[0])]),
+    }[where]()
+    if where == "blank":
+        assert result.anomalies.unknown == 1
+    else:
+        assert result.anomalies.keyless == {"second line": 2}.get(where, 1)
+    assert set(by_ordinal(result)) == ({5} if where == "key" else set())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -129,22 +130,26 @@ class Site:
 
     def tools(self, service: BatchService | None = None) -> Tools:
         """The seams of a new process."""
-        scratch = self.root / f"scratch-{len(list(self.root.iterdir()))}"
-        scratch.mkdir()
+        scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=self.root))
         tools = open_tools(self.session, scratch, service or self.service())
         return replace(tools, clock=self.clock)
 
     def drive(
-        self, tools: Tools | None = None, each: Callable[[str, LaneResult], None] | None = None
+        self,
+        tools: Tools | None = None,
+        each: Callable[[str, LaneResult], None] | None = None,
+        one_round: bool = False,
     ) -> dict[str, LaneResult]:
-        """One call: drive all shards until each is settled or left."""
+        """One call: drive all shards until each is settled or left; with a scan as a resume has."""
         tools = tools or self.tools()
         clock = tools.clock
         offset = tools.ledger.storage_now() - clock.now()
         state = RunState(self.session.run, quotas_of(self.config), clock, offset)
+        state.scanned(tools.service.list_jobs(), clock.now())
         progress = Progress(tools.storage, tools.layout, 1, 0)
         found = {}
-        for shard, result in Lane(tools, state, progress, self.interrupted).run(self.plans):
+        lane = Lane(tools, state, progress, self.interrupted, one_round)
+        for shard, result in lane.run(self.plans):
             found[shard] = result
             if each is not None:
                 each(shard, result)
@@ -206,6 +211,12 @@ class Site:
 
 
 SiteOf = Callable[..., Site]
+
+
+@pytest.fixture
+def text() -> Callable[[int], Chunk]:
+    """Make the text chunk of a number."""
+    return text_chunk
 
 
 @pytest.fixture

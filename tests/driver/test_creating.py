@@ -42,12 +42,53 @@ def test_a_create_that_never_arrived_is_sent_in_the_next_epoch(site):
     assert run.count("batches.list") >= 3
 
 
-def test_a_429_gives_everything_back_and_the_next_epoch_creates(site):
+def test_an_input_that_met_a_429_is_kept_for_the_next_try_of_its_epoch(site):
+    run = site(10, speed=4)
+    run.faults(
+        {"on": "batches.create", "do": "status", "status": 429, "retry_after": 1, "times": 2}
+    )
+    tools = run.tools()
+    run.drive(tools)
+    assert run.count("upload.finalize") == 1
+    assert run.count("batches.create") == 3
+    records = tools.ledger.look(SHARD)
+    assert (sorted(records.claims["0"]), records.voids) == ([1], frozenset())
+    book = tools.spend.read()
+    # Room is given back for each wait, and taken again.
+    assert (book.lines, book.usd_nano) == (6, run.plans[0].usd_nano)
+    assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
+
+
+def test_a_held_input_is_taken_back_on_an_interruption(site):
+    run = site(10)
+    run.faults({"on": "batches.create", "do": "status", "status": 429, "retry_after": 500})
+    watch = threading.Timer(2.0, run.interrupted.set)
+    watch.start()
+    tools = run.tools()
+    run.drive(tools)
+    watch.join()
+    assert tools.ledger.look(SHARD).voids == {("0", 1)}
+    assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
+    assert tools.spend.read().live == {}
+
+
+def test_one_round_that_meets_a_429_gives_everything_back_and_leaves(site):
+    run = site(10)
+    run.session = replace(run.session, one_round=True)
+    run.faults({"on": "batches.create", "do": "status", "status": 429, "retry_after": 500})
+    tools = run.tools()
+    run.drive(tools, one_round=True)
+    assert tools.ledger.look(SHARD).voids == {("0", 1)}
+    assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
+
+
+def test_a_429_without_a_hold_gives_everything_back_and_the_next_epoch_creates(site):
     run = site(10)
     run.faults(
         {"on": "batches.create", "do": "status", "status": 429, "retry_after": 1, "times": 2}
     )
     tools = run.tools()
+    tools = replace(tools, rules=replace(tools.rules, hold=0.0))
     run.drive(tools)
     assert len(run.jobs()) == 1
     records = tools.ledger.look(SHARD)

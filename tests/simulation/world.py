@@ -274,6 +274,7 @@ class SimWorld:
             metadata_echo=True,
             resubmit_stuck=self._resubmit,
             accept_repay=self._accept_repay,
+            hold=900.0,
         )
 
     def _spawn_user(self) -> None:

@@ -177,5 +177,11 @@ def show_report(report: dict[str, Any], out: Console) -> None:
             f"[bold]paid twice, perhaps[/]: {twin['job']} ({twin['state']}) bears the name of "
             f"shard {twin['shard']}, attempt {twin['attempt']}, beside {twin['kept'] or 'none'}"
         )
+    for late in report.get("late", ()):
+        out.print(
+            f"[bold]ended well too late[/]: {late['job']} (shard {late['shard']}, attempt "
+            f"{late['attempt']}) had read {late['held']}; its requests were sent again or are "
+            "rejects, and its answer is not used"
+        )
     out.print(f"vectors: {report['vectors']}", soft_wrap=True)
     out.print(f"rejects: {report['rejects_at']}", soft_wrap=True)

@@ -102,13 +102,19 @@ class Joiner:
         ordinals: what was sent, canaries included, in any order.
         matrix: float32, shape (len(ordinals), d), writable; may be a memory map. Its content is
             overwritten where vectors come.
+        inline: the answers stood in the job's own message. Then the only line of a job of one
+            request joins without a key: see docs/join.md for why that is safe.
 
     Raises:
         ValueError: an ordinal twice, or a matrix of another shape or type.
     """
 
     def __init__(
-        self, fingerprint: str, ordinals: Sequence[int], matrix: NDArray[np.float32]
+        self,
+        fingerprint: str,
+        ordinals: Sequence[int],
+        matrix: NDArray[np.float32],
+        inline: bool = False,
     ) -> None:
         count = len(ordinals)
         self._ordinals = np.unique(np.asarray(ordinals, np.int64))
@@ -132,6 +138,8 @@ class Joiner:
         self._counts: dict[str, int] = {}
         self._dimensions: dict[int, int] = {}
         self._lines = 0
+        self._alone = inline and count == 1
+        self._keyless: Answer | None = None
 
     def add(self, answer: Answer) -> None:
         """Take one line of the answer."""
@@ -147,6 +155,12 @@ class Joiner:
 
     def finish(self) -> Joined:
         """Name what is missing and return the result; the joiner must not be used after."""
+        if self._keyless is not None:
+            if self._lines == 1:
+                self._seen[0] = 1
+                self._first(0, self._keyless)
+            else:
+                self._count("keyless")
         for slot, seen in enumerate(self._seen):
             if not seen:
                 self._fail(slot, RowError("missing", "the answer has no line for this request"))
@@ -209,6 +223,8 @@ class Joiner:
     def _stray(self, answer: Answer) -> None:
         if answer.broken:
             self._count(answer.broken)
+        elif answer.key is None and self._alone and self._keyless is None:
+            self._keyless = answer  # until the end shows whether it is the only line
         else:
             self._count("keyless" if answer.key is None else "unknown")
 

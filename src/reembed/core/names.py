@@ -56,6 +56,11 @@ def child(attempt: str, number: int) -> str:
     return f"{attempt}.{number}"
 
 
+def parent_of(attempt: str) -> str:
+    """The attempt that this one goes on from; empty for a root."""
+    return attempt.rpartition(".")[0]
+
+
 def depth(attempt: str) -> int:
     """How many attempts stand above this one."""
     return attempt.count(".")

@@ -1,11 +1,12 @@
-"""From the end of a job to its outcome: join and write the answers, or say why there are none."""
+"""From a job's answer to its outcome: join and verify it, write its rows and rejects."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Container, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,15 +16,8 @@ import pyarrow.parquet as pq
 from reembed.core.canaries import plan_canaries
 from reembed.core.estimate import max_result_line_bytes
 from reembed.core.joining import Joined
-from reembed.core.machine.endings import (
-    Ending,
-    RemoteEnd,
-    after_failure,
-    after_rows,
-    past_of,
-    split,
-)
-from reembed.core.machine.records import NOT_SENT, Created, Need, Outcome
+from reembed.core.machine.endings import Ending, after_rows, past_of, split
+from reembed.core.machine.records import Created, Outcome
 from reembed.core.machine.view import AttemptView, Ended, ShardView
 from reembed.core.planning import need_of_requests
 from reembed.core.row_errors import RowError
@@ -46,14 +40,25 @@ def join_answer(
     assert attempt.created is not None
     assert attempt.job is not None
     manifest = tools.manifest(view.plan.shard)
-    unsent = _unsent(tools, view, attempt)
-    ordinals = [n for n in ordinals_in_wire_order(view.plan, attempt.ordinals) if n not in unsent]
-    canaries = plan_canaries(view.plan.requests) if attempt.ordinals is None else ()
+    unsent = unsent_of(tools, view, attempt)
+    # A job that ended well after all is verified as a whole; what is wanted of it may be less.
+    sender = view.attempts[attempt.created.made_for or attempt.path]
+    ordinals = [n for n in ordinals_in_wire_order(view.plan, sender.ordinals) if n not in unsent]
+    canaries = plan_canaries(view.plan.requests) if sender.ordinals is None else ()
+    wanted = frozenset(ordinals_in_wire_order(view.plan, attempt.ordinals))
     lineage = lineage_of(tools, view, attempt)
     local = tools.scratch / f"{view.plan.shard}-{attempt.path}.rows"
     local.unlink(missing_ok=True)
     collected = collect_part(
-        Attempt(manifest, view.plan.fingerprint, ordinals, canaries, lineage),
+        Attempt(
+            manifest,
+            view.plan.fingerprint,
+            ordinals,
+            canaries,
+            lineage,
+            None if sender is attempt else wanted,
+            inline=not attempt.created.input_file,
+        ),
         answer,
         local,
         room,
@@ -65,10 +70,11 @@ def join_answer(
     )
     if not collected.verdict.ok:
         return _quarantine(tools, view, attempt, answer, collected)
-    planned = view.plan.requests
-    errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n < planned}
+    wanted = frozenset(n for n in wanted if n < view.plan.requests)
+    errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n in wanted}
     need = need_of_requests(manifest, tools.config)
-    past = past_of(attempt.path, {path: a.outcome for path, a in view.attempts.items()})
+    past = past_of(sender.path, {path: a.outcome for path, a in view.attempts.items()})
+    past = replace(past, attempt=attempt.path)
     ending = after_rows(past, errors, tools.config.batch.max_attempts, need)
     outcome = Outcome(
         state=attempt.job.state,
@@ -76,54 +82,10 @@ def join_answer(
         end_time=attempt.job.end_time,
         rows=collected.part.rows if collected.part else 0,
         rows_uri=_publish_rows(tools, view, attempt, local, collected, bool(ending.children)),
-        tokens=_tokens(manifest, collected.joined, {c.ordinal: c.twin for c in canaries}),
+        tokens=_tokens(manifest, collected.joined, {c.ordinal: c.twin for c in canaries}, wanted),
     )
     answer.unlink(missing_ok=True)
-    return Ended(_with_ending(tools, view, attempt, manifest, outcome, ending))
-
-
-def judge(tools: Tools, view: ShardView, attempt: AttemptView, why: str = "ended") -> Ended:
-    """Say what follows from a job that ended without answers, or was never sent; see `Judge`."""
-    manifest = tools.manifest(view.plan.shard)
-    planned = view.plan.requests
-    unsent = {n: why for n, why in _unsent(tools, view, attempt).items() if n < planned}
-    everything = range(planned)
-    wanted = ordinals_in_wire_order(view.plan, attempt.ordinals) if attempt.ordinals else everything
-    ordinals = [n for n in sorted(wanted) if n not in unsent]
-    if attempt.created is None or attempt.job is None:
-        ending = _never_sent(
-            attempt, ordinals, unsent, why, need_of_requests(manifest, tools.config)
-        )
-        outcome = Outcome(state=NOT_SENT, job="")
-    else:
-        job = attempt.job
-        # A job that was cancelled because it was stuck is sent again like one that expired.
-        state = "EXPIRED" if job.state == "CANCELLED" and attempt.stuck else job.state
-        end = RemoteEnd(job.name, state, job.error_code, job.error_message)
-        need, most = need_of_requests(manifest, tools.config), tools.config.batch.max_attempts
-        past = past_of(attempt.path, {path: a.outcome for path, a in view.attempts.items()})
-        found = after_failure(past, end, ordinals, most, need)
-        ending = Ending(found.children, {**found.rejects, **unsent}, found.delay_seconds)
-        outcome = Outcome(
-            state=job.state, job=job.name, end_time=job.end_time, cause=job.error_message[:500]
-        )
-    return Ended(_with_ending(tools, view, attempt, manifest, outcome, ending))
-
-
-def _never_sent(
-    attempt: AttemptView,
-    ordinals: Sequence[int],
-    unsent: Mapping[int, RowError],
-    why: str,
-    need: Callable[[Sequence[int]], Need],
-) -> Ending:
-    if why == "stopped":
-        message = "the run was stopped before this was sent; `reembed redrive` sends it"
-        stopped = dict.fromkeys(ordinals, RowError("stopped", message, at="submit"))
-        return Ending({}, {**stopped, **unsent})
-    if why == "split":
-        return Ending(split(attempt.path, ordinals, 2, need), unsent)
-    return Ending({}, unsent)
+    return Ended(with_ending(tools, view, attempt, manifest, outcome, ending))
 
 
 def repay(tools: Tools, view: ShardView, attempt: AttemptView, state: str, anomaly: str) -> Ended:
@@ -156,7 +118,7 @@ def lineage_of(tools: Tools, view: ShardView, attempt: AttemptView | None) -> Li
     )
 
 
-def _with_ending(
+def with_ending(
     tools: Tools,
     view: ShardView,
     attempt: AttemptView,
@@ -164,7 +126,7 @@ def _with_ending(
     outcome: Outcome,
     ending: Ending,
 ) -> Outcome:
-    """The outcome with its rejects written and its children named."""
+    """Write the rejects of an ending; the outcome with their file and with the children."""
     lineage = lineage_of(tools, view, attempt)
     rejects = reject_table(manifest, ending.rejects, lineage, planned=False)
     uri = ""
@@ -253,16 +215,22 @@ def _quarantine(
     return repay(tools, view, attempt, "QUARANTINED", anomaly)
 
 
-def _unsent(tools: Tools, view: ShardView, attempt: AttemptView) -> dict[int, RowError]:
-    """What could not be rendered, canaries too, and so was not sent."""
+def unsent_of(tools: Tools, view: ShardView, attempt: AttemptView) -> dict[int, RowError]:
+    """What could not be rendered, by ordinal, canaries too, and so was not sent."""
     created: Created | None = attempt.created
     epoch = created.epoch if created is not None else attempt.epoch
-    found = tools.ledger.read_unsent(view.plan.shard, attempt.path, epoch)
+    sender = (created.made_for if created is not None else "") or attempt.path
+    found = tools.ledger.read_unsent(view.plan.shard, sender, epoch)
     return {n: RowError(*why, at="submit") for n, why in found.requests.items()}
 
 
-def _tokens(manifest: pa.Table, joined: Joined, twins: Mapping[int, int]) -> dict[str, int]:
-    """Tokens by modality as the service counted them, else as estimated; canaries included."""
+def _tokens(
+    manifest: pa.Table, joined: Joined, twins: Mapping[int, int], wanted: Container[int]
+) -> dict[str, int]:
+    """Tokens by modality as the service counted them, else as estimated; canaries included.
+
+    Of a job that several attempts share, each counts what it wanted of it.
+    """
     requests = request_of(manifest)
     modalities = manifest.column("modality").to_pylist()
     estimates = manifest.column("token_count").to_pylist()
@@ -271,8 +239,9 @@ def _tokens(manifest: pa.Table, joined: Joined, twins: Mapping[int, int]) -> dic
     for ordinal, counted, ok in zip(
         joined.ordinals.tolist(), joined.tokens.tolist(), joined.ok.tolist(), strict=True
     ):
-        row = row_of[twins.get(ordinal, ordinal)]
-        if ok:
+        request = twins.get(ordinal, ordinal)
+        if ok and request in wanted:
+            row = row_of[request]
             total[modalities[row]] += counted if counted >= 0 else estimates[row]
     return dict(sorted(total.items()))
 

@@ -16,7 +16,8 @@ from reembed.core.machine.records import Claim, Created, Unsent
 from reembed.core.machine.rules import goes_inline
 from reembed.core.machine.view import Ended, JobView, ShardView
 from reembed.core.names import display_name, input_file_name
-from reembed.driver.collect import join_answer, judge, repay
+from reembed.driver.collect import join_answer, repay
+from reembed.driver.judge import judge
 from reembed.driver.render import Renderer
 from reembed.driver.settle import write_all_rejects, write_merged_part
 from reembed.driver.state import RunState
@@ -193,7 +194,8 @@ class Performer:
             return Unsure()
         except QuotaError as err:
             name = f"{view.plan.shard}/{action.attempt}"
-            return Refused(f"quota: {err}", self._state.quota_refused(name, err.retry_after))
+            seconds = self._state.quota_refused(name, err.retry_after)
+            return Refused(f"quota: {err}", seconds, quota=True)
         except TransientError as err:
             return Refused(f"not sent: {err}", 5.0)
         except RemoteNotFoundError as err:

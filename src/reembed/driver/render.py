@@ -31,7 +31,25 @@ from reembed.errors import ObjectNotFoundError, RejectError, StorageError
 from reembed.storage.base import Storage
 from reembed.types import Recipe
 
-_COLUMNS = ("source_uri", "modality", "mime_type", "title", "text", "generation", "source_hash")
+_COLUMNS = (
+    "source_uri",
+    "modality",
+    "mime_type",
+    "title",
+    "text",
+    "generation",
+    "source_hash",
+    "token_count",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A request: what is embedded, the tokens that the plan counts, and its line."""
+
+    part: Part
+    tokens: int
+    line: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +78,33 @@ class Renderer:
         Returns:
             The file, and code and message for each ordinal that could not be rendered.
         """
-        rows = rows_by_request(manifest)
-        twins = {c.ordinal: c.twin for c in plan_canaries(plan.requests)}
         unsent: dict[int, tuple[str, str]] = {}
         sent = size = 0
         with path.open("wb") as out:
-            for ordinal in ordinals_in_wire_order(plan, ordinals):
-                twin = twins.get(ordinal, ordinal)
-                try:
-                    request = embed_request(self._part(rows[twin]), self.options)
-                except RejectError as err:
-                    unsent[ordinal] = (err.code, clip(err.message))
+            for ordinal, made in self.each(plan, manifest, ordinals):
+                if isinstance(made, RejectError):
+                    unsent[ordinal] = (made.code, clip(made.message))
                     continue
-                size += out.write(self._line(wire_key(plan.fingerprint, ordinal), request))
+                size += out.write(made.line)
                 sent += 1
         return Prepared(str(path), sent, size), unsent
+
+    def each(
+        self, plan: ShardPlan, manifest: pa.Table, ordinals: Ranges | None
+    ) -> Iterator[tuple[int, Rendered | RejectError]]:
+        """Yield each ordinal in wire order with its request, or why it cannot be rendered."""
+        rows = rows_by_request(manifest)
+        twins = {c.ordinal: c.twin for c in plan_canaries(plan.requests)}
+        for ordinal in ordinals_in_wire_order(plan, ordinals):
+            row = rows[twins.get(ordinal, ordinal)]
+            try:
+                part = self._part(row)
+                request = embed_request(part, self.options)
+            except RejectError as err:
+                yield ordinal, err
+                continue
+            line = self._line(wire_key(plan.fingerprint, ordinal), request)
+            yield ordinal, Rendered(part, row["token_count"], line)
 
     def _line(self, key: str, request: bytes) -> bytes:
         if self.inline:

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -42,6 +42,10 @@ RESULT_LIFE_SECONDS = 48 * 3600.0
 
 # Stripes of a plan that are read together.
 _STRIPES = 8 * AT_ONCE
+
+# How long an input that met a 429 is kept: the service's bucket is reported to refill in 10 to 20
+# minutes, and waits grow from half a minute.
+HOLD_SECONDS = 1800.0
 
 # Set by the command line on Ctrl-C: lanes of this process take back what they have not sent.
 interrupted = threading.Event()
@@ -150,11 +154,14 @@ def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
     storage = open_storage()
     holder = f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     echo = metadata_comes_back(storage, layout, config)
+    rules = rules_of(config, session.run, holder, echo, session.accept_repay)
+    # One round does not wait, so it keeps nothing.
+    rules = replace(rules, hold=0.0 if session.one_round else HOLD_SECONDS)
     return Tools(
         config=config,
         commit=session.commit,
         plan=session.plan,
-        rules=rules_of(config, session.run, holder, echo, session.accept_repay),
+        rules=rules,
         layout=layout,
         storage=storage,
         service=service,

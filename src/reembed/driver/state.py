@@ -95,7 +95,7 @@ class RunState:
             parts = job.display_name.split("/")
             if len(parts) == 4 and parts[0] == self._run:
                 found[parts[1], parts[2]].append(
-                    Found(job.name, job.display_name, job.create_time, job.input_file)
+                    Found(job.name, job.display_name, job.create_time, job.input_file, job.state)
                 )
         by_name = {name: tuple(jobs) for name, jobs in found.items()}
         self._change(lambda w: {"scanned_at": began, "found": by_name})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from reembed.core.machine.late import Uncollected, find_uncollected
 from reembed.core.machine.records import Commit, Created
+from reembed.core.machine.snapshot import ShardRecords
 from reembed.core.machine.twins import Remote, Twin, find_twins, foreign_fingerprints, remote_of
 from reembed.driver.session import shards_of
 from reembed.errors import RefusedError, RemoteNotFoundError, RunFailedError, ServiceError
@@ -17,14 +20,23 @@ from reembed.storage.base import Storage
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What the remote list showed beside the ledger; `twins` serve no attempt."""
+    """What the remote list showed beside the ledger.
+
+    `twins` serve no attempt; `late` ended well after the ledger held them as ended badly, and
+    after their requests were sent again or became rejects.
+    """
 
     twins: tuple[Twin, ...] = ()
+    late: tuple[Uncollected, ...] = ()
     unchecked: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """For the report."""
-        return {"twins": [asdict(twin) for twin in self.twins], "unchecked": self.unchecked}
+        return {
+            "twins": [asdict(twin) for twin in self.twins],
+            "late": [asdict(late) for late in self.late],
+            "unchecked": self.unchecked,
+        }
 
 
 def audit_jobs(storage: Storage, layout: Layout, commit: Commit, service: BatchService) -> Audit:
@@ -47,11 +59,13 @@ def audit_jobs(storage: Storage, layout: Layout, commit: Commit, service: BatchS
             f"the job {foreign[0].job} bears the name of shard {foreign[0].shard} and other "
             "content; this run directory and that job do not belong together"
         )
-    twins = find_twins(remotes, _created(storage, layout, commit, list(plans)))
+    ledger = Ledger(storage, layout, commit.number, "audit")
+    records = dict(ledger.load(plans))
+    twins = find_twins(remotes, _created(records))
     for twin in twins:
         if not twin.done and twin.kept:
             _cancel(service, twin.job)
-    return Audit(tuple(twins))
+    return Audit(tuple(twins), tuple(find_uncollected(remotes, records)))
 
 
 def _remotes(commit: Commit, service: BatchService) -> list[Remote]:
@@ -62,14 +76,11 @@ def _remotes(commit: Commit, service: BatchService) -> list[Remote]:
     return [remote for remote in found if remote is not None]
 
 
-def _created(
-    storage: Storage, layout: Layout, commit: Commit, shards: list[str]
-) -> dict[tuple[str, str], Created]:
-    ledger = Ledger(storage, layout, commit.number, "audit")
+def _created(records: Mapping[str, ShardRecords]) -> dict[tuple[str, str], Created]:
     return {
         (shard, attempt): created
-        for shard, records in ledger.load(shards)
-        for attempt, created in records.created.items()
+        for shard, known in records.items()
+        for attempt, created in known.created.items()
     }
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from reembed.core.canaries import Canary
 from reembed.core.joining import Joined, Joiner
 from reembed.core.results import MAX_LINE_BYTES, read_answers
-from reembed.core.rows import Lineage, row_batches
+from reembed.core.rows import Lineage, request_of, row_batches
 from reembed.core.verification import Verdict, text_lengths, verify
 from reembed.sinks.parquet import PartInfo, part_metadata, write_part
 
@@ -100,7 +100,9 @@ class Attempt:
     """What is known of an attempt before its answer is read.
 
     `ordinals` is what was sent, canaries included; `canaries` are those of its job (none in
-    child attempts); `lineage` goes into the rows.
+    child attempts); `lineage` goes into the rows. `wanted` are the ordinals that become rows,
+    where that is not all of them; the whole answer is verified in any case. `inline`: see
+    `Joiner`.
     """
 
     manifest: pa.Table
@@ -108,6 +110,15 @@ class Attempt:
     ordinals: Sequence[int]
     canaries: Sequence[Canary]
     lineage: Lineage
+    wanted: frozenset[int] | None = None
+    inline: bool = False
+
+    def wanted_chunks(self) -> pa.Table:
+        """The manifest's rows whose requests are wanted."""
+        if self.wanted is None:
+            return self.manifest
+        wanted = np.fromiter(sorted(self.wanted), np.int64, len(self.wanted))
+        return self.manifest.filter(pa.array(np.isin(request_of(self.manifest), wanted)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +167,7 @@ def collect_part(
 
 
 def _join(attempt: Attempt, answer: Path, scratch: Scratch, max_line_bytes: int) -> Joined:
-    joiner = Joiner(attempt.fingerprint, attempt.ordinals, scratch.matrix)
+    joiner = Joiner(attempt.fingerprint, attempt.ordinals, scratch.matrix, attempt.inline)
     with answer.open("rb", buffering=_READ_BUFFER) as stream:
         for count, line in enumerate(read_answers(stream, max_line_bytes), start=1):
             joiner.add(line)
@@ -174,7 +185,8 @@ def _write(
     metadata[ANSWERED] = joined.answered()
 
     def batches() -> Iterator[pa.RecordBatch]:
-        rows = row_batches(attempt.manifest, joined, lineage, include_text=options.include_text)
+        chunks = attempt.wanted_chunks()
+        rows = row_batches(chunks, joined, lineage, include_text=options.include_text)
         for count, batch in enumerate(rows, start=1):
             yield batch
             if count % _CLEAR_EVERY_BATCHES == 0:

@@ -347,3 +347,108 @@ def test_an_answer_that_is_gone_halts(play):
     game.until(act.Poll)
     game.step(act.Poll, Ended(Outcome(state="RESULT_LOST", job="b"), "RESULT_LOST: gone"))
     assert game.next() == act.Halt("0", "RESULT_LOST: gone")
+
+
+def held(play, seconds=40.0, **more):
+    game = play(hold=300.0, **more)
+    game.until(act.Create)
+    game.step(act.Create, Refused("quota", seconds, quota=True))
+    return game
+
+
+def test_a_429_keeps_the_uploaded_input_and_gives_back_the_room(play):
+    game = held(play)
+    met = game.world.now
+    game.step(act.Release, kind="void")
+    assert game.world.book.used(0).jobs == 0
+    assert game.wait().until == met + 40.0
+    game.step(act.Reserve, epoch=1)
+    game.step(act.Look)
+    assert game.step(act.Create).epoch == 1
+    assert kinds(game).count("Upload") == 1
+    assert not {"MakeVoid", "DeleteInput"} & set(kinds(game))
+
+
+def test_a_process_wide_pause_is_waited_for_too(play):
+    game = held(play)
+    game.step(act.Release)
+    game.world = replace(game.world, no_create_before=game.world.now + 90.0)
+    assert game.wait().until == game.world.no_create_before
+
+
+def test_a_wait_beyond_the_hold_gives_the_input_up(play):
+    game = held(play, seconds=301.0)
+    game.step(act.DeleteInput)
+    game.step(act.Release, kind="void")
+    game.step(act.MakeVoid)
+
+
+def test_refusals_in_a_row_are_held_together_for_so_long_only(play):
+    game = held(play, seconds=200.0)
+    game.step(act.Release)
+    game.wait()
+    game.step(act.Reserve)
+    game.step(act.Look)
+    game.step(act.Create, Refused("quota", 200.0, quota=True))
+    game.step(act.DeleteInput)
+
+
+def test_a_held_job_waits_for_room_that_others_took_and_gives_up_at_the_cap(play):
+    game = held(play, quotas={"jobs": 1, "max_usd_nano": 100})
+    game.step(act.Release)
+    game.write(kind="reserve", attempt="other/0", epoch=1, need=Need(usd_nano=30, jobs=1))
+    game.wait()
+    game.step(act.ReadBook)
+    game.wait()
+    game.write(kind="end", attempt="other/0", epoch=1)
+    assert isinstance(game.next(), act.Reserve)
+    game.write(kind="reserve", attempt="more/0", epoch=1, need=Need(usd_nano=70))
+    game.step(act.DeleteInput)
+    game.step(act.MakeVoid)
+
+
+def test_a_held_job_that_is_above_the_lowered_ceiling_is_given_up_to_be_split(play):
+    game = held(play)
+    game.world = replace(game.world, quotas=replace(game.world.quotas, tokens=100))
+    game.step(act.DeleteInput)
+    game.step(act.Release)
+    game.step(act.MakeVoid)
+    game.after(40.0)
+    game.step(act.Look)
+    assert game.next() == act.Judge("0", "split")
+
+
+@pytest.mark.parametrize("how", [{"stopped": True}, {"halted": "because"}])
+def test_a_held_job_is_taken_back_on_a_stop(play, how):
+    game = held(play)
+    game.step(act.Release)
+    game.world = replace(game.world, **how)
+    game.step(act.DeleteInput)
+    game.step(act.MakeVoid)
+
+
+def test_a_holder_that_was_overtaken_while_it_waited_does_not_create(play):
+    game = held(play)
+    game.step(act.Release)
+    game.wait()
+    game.step(act.Reserve)
+    claims = {"0": {1: Claim(holder="me", epoch=1), 2: Claim(holder="you", epoch=2)}}
+    game.step(act.Look, game.records(claims=claims, ages={("0", 2): 1.0}))
+    assert not isinstance(game.next(), act.Create)
+
+
+def test_a_holder_that_was_frozen_beyond_its_lease_gives_up(play):
+    game = held(play)
+    game.step(act.Release)
+    game.wait()
+    game.step(act.Reserve)
+    game.step(act.Look, game.records(ages={("0", 1): 121.0}))
+    game.step(act.DeleteInput)
+
+
+def test_an_inline_job_has_nothing_to_hold(play):
+    game = play(hold=300.0, inline="inline")
+    game.until(act.Create)
+    game.step(act.Create, Refused("quota", 40.0, quota=True))
+    game.step(act.Release, kind="void")
+    game.step(act.MakeVoid)

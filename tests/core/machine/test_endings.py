@@ -12,7 +12,9 @@ from reembed.core.machine.endings import (
     after_failure,
     after_rows,
     backoff,
+    is_checked,
     past_of,
+    without_malformed,
 )
 from reembed.core.machine.records import Child, Need, Outcome, ordinals_of, ranges_of
 from reembed.core.row_errors import RowError
@@ -116,6 +118,34 @@ def test_one_malformed_request_is_the_reject_with_the_services_words():
     assert not ending.children
     assert ending.rejects[17].reason == "request_refused"
     assert "Line 1 is bad. (code 3)" in ending.rejects[17].message
+
+
+def test_what_is_found_malformed_here_alone_is_rejected_and_the_rest_goes_on_as_one():
+    ending = without_malformed(ROOT, BAD, [1, 2, 3, 7], {2: "its text is empty"}, need_of)
+    rest = [1, 3, 7]
+    assert ending.children == {"0.0": Child(ordinals=ranges_of(rest), need=need_of(rest))}
+    assert set(ending.rejects) == {2}
+    assert ending.rejects[2].reason == "request_malformed"
+    assert ending.rejects[2].stage == "submit"
+    assert "its text is empty" in ending.rejects[2].message
+    assert "Line 1 is bad. (code 3)" in ending.rejects[2].message
+    assert ending.delay_seconds == 0.0
+    alone = without_malformed(ROOT, BAD, [2], {2: "x"}, need_of)
+    assert (dict(alone.children), set(alone.rejects)) == ({}, {2})
+
+
+@pytest.mark.parametrize(
+    ("past", "job", "checked"),
+    [
+        (ROOT, BAD, True),
+        (Past("0.0", retries=1), BAD, True),
+        (Past("0.3", splits=1), BAD, False),
+        (ROOT, RemoteEnd("b", "FAILED", 13), False),
+        (ROOT, RemoteEnd("b", "EXPIRED", 3), False),
+    ],
+)
+def test_requests_are_checked_once_before_the_first_cut(past, job, checked):
+    assert is_checked(past, job) is checked
 
 
 @pytest.mark.parametrize("retries", [0, 2])

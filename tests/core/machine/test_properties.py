@@ -115,7 +115,9 @@ class Chance:
         self.creates.add((action.attempt, action.epoch))
         luck = self.random.random() if self.lucky() else 1.0
         if luck < 0.15:
-            return Refused("quota", 30.0)
+            # Nothing was made for certain: the same epoch may try again.
+            self.creates.discard((action.attempt, action.epoch))
+            return Refused("quota", 30.0, quota=True)
         job = f"batches/{len(self.remote) + 1}"
         if luck < 0.3:
             return Unsure()
@@ -177,10 +179,13 @@ def _need_of(ordinals):
     deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    seed=st.integers(0, 2**32), form=st.sampled_from(["file", "inline"]), cap=st.integers(60, 200)
+    seed=st.integers(0, 2**32),
+    form=st.sampled_from(["file", "inline"]),
+    cap=st.integers(60, 200),
+    hold=st.sampled_from([0.0, 45.0, 600.0]),
 )
-def test_creates_are_guarded_and_every_shard_ends(play, seed, form, cap):
-    game = play(inline=form, quotas={"max_usd_nano": cap})
+def test_creates_are_guarded_and_every_shard_ends(play, seed, form, cap, hold):
+    game = play(inline=form, quotas={"max_usd_nano": cap}, hold=hold)
     chance = Chance(game, seed)
     last = chance.run()
     event(type(last).__name__)

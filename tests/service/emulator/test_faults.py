@@ -177,3 +177,21 @@ def test_faults_from_a_file(serve, tmp_path):
     path.write_text("on: models.list")
     with pytest.raises(ValueError, match="no list of faults"):
         load_faults(path)
+
+
+def test_a_job_that_seems_to_have_ended_shows_later_what_it_truly_is(serve, request_of):
+    api = serve()
+    api.faults({"job": 1, "do": "seems_ended", "seconds": 3600, "code": 14, "message": "Gone."})
+    created = api.create_inline_job([request_of("a")])
+    told = api.wait(created)
+    assert told["metadata"]["state"] == "BATCH_STATE_FAILED"
+    assert told["error"] == {"code": 14, "message": "Gone."}
+    assert "response" not in told
+    listed = api.http.get("/v1beta/batches").json()["operations"]
+    assert [job["metadata"]["state"] for job in listed] == ["BATCH_STATE_FAILED"]
+    api.http.post("/emulator/advance", json={"seconds": 3600})
+    told = api.wait(created)
+    assert told["metadata"]["state"] == "BATCH_STATE_SUCCEEDED"
+    assert "error" not in told
+    with pytest.raises(ValueError, match="seconds must be a number"):
+        Faults([{"job": 1, "do": "seems_ended", "seconds": "long"}])

@@ -37,10 +37,14 @@ class Unsure:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing was sent, or the service took nothing: try again after `seconds`."""
+    """Nothing was sent, or the service took nothing: try again after `seconds`.
+
+    `quota`: it was a 429, which says nothing against the input that was uploaded.
+    """
 
     reason: str
     seconds: float
+    quota: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def _after(attempt: AttemptView, action: act.Action, result: Result, now: float)
     if isinstance(result, Ended):
         return attempt.with_local(ended=result)
     if isinstance(result, Refused):
-        return attempt.with_local(refused=result.reason, claim_after=now + result.seconds)
+        return _refused(attempt, result, now)
     if isinstance(action, act.MakeClaim | act.Reserve | act.MakeVoid | act.Create):
         return _claiming(attempt, action, result, now)
     local = _LOCAL_CHANGES.get(type(action))
@@ -127,6 +131,15 @@ def _after(attempt: AttemptView, action: act.Action, result: Result, now: float)
     if isinstance(action, act.MarkStuck):
         return replace(attempt, stuck=True)
     raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
+
+
+def _refused(attempt: AttemptView, result: Refused, now: float) -> AttemptView:
+    since = attempt.local.throttled_at
+    attempt = attempt.with_local(refused=result.reason, claim_after=now + result.seconds)
+    if not result.quota:
+        return attempt.with_local(throttled_at=None)
+    # What is known of the lease will be old when the wait is over: look anew.
+    return attempt.with_local(throttled_at=now if since is None else since, looked_at=None)
 
 
 _LOCAL_CHANGES: dict[type, Callable[..., dict[str, Any]]] = {
@@ -159,7 +172,9 @@ def _claiming(attempt: AttemptView, action: act.Action, result: Result, now: flo
         return _voided(attempt, action.epoch)
     if isinstance(action, act.Reserve):
         if result == "won":
-            return attempt.with_local(reserved=True)
+            kept = attempt.local.refused != ""
+            looked_at = None if kept else attempt.local.looked_at
+            return attempt.with_local(reserved=True, refused="", looked_at=looked_at)
         return attempt.with_local(refused="the budget or a quota was used up by another")
     if isinstance(result, Created):
         return replace(attempt, created=result)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from reembed.core.machine import actions as act
-from reembed.core.machine.records import Created
+from reembed.core.machine.late import late_job
+from reembed.core.machine.records import Created, Need
 from reembed.core.machine.rules import Found, Rules, World, goes_inline, without_files
 from reembed.core.machine.view import AttemptView, ShardView
 from reembed.core.names import input_file_name
@@ -34,6 +35,9 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
         # A job of our name that the ledger does not know: its record, or its reply, was lost.
         job = oldest(found)
         return act.RecordCreated(attempt.path, _adopted(job, _epoch_of(view, attempt, job, rules)))
+    if late_job(view, attempt.path, world) is not None:
+        # Under a claim, so that nobody else buys meanwhile; neither money nor quota is needed.
+        return act.MakeClaim(attempt.path, attempt.epoch + 1)
     if _stopped(world):
         return _not_created(attempt, world)
     need = attempt.need
@@ -45,9 +49,18 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
         return _concluded(attempt, world, "split")
     if world.now < world.no_create_before:
         return act.Wait(world.no_create_before)
+    return _no_room(view, attempt, need, world, rules) or act.MakeClaim(
+        attempt.path, attempt.epoch + 1
+    )
+
+
+def _no_room(
+    view: ShardView, attempt: AttemptView, need: Need, world: World, rules: Rules
+) -> act.ReadBook | act.Leave | act.Wait | None:
+    """What is done while a job does not fit the budget or the quotas; None when it fits."""
     room = world.book.room(_name(view, attempt), need, world.quotas, world.storage_now)
     if room == "fits":
-        return act.MakeClaim(attempt.path, attempt.epoch + 1)
+        return None
     # Room comes back when another runner's jobs end, which only the log itself tells.
     due = world.book_at + rules.poll[0]
     if world.now >= due:
@@ -59,13 +72,21 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
     local, epoch = attempt.local, attempt.epoch
     if local.unknown_since is not None:
         return _lost_reply(view, attempt, world, rules)
-    giving_up = _why_not(attempt, world, rules)
+    late = late_job(view, attempt.path, world)
+    giving_up = _why_not(attempt, world, rules, late is not None)
     if giving_up:
         return _give_up(attempt, giving_up)
     inline = goes_inline(attempt.need, rules)
     fencing = _fence(view, attempt, world, rules)
     if fencing is not None:
         return fencing
+    if late is not None:
+        fresh = is_fresh(attempt, world)
+        return act.RecordCreated(attempt.path, late) if fresh else act.Look(attempt.path)
+    if local.refused:
+        held = _held(view, attempt, world, rules)
+        if held is not None:
+            return held
     if not local.reserved:
         need = without_files(attempt.need) if inline else attempt.need
         return act.Reserve(attempt.path, epoch, need)
@@ -80,17 +101,51 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
     return act.Create(attempt.path, epoch, inline)
 
 
-def _why_not(attempt: AttemptView, world: World, rules: Rules) -> str:
-    """Why this epoch must not create: refused, stopped, or its lease ran out unnoticed."""
+def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> str:
+    """Why this epoch must not create: refused, stopped, or its lease ran out unnoticed.
+
+    With a `late` job nothing will be created, so what was taken for it goes back.
+    """
     local = attempt.local
-    if local.refused:
+    if local.refused and not _holds(attempt, world, rules):
         return local.refused
-    if _stopped(world):
+    if late and (local.reserved or local.uploaded):
+        return "the job before it ended well after all"
+    if _stopped(world) and not late:
         return "creating has stopped"
-    if local.looked_at is None:
-        return ""
+    if local.looked_at is None or local.refused:
+        return ""  # a look follows before anything is sent
     age = attempt.claims[attempt.epoch].age + world.now - local.looked_at
     return "the lease ran out before the create" if age > rules.lease else ""
+
+
+def _holds(attempt: AttemptView, world: World, rules: Rules) -> bool:
+    """Whether the input of an epoch that met a 429 is kept for another try in this epoch.
+
+    The 429 says for certain that nothing was made, so the same epoch may create; its claim is
+    renewed meanwhile. Not for ever: somebody else may have more luck, or the job is too large.
+    """
+    local = attempt.local
+    if local.throttled_at is None or not local.uploaded:
+        return False
+    ready = max(local.claim_after, world.no_create_before, world.now)
+    fits = attempt.need.tokens <= world.quotas.tokens
+    return fits and ready - local.throttled_at <= rules.hold
+
+
+def _held(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action | None:
+    """What a holder does that waits for the quota with its input uploaded; None to try again.
+
+    Its room and its dollars go back at once: while it waits, they are others' to take.
+    """
+    local = attempt.local
+    if local.reserved:
+        return act.Release(attempt.path, attempt.epoch, "void")
+    ready = max(local.claim_after, world.no_create_before)
+    if world.now < ready:
+        return act.Wait(ready)
+    waiting = _no_room(view, attempt, attempt.need, world, rules)
+    return _give_up(attempt, waiting.reason) if isinstance(waiting, act.Leave) else waiting
 
 
 def _give_up(attempt: AttemptView, reason: str) -> act.Action:
@@ -168,9 +223,7 @@ def _theirs(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -
         return adopting
     if world.now - looked_at > FRESH:
         return act.Look(attempt.path)
-    if _stopped(world):
-        return _not_created(attempt, world)
-    return act.MakeClaim(attempt.path, attempt.epoch + 1)
+    return _next_epoch(view, attempt, world)
 
 
 def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
@@ -189,7 +242,12 @@ def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rule
     adopting = _adopt_or_scan(view, attempt, world, rules, after=shown)
     if adopting is not None:
         return adopting
-    if _stopped(world):
+    return _next_epoch(view, attempt, world)
+
+
+def _next_epoch(view: ShardView, attempt: AttemptView, world: World) -> act.Action:
+    """Nobody sends any more: begin again, or say so where creating has stopped."""
+    if _stopped(world) and late_job(view, attempt.path, world) is None:
         return _not_created(attempt, world)
     return act.MakeClaim(attempt.path, attempt.epoch + 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Literal
 
 from reembed.core.machine import actions as act
 from reembed.core.machine.creating import decide_creating, is_fresh
@@ -44,7 +45,7 @@ def _left_reserved(view: ShardView, world: World) -> act.Release | None:
         attempt = view.attempts[path]
         epoch = world.book.epoch_of(f"{view.plan.shard}/{path}")
         if epoch and not attempt.local.released:
-            return act.Release(path, epoch, "end" if attempt.created else "void")
+            return act.Release(path, epoch, _giving_back(attempt))
     return None
 
 
@@ -102,11 +103,16 @@ def _after_outcome(view: ShardView, attempt: AttemptView, world: World) -> act.A
         return act.Wait(attempt.local.not_before)
     epoch = world.book.epoch_of(f"{view.plan.shard}/{attempt.path}")
     if epoch and not attempt.local.released:
-        return act.Release(attempt.path, epoch, "end" if attempt.created else "void")
+        return act.Release(attempt.path, epoch, _giving_back(attempt))
     created = attempt.created
     if created is not None and created.input_file and not attempt.local.input_deleted:
         return act.DeleteInput(attempt.path, created.input_file)
     return None
+
+
+def _giving_back(attempt: AttemptView) -> Literal["end", "void"]:
+    """Whether a reservation was used: a job that was made for another attempt stands in its."""
+    return "end" if attempt.created is not None and not attempt.created.made_for else "void"
 
 
 def _settle(view: ShardView) -> act.Action:
@@ -139,7 +145,7 @@ def _settle(view: ShardView) -> act.Action:
         rejects=rejects,
         part=part if rows else "",
         reject_part=view.reject_part,
-        jobs=sum(1 for a in view.attempts.values() if a.created is not None),
+        jobs=sum(1 for a in view.attempts.values() if a.created and not a.created.made_for),
         attempts=len(view.attempts),
         tokens=dict(sorted(tokens.items())),
         reject_codes=dict(view.reject_codes),

@@ -92,7 +92,7 @@ def after_failure(
     """What follows from FAILED, EXPIRED or CANCELLED: again, in pieces, or rejects."""
     if job.state == "CANCELLED":
         return _reject_all(ordinals, "cancelled", f"the job {job.name} was cancelled")
-    if job.state == "FAILED" and job.code == INVALID_ARGUMENT:
+    if job.is_request_shaped:
         return _split(past, job, ordinals, need_of)
     if not ordinals:
         return Ending({}, {})
@@ -111,6 +111,47 @@ class RemoteEnd:
     state: str
     code: int = 0
     message: str = ""
+
+    @property
+    def is_request_shaped(self) -> bool:
+        """Whether the service refused the job for what it was sent."""
+        return self.state == "FAILED" and self.code == INVALID_ARGUMENT
+
+
+def is_checked(past: Past, job: RemoteEnd) -> bool:
+    """Whether the requests of a refused job are checked here before it is cut apart.
+
+    Pieces are not: they hold what was checked before the first cut, and found well.
+    """
+    return job.is_request_shaped and past.splits == 0
+
+
+def without_malformed(
+    past: Past,
+    job: RemoteEnd,
+    ordinals: Sequence[int],
+    faults: Mapping[int, str],
+    need_of: NeedOf,
+) -> Ending:
+    """What follows where the check found faults: those are rejects, the others go on as one job.
+
+    Whether they were all that was wrong shows then. Each round is at least one request smaller,
+    and where nothing is found any more, the job is cut apart.
+
+    Args:
+        past: of the attempt.
+        job: refused as malformed.
+        ordinals: what it was sent.
+        faults: by ordinal, what is wrong with the request; at least one.
+        need_of: what sending some requests takes.
+    """
+    rejects = {
+        n: RowError("request_malformed", clip(f"{faults[n]}; {_words(job)}"), at="submit")
+        for n in ordinals
+        if n in faults
+    }
+    rest = [n for n in ordinals if n not in rejects]
+    return Ending(split(past.attempt, rest, 1, need_of), rejects)
 
 
 def backoff(tries: int) -> float:

@@ -81,7 +81,11 @@ class Unsent(Record):
 
 
 class Created(Record):
-    """`<attempt>.created`: the remote job that serves this attempt."""
+    """`<attempt>.created`: the remote job that serves this attempt.
+
+    `made_for` names the attempt above whose job it is, where that ended well after all; empty
+    where the job was made for this attempt.
+    """
 
     job: str
     display_name: str
@@ -89,6 +93,7 @@ class Created(Record):
     input_file: str = ""
     create_time: str = ""
     adopted: bool = False
+    made_for: str = ""
 
 
 class Child(BaseModel):

@@ -19,7 +19,8 @@ class Rules:
     """Constants of a run. Seconds throughout; `poll` is the shortest and the longest interval.
 
     `inline` is the configured form; `metadata_echo` whether this service has been seen to give
-    inline metadata back, without which `auto` never chooses inline.
+    inline metadata back, without which `auto` never chooses inline. `hold` is how long an uploaded
+    input is kept for another try after a 429, from the first on.
     """
 
     run: str
@@ -35,6 +36,7 @@ class Rules:
     metadata_echo: bool = False
     resubmit_stuck: bool = False
     accept_repay: bool = False
+    hold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Found:
     display_name: str
     create_time: str
     input_file: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ class Local:
     prepared: Prepared | None = None
     uploaded: str = ""
     refused: str = ""
+    throttled_at: float | None = None
     looked_at: float | None = None
     unknown_since: float | None = None
     odd_since: float | None = None

@@ -13,7 +13,7 @@ from reembed.service.emulator.backend import Backend
 from reembed.service.emulator.errors import ApiError, invalid, no_such_model
 from reembed.service.emulator.messages import BATCH, CREATE_BATCH
 from reembed.service.emulator.models import MODELS
-from reembed.service.emulator.operation import batch, inline_reply, operation
+from reembed.service.emulator.operation import as_shown, batch, inline_reply, operation
 from reembed.service.emulator.records import SUCCEEDED
 from reembed.service.emulator.wire import HEADERS, read_body, read_message, read_page, reply
 
@@ -45,7 +45,7 @@ async def create(backend: Backend, request: Request, names: Mapping[str, str]) -
 
 async def get(backend: Backend, request: Request, names: Mapping[str, str]) -> Response:
     """Answer with the Operation, with inline output if there is any."""
-    job = backend.jobs.get(names["batch"])
+    job = as_shown(backend.jobs.get(names["batch"]), backend.clock.now())
     if job.file_id or job.state != SUCCEEDED:
         return reply(operation(job, backend.engine.progress(job)))
     length, pieces = inline_reply(job, backend.state.data("jobs", job.id, "output"))
@@ -62,7 +62,8 @@ async def list_batches(backend: Backend, request: Request, names: Mapping[str, s
     )
     message: dict[str, Any] = {}
     if page:
-        message["operations"] = [operation(job, backend.engine.progress(job)) for job in page]
+        shown = [as_shown(job, backend.clock.now()) for job in page]
+        message["operations"] = [operation(job, backend.engine.progress(job)) for job in shown]
     if token:
         message["nextPageToken"] = token
     return reply(message)

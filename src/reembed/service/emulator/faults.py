@@ -24,6 +24,7 @@ _JOB_FAULTS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "fail_job": (frozenset(), frozenset({"code", "message"})),
     "state": (frozenset({"state"}), frozenset({"done"})),
     "stuck": (frozenset(), frozenset()),
+    "seems_ended": (frozenset({"seconds"}), frozenset({"state", "code", "message"})),
     **{
         name: (
             frozenset(),
@@ -118,6 +119,9 @@ def _check(fault: Any) -> None:
         raise ValueError(f"{fault!r}: {', '.join(sorted(missing))} is missing")
     if extra := given - needed - optional - when:
         raise ValueError(f"{fault!r}: {', '.join(sorted(extra))} is not known")
+    seconds = fault.get("seconds", 0)
+    if not isinstance(seconds, int | float) or seconds < 0:
+        raise ValueError(f"{fault!r}: seconds must be a number from 0")
     for name in ("nth", "every", "times"):
         if name in fault and (not isinstance(fault[name], int) or fault[name] < 1):
             raise ValueError(f"{fault!r}: {name} must be a whole number from 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,14 @@ from typing import Any
 import orjson
 
 from reembed.service.emulator.clock import timestamp
-from reembed.service.emulator.records import PENDING, RUNNING, SUCCEEDED, TERMINAL, JobRecord
+from reembed.service.emulator.records import (
+    FAILED,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    TERMINAL,
+    JobRecord,
+)
 
 _TYPE = "type.googleapis.com/google.ai.generativelanguage.v1main.EmbedContentBatch"
 _BLOCK = 1 << 20
@@ -17,6 +25,23 @@ _OPEN = b'{"inlinedResponses":{"inlinedResponses":['
 _CLOSE = b"]}}"
 # Stands for the output until its bytes are put there; no name of a user can hold it.
 _MARK = "\x00output\x00"
+
+
+def as_shown(job: JobRecord, now: float) -> JobRecord:
+    """Return the job as it is told at this time: a fault may show an end that it has not had."""
+    for fault in job.faults:
+        if fault["do"] == "seems_ended" and now < job.created + fault["seconds"]:
+            code = int(fault.get("code", 13))
+            message = fault.get("message", f"Injected failure of code {code}.")
+            return dataclasses.replace(
+                job,
+                state=fault.get("state", FAILED),
+                error={"code": code, "message": message},
+                ended=job.created,
+                succeeded=0,
+                failed=0,
+            )
+    return job
 
 
 def operation(job: JobRecord, pending: int) -> dict[str, Any]:
