@@ -201,6 +201,20 @@ def status(
 
 
 @app.command()
+def trace(
+    config: ConfigArgument,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key of an input.")],
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the way of one key: source, chunk, shard, attempts, row or reject."""
+    from reembed.cli.trace import trace_command
+
+    _exit_with(lambda: trace_command(config, key, _overrides(set_), run_dir, as_json))
+
+
+@app.command()
 def doctor(
     config: ConfigArgument,
     set_: SetOption = None,

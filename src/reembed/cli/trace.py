@@ -1,0 +1,82 @@
+"""`reembed trace`: the way of one key, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+
+from reembed.cli.show import console, print_json
+from reembed.config.load import load_config
+from reembed.core.machine.way import Step
+from reembed.errors import UsageError
+from reembed.ledger.layout import Layout
+from reembed.pipeline.trace import Way, trace_key
+from reembed.storage.open import open_storage
+
+
+def trace_command(
+    path: Path, key: str, overrides: Sequence[str], run_dir: str | None, as_json: bool
+) -> int:
+    """Print what became of a key in every run that sent it or rejected it."""
+    loaded = load_config(path, overrides, run_dir)
+    layout = Layout(loaded.config.run_dir)
+    found = list(trace_key(open_storage(), layout, key))
+    if not found:
+        raise UsageError(
+            f"no run in {layout.run_dir} planned the key {key!r}; keys of files are their paths "
+            "from the configuration's folder, or their gs:// URIs"
+        )
+    if as_json:
+        ways = orjson.loads(orjson.dumps([way.as_json() for way in found]))
+        print_json({"key": key, "ways": ways})
+        return 0
+    for way in found:
+        _show(way, console())
+    return 0
+
+
+def _show(way: Way, out: Console) -> None:
+    chunk = way.chunk
+    out.print(f"[bold]run {way.run}[/] (commit {way.commit})")
+    state = f", state {chunk['generation']}" if chunk["generation"] else ""
+    position = f"{chunk['source_index']}.{chunk['offset']}"
+    out.print(f"  source   {chunk['source_uri']}{state}, position {position}", markup=False)
+    span = ""
+    if chunk["start"] is not None:
+        span = f", {chunk['unit']} {chunk['start']:g} to {chunk['end']:g}"
+    out.print(
+        f"  chunk    part {chunk['part']} of {chunk['parts']}: {chunk['modality']} "
+        f"({chunk['mime_type'] or 'unknown'}){span}, {chunk['token_count']:,} tokens at most, "
+        f"by {chunk['chunker']}",
+        markup=False,
+    )
+    request = "" if chunk["request"] is None else f", request {chunk['request']}"
+    donor = f", takes the vector of {chunk['donor']!r}" if chunk["donor"] else ""
+    out.print(f"  shard    {way.shard}{request}{donor}", markup=False)
+    for step in way.steps:
+        out.print(f"  attempt  {_words(step)}", markup=False)
+    if way.row is not None:
+        row = way.row
+        out.print(
+            f"  row      {row['dimensions']} dimensions of {row['model']}, {row['token_count']:,} "
+            f"tokens, job {row['job']}, at {row['embedded_at']:%Y-%m-%d %H:%M:%S} UTC",
+            markup=False,
+        )
+    elif way.reject is not None:
+        said = way.reject
+        out.print(f"  reject   {said['reason']} ({said['stage']}): {said['message']}", markup=False)
+    lost = "none: a later run took its row out, or somebody did" if way.settled else "none yet"
+    out.print(f"  file     {way.file or lost}", markup=False)
+
+
+def _words(step: Step) -> str:
+    epochs = f", epochs {', '.join(map(str, step.epochs))}" if step.epochs else ""
+    void = f" ({', '.join(map(str, step.void))} void)" if step.void else ""
+    job = f": {step.job}" if step.job else ": no job"
+    state = f" {step.state} {step.ended}".rstrip() if step.state else " not ended"
+    cause = f", {step.cause}" if step.cause else ""
+    again = f"; sent again as {step.goes_on}" if step.goes_on else ""
+    return f"{step.attempt}{epochs}{void}{job}{state}{cause}{again}"
