@@ -9,12 +9,16 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reembed.core.planning import Packing, pack_stripe, totals_of
+from reembed.core.planning import PackedShard, Packing, pack_stripe, totals_of
 from reembed.core.plans import StripePlan
 from reembed.ledger.layout import Layout
+from reembed.ledger.parallel import in_parallel
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 from reembed.transforms.blocks import ChunkBatch, from_bytes
+
+# A manifest is small, and its write mostly waits for the disk or the network.
+_WRITERS = 8
 
 
 def pack_shards(
@@ -29,10 +33,13 @@ def pack_shards(
     batches = list(chunks)
     table = pa.concat_tables([from_bytes(batch.chunks) for batch in batches])
     shards = list(pack_stripe(table, stripe, packing))
-    for shard in shards:
+
+    def write(shard: PackedShard) -> None:
         sink = pa.BufferOutputStream()
         pq.write_table(shard.manifest, sink, compression="zstd")
         storage.put(layout.manifest(plan, shard.plan.shard), sink.getvalue().to_pybytes())
+
+    in_parallel(write, shards, _WRITERS)
     skipped = sum(batch.skipped for batch in batches)
     totals = totals_of(shards, sum(batch.items for batch in batches), skipped)
     record = StripePlan(

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from reembed.core.media.decode import decode
 from reembed.core.media.text import MAX_HTML_BYTES, MAX_TEXT_BYTES, check_size, cut_text
@@ -193,3 +194,13 @@ def test_a_broken_byte_is_a_warning(policy_of):
     data = ("Привет, мир. " * 30).encode() + b"\xd0"
     pieces = cut_text(data, "text", "a.txt", policy_of())
     assert pieces.warnings == ("1 broken UTF-8 sequence(s), the first at byte 660, became U+FFFD",)
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1, max_size=80), st.booleans())
+def test_a_text_that_fits_is_cut_as_the_splitter_cuts_it(text, markdown):
+    sizes = SplitSizes(400, 40)
+    kind = MarkdownSplitter if markdown else TextSplitter
+    splitter = kind.from_callback(estimate_tokens, sizes.max_tokens, sizes.overlap_tokens)
+    found = [(at, at + len(chunk)) for at, chunk in splitter.chunk_indices(text)]
+    assert list(split_text(text, sizes, markdown)) == found

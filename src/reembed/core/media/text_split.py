@@ -41,6 +41,9 @@ def split_text(text: str, sizes: SplitSizes, markdown: bool) -> Iterator[tuple[i
     character but white space is in at least one span. The boundaries are those of
     semantic-text-splitter (Unicode sentences and words, line breaks; CommonMark for Markdown).
     """
+    if _is_one_span(text, sizes):
+        yield 0, len(text)
+        return
     kind = MarkdownSplitter if markdown else TextSplitter
     splitter = kind.from_callback(estimate_tokens, sizes.max_tokens, sizes.overlap_tokens)
     smallest = max(_SMALLEST_WINDOW, _WINDOW_CHUNKS * sizes.max_tokens)
@@ -58,6 +61,13 @@ def split_text(text: str, sizes: SplitSizes, markdown: bool) -> Iterator[tuple[i
         # The last one ends where the window does, not at a boundary: it is cut again.
         yield from spans[:-1]
         start, window = spans[-1][0], smallest
+
+
+def _is_one_span(text: str, sizes: SplitSizes) -> bool:
+    """Whether a text fits whole and has no white space to trim: most rows of tables are so."""
+    if not text or len(text) > _SMALLEST_WINDOW or text[0].isspace() or text[-1].isspace():
+        return False
+    return estimate_tokens(text) <= sizes.max_tokens
 
 
 def _spans(

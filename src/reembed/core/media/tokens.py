@@ -26,12 +26,15 @@ character's cost depends on its neighbours only and is never less at the start o
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from reembed.core.media.text_classes import UNITS, costs
 
 # A pass holds some 20 bytes a character; blocks bound the memory of long texts.
 _BLOCK = 1 << 20
+_REMEMBERED = 1 << 14
 
 
 def estimate_tokens(text: str) -> int:
@@ -44,10 +47,18 @@ def estimate_tokens(text: str) -> int:
         The estimate; 0 only for the empty string. Texts beyond a million characters are counted
         in blocks, which can only raise the sum.
     """
+    if len(text) <= _REMEMBERED:
+        return _remembered(text)
     if len(text) <= _BLOCK:
         return _ceil_tokens(_units(text))
     starts = range(0, len(text), _BLOCK)
     return _ceil_tokens(sum(_units(text[at : at + _BLOCK]) for at in starts))
+
+
+@lru_cache(maxsize=64)
+def _remembered(text: str) -> int:
+    """A short text is asked for again at once: by the splitter, then for its piece."""
+    return _ceil_tokens(_units(text))
 
 
 def _ceil_tokens(units: int) -> int:
