@@ -13,6 +13,7 @@ from reembed.config.load import LoadedConfig
 from reembed.config.schema import Config
 from reembed.core.machine.records import Commit, RunSettled
 from reembed.core.plans import PlanSummary, plan_id
+from reembed.core.pricing import cap_words, format_usd
 from reembed.driver.session import Session, interrupted, service_key
 from reembed.errors import (
     AccessDeniedError,
@@ -27,11 +28,13 @@ from reembed.ledger.notes import read_notes
 from reembed.pipeline.audit import Audit, audit_jobs
 from reembed.pipeline.commits import (
     CommitState,
+    check_plan,
     check_resumable,
     commit_plan,
     newest_commit,
     record_settled,
 )
+from reembed.pipeline.repay import Costs, price_of_rest
 from reembed.pipeline.results import (
     count_run,
     report_of,
@@ -95,13 +98,14 @@ def run(call: RunCall) -> dict[str, Any]:
     before = newest_commit(storage, layout)
     if before is not None and before.settled:
         return _already(call, storage, layout, before)
+    if before is None and call.mode == "advance":
+        raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed submit` begins")
     _reach(call.loaded.config, key)
     generation = before.generation if before is not None else 0
     if before is not None:
         check_resumable(before.commit, call.loaded.config, key, call.key_rotated)
+        check_plan(storage, layout, before.commit)
         commit, plan = before.commit, read_plan(storage, layout, before.commit.plan)
-    elif call.mode == "advance":
-        raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed submit` begins")
     else:
         commit, plan = _begin(call, storage, layout, key)
     config = _with_cap(call.loaded.config, commit)
@@ -221,7 +225,7 @@ def _finish(
         raise KeyboardInterrupt
     if report["failed"]:
         raise RunFailedError(report["failed"])
-    raise ComeAgainError(_open_words(report))
+    raise ComeAgainError(_open_words(report, price_of_rest(storage, layout, commit)))
 
 
 def _lanes_said(
@@ -237,13 +241,13 @@ def _lanes_said(
     return failed, dict(left), stuck
 
 
-def _open_words(report: dict[str, Any]) -> str:
+def _open_words(report: dict[str, Any], rest: Costs) -> str:
     left = report["left"]
     reasons = ", ".join(f"{count} because {reason}" for reason, count in sorted(left.items()))
     shards = report["shards"]
     budget = (
-        f"; ${report['usd_reserved']:.6f} are reserved or spent, the whole run is planned at "
-        f"${report['usd_planned']:.6f}: a higher --max-usd goes on"
+        f"; {format_usd(rest.reserved)} are reserved or spent, the {rest.attempts:,} jobs that are "
+        f"left cost up to {format_usd(rest.usd_nano)}: --max-usd {cap_words(rest.needed)} buys them"
         if any("budget" in reason for reason in left)
         else ""
     )
