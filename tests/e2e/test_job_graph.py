@@ -8,6 +8,7 @@ import bz2
 import pickle
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -16,13 +17,15 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.transforms.display import DisplayData
 
 from e2e.harness import Project, texts
-from reembed.config.load import load_config
+from reembed.config.load import LoadedConfig, load_config
 from reembed.driver.session import Session, service_key
 from reembed.ledger.layout import Layout
 from reembed.pipeline.embed import build_embed
 from reembed.pipeline.options import beam_options, runner_of, workers_of
 from reembed.pipeline.plan import build_plan
 from reembed.service.client import open_service
+from reembed.sources.open import open_source
+from reembed.storage.open import open_storage
 
 KEY = "some-secret-AIzaSy0123456789abcdefghijklmnop"
 SUBMITTED = {
@@ -51,12 +54,15 @@ def session(project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) ->
 
 def graphs(session: Session, arguments: list[str]) -> Iterator[tuple[str, beam.Pipeline]]:
     """Both pipelines, built and not run."""
-    layout = Layout(session.config.run_dir)
+    layout, storage = Layout(session.config.run_dir), open_storage()
+    loaded = LoadedConfig(session.config, Path(session.config.run_dir).parent)
+    source = open_source(loaded, storage)
+    prepared = source.prepare(storage, layout, session.plan)
     for name in ("plan", "embed"):
         # Only what is built shows here; the engine of the options is not started.
         pipeline = beam.Pipeline(runner="FnApiRunner", options=beam_options(arguments))
         if name == "plan":
-            build_plan(pipeline, session.config, layout, session.plan, {0: 3})
+            build_plan(pipeline, session.config, layout, session.plan, prepared)
         else:
             build_embed(pipeline, session, 2)
         yield name, pipeline
