@@ -61,7 +61,28 @@ def test_a_settlement_names_no_file_but_its_shards(ledger: Ledger, field: str, u
     with pytest.raises(RunFailedError, match=r"settled\.g0 names"):
         ledger.look(SHARD)
     with pytest.raises(RunFailedError, match=r"settled\.g0 names"):
-        list(ledger.settled_in("00000003", {SHARD}))
+        list(ledger.load([SHARD], brief=True))
+
+
+@pytest.mark.parametrize("uri", LEADING_OUT)
+def test_a_rollup_names_no_file_but_its_shards(ledger: Ledger, uri: str) -> None:
+    settled = {"generation": 0, "planned": 1, "rows": 1, "rejects": 0, "part": uri}
+    rollup(ledger, {SHARD: {"settled": settled}})
+    with pytest.raises(RunFailedError, match=r"rollups/00000003\.g0 names"):
+        list(ledger.load([SHARD]))
+
+
+def rollup(ledger: Ledger, shards: dict[str, Any]) -> None:
+    body = {"schema": 1, "generation": 0, "shards": shards}
+    LocalStorage().create(ledger.layout.rollup(1, "00000003", 0), json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("shard", ["00000004-000001", "../../../x", ""])
+def test_a_rollup_holds_its_own_shards(ledger: Ledger, shard: str) -> None:
+    settled = {"generation": 0, "planned": 1, "rows": 1, "rejects": 0}
+    rollup(ledger, {shard: {"settled": settled}})
+    with pytest.raises(RunFailedError, match=r"rollups/00000003\.g0"):
+        list(ledger.load([SHARD]))
 
 
 def test_what_lies_where_it_must_is_found_also_after_a_move(ledger: Ledger) -> None:

@@ -225,7 +225,9 @@ def _finish(
         raise KeyboardInterrupt
     if report["failed"]:
         raise RunFailedError(report["failed"])
-    raise ComeAgainError(_open_words(report, price_of_rest(storage, layout, commit)))
+    capped = any("budget" in reason for reason in report["left"])
+    rest = price_of_rest(storage, layout, commit) if capped else None
+    raise ComeAgainError(_open_words(report, rest))
 
 
 def _lanes_said(
@@ -241,14 +243,14 @@ def _lanes_said(
     return failed, dict(left), stuck
 
 
-def _open_words(report: dict[str, Any], rest: Costs) -> str:
+def _open_words(report: dict[str, Any], rest: Costs | None) -> str:
     left = report["left"]
     reasons = ", ".join(f"{count} because {reason}" for reason, count in sorted(left.items()))
     shards = report["shards"]
     budget = (
         f"; {format_usd(rest.reserved)} are reserved or spent, the {rest.attempts:,} jobs that are "
         f"left cost up to {format_usd(rest.usd_nano)}: --max-usd {cap_words(rest.needed)} buys them"
-        if any("budget" in reason for reason in left)
+        if rest is not None
         else ""
     )
     hanging = (
