@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from reembed.cli.logs import logs_to_file
-from reembed.cli.show import Screen, print_json
+from reembed.cli.show import Screen, console, print_json
 from reembed.errors import UsageError
 from reembed.ledger.layout import Layout
 
@@ -75,3 +75,11 @@ def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> Non
         logs_to_file(str(tmp_path / "file" / "run")),
     ):
         pass
+
+
+def test_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    console().print("vectors: /runs/x[/old]/[bold]y :bomb:")
+    Screen(quiet=False).say("reembed run 'job [/a].yaml'")
+    shown = capsys.readouterr()
+    assert shown.out == "vectors: /runs/x[/old]/[bold]y :bomb:\n"
+    assert shown.err == "reembed run 'job [/a].yaml'\n"

@@ -208,7 +208,7 @@ class Results:
         return pa.concat_tables(pq.read_table(part) for part in self.parts)
 
     def rows(self) -> list[dict[str, Any]]:
-        return list(self.table().to_pylist())
+        return list(self.table().to_pylist()) if self.parts else []
 
     def rejects(self) -> list[dict[str, Any]]:
         paths = sorted((self.run_dir / "rejects").glob("*.parquet"))

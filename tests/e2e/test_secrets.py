@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from e2e.harness import Done, Project, Remote, emulator, reembed, texts
+from e2e.harness import Done, Project, Remote, emulator, reembed, start, texts
 
 KEY = "some-secret-AIzaSy0123456789abcdefghijklmnop"
 
@@ -82,3 +83,61 @@ def test_a_key_is_asked_for_where_the_service_is_not_on_this_machine(
     odd = reembed("run", job.config, GEMINI_API_KEY="two words")
     assert odd.code == 2
     assert "two words" not in odd.err
+
+
+def descendants(root: int) -> dict[int, bytes]:
+    """The command lines of a process and of all that it started, as anybody here can read them."""
+    parents: dict[int, int] = {}
+    lines: dict[int, bytes] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            lines[int(entry.name)] = (entry / "cmdline").read_bytes()
+            stat = (entry / "stat").read_text().rpartition(")")[2]
+        except OSError:
+            continue  # ended meanwhile
+        parents[int(entry.name)] = int(stat.split()[1])
+    family = {root}
+    while grown := {child for child, parent in parents.items() if parent in family} - family:
+        family |= grown
+    return {number: lines[number] for number in family if number in lines}
+
+
+def test_no_process_shows_the_key_in_its_command_line(
+    project: Callable[..., Project], guarded: Remote, tmp_path: Path
+) -> None:
+    job = project(guarded.url, batch={"max_requests": 12}).write(texts(24))
+    many = ["--", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    process = start("run", job.config, *many, GEMINI_API_KEY=KEY)
+    seen: dict[int, bytes] = {}
+    try:
+        while process.poll() is None:
+            seen |= descendants(process.pid)
+            time.sleep(0.05)
+        out, err = process.communicate(timeout=10)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    assert process.returncode == 0, err
+    assert len(seen) >= 3, "the command and its workers"
+    assert not [line for line in seen.values() if KEY.encode() in line]
+    clean(Done(0, out, err))
+    assert [path for path in holders(tmp_path) if "service" not in path.parts] == []
+
+
+def test_the_key_is_in_no_reject_though_the_service_repeats_it(
+    project: Callable[..., Project], guarded: Remote, tmp_path: Path
+) -> None:
+    job = project(guarded.url).write(texts(24))
+    guarded.faults({"job": 1, "do": "fail_rows", "rows": [1], "code": 3, "message": f"key {KEY}"})
+    first = reembed("run", job.config, GEMINI_API_KEY=KEY)
+    assert first.code == 0, first.err
+    [reject] = job.results().rejects()
+    assert reject["message"] == "key " + "*" * len(KEY)
+    again = reembed("redrive", job.config, GEMINI_API_KEY=KEY)
+    assert again.code == 0, again.err
+    clean(first)
+    clean(again)
+    assert [path for path in holders(tmp_path) if "service" not in path.parts] == []

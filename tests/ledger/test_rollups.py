@@ -35,7 +35,7 @@ def settle(ledger: Ledger, shard: str, generation: int = 0) -> None:
         shard,
         Settled(
             generation=generation, planned=5, rows=rows, rejects=5 - rows, reject_codes=codes,
-            jobs=2 * (generation + 1), tokens={"text": 9}, part="p",
+            jobs=2 * (generation + 1), tokens={"text": 9}, part=ledger.layout.part(1, shard),
         ),
     )  # fmt: skip
 

@@ -12,7 +12,13 @@ from reembed.core.machine.records import RunSettled
 from reembed.core.plans import PlanSummary
 from reembed.errors import ConfigError, ReembedError, RunFailedError
 from reembed.ledger.layout import Layout
-from reembed.pipeline.commits import check_resumable, commit_plan, newest_commit, record_settled
+from reembed.pipeline.commits import (
+    check_plan,
+    check_resumable,
+    commit_plan,
+    newest_commit,
+    record_settled,
+)
 from reembed.pipeline.plan import make_plan
 from reembed.storage.local import LocalStorage
 from support.racing import race_threads
@@ -116,3 +122,33 @@ def test_no_number_is_skipped_by_commits_one_after_the_other(
     found = newest_commit(LocalStorage(), layout)
     assert found is not None
     assert found.commit.number == 11
+
+
+def test_a_file_beside_the_commits_is_none(
+    planned: tuple[LoadedConfig, PlanSummary, Layout],
+) -> None:
+    loaded, plan, layout = planned
+    storage = LocalStorage()
+    commit = commit_plan(storage, layout, loaded.config, plan, "key")
+    for name in ("commit.0001~", "commit.0002.bak", "commit.", "commit.0x02"):
+        storage.put(f"{layout.run_dir}/ledger/{name}", b"?")
+    found = newest_commit(storage, layout)
+    assert found is not None
+    assert found.commit == commit
+    storage.put(layout.commit(2), commit.encode())
+    with pytest.raises(RunFailedError, match="says that it is commit 1"):
+        newest_commit(storage, layout)
+
+
+def test_a_plan_that_was_changed_after_its_commit_is_refused(
+    planned: tuple[LoadedConfig, PlanSummary, Layout],
+) -> None:
+    loaded, plan, layout = planned
+    storage = LocalStorage()
+    commit = commit_plan(storage, layout, loaded.config, plan, "key")
+    check_plan(storage, layout, commit)
+    [stripe] = storage.list(layout.stripes(plan.plan))
+    data = storage.read(stripe.uri)
+    storage.put(layout.stripe(plan.plan, 1), data)
+    with pytest.raises(RunFailedError, match="are not those that were committed: restore"):
+        check_plan(storage, layout, commit)

@@ -69,11 +69,12 @@ class Made:
             ledger.claim(shard, "0", Claim(holder="made", epoch=1))
             job = f"batches/{shard}"
             ledger.created(shard, "0", Created(job=job, display_name=f"made/{shard}/0", epoch=1))
-            done = Outcome(state="SUCCEEDED", job=job, rows=ROWS, rows_uri="part")
+            part = self.layout.part(1, shard)
+            done = Outcome(state="SUCCEEDED", job=job, rows=ROWS, rows_uri=part)
             ledger.outcome(shard, "0", done)
             spend.release(attempt, 1, "end", 9e9)
             settled = Settled(
-                generation=0, planned=ROWS, rows=ROWS, rejects=0, part="part", jobs=1, attempts=1,
+                generation=0, planned=ROWS, rows=ROWS, rejects=0, part=part, jobs=1, attempts=1,
                 tokens={"text": 10**6},
             )  # fmt: skip
             ledger.settle(shard, settled)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
 from reembed.cli.loading import load_service_config
-from reembed.cli.run import run_command
-from reembed.cli.show import console
+from reembed.cli.run import ask, run_command
+from reembed.cli.show import console, print_json
 from reembed.core.pricing import format_usd
 from reembed.driver.session import service_key
-from reembed.errors import UsageError
+from reembed.errors import RunFailedError, ServiceError
 from reembed.ledger.layout import Layout
 from reembed.pipeline.cancel import cancel_jobs, write_stop
 from reembed.pipeline.commits import check_resumable
@@ -30,10 +27,19 @@ def cancel_command(
     storage, layout = open_storage(), Layout(loaded.config.run_dir)
     commit = write_stop(storage, layout, lift)
     if lift:
-        console().print("The stop is lifted; `reembed run` goes on.")
+        if as_json:
+            print_json({"schema": 1, "run": commit.run, "stopped": False})
+        else:
+            console().print("The stop is lifted; `reembed run` or `reembed advance` goes on.")
         return 0
     with open_service(loaded.config.service, service_key(loaded.config)) as service:
-        done = cancel_jobs(storage, layout, commit, service)
+        try:
+            done = cancel_jobs(storage, layout, commit, service)
+        except ServiceError as err:
+            raise RunFailedError(
+                f"the stop is on record, and nothing more is bought; but the jobs that run could "
+                f"not be asked to end ({err}): call cancel again"
+            ) from err
     if not as_json:
         console().print(
             f"Stopped: {done.asked:,} jobs are asked to end, {done.ended:,} had ended. What was "
@@ -59,11 +65,8 @@ def redrive_command(
     chunks = sum(resend.redrive.chunks for resend in found)
     cost = format_usd(sum(resend.redrive.sent.need.usd_nano for resend in found))
     words = f"{chunks:,} rejects in {len(found):,} shards are sent again, for up to {cost}"
-    if config.budget.max_usd is None:
-        if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise UsageError(f"{words}, and no cap is set: give --max-usd (over all of this run)")
-        if not typer.confirm(f"{words}. Send?"):
-            raise UsageError("nothing was sent")
+    if config.budget.max_usd is None and commit.max_usd is None:
+        ask(words, "Send?", "give --max-usd (over all of this run)", as_json)
     elif not as_json:
         console().print(f"{words}.")
     write_redrive(storage, layout, commit, generation, found)

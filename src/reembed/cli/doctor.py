@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from rich.markup import escape
 
 from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
@@ -35,8 +34,8 @@ def doctor_command(
         for check in check_all(loaded, storage, lambda: _service(loaded)):
             found["checks"].append({"name": check.name, "ok": check.ok, "said": check.said})
             if not as_json:
-                mark = "[green]ok[/]  " if check.ok else "[red]no[/]  "
-                console().print(f"{mark}{check.name}: {escape(check.said)}", soft_wrap=True)
+                mark, colour = ("ok  ", "green") if check.ok else ("no  ", "red")
+                console().print(f"{mark}{check.name}: {check.said}", style=colour, soft_wrap=True)
         ok = all(check["ok"] for check in found["checks"])
         if live and ok:
             with _service(loaded) as service:

@@ -140,6 +140,7 @@ def advance(
     run_dir: RunDirOption = None,
     max_usd: MaxUsdOption = None,
     key_rotated: KeyRotatedOption = False,
+    accept_repay: AcceptRepayOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take everything unsettled one round on, and leave: 0 settled, 75 come again, 1 failed."""
@@ -147,7 +148,9 @@ def advance(
 
     overrides = _overrides(set_, max_usd=max_usd)
     _exit_with(
-        lambda: run_command(config, overrides, run_dir, beam or [], key_rotated, as_json, "advance")
+        lambda: run_command(
+            config, overrides, run_dir, beam or [], key_rotated, as_json, "advance", accept_repay
+        )
     )
 
 

@@ -70,7 +70,7 @@ def show_plan(plan: PlanSummary, config: Config, out: Console) -> None:
     """Print a plan for people."""
     totals = plan.plan_totals()
     costs = price(totals.tokens, config.model.spec())
-    out.print(f"Plan {plan.plan} of [bold]{config.name}[/] in {config.run_dir}", soft_wrap=True)
+    out.print(f"Plan {plan.plan} of {config.name} in {config.run_dir}", soft_wrap=True)
     model = config.model
     out.print(f"  {model.name}, {model.dimensions} dimensions, task {model.task}")
     out.print(

@@ -22,7 +22,7 @@ from reembed.cli.plan import show_plan
 from reembed.cli.show import Screen, console, print_json
 from reembed.config.load import LoadedConfig
 from reembed.core.plans import PlanSummary
-from reembed.core.pricing import format_usd, price
+from reembed.core.pricing import cap_words, format_usd, price
 from reembed.driver.session import interrupted
 from reembed.errors import ReembedError, UsageError
 from reembed.pipeline.repay import price_of_repay
@@ -92,15 +92,41 @@ def _same_command(
 
 
 def _show_repay(loaded: LoadedConfig, quiet: bool) -> None:
-    """Say what buying unusable answers again costs, before it happens; the cap holds above it."""
-    answers, usd_nano = price_of_repay(open_storage(), loaded.config)
-    if not answers:
+    """Say what buying unusable answers again costs, before it happens; the cap holds above it.
+
+    Refused before anything is on record: what is on record is no longer in question.
+    """
+    costs = price_of_repay(open_storage(), loaded.config)
+    if not costs.attempts:
         raise UsageError("no answer is in question; run again without --accept-repay")
-    words = f"{answers:,} answers cannot be used; buying them again costs up to"
-    if loaded.config.budget.max_usd is None:
-        raise UsageError(f"{words} {format_usd(usd_nano)}: give --max-usd (over all of this run)")
-    if not quiet:
-        console().print(f"{words} {format_usd(usd_nano)}.")
+    words = (
+        f"{costs.attempts:,} answers cannot be used; buying them again costs up to "
+        f"{format_usd(costs.usd_nano)}, beside {format_usd(costs.reserved)} reserved or spent"
+    )
+    enough = f"--max-usd {cap_words(costs.needed)} (over all of this run) allows it"
+    if costs.cap is None:
+        ask(words, "Buy them again?", enough, quiet)
+    elif costs.cap < costs.needed:
+        raise UsageError(f"{words}, and the cap is {format_usd(costs.cap)}: {enough}")
+    elif not quiet:
+        console().print(f"{words}.")
+
+
+def ask(words: str, question: str, remedy: str, quiet: bool) -> None:
+    """Ask on a terminal whether a price is accepted.
+
+    Raises:
+        UsageError: it is not, or nobody can be asked.
+    """
+    if quiet or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(f"{words}, and no cap is set: {remedy}")
+    interrupted_before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        accepted = typer.confirm(f"{words}. {question}")
+    finally:
+        signal.signal(signal.SIGINT, interrupted_before)
+    if not accepted:
+        raise UsageError("nothing was sent")
 
 
 def _on_interrupt(screen: Screen, again: str) -> None:
@@ -138,19 +164,9 @@ def _approval(loaded: LoadedConfig, quiet: bool) -> Callable[[PlanSummary], floa
             show_plan(plan, config, console())
         if config.budget.max_usd is not None:
             return config.budget.max_usd
+        remedy = "give --max-usd, or budget.max_usd in the configuration"
         words = f"This may cost up to {format_usd(costs.batch_usd_nano)}"
-        if not (sys.stdin.isatty() and sys.stdout.isatty()) or quiet:
-            raise UsageError(
-                f"{words}, and no cap is set: give --max-usd, or budget.max_usd in the "
-                "configuration"
-            )
-        interrupted_before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            accepted = typer.confirm(f"{words}. Submit?")
-        finally:
-            signal.signal(signal.SIGINT, interrupted_before)
-        if not accepted:
-            raise UsageError("nothing was submitted")
+        ask(words, "Submit?", remedy, quiet)
         return None
 
     return approve
@@ -174,8 +190,9 @@ def show_report(report: dict[str, Any], out: Console) -> None:
     )
     for twin in report.get("twins", ()):
         out.print(
-            f"[bold]paid twice, perhaps[/]: {twin['job']} ({twin['state']}) bears the name of "
-            f"shard {twin['shard']}, attempt {twin['attempt']}, beside {twin['kept'] or 'none'}"
+            f"paid twice, perhaps: {twin['job']} ({twin['state']}) bears the name of "
+            f"shard {twin['shard']}, attempt {twin['attempt']}, beside {twin['kept'] or 'none'}",
+            style="bold",
         )
     for late in report.get("late", ()):
         out.print(

@@ -25,7 +25,12 @@ _LIVE_EVERY, _LINES_EVERY = 1.0, 10.0
 
 def console() -> Console:
     """Where results go."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return _plain(soft_wrap=not sys.stdout.isatty())
+
+
+def _plain(**options: Any) -> Console:
+    # Names of files and words of the service are no markup: "[/old]" would end the program.
+    return Console(highlight=False, markup=False, emoji=False, **options)
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -41,7 +46,7 @@ class Screen:
     """
 
     def __init__(self, quiet: bool) -> None:
-        self._err = Console(stderr=True, highlight=False)
+        self._err = _plain(stderr=True)
         self._quiet, self._live = quiet, self._err.is_terminal
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None

@@ -37,7 +37,7 @@ def status_command(
 
 def _show(found: RunStatus) -> None:
     out = console()
-    out.print(f"run {found.run} ({found.name}): [bold]{found.state}[/]")
+    out.print(f"run {found.run} ({found.name}): {found.state}", style="bold")
     states = ", ".join(f"{count:,} {state}" for state, count in found.shards.items())
     out.print(f"  shards: {states}")
     out.print(

@@ -8,6 +8,12 @@ from collections.abc import Iterable
 
 STRIPE_ITEMS = 20_000
 
+# For fields of records that become part of a file's name: nothing that could lead elsewhere. In
+# the validator's own dialect `$` is the end of the text and nothing else.
+ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+SHARD_PATTERN = r"^[0-9]{8}-[0-9]{6}$"
+ATTEMPT_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,9}){0,99}$"
+
 # For `fullmatch`: `$` would let a line end through, and `\d` the digits of other scripts.
 _SHARD = re.compile(r"([0-9]{8})-([0-9]{6})")
 _ATTEMPT = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -76,6 +82,11 @@ def is_attempt(text: str) -> bool:
     return _ATTEMPT.fullmatch(text) is not None
 
 
+def is_child(path: str, parent: str) -> bool:
+    """Whether an attempt's path is that of a child of `parent`."""
+    return is_attempt(path) and path.rpartition(".")[0] == parent
+
+
 def attempt_order(attempt: str) -> tuple[int, ...]:
     """Sort key of attempts: parents before children, siblings by number."""
     return tuple(int(step) for step in attempt.split("."))
@@ -90,6 +101,11 @@ def input_file_name(run: str, shard: str, attempt: str, epoch: int) -> str:
     """The chosen name of an input file: at most 40 characters after ``files/``, repeatable."""
     digest = hashlib.sha256(f"{run}/{shard}/{attempt}/{epoch}".encode()).hexdigest()
     return f"files/re-{run[:8]}-{digest[:24]}"
+
+
+def is_input_file(run: str, name: str) -> bool:
+    """Whether a remote file's name is one that `input_file_name` gives in this run."""
+    return re.fullmatch(rf"files/re-{re.escape(run[:8])}-[0-9a-f]{{24}}", name) is not None
 
 
 def wire_key(fingerprint: str, ordinal: int) -> str:

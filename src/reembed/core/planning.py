@@ -118,7 +118,6 @@ def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
     for row in rows.tolist():
         by_modality[modalities[row]] += int(tokens[row])
     wire = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
-    extra = orjson.dumps([packing.spec.name, packing.task, packing.dimensions])
     return ShardPlan(
         shard=shard,
         chunks=manifest.num_rows,
@@ -129,10 +128,17 @@ def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
         wire_bytes=int(wire[rows].sum()),
         result_bytes=len(rows) * result_line_bytes(packing.dimensions),
         usd_nano=price(by_modality, packing.spec).batch_usd_nano,
-        fingerprint=fingerprint_of(manifest, extra),
+        fingerprint=fingerprint_under(
+            manifest, packing.spec.name, packing.task, packing.dimensions
+        ),
         shared=int(np.count_nonzero(requests >= 0)) - len(chosen),
         copies=_valid(manifest, "donor"),
     )
+
+
+def fingerprint_under(manifest: pa.Table, model: str, task: str, dimensions: int) -> str:
+    """A shard's fingerprint, from its chunks and from what else shapes its requests."""
+    return fingerprint_of(manifest, orjson.dumps([model, task, dimensions]))
 
 
 def _valid(table: pa.Table, column: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from reembed.core.machine.records import Record
+from reembed.core.machine.records import Id, Record
 from reembed.core.policy import CHUNKER_VERSIONS
 from reembed.core.shards import ShardPlan
 from reembed.core.totals import PlanTotals
@@ -52,7 +52,7 @@ class StripePlan(Record):
 class PlanSummary(Record):
     """`plan.json`: written last, so its being there says that the plan is whole."""
 
-    plan: str
+    plan: Id
     name: str
     frozen: dict[str, Any]
     items: int

@@ -108,6 +108,13 @@ def cap_nano(max_usd: float | None) -> int | None:
     return math.floor(Fraction(str(max_usd)) * NANO)
 
 
+def cap_words(nano: int) -> str:
+    """A cap of at least so many billionths, as ``--max-usd`` takes it: rounded up to six places."""
+    return (
+        f"{Decimal(nano) / NANO:.6f}" if nano % 1000 == 0 else cap_words(nano - nano % 1000 + 1000)
+    )
+
+
 def format_usd(nano: int) -> str:
     """Dollars for a reader, rounded up: cents from one dollar on, four significant places below."""
     usd = to_usd(nano)

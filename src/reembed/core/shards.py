@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from reembed.core.names import SHARD_PATTERN
 
 
 class ShardPlan(BaseModel):
@@ -16,7 +18,7 @@ class ShardPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    shard: str
+    shard: str = Field(pattern=SHARD_PATTERN)
     chunks: int
     requests: int
     canaries: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,7 +99,10 @@ def repay(tools: Tools, view: ShardView, attempt: AttemptView, state: str, anoma
     ordinals = sorted(n for n in wanted if n < planned)
     job = attempt.created.job if attempt.created is not None else ""
     children = split(attempt.path, ordinals, 1, need_of_requests(manifest, tools.config))
-    return Ended(Outcome(state=state, job=job, children=children), anomaly)
+    canaries = [c.twin for c in plan_canaries(planned)] if attempt.ordinals is None else []
+    # Paid, if only by estimate: what the answer says of itself is in question.
+    paid = _estimated(manifest, [*ordinals, *canaries])
+    return Ended(Outcome(state=state, job=job, children=children, tokens=paid), anomaly)
 
 
 def lineage_of(tools: Tools, view: ShardView, attempt: AttemptView | None) -> Lineage:
@@ -224,6 +227,23 @@ def unsent_of(tools: Tools, view: ShardView, attempt: AttemptView) -> dict[int, 
     return {n: RowError(*why, at="submit") for n, why in found.requests.items()}
 
 
+def _estimated(manifest: pa.Table, ordinals: Sequence[int]) -> dict[str, int]:
+    """Tokens by modality as the plan estimates them."""
+    modalities = manifest.column("modality").to_pylist()
+    estimates = manifest.column("token_count").to_pylist()
+    row_of = _row_of(manifest)
+    total: Counter[str] = Counter()
+    for ordinal in ordinals:
+        total[modalities[row_of[ordinal]]] += estimates[row_of[ordinal]]
+    return dict(sorted(total.items()))
+
+
+def _row_of(manifest: pa.Table) -> dict[int, int]:
+    """The first row of each request."""
+    requests = request_of(manifest)
+    return {int(n): row for row, n in reversed(list(enumerate(requests.tolist()))) if n >= 0}
+
+
 def _tokens(
     manifest: pa.Table, joined: Joined, twins: Mapping[int, int], wanted: Container[int]
 ) -> dict[str, int]:
@@ -231,10 +251,9 @@ def _tokens(
 
     Of a job that several attempts share, each counts what it wanted of it.
     """
-    requests = request_of(manifest)
     modalities = manifest.column("modality").to_pylist()
     estimates = manifest.column("token_count").to_pylist()
-    row_of = {int(n): row for row, n in reversed(list(enumerate(requests.tolist()))) if n >= 0}
+    row_of = _row_of(manifest)
     total: Counter[str] = Counter()
     for ordinal, counted, ok in zip(
         joined.ordinals.tolist(), joined.tokens.tolist(), joined.ok.tolist(), strict=True
@@ -247,6 +266,7 @@ def _tokens(
 
 
 def _time(text: str) -> datetime:
-    if not text:
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    except (ValueError, OverflowError):
         return datetime.fromtimestamp(0, UTC)
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)

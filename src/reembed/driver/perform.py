@@ -15,7 +15,8 @@ from reembed.core.machine.endings import INVALID_ARGUMENT
 from reembed.core.machine.records import Claim, Created, Unsent
 from reembed.core.machine.rules import goes_inline
 from reembed.core.machine.view import Ended, JobView, ShardView
-from reembed.core.names import display_name, input_file_name
+from reembed.core.names import display_name, input_file_name, is_input_file
+from reembed.core.planning import fingerprint_under
 from reembed.driver.collect import join_answer, repay
 from reembed.driver.judge import judge
 from reembed.driver.render import Renderer
@@ -154,6 +155,14 @@ class Performer:
         )
         path = tools.scratch / f"{view.plan.shard}-{action.attempt}.requests"
         manifest = tools.manifest(view.plan.shard)
+        model = tools.config.model
+        found = fingerprint_under(manifest, model.name, model.task, model.dimensions)
+        if found != view.plan.fingerprint:
+            # It says which objects are read, and sent.
+            raise RunFailedError(
+                f"{tools.layout.manifest(tools.plan, view.plan.shard)} is not the manifest that "
+                "was planned: restore it from a copy, or begin a new run in another run_dir"
+            )
         prepared, unsent = renderer.render(view.plan, manifest, attempt.ordinals, path)
         if unsent:
             record = Unsent(requests=unsent)
@@ -274,7 +283,9 @@ class Performer:
 
     def _delete_input(self, view: ShardView, action: act.DeleteInput) -> Result:
         try:
-            self._tools.service.delete_file(action.file)
+            # The name may come from a record or from the service: no file but ours is deleted.
+            if is_input_file(self._tools.rules.run, action.file):
+                self._tools.service.delete_file(action.file)
         except (RemoteNotFoundError, RefusedError):
             pass  # gone already, or not ours to delete: its place comes free when it expires
         except (TransientError, QuotaError):

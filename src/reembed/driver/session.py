@@ -145,6 +145,8 @@ def metadata_comes_back(storage: Storage, layout: Layout, config: Config) -> boo
         found = orjson.loads(storage.read(layout.doctor()))
     except (ObjectNotFoundError, orjson.JSONDecodeError):
         return False
+    if not isinstance(found, dict):
+        return False
     return bool(found.get("inline_keys")) and found.get("base_url") == config.service.base_url
 
 

@@ -29,6 +29,7 @@ from reembed.ledger.layout import Layout
 from reembed.ledger.named import Named, folder_of, open_claims, parsed, settled_in, telling
 from reembed.ledger.parallel import AT_ONCE, in_parallel
 from reembed.ledger.rollups import Standing, read_standing
+from reembed.ledger.trust import placed, placed_rollup
 from reembed.storage.base import Storage
 
 R = TypeVar("R", bound=Record)
@@ -227,7 +228,8 @@ class Ledger:
     def _rolled(self, stripes: Sequence[str], standing: Standing) -> dict[str, ShardRecords]:
         def read(stripe: str) -> Rollup:
             name = self.layout.rollup(self.commit, stripe, standing.generation(stripe))
-            return Rollup.decode(self.storage.read(name), name)
+            found = Rollup.decode(self.storage.read(name), name)
+            return placed_rollup(found, stripe, name, self.layout, self.commit)
 
         rollups = in_parallel(read, stripes, self._at_once)
         return {
@@ -345,4 +347,4 @@ class Ledger:
         folder = self._read[folder_of(name)]
         if name not in folder:
             folder[name] = self.storage.read(name)
-        return kind.decode(folder[name], name)
+        return placed(kind.decode(folder[name], name), name, self.layout, self.commit)

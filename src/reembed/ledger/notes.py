@@ -49,10 +49,10 @@ def read_notes(storage: Storage, prefix: str) -> list[dict[str, Any]]:
 
     def read(uri: str) -> dict[str, Any] | None:
         try:
-            note: dict[str, Any] = orjson.loads(storage.read(uri))
+            note: object = orjson.loads(storage.read(uri))
         except (StorageError, orjson.JSONDecodeError):
             return None
-        return note
+        return note if isinstance(note, dict) else None
 
     notes = in_parallel(read, [stat.uri for stat in storage.list(prefix)])
     return [note for note in notes if note is not None]

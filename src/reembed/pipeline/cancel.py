@@ -53,7 +53,10 @@ def cancel_jobs(
     asked = ended = 0
     for job in _open_jobs(storage, layout, commit):
         try:
-            if service.get(job).done:
+            found = service.get(job)
+            if not found.display_name.startswith(f"{commit.run}/"):
+                continue  # a record was changed: no job but ours is cancelled
+            if found.done:
                 ended += 1
                 continue
             service.cancel(job)

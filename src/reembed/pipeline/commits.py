@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 
 from reembed.config.frozen import check_frozen, frozen_view, key_hash
 from reembed.config.schema import Config
 from reembed.core.machine.records import Commit, RunSettled
-from reembed.core.plans import PlanSummary
+from reembed.core.plans import PlanSummary, digest_of
+from reembed.driver.session import stripes_in
 from reembed.errors import AlreadyExistsError, RunFailedError
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Storage
@@ -29,16 +31,26 @@ class CommitState:
 
 def newest_commit(storage: Storage, layout: Layout) -> CommitState | None:
     """The newest commit; None where nothing was committed yet."""
-    names = [stat.uri for stat in storage.list(layout.commits())]
-    if not names:
+    numbers = [_number(layout, stat.uri) for stat in storage.list(layout.commits())]
+    numbers = [number for number in numbers if number]
+    if not numbers:
         return None
-    commit = Commit.decode(storage.read(names[-1]), names[-1])
+    name = layout.commit(max(numbers))
+    commit = Commit.decode(storage.read(name), name)
+    if commit.number != max(numbers):
+        raise RunFailedError(f"{name} says that it is commit {commit.number}; restore it")
     generation = 0
     while _is_there(storage, layout.redrives(commit.number, generation + 1)):
         generation += 1
     settled = _is_there(storage, layout.run_settled(commit.number, generation))
     published = _is_there(storage, layout.run_published(commit.number, generation))
     return CommitState(commit, settled, generation, published)
+
+
+def _number(layout: Layout, uri: str) -> int:
+    """The number of a commit by its name; 0 for a file that is none, such as an editor's copy."""
+    digits = uri.removeprefix(layout.commits())
+    return int(digits) if re.fullmatch(r"[0-9]{4,9}", digits) else 0
 
 
 def _is_there(storage: Storage, name: str) -> bool:
@@ -87,6 +99,19 @@ def check_resumable(commit: Commit, config: Config, api_key: str, key_rotated: b
     """
     hashed = key_hash(api_key, commit.key_salt)
     check_frozen(commit.frozen, frozen_view(config, hashed), key_rotated=key_rotated)
+
+
+def check_plan(storage: Storage, layout: Layout, commit: Commit) -> None:
+    """Refuse to go on with a plan whose shards are not those that were committed.
+
+    Raises:
+        RunFailedError: a stripe's record was changed, or is gone.
+    """
+    if digest_of(stripes_in(storage, layout, commit.plan)) != commit.digest:
+        raise RunFailedError(
+            f"the shards in {layout.plan_dir(commit.plan)} are not those that were committed: "
+            "restore that folder from a copy, or begin a new run in another run_dir"
+        )
 
 
 def record_settled(

@@ -51,7 +51,12 @@ def plan_redrive(
         UsageError: nothing is committed, the run is not settled, or no reject fits.
     """
     newest = newest_commit(storage, layout)
-    if newest is None or not newest.settled:
+    if newest is None:
+        raise UsageError(
+            f"nothing was committed in {layout.run_dir}; `reembed run` begins, and what it rejects "
+            "can be sent again after that"
+        )
+    if not newest.settled:
         raise UsageError(
             f"the run in {layout.run_dir} is not settled; `reembed run` goes on with it, and what "
             "it rejects can be sent again after that"
@@ -59,8 +64,8 @@ def plan_redrive(
     commit, generation = newest.commit, newest.generation + 1
     found = [
         resend
-        for plan, settled in _settled(storage, layout, commit)
-        if (resend := _of_shard(storage, layout, config, commit, plan, settled, reasons))
+        for plan, settled, begun in _settled(storage, layout, commit, generation)
+        if (resend := begun or _of_shard(storage, layout, config, commit, plan, settled, reasons))
     ]
     if not found:
         which = f" with {', '.join(reasons)}" if reasons else ""
@@ -91,13 +96,15 @@ def write_redrive(
 
 
 def _settled(
-    storage: Storage, layout: Layout, commit: Commit
-) -> Iterator[tuple[ShardPlan, Settled]]:
+    storage: Storage, layout: Layout, commit: Commit, generation: int
+) -> Iterator[tuple[ShardPlan, Settled, Resend | None]]:
+    """Settled shards; with what a call that was cut off has put on record for this generation."""
     ledger = Ledger(storage, layout, commit.number, "redrive")
     plans = {plan.shard: plan for plan in shards_of(storage, layout, commit.plan)}
     for shard, records in ledger.load(plans, brief=True):
         if records.settled is not None:
-            yield plans[shard], records.settled
+            begun = records.redrives.get(generation)
+            yield plans[shard], records.settled, Resend(shard, begun) if begun else None
 
 
 def _of_shard(

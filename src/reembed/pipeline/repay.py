@@ -1,28 +1,74 @@
-"""What it costs to buy answers again that cannot be used."""
+"""What it costs to go on: answers to buy again, and what was not sent yet."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from reembed.config.schema import Config
-from reembed.core.machine.snapshot import view_of
+from reembed.core.machine.records import Commit
+from reembed.core.machine.snapshot import ShardRecords, view_of
+from reembed.core.machine.view import AttemptView
+from reembed.core.pricing import cap_nano
 from reembed.driver.session import shards_of
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
+from reembed.ledger.spend import SpendLog
 from reembed.pipeline.commits import newest_commit
 from reembed.storage.base import Storage
 
 
-def price_of_repay(storage: Storage, config: Config) -> tuple[int, int]:
-    """Answers in question (suspect and without an outcome), and billionths of a dollar at most."""
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Attempts that would be bought: how many, what they cost at most, what is reserved already.
+
+    Money in billionths of a dollar; `cap` None where there is none.
+    """
+
+    attempts: int = 0
+    usd_nano: int = 0
+    reserved: int = 0
+    cap: int | None = None
+
+    @property
+    def needed(self) -> int:
+        """The lowest cap under which all of it can be bought."""
+        return self.reserved + self.usd_nano
+
+
+def price_of_repay(storage: Storage, config: Config) -> Costs:
+    """What buying answers in question again costs: those that are suspect, without an outcome."""
     layout = Layout(config.run_dir)
     newest = newest_commit(storage, layout)
     if newest is None:
-        return 0, 0
-    ledger = Ledger(storage, layout, newest.commit.number, "repay")
-    plans = {plan.shard: plan for plan in shards_of(storage, layout, newest.commit.plan)}
-    answers = usd_nano = 0
-    for shard, records in ledger.load(plans):
-        for attempt in view_of(plans[shard], records, 0.0).attempts.values():
-            if attempt.suspect and attempt.outcome is None:
-                answers += 1
-                usd_nano += attempt.need.usd_nano
-    return answers, usd_nano
+        return Costs()
+    commit, cap = newest.commit, config.budget.max_usd
+    book = SpendLog(storage, layout, commit.number).read()
+    found = [a for _, a in _open_attempts(storage, layout, commit) if a.suspect]
+    nano = sum(attempt.need.usd_nano for attempt in found)
+    allowed = cap_nano(commit.max_usd if cap is None else cap)
+    return Costs(len(found), nano, book.usd_nano, allowed)
+
+
+def price_of_rest(storage: Storage, layout: Layout, commit: Commit) -> Costs:
+    """What is left to buy of a run: attempts without a job that hold no reservation."""
+    book = SpendLog(storage, layout, commit.number).read()
+    found = [
+        attempt
+        for shard, attempt in _open_attempts(storage, layout, commit)
+        if attempt.created is None and f"{shard}/{attempt.path}" not in book.live
+    ]
+    return Costs(len(found), sum(a.need.usd_nano for a in found), book.usd_nano)
+
+
+def _open_attempts(
+    storage: Storage, layout: Layout, commit: Commit
+) -> Iterator[tuple[str, AttemptView]]:
+    ledger = Ledger(storage, layout, commit.number, "prices")
+    plans = {plan.shard: plan for plan in shards_of(storage, layout, commit.plan)}
+    known = dict(ledger.load(plans))
+    for shard, plan in plans.items():
+        view = view_of(plan, known.get(shard, ShardRecords()), 0.0)
+        for attempt in view.attempts.values():
+            if attempt.outcome is None:
+                yield shard, attempt

@@ -12,6 +12,7 @@ from reembed.config.load import LoadedConfig
 from reembed.config.schema import Config
 from reembed.core.machine.records import Commit, RunSettled
 from reembed.core.plans import PlanSummary
+from reembed.core.pricing import cap_words, format_usd
 from reembed.destinations.base import SettledRun
 from reembed.driver.session import Session, interrupted, service_key
 from reembed.errors import (
@@ -27,12 +28,14 @@ from reembed.ledger.notes import read_notes
 from reembed.pipeline.audit import Audit, audit_jobs
 from reembed.pipeline.commits import (
     CommitState,
+    check_plan,
     check_resumable,
     commit_plan,
     newest_commit,
     record_settled,
 )
 from reembed.pipeline.publish import publish_run
+from reembed.pipeline.repay import Costs, price_of_rest
 from reembed.pipeline.results import (
     count_run,
     last_report,
@@ -100,13 +103,14 @@ def run(call: RunCall) -> dict[str, Any]:
     before = last if last is not None and not last.settled else None
     if last is not None and last.settled and (call.mode == "advance" or not last.published):
         return _ended(call, storage, layout, last)
+    if before is None and call.mode == "advance":
+        raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed submit` begins")
     _reach(call.loaded.config, key)
     generation = before.generation if before is not None else 0
     if before is not None:
         check_resumable(before.commit, call.loaded.config, key, call.key_rotated)
+        check_plan(storage, layout, before.commit)
         commit, plan = before.commit, read_plan(storage, layout, before.commit.plan)
-    elif call.mode == "advance":
-        raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed submit` begins")
     else:
         plan = _plan(call, storage, layout)
         if last is not None and _nothing_new(plan, last.commit):
@@ -247,7 +251,9 @@ def _finish(
         raise KeyboardInterrupt
     if report["failed"]:
         raise RunFailedError(report["failed"])
-    raise ComeAgainError(_open_words(report))
+    capped = any("budget" in reason for reason in report["left"])
+    rest = price_of_rest(storage, layout, commit) if capped else None
+    raise ComeAgainError(_open_words(report, rest))
 
 
 def _lanes_said(
@@ -263,14 +269,14 @@ def _lanes_said(
     return failed, dict(left), stuck
 
 
-def _open_words(report: dict[str, Any]) -> str:
+def _open_words(report: dict[str, Any], rest: Costs | None) -> str:
     left = report["left"]
     reasons = ", ".join(f"{count} because {reason}" for reason, count in sorted(left.items()))
     shards = report["shards"]
     budget = (
-        f"; ${report['usd_reserved']:.6f} are reserved or spent, the whole run is planned at "
-        f"${report['usd_planned']:.6f}: a higher --max-usd goes on"
-        if any("budget" in reason for reason in left)
+        f"; {format_usd(rest.reserved)} are reserved or spent, the {rest.attempts:,} jobs that are "
+        f"left cost up to {format_usd(rest.usd_nano)}: --max-usd {cap_words(rest.needed)} buys them"
+        if rest is not None
         else ""
     )
     hanging = (

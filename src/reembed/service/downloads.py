@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import httpx
 from reembed.errors import RefusedError, ServiceError, StorageError, TransientError
 from reembed.service.base import Job
 from reembed.service.http import Answer, Call, Wire
+from reembed.service.keys import Secret
 from reembed.service.operations import answer_lines, checked_file_name, one_line, parse_file
 from reembed.service.retries import RetryPolicy
 
@@ -55,7 +57,20 @@ def download_file(wire: Wire, retries: RetryPolicy, name: str, path: Path) -> in
         headers={"accept-encoding": "identity"},
     )
     with _whole_or_nothing(path) as target:
-        return _Download(wire, retries, call, target).run(lambda: _stored_size(wire, retries, name))
+        size = _Download(wire, retries, call, target).run(lambda: _stored_size(wire, retries, name))
+        _blot_out(target, wire.secret)
+        return size
+
+
+def _blot_out(target: BinaryIO, secret: Secret) -> None:
+    """Cover the key in a file, in place: errors of single rows may repeat it."""
+    target.flush()
+    if not secret.forms() or not os.fstat(target.fileno()).st_size:
+        return
+    with mmap.mmap(target.fileno(), 0) as view:
+        for form in (form.encode() for form in secret.forms()):
+            while (at := view.find(form)) >= 0:
+                view[at : at + len(form)] = b"*" * len(form)
 
 
 class _Download:
@@ -182,7 +197,7 @@ def _whole_or_nothing(path: Path) -> Iterator[BinaryIO]:
     """A temporary file beside `path` that takes its name at the end, and goes on an error."""
     temporary = path.with_name(f"{path.name}.tmp")
     try:
-        with temporary.open("wb", buffering=_WRITE_BUFFER) as target:
+        with temporary.open("w+b", buffering=_WRITE_BUFFER) as target:
             yield target
         os.replace(temporary, path)
     except OSError as err:

@@ -106,19 +106,22 @@ class Secret:
             self._value = resolve_api_key(os.environ, self._required)
         return self._value
 
+    def forms(self) -> tuple[str, ...]:
+        """What must not be shown: the key, plain and percent-encoded; nothing for no real key."""
+        key = self._value
+        return () if key is None or key == LOCAL_KEY else (key, quote(key, safe=""))
+
     def scrub(self, text: str) -> str:
         """Blot the key out of a text, plain or percent-encoded."""
-        key = self._value
-        if key is None or key == LOCAL_KEY:
-            return text
-        return text.replace(key, _HIDDEN).replace(quote(key, safe=""), _HIDDEN)
+        for form in self.forms():
+            text = text.replace(form, _HIDDEN)
+        return text
 
     def scrub_bytes(self, body: bytes) -> bytes:
         """Blot the key out of an answer: refusals of a key are known to repeat it."""
-        key = self._value
-        if key is None or key == LOCAL_KEY:
-            return body
-        return body.replace(key.encode(), _HIDDEN.encode())
+        for form in self.forms():
+            body = body.replace(form.encode(), _HIDDEN.encode())
+        return body
 
     def __repr__(self) -> str:
         return _HIDDEN

@@ -94,7 +94,7 @@ def parse_operation(raw: Mapping[str, Any]) -> Job:
     outputs = _outputs(raw, metadata)
     return Job(
         name=name,
-        display_name=_text(metadata.get("displayName")),
+        display_name=one_line(_text(metadata.get("displayName"))),
         state=state,
         raw_state=raw_state,
         stats=_parse_stats(_dict(metadata.get("batchStats"))),

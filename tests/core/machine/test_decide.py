@@ -95,6 +95,18 @@ def test_an_answer_that_cannot_be_trusted_halts_and_records_nothing(play):
     assert game.next() == act.Halt("0", "no keys")
 
 
+def test_accepting_to_pay_again_is_for_what_was_on_record_when_the_price_was_shown(play):
+    game = created(play)
+    game.rules = replace(game.rules, accept_repay=True)
+    game.poll("SUCCEEDED")
+    game.step(act.Fetch)
+    game.step(act.Join, Ended(Outcome(state="QUARANTINED", job="b"), "no keys"))
+    assert game.next() == act.Halt("0", "no keys")
+    known = replace(game.view.attempts["0"], suspect="no keys")
+    game.view = game.view.with_attempt(known)
+    assert isinstance(game.next(), act.RecordOutcome)
+
+
 def test_a_failing_poll_waits_and_does_not_spin(play):
     game = created(play)
     game.step(act.Poll, Missed(8.0))

@@ -58,7 +58,8 @@ def _of_attempt(
         return act.Leave("the service does not answer")
     ended = attempt.local.ended
     if ended is not None:
-        if ended.anomaly and not rules.accept_repay:
+        # Accepted is what was in question when the price was shown, not what comes after.
+        if ended.anomaly and not (rules.accept_repay and attempt.suspect):
             return act.Halt(attempt.path, ended.anomaly)
         if ended.outcome.state == NOT_SENT and not is_fresh(attempt, world):
             return act.Look(attempt.path)

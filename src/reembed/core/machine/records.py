@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from reembed.core.names import ATTEMPT_PATTERN, ID_PATTERN, SHARD_PATTERN
 from reembed.errors import RunFailedError
 
 # The state of an outcome without a job.
 NOT_SENT = "NOT_SENT"
 
 Ranges = tuple[tuple[int, int], ...]
+# These become parts of file names.
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+ShardName = Annotated[str, Field(pattern=SHARD_PATTERN)]
+AttemptPath = Annotated[str, Field(pattern=ATTEMPT_PATTERN)]
 
 
 class Record(BaseModel):
@@ -129,7 +134,7 @@ class Outcome(Record):
     rows_uri: str = ""
     errors_uri: str = ""
     tokens: dict[str, int] = {}
-    children: dict[str, Child] = {}
+    children: dict[AttemptPath, Child] = {}
     delay_seconds: float = 0.0
     cause: str = ""
 
@@ -197,7 +202,7 @@ class RolledShard(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     settled: Settled
-    attempts: dict[str, RolledAttempt] = {}
+    attempts: dict[AttemptPath, RolledAttempt] = {}
 
 
 class Rollup(Record):
@@ -208,7 +213,7 @@ class Rollup(Record):
     """
 
     generation: int
-    shards: dict[str, RolledShard]
+    shards: dict[ShardName, RolledShard]
 
 
 class RunSettled(Record):
@@ -227,9 +232,9 @@ class Commit(Record):
     holds.
     """
 
-    number: int
-    run: str
-    plan: str
+    number: int = Field(ge=1)
+    run: Id
+    plan: Id
     digest: str
     planned: int
     items: int

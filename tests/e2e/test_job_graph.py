@@ -1,0 +1,146 @@
+"""What an engine is given of a run, as it would be submitted: never the API key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import bz2
+import pickle
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.transforms.display import DisplayData
+
+from e2e.harness import Project, texts
+from reembed.config.load import LoadedConfig, load_config
+from reembed.driver.session import Session, service_key
+from reembed.ledger.layout import Layout
+from reembed.pipeline.embed import build_embed
+from reembed.pipeline.options import beam_options, runner_of, workers_of
+from reembed.pipeline.plan import build_plan
+from reembed.service.client import open_service
+from reembed.sources.open import open_source
+from reembed.storage.open import open_storage
+
+KEY = "some-secret-AIzaSy0123456789abcdefghijklmnop"
+SUBMITTED = {
+    "DataflowRunner": [
+        "--runner=DataflowRunner",
+        "--project=some-project",
+        "--region=europe-west4",
+        "--temp_location=gs://some-bucket/tmp",
+        "--num_workers=3",
+    ],
+    "PrismRunner": ["--runner=PrismRunner", "--environment_type=LOOPBACK"],
+    "FnApiRunner": [],
+}
+
+
+@pytest.fixture
+def session(project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) -> Session:
+    """A run as it travels, in a process whose environment holds the key."""
+    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+    monkeypatch.setenv("GOOGLE_API_KEY", KEY)
+    job = project("http://127.0.0.1:9", name="mark-of-this-run").write(texts(3))
+    session = Session(load_config(job.config).config, "a1b2c3d4e5f6", "0123456789abcdef", 1)
+    assert service_key(session.config) == KEY
+    return session
+
+
+def graphs(session: Session, arguments: list[str]) -> Iterator[tuple[str, beam.Pipeline]]:
+    """Both pipelines, built and not run."""
+    layout, storage = Layout(session.config.run_dir), open_storage()
+    loaded = LoadedConfig(session.config, Path(session.config.run_dir).parent)
+    source = open_source(loaded, storage)
+    prepared = source.prepare(storage, layout, session.plan)
+    for name in ("plan", "embed"):
+        # Only what is built shows here; the engine of the options is not started.
+        pipeline = beam.Pipeline(runner="FnApiRunner", options=beam_options(arguments))
+        if name == "plan":
+            build_plan(pipeline, session.config, layout, session.plan, prepared)
+        else:
+            build_embed(pipeline, session, 2)
+        yield name, pipeline
+
+
+def unfolded(graph: beam_runner_api_pb2.Pipeline) -> bytes:
+    """All bytes of a graph, and beside them what its payloads hold under base64 and compression."""
+    found = [graph.SerializeToString()]
+    specs = [transform.spec for transform in graph.components.transforms.values()]
+    specs += [coder.spec for coder in graph.components.coders.values()]
+    for spec in specs:
+        payloads = [spec.payload]
+        if spec.urn == "beam:transform:pardo:v1":
+            payloads.append(beam_runner_api_pb2.ParDoPayload.FromString(spec.payload).do_fn.payload)
+        found += [opened for payload in payloads if (opened := opened_payload(payload))]
+    return b"\n".join(found)
+
+
+def opened_payload(payload: bytes) -> bytes:
+    try:
+        packed = base64.b64decode(payload, validate=True)
+    except binascii.Error:
+        return b""
+    for open_it in (bz2.decompress, zlib.decompress):
+        try:
+            return open_it(packed)
+        except (OSError, ValueError, zlib.error):
+            continue
+    return packed
+
+
+def forms(secret: str) -> list[bytes]:
+    """A secret as it is, in part, and in base64 at each of the three places it can begin."""
+    plain = secret.encode()
+    shifted = [base64.b64encode(b"x" * n + plain)[4 * bool(n) : -4] for n in range(3)]
+    return [plain, plain[8:], plain[:24], plain.hex().encode(), *shifted]
+
+
+def holds(data: bytes, secret: str) -> bool:
+    return any(form in data for form in forms(secret))
+
+
+def test_the_search_would_find_a_secret_that_travels(session: Session) -> None:
+    for name, pipeline in graphs(session, []):
+        graph = unfolded(pipeline.to_runner_api())
+        if name == "embed":
+            assert b"mark-of-this-run" in graph, "the configuration lies in the payload of a step"
+            assert b"mark-of-this-run" not in pipeline.to_runner_api().SerializeToString()
+    planted = base64.b64encode(bz2.compress(pickle.dumps({"key": KEY})))
+    assert holds(opened_payload(planted), KEY)
+    for around in ("", "a", "ab"):
+        assert holds(base64.b64encode(f"{around}{KEY} and more".encode()), KEY)
+
+
+@pytest.mark.parametrize("runner", SUBMITTED)
+def test_no_graph_holds_the_key(session: Session, runner: str) -> None:
+    arguments = SUBMITTED[runner]
+    for name, pipeline in graphs(session, arguments):
+        graph = unfolded(pipeline.to_runner_api())
+        assert len(graph) > 10_000, "something was built"
+        assert not holds(graph, KEY), name
+        shown = DisplayData.create_from_options(pipeline.options).items
+        assert not holds(repr([vars(item) for item in shown]).encode(), KEY), name
+        for options in (pipeline.options, beam_options(arguments)):
+            assert not holds(repr(options.get_all_options()).encode(), KEY), name
+            assert not holds(str(options.display_data()).encode(), KEY), name
+
+
+def test_a_session_and_a_client_travel_without_the_key(session: Session) -> None:
+    assert not holds(pickle.dumps(session), KEY)
+    assert KEY not in repr(session)
+    with open_service(session.config.service, KEY) as service:
+        assert not holds(pickle.dumps(service), KEY)
+        assert KEY not in repr(service)
+
+
+def test_options_name_the_engine_that_was_asked_for() -> None:
+    for runner, arguments in SUBMITTED.items():
+        options: PipelineOptions = beam_options(arguments)
+        assert runner_of(options) == runner
+        assert workers_of(options) == (3 if runner == "DataflowRunner" else 1)
