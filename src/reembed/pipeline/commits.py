@@ -18,15 +18,11 @@ from reembed.storage.base import Storage
 
 @dataclass(frozen=True, slots=True)
 class CommitState:
-    """The newest commit of a run directory.
-
-    `settled` says whether its `generation` is, `published` whether its destination has that.
-    """
+    """The newest commit of a run directory; `settled` says whether its `generation` is."""
 
     commit: Commit
     settled: bool
     generation: int = 0
-    published: bool = False
 
 
 def newest_commit(storage: Storage, layout: Layout) -> CommitState | None:
@@ -43,8 +39,12 @@ def newest_commit(storage: Storage, layout: Layout) -> CommitState | None:
     while _is_there(storage, layout.redrives(commit.number, generation + 1)):
         generation += 1
     settled = _is_there(storage, layout.run_settled(commit.number, generation))
-    published = _is_there(storage, layout.run_published(commit.number, generation))
-    return CommitState(commit, settled, generation, published)
+    return CommitState(commit, settled, generation)
+
+
+def is_published(storage: Storage, layout: Layout, state: CommitState) -> bool:
+    """Whether the destination has taken over a settled run."""
+    return _is_there(storage, layout.run_published(state.commit.number, state.generation))
 
 
 def _number(layout: Layout, uri: str) -> int:

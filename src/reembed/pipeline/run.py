@@ -31,6 +31,7 @@ from reembed.pipeline.commits import (
     check_plan,
     check_resumable,
     commit_plan,
+    is_published,
     newest_commit,
     record_settled,
 )
@@ -101,8 +102,11 @@ def run(call: RunCall) -> dict[str, Any]:
     key = service_key(call.loaded.config)
     last = newest_commit(storage, layout)
     before = last if last is not None and not last.settled else None
-    if last is not None and last.settled and (call.mode == "advance" or not last.published):
-        return _ended(call, storage, layout, last)
+    if last is not None and last.settled:
+        if not is_published(storage, layout, last):
+            return _hand_over_late(call, storage, layout, last)
+        if call.mode == "advance":
+            return {**last_report(layout.run_dir), "already": True}
     if before is None and call.mode == "advance":
         raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed submit` begins")
     _reach(call.loaded.config, key)
@@ -291,11 +295,11 @@ def _open_words(report: dict[str, Any], rest: Costs | None) -> str:
     )
 
 
-def _ended(call: RunCall, storage: Storage, layout: Layout, last: CommitState) -> dict[str, Any]:
-    """The report of a settled run, which is handed over if a crash came between."""
+def _hand_over_late(
+    call: RunCall, storage: Storage, layout: Layout, last: CommitState
+) -> dict[str, Any]:
+    """Hand over a settled run of which the last call did not live to do so."""
     report = last_report(layout.run_dir)
-    if last.published:
-        return {**report, "already": True}
     config = call.loaded.config
     return _hand_over(config, report, last.commit, storage, layout, last.generation)
 
