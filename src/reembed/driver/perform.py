@@ -20,7 +20,7 @@ from reembed.core.planning import fingerprint_under
 from reembed.driver.collect import join_answer, repay
 from reembed.driver.judge import judge
 from reembed.driver.render import Renderer
-from reembed.driver.settle import write_all_rejects, write_merged_part
+from reembed.driver.settle import clear_part, write_all_rejects, write_merged_part
 from reembed.driver.state import RunState
 from reembed.driver.tools import Tools
 from reembed.errors import (
@@ -102,7 +102,12 @@ class Performer:
 
     def _read_book(self, view: ShardView, action: act.ReadBook) -> Result:
         self._state.set_stopped(self._tools.ledger.stopped())
-        self._state.set_book(self._tools.spend.read())
+        book = self._tools.spend.read()
+        self._state.set_book(book)
+        name, known = f"{view.plan.shard}/{action.attempt}", view.attempts[action.attempt].epoch
+        if book.epochs.get(name, 0) > known:
+            # Another has been at this shard: what is waited for may be held by its own retry.
+            return self._tools.ledger.look(view.plan.shard)
         return None
 
     def _claim(self, view: ShardView, action: act.MakeClaim) -> Result:
@@ -124,8 +129,11 @@ class Performer:
 
     def _release(self, view: ShardView, action: act.Release) -> Result:
         name = f"{view.plan.shard}/{action.attempt}"
-        until = self._state.storage_now() + self._tools.rules.result_life
-        self._tools.spend.release(name, action.epoch, action.kind, until)
+        until, epoch = self._state.storage_now() + self._tools.rules.result_life, action.epoch
+        if view.attempts[action.attempt].outcome is not None:
+            # The attempt is over, whoever reserved for it since the log was last read here.
+            epoch = max(epoch, self._tools.spend.read().epoch_of(name))
+        self._tools.spend.release(name, epoch, action.kind, until)
         self._state.set_book(self._tools.spend.read())
         return None
 
@@ -297,7 +305,11 @@ class Performer:
         return None
 
     def _settle(self, view: ShardView, action: act.RecordSettled) -> Result:
+        if not action.settled.part:
+            clear_part(self._tools, view)
         self._tools.ledger.settle(view.plan.shard, action.settled)
+        # Whoever held this shard before may have reserved since the log was last read here.
+        self._state.set_book(self._tools.spend.read())
         return None
 
     def _lost(self, view: ShardView, action: act.Poll | act.Fetch, why: str) -> Ended:

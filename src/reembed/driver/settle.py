@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,23 +45,38 @@ def write_merged_part(tools: Tools, view: ShardView) -> Wrote:
     stands = _standing(tools, before or _if_there(tools, uri))
     if stands is not None and before and stands.generation == view.generation:
         return Wrote(uri)  # written by a call that did not live to say so
-    model = tools.config.model
+    first = before or _copies(tools, view)
+    sources = (first, *(outcome.rows_uri for outcome in _outcomes(view)))
+    return Wrote(_write_part(tools, view, [uri for uri in sources if uri], stands))
+
+
+def clear_part(tools: Tools, view: ShardView) -> None:
+    """Replace a part that stands although no outcome has rows by one without rows.
+
+    A fetcher can write it and die before its outcome; when the answer is gone by the time of the
+    next fetch and what is bought again brings nothing, no other step replaces it. It is not
+    deleted: a deletion has no condition, and could hit the part of a later generation.
+    """
+    uri = tools.layout.part(tools.commit, view.plan.shard)
+    stands = _standing(tools, _if_there(tools, uri))
+    if stands is not None and stands.generation <= view.generation:
+        _write_part(tools, view, [], stands)
+
+
+def _write_part(
+    tools: Tools, view: ShardView, sources: Sequence[str], stands: _Standing | None
+) -> str:
+    """Merge the rows of files into the shard's part; replace it in the state that it has."""
+    uri, model = tools.layout.part(tools.commit, view.plan.shard), tools.config.model
     chunkers = tools.manifest(view.plan.shard).column("chunker").unique().to_pylist()
     metadata = part_metadata(tools.rules.run, model.name, model.dimensions, model.task, chunkers)
     local = tools.scratch / f"{view.plan.shard}.part"
     local.unlink(missing_ok=True)
     with ExitStack() as stack:
-        streams = [
-            _batches(stack.enter_context(tools.storage.open(source)))
-            for source in (
-                before or _copies(tools, view),
-                *(outcome.rows_uri for outcome in _outcomes(view)),
-            )
-            if source
-        ]
+        streams = [_batches(stack.enter_context(tools.storage.open(uri))) for uri in sources]
         compression = tools.config.sink.parquet.compression
         write_part(local, merge_rows(streams), _marked(metadata, view), compression)
-    return Wrote(_publish(tools, local, uri, stands))
+    return _publish(tools, local, uri, stands)
 
 
 def write_all_rejects(tools: Tools, view: ShardView) -> Wrote:
