@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ def main() -> int:
         "--runners", type=int, default=0, help="processes at a time (default: by seed)"
     )
     parser.add_argument(
-        "--jobs", type=int, default=2, help="processes of this machine (default: 2)"
+        "--workers", type=int, help="processes of this machine (default: one for each core)"
     )
     parser.add_argument("--plant", choices=sorted(PLANTS), help="plant this bug first")
     options = parser.parse_args()
@@ -36,7 +37,7 @@ def main() -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    parts = PLANTS[options.plant]() if options.plant else None
+    parts = PLANTS[options.plant].make() if options.plant else None
     report = run_seed(options.seed, parts, runners=options.runners, trace=print)
     print(fault_table(report.counts))
     for violation in report.violations:
@@ -46,16 +47,17 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _run(work: tuple[int, int, str | None]) -> Report:
     seed, runners, plant = work
-    return run_seed(seed, PLANTS[plant]() if plant else None, runners=runners)
+    return run_seed(seed, PLANTS[plant].make() if plant else None, runners=runners)
 
 
 def _reports(options: argparse.Namespace) -> Iterator[Report]:
     seeds = range(options.first, options.first + options.seeds)
     work = [(seed, options.runners, options.plant) for seed in seeds]
-    if options.jobs == 1:
+    workers = options.workers or len(os.sched_getaffinity(0))
+    if workers == 1:
         yield from map(_run, work)
         return
-    with get_context("spawn").Pool(options.jobs) as pool:
+    with get_context("spawn").Pool(workers) as pool:
         yield from pool.imap_unordered(_run, work, chunksize=8)
 
 

@@ -13,6 +13,7 @@ from reembed.errors import (
     UnknownOutcomeError,
 )
 from reembed.service.base import Job, ModelInfo, RemoteFile
+from simulation.answers import shown_lines
 from simulation.corpus import text_of, vector_json
 from simulation.kernel import Process
 from simulation.remote import Remote, RemoteJob
@@ -32,6 +33,8 @@ class Watch(Protocol):
     def polling(self, process: Process, job: RemoteJob) -> None: ...
 
     def excuse(self, display_name: str) -> None: ...
+
+    def shown_badly(self, job: RemoteJob) -> None: ...
 
 
 class SimClient:
@@ -143,19 +146,20 @@ class SimClient:
 
     def fetch(self, job: Job, path: Path) -> int:
         def effect() -> str:
-            found = self._remote.find(job.name)
-            if self._kernel.faults.draw("fetch", ("result_gone",)):
-                found.lines.clear()
-                found.message = "gone"
-                self._watch.excuse(found.display_name)
-            if found.message == "gone":
+            found, draw = self._remote.find(job.name), self._kernel.faults.draw
+            if draw("fetch", ("result_gone",)):
+                found.damage = "gone"
+            if self._remote.is_gone(found):
+                self._watch.shown_badly(found)
                 raise RemoteNotFoundError("the result is gone", 404)
-            lines = dict(found.lines)
+            lines, damage = dict(found.lines), found.damage
             if found.unsteady and self._kernel.random.random() < 0.5:
                 del lines[found.unsteady]
-            shuffled = list(lines.values())
-            self._kernel.random.shuffle(shuffled)
-            return "\n".join(shuffled) + "\n"
+            if damage and draw("fetch", ("answer_damaged_once",)):
+                found.damage = ""  # the next fetch shows it whole
+            if damage:
+                self._watch.shown_badly(found)
+            return "\n".join(shown_lines(lines, damage, self._kernel.random)) + "\n"
 
         data = self._call("fetch", effect).encode()
         path.write_bytes(data)

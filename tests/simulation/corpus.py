@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import random
@@ -14,17 +16,19 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.names import stripes_of
 from reembed.core.planning import Packing, pack_stripe
+from reembed.core.plans import StripePlan
 from reembed.core.requests import RequestOptions
 from reembed.core.shards import ShardPlan
-from reembed.types import Chunk, Position, Reject
+from reembed.types import Chunk, Position, Recipe, Reject
 
 RUN = "sim"
 PLAN = "plan"
 RUN_DIR = "/sim/run"
 DIMENSIONS = 128
 CORPORA = 48
+# The state that every media source was in when it was planned.
+GENERATION = "planned"
 _WORDS = [
     "tide",
     "foam",
@@ -49,22 +53,23 @@ class Planned:
     key: str
     order: int
     ordinal: int | None
-    text: str
+    sent: str
+    uri: str
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A committed plan: its shards, their manifests as Parquet, every planned chunk."""
+    """A committed plan: its shards, their manifests as Parquet, every planned chunk.
+
+    `stripes` are the plan's records of its shards, by stripe; `sources` the media, by name, in
+    the state `GENERATION` that they were planned in.
+    """
 
     shards: tuple[ShardPlan, ...]
     manifests: dict[str, bytes]
     planned: tuple[Planned, ...]
-
-    @property
-    def stripes(self) -> dict[str, tuple[ShardPlan, ...]]:
-        """The shards by stripe."""
-        names = stripes_of(plan.shard for plan in self.shards)
-        return {name: tuple(p for p in self.shards if p.shard.startswith(name)) for name in names}
+    stripes: dict[int, bytes]
+    sources: dict[str, bytes]
 
 
 @lru_cache
@@ -84,6 +89,8 @@ def config_of(form: str, max_attempts: int, max_requests: int = 12) -> Config:
                 "lease_seconds": 120,
                 "list_lag_seconds": 60,
             },
+            # Compressing small parts is most of the work of writing them.
+            "sink": {"parquet": {"compression": "none"}},
         }
     )
 
@@ -95,15 +102,20 @@ def corpus(index: int) -> Corpus:
     max_requests = rng.choice((1, 2, 4, 7, 12))
     config = config_of("file", 4, max_requests)
     count = rng.randint(1, 5) * max_requests - rng.randrange(max_requests)
+    media = rng.choice((0.0, 0.0, 0.0, 0.3, 1.0))
     halves = [count] if rng.random() < 0.7 or count < 2 else [count // 2, count - count // 2]
     shards: list[ShardPlan] = []
     manifests: dict[str, bytes] = {}
     planned: list[Planned] = []
+    stripes: dict[int, bytes] = {}
+    sources: dict[str, bytes] = {}
     for stripe, size in enumerate(halves):
-        chunks = [_chunk(rng, stripe * 20_000 + n) for n in range(size)]
+        chunks = [_chunk(rng, stripe * 20_000 + n, media, sources) for n in range(size)]
+        sent = {c.key: _sent(c, sources) for c in chunks}
+        mine: list[ShardPlan] = []
         table = manifest_of(chunks, RequestOptions.of(config))
         for packed in pack_stripe(table, stripe, Packing.of(config)):
-            shards.append(packed.plan)
+            mine.append(packed.plan)
             sink = io.BytesIO()
             pq.write_table(packed.manifest, sink)
             manifests[packed.plan.shard] = sink.getvalue()
@@ -114,42 +126,61 @@ def corpus(index: int) -> Corpus:
                         row["key"],
                         row["source_index"],
                         row["request"],
-                        row["text"] or "",
+                        sent[row["key"]],
+                        row["source_uri"],
                     )
                 )
-    return Corpus(tuple(shards), manifests, tuple(planned))
+        stripes[stripe] = StripePlan(stripe=stripe, shards=tuple(mine), totals={}).encode()
+        shards.extend(mine)
+    return Corpus(tuple(shards), manifests, tuple(planned), stripes, sources)
 
 
-def _chunk(rng: random.Random, index: int) -> Chunk:
+def _chunk(rng: random.Random, index: int, media: float, sources: dict[str, bytes]) -> Chunk:
     words = [rng.choice(_WORDS) for _ in range(rng.randint(1, 9))]
     if rng.random() < 0.04:
         words.append("poison")
     text = f"{' '.join(words)} {index}"
     refused = rng.random() < 0.06
+    pictured = not refused and rng.random() < media
+    data = text.encode()
+    if pictured:
+        sources[f"/corpus/{index:06}.txt"] = data
     return Chunk(
         key=f"doc-{index:06}",
         uri=f"/corpus/{index:06}.txt",
         position=Position(index),
         part=0,
         parts=1,
-        modality="text",
-        mime_type="text/plain",
+        modality="image" if pictured else "text",
+        mime_type="image/png" if pictured else "text/plain",
         tokens=2 * len(words) + 12,
         input_bytes=len(text),
-        generation="1",
-        source_hash=f"{index:064x}",
+        generation=GENERATION,
+        source_hash=hashlib.sha256(data).hexdigest(),
         content_hash=f"{index:064x}",
         chunker="text/1",
-        text=None if refused else text,
+        text=None if refused or pictured else text,
+        recipe=Recipe("as_is", "image/png") if pictured else None,
         reject=Reject("empty", "nothing in it", "plan") if refused else None,
     )
 
 
+def _sent(chunk: Chunk, sources: dict[str, bytes]) -> str:
+    """The words on the wire (gemini-embedding-2, retrieval_document); a picture's are its bytes."""
+    if chunk.recipe is not None:
+        return sources[chunk.uri].decode()
+    return f"title: none | text: {chunk.text}"
+
+
+@lru_cache(100_000)
 def text_of(request: bytes) -> tuple[str, str]:
     """The key and the text of a request line, of either form."""
     body = json.loads(request)
     key = body["key"] if "key" in body else body["metadata"]["key"]
-    return key, body["request"]["content"]["parts"][0]["text"]
+    part = body["request"]["content"]["parts"][0]
+    if "text" in part:
+        return key, part["text"]
+    return key, base64.b64decode(part["inlineData"]["data"]).decode()
 
 
 @lru_cache(100_000)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from greenlet import getcurrent, greenlet
 
+from reembed.ledger.parallel import in_one_thread
 from simulation.faults import Faults
 
 T = TypeVar("T")
@@ -18,6 +19,11 @@ T = TypeVar("T")
 _QUICK = (0.0, 0.0, 0.0, 0.01, 0.1, 0.4)
 _SLOW = (2.0, 7.0, 20.0)
 _FROZEN = (40.0, 150.0, 320.0, 700.0, 5_000.0, 40_000.0, 200_000.0)
+
+
+_STRIKES = {side: (f"kill_{side}", f"freeze_{side}") for side in ("before", "after")}
+# Of light operations, the share that takes no time.
+_TOGETHER = 0.9
 
 
 class KilledError(BaseException):
@@ -33,11 +39,14 @@ class Process:
 
     def __init__(self, kernel: Kernel, name: str, rate: float, offset: float) -> None:
         self.kernel, self.name, self.rate, self.offset = kernel, name, rate, offset
-        self.alive, self.frozen = True, False
+        # Since when it runs, and whether its user accepts to pay again for what cannot be used.
+        self.began, self.accepts = kernel.now, False
         self.renew: Callable[[], None] | None = None
-        # True times of the last fresh look at the stop records, and whether it froze since.
+        # True times: of the last look at the stop records, of the last look at each folder of
+        # records, and of the moment when it last woke.
         self.looked = float("-inf")
-        self.froze_since_look = False
+        self.looks: dict[str, float] = {}
+        self.woke = float("-inf")
 
     def now(self) -> float:
         """This process's monotonic clock."""
@@ -47,7 +56,7 @@ class Process:
 class Kernel:
     """The event loop; the only source of randomness is one `random.Random`."""
 
-    def __init__(self, seed: int, faults: Faults, max_steps: int = 60_000) -> None:
+    def __init__(self, seed: int, faults: Faults, max_steps: int = 150_000) -> None:
         self.random = random.Random(seed)
         self.now, self.steps, self.max_steps = 0.0, 0, max_steps
         self.faults = faults
@@ -63,7 +72,12 @@ class Kernel:
 
     def spawn(self, process: Process, main: Callable[[], None], delay: float = 0.0) -> None:
         """Start a process; `main` must not raise."""
-        self.at(self.now + delay, greenlet(main, self._hub).switch)
+
+        def begin() -> None:
+            in_one_thread.set(True)
+            main()
+
+        self.at(self.now + delay, greenlet(begin, self._hub).switch)
 
     def run(self) -> None:
         """Run until nothing is left to happen.
@@ -96,6 +110,7 @@ class Kernel:
         effect: Callable[[], T],
         before: dict[str, Callable[[], BaseException]],
         after: dict[str, Callable[[], BaseException]],
+        light: bool = False,
     ) -> T:
         """One seam operation: request, effect, reply; a fault may strike on either side.
 
@@ -105,8 +120,10 @@ class Kernel:
             effect: what it does to the world, at one instant.
             before: faults by name that strike instead of the effect, with what the caller gets.
             after: faults by name that strike after the effect.
+            light: nobody can tell when it happened, such as a read of what never changes; most
+                of these take no time and let nobody else run.
         """
-        self._way(process, op, "before", before)
+        self._way(process, op, "before", before, light)
         try:
             value = effect()
         except Exception as err:
@@ -114,16 +131,23 @@ class Kernel:
             self.pause(self._latency(op))
             raise
         self.note(f"{process.name} {op}")
-        self._way(process, op, "after", after)
+        self._way(process, op, "after", after, light)
         return value
 
     def _way(
-        self, process: Process, op: str, side: str, errors: dict[str, Callable[[], BaseException]]
+        self,
+        process: Process,
+        op: str,
+        side: str,
+        errors: dict[str, Callable[[], BaseException]],
+        light: bool,
     ) -> None:
         """The way to the seam or back from it."""
-        fault = self.faults.draw(op, (f"kill_{side}", f"freeze_{side}", *errors))
+        fault = self.faults.draw(op, (*_STRIKES[side], *errors))
         if fault:
             self.note(f"{process.name} {op} !! {fault}")
+        elif light and self.random.random() < _TOGETHER:
+            return
         if fault.startswith("freeze"):
             self.freeze(process, op)
         else:
@@ -134,10 +158,13 @@ class Kernel:
             raise errors[fault]()
 
     def freeze(self, process: Process, op: str, least: float = 0.0) -> None:
-        """Stop a process for long, at least `least` seconds; its clock goes on."""
-        process.frozen = process.froze_since_look = True
+        """Stop a process for long, at least `least` seconds; its clock may stop as well."""
+        began = self.now
         self.pause(self.random.choice([t for t in _FROZEN if t >= least]))
-        process.frozen = False
+        if self.faults.draw(op, ("suspend",)):
+            # As a laptop that slept: a monotonic clock does not count that time.
+            process.offset -= process.rate * (self.now - began)
+        process.woke = self.now
         self.note(f"{process.name} wakes in {op}")
 
     def _latency(self, op: str) -> float:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from reembed.config.schema import Config
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Result
 from reembed.core.machine.decide import decide
-from reembed.core.machine.records import Claim, Created, Outcome
+from reembed.core.machine.records import (
+    Child,
+    Claim,
+    Commit,
+    Created,
+    Need,
+    Outcome,
+    Redrive,
+)
 from reembed.core.machine.rules import Rules, World
 from reembed.core.machine.snapshot import ShardRecords
 from reembed.core.machine.view import Ended, ShardView
 from reembed.driver.perform import Performer
 from reembed.driver.state import RunState
 from reembed.driver.tools import Tools
+from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
+from reembed.pipeline.audit import Audit
+from reembed.pipeline.redrive import Resend, plan_redrive
+from reembed.storage.base import Storage
 from simulation.runner import Parts
 
 Way = Callable[[Performer, ShardView, Any], Result]
@@ -211,19 +224,115 @@ def no_lease() -> Parts:
     return Parts(decide=hasty)
 
 
-PLANTS: dict[str, Callable[[], Parts]] = {
-    plant.__name__: plant
-    for plant in (
-        create_before_claim,
-        take_over_without_scan,
-        no_fence,
-        success_from_state,
-        checked_not_reserved,
-        created_not_recorded,
-        outcome_recomputed,
-        released_on_failed,
-        sends_on_an_old_look,
-        stop_not_heeded,
-        part_from_first_attempt,
+def redrive_sends_rows_again() -> Parts:
+    """A redrive sends whole shards, not only what was rejected."""
+
+    def careless(
+        storage: Storage, layout: Layout, config: Config, reasons: Sequence[str]
+    ) -> tuple[Commit, int, list[Resend]]:
+        commit, generation, found = plan_redrive(storage, layout, config, reasons)
+        whole = []
+        for resend in found:
+            need = resend.redrive.sent.need
+            requests = max(end for _, end in resend.redrive.sent.ordinals)
+            child = Child(ordinals=((0, requests),), need=_times(need, 12))
+            whole.append(Resend(resend.shard, Redrive(sent=child, chunks=requests)))
+        return commit, generation, whole
+
+    return Parts(plan_redrive=careless)
+
+
+def _times(need: Need, factor: int) -> Need:
+    """More room, so that the invariants on money are not what finds it."""
+    return need.model_copy(
+        update={"usd_nano": need.usd_nano * factor, "tokens": need.tokens * factor}
+    )
+
+
+def quarantine_buys_again() -> Parts:
+    """An answer that cannot be trusted is simply asked for again."""
+
+    def trusting(view: ShardView, world: World, rules: Rules) -> act.Action:
+        return decide(view, world, replace(rules, accept_repay=True))
+
+    return Parts(decide=trusting)
+
+
+def audit_blind() -> Parts:
+    """Nobody looks for jobs that serve no attempt."""
+    return Parts(audit=lambda *seams: Audit())
+
+
+def retry_resends_answered() -> Parts:
+    """A retry sends all requests of its parent, answered ones too."""
+
+    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+        result = self.real.perform(view, action)
+        if not isinstance(action, act.Join) or not isinstance(result, Ended):
+            return result
+        every = view.attempts[action.attempt].ordinals or ((0, view.plan.requests),)
+        children = {
+            path: Child(ordinals=every, need=_times(child.need, 12))
+            for path, child in result.outcome.children.items()
+        }
+        return Ended(result.outcome.model_copy(update={"children": children}), result.anomaly)
+
+    return _performer(way)
+
+
+def part_shrinks() -> Parts:
+    """A redrive's part holds what the redrive brought, without the rows that stood."""
+
+    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+        if not isinstance(action, act.WritePart) or view.previous is None:
+            return self.real.perform(view, action)
+        return self.real.perform(replace(view, previous=None), action)
+
+    return _performer(way)
+
+
+def suspect_is_lost_forever() -> Parts:
+    """A result that was shown once as gone is believed gone, whatever a later fetch shows."""
+
+    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+        result = self.real.perform(view, action)
+        if isinstance(action, act.Fetch) and isinstance(result, str) and len(view.attempts) > 1:
+            job = action.job
+            return Ended(Outcome(state="RESULT_LOST", job=job), f"RESULT_LOST: {job}")
+        return result
+
+    return _performer(way)
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """A bug, and what the invariant says that has to find it (a pattern)."""
+
+    make: Callable[[], Parts]
+    found_by: str
+
+
+_TWICE = r"second job of|answered and billed in"
+
+PLANTS: dict[str, Plant] = {
+    plant.__name__: Plant(plant, found_by)
+    for plant, found_by in (
+        (create_before_claim, r"created without a claim"),
+        (take_over_without_scan, _TWICE),
+        (no_fence, _TWICE),
+        (success_from_state, r"keys lost|counts do not close"),
+        (checked_not_reserved, r"created without a reservation|billed \d+, reserved 0"),
+        (created_not_recorded, r"polled before"),
+        (outcome_recomputed, r"counts do not close|answered and billed|keys lost|doubled"),
+        (released_on_failed, r"given back"),
+        (sends_on_an_old_look, r"on a look \d+ s old|although the stop|second job of"),
+        (stop_not_heeded, r"although the stop had been seen"),
+        (part_from_first_attempt, r"keys lost|counts do not close"),
+        (redrive_sends_rows_again, r"answered and billed in"),
+        (quarantine_buys_again, r"the user was not asked"),
+        (audit_blind, r"no audit says so"),
+        (retry_resends_answered, r"answered and billed in"),
+        (part_shrinks, r"a settled part is replaced by one without"),
+        (suspect_is_lost_forever, r"its answer was shown whole"),
     )
 }

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from reembed.core.machine.book import Quotas
-from reembed.core.names import parse_wire_key
 from reembed.errors import NameTakenError, QuotaError, RefusedError, RemoteNotFoundError
 from reembed.service.base import TERMINAL, Job, JobStats, RemoteError
-from simulation.corpus import text_of, tokens_of, vector_json
+from simulation.answers import answer_lines, answered_keys, draw_damage, weigh
 from simulation.kernel import Kernel
 
 HOURS = 3600.0
 FILE_LIFE = EXPIRY = 48 * HOURS
-_EPOCH = 1_800_000_000
+EPOCH = 1_800_000_000
 _LENGTHS = (20.0, 90.0, 600.0, 4_000.0)
 
 
@@ -30,7 +28,7 @@ class RemoteJob:
     display_name: str
     requests: tuple[bytes, ...]
     file: str
-    tokens: int
+    weights: Counter[str]
     created: float
     starts: float
     ends: float
@@ -42,12 +40,19 @@ class RemoteJob:
     odd_until: float = 0.0
     lines: dict[str, str] = field(default_factory=dict)
     unsteady: str = ""
+    # What is wrong with its answer; `gone` when it is there no more.
+    damage: str = ""
     result_bytes: int = 0
 
     @property
     def attempt(self) -> str:
         """``<shard>/<attempt>``, as the spend log names it."""
         return "/".join(self.display_name.split("/")[1:3])
+
+    @property
+    def tokens(self) -> int:
+        """All tokens of its requests."""
+        return self.weights.total()
 
     @property
     def done(self) -> bool:
@@ -87,7 +92,7 @@ class Remote:
         self.quota_hits: Counter[str] = Counter()
         self.storms = self._storms()
         self.on_made: Callable[[RemoteJob], None] = lambda job: None
-        self.on_ended: Callable[[RemoteJob, dict[str, int]], None] = lambda job, billed: None
+        self.on_ended: Callable[[RemoteJob, Counter[str]], None] = lambda job, billed: None
 
     def _storms(self) -> list[tuple[float, float]]:
         storms = []
@@ -144,7 +149,7 @@ class Remote:
                 raise RemoteNotFoundError(f"{file} is not there", 404)
             lines = found.lines
         active = [job for job in self.jobs.values() if not job.done]
-        tokens = sum(job.tokens for job in active) + sum(tokens_of(text_of(r)[1]) for r in lines)
+        tokens = sum(job.tokens for job in active) + weigh(lines).total()
         if len(active) >= self.quotas.jobs or tokens > self.quotas.tokens:
             self.quota_hits["jobs" if len(active) >= self.quotas.jobs else "tokens"] += 1
             raise QuotaError("quota exceeded", 429)
@@ -169,7 +174,7 @@ class Remote:
             display_name=display_name,
             requests=lines,
             file=file,
-            tokens=sum(tokens_of(text_of(line)[1]) for line in lines),
+            weights=weigh(lines),
             created=now,
             starts=starts,
             ends=ends,
@@ -177,6 +182,9 @@ class Remote:
         )
         if draw("job", ("job_unknown_state",)):
             job.odd_until = starts + self.random.choice(_LENGTHS)
+        if file and not self.reads_at_create and draw("job", ("input_gone",)):
+            held = self.files[file]
+            self.files[file] = replace(held, born=min(held.born, starts - FILE_LIFE))
         self.jobs[job.name] = job
         self.kernel.note(f"service: {job.name} {display_name} made, {job.fate}, ends {ends:.0f}")
         self.on_made(job)
@@ -214,36 +222,28 @@ class Remote:
         """End without answers; some of it may be billed all the same."""
         job.state, job.code, job.message, job.ended = state, code, message, self.kernel.now
         ran = job.starts <= self.kernel.now and code != 5
-        billed = job.tokens if ran and self.bills_failures else 0
+        billed = job.weights if ran and self.bills_failures else Counter[str]()
         self.kernel.note(f"service: {job.name} {state} {message}")
-        self.on_ended(job, {"tokens": billed})
+        self.on_ended(job, billed)
 
     def _answer(self, job: RemoteJob) -> None:
         draw = self.kernel.faults.draw
-        billed = 0
-        for request in job.requests:
-            key, text = text_of(request)
-            fault = draw("row", ("row_retryable", "row_final", "row_missing"))
-            if b"poison" in request:
-                fault = "row_final"
-            if fault == "row_missing":
-                continue
-            if fault:
-                error = {"code": 14 if fault == "row_retryable" else 3, "message": fault}
-                job.lines[key] = json.dumps({"key": key, "error": error})
-                continue
-            count = tokens_of(text)
-            billed += count
-            body = f'{{"embedding":{{"values":{vector_json(text)}}},"tokenCount":"{count}"}}'
-            job.lines[key] = f'{{"key":"{key}","response":{body}}}'
+        job.lines, billed = answer_lines(job.requests, draw)
         if job.lines and draw("row", ("row_unsteady",)):
             job.unsteady = self.random.choice(sorted(job.lines))
+        else:
+            job.damage = draw_damage(job, draw)
         job.result_bytes = sum(map(len, job.lines.values()))
         job.state, job.ended = "SUCCEEDED", self.kernel.now
+        wrong = f", {job.damage}" if job.damage else ""
         self.kernel.note(
-            f"service: {job.name} SUCCEEDED {len(job.lines)}/{len(job.requests)} lines"
+            f"service: {job.name} SUCCEEDED {len(job.lines)}/{len(job.requests)} lines{wrong}"
         )
-        self.on_ended(job, {"tokens": billed})
+        self.on_ended(job, billed)
+
+    def is_gone(self, job: RemoteJob) -> bool:
+        """Whether a job's answer is there no more: taken away, or past its life."""
+        return job.damage == "gone" or (job.done and job.ended + FILE_LIFE <= self.kernel.now)
 
     def find(self, name: str) -> RemoteJob:
         """A job by its name."""
@@ -266,12 +266,8 @@ class Remote:
 
     def answered(self, job: RemoteJob) -> list[tuple[str, int]]:
         """``(shard, ordinal)`` of each line that carries a vector for certain."""
-        found = []
-        for key, line in job.lines.items():
-            parsed = parse_wire_key(key)
-            if parsed is not None and '"error"' not in line and key != job.unsteady:
-                found.append((self.shards[parsed[0]], parsed[1]))
-        return found
+        steady = (line for line in job.lines.items() if line[0] != job.unsteady)
+        return [(self.shards[start], ordinal) for start, ordinal in answered_keys(steady)]
 
     def view(self, job: RemoteJob) -> Job:
         """The job as a reply shows it."""
@@ -292,4 +288,4 @@ class Remote:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(_EPOCH + seconds, UTC).isoformat().replace("+00:00", "Z")
+    return datetime.fromtimestamp(EPOCH + seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -10,17 +10,23 @@ from typing import Protocol
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Result, apply
 from reembed.core.machine.decide import decide
+from reembed.core.machine.records import Commit
 from reembed.core.machine.rules import Rules, World
 from reembed.core.machine.snapshot import ShardRecords, view_of
 from reembed.core.machine.view import ShardView
 from reembed.core.shards import ShardPlan
+from reembed.driver.lane import is_sending
 from reembed.driver.perform import Performer
 from reembed.driver.rolling import Rolling
 from reembed.driver.state import RunState
 from reembed.driver.tools import Tools
 from reembed.ledger.ledger import Ledger
+from reembed.pipeline.audit import Audit, audit_jobs
+from reembed.pipeline.redrive import Resend, plan_redrive
 from simulation.kernel import Kernel, Process
 
+_ASKING = (act.Look, act.ReadBook, act.Scan, act.Poll)
+_MOMENT, _TICK = 1.0, 1e-3
 _TAKING_BACK = (act.DeleteInput, act.Release, act.MakeVoid, act.RecordCreated, act.RecordOutcome)
 
 
@@ -37,6 +43,8 @@ class Parts:
     decide: Callable[[ShardView, World, Rules], act.Action] = decide
     performer: Callable[[Tools, RunState], Performs] = Performer
     ledger: Callable[..., Ledger] = Ledger
+    audit: Callable[..., Audit] = audit_jobs
+    plan_redrive: Callable[..., tuple[Commit, int, list[Resend]]] = plan_redrive
 
 
 class SimClock:
@@ -49,13 +57,15 @@ class SimClock:
         return self._process.now()
 
     def wall(self) -> float:
-        return self._process.now()
+        # For reports alone: it may jump at will, and nothing may depend on it.
+        return self._process.kernel.random.uniform(0, 4e9)
 
     def sleep(self, seconds: float) -> None:
         process = self._process
         if process.kernel.faults.draw("sleep", ("freeze_before",)):
             process.kernel.freeze(process, "sleep")
-        process.kernel.pause(max(0.0, seconds) / process.rate)
+        # Never less than a clock can tell: rounding must not keep a sleeper just before its time.
+        process.kernel.pause(max(_TICK, seconds) / process.rate)
 
 
 class SimRunner:
@@ -66,9 +76,21 @@ class SimRunner:
         state: of this process.
         process: in the kernel.
         parts: the code under test.
+        halted: is told of an attempt whose answer cannot be used.
+        one_round: leave what must wait, as `submit` and `advance` do.
     """
 
-    def __init__(self, tools: Tools, state: RunState, process: Process, parts: Parts) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        state: RunState,
+        process: Process,
+        parts: Parts,
+        halted: Callable[[str], None],
+        one_round: bool = False,
+    ) -> None:
+        self._halted, self._one_round = halted, one_round
+        self._idle_since: dict[str, float] = {}
         self._tools, self._state, self._process, self._parts = tools, state, process, parts
         self._kernel: Kernel = process.kernel
         self._performer = parts.performer(tools, state)
@@ -122,6 +144,7 @@ class SimRunner:
             return None
         if isinstance(action, act.Leave | act.Halt):
             if isinstance(action, act.Halt):
+                self._halted(f"{shard}/{action.attempt}")
                 self._state.halt(action.reason)
                 self._tools.ledger.suspect(shard, action.attempt, action.reason)
             self.left[shard] = action.reason
@@ -130,24 +153,34 @@ class SimRunner:
             self.left[shard] = "interrupted"
             return None
         if isinstance(action, act.Wait):
-            return action.until
+            return None if self._waited_enough(shard, action.until) else action.until
+        if not isinstance(action, _ASKING):
+            self._idle_since.pop(shard, None)
         self._kernel.note(f"{self._process.name} does {shard} {action}"[:400])
         result = self._performer.perform(self._views[shard], action)
         now = self._tools.clock.now()
         self._views[shard] = apply(self._views[shard], action, result, now)
         return now
 
+    def _waited_enough(self, shard: str, until: float) -> bool:
+        """Whether one round is over for a shard, as a lane sees it."""
+        if any(map(is_sending, self._views[shard].attempts.values())):
+            return False
+        since = self._idle_since.setdefault(shard, self._tools.clock.now())
+        enough = self._one_round and until > since + _MOMENT
+        if enough:
+            self.left[shard] = "it waits for the service"
+        return enough
+
     def _renew(self) -> None:
         """Renew the claims that this process holds, as a lane does beside a long upload."""
         now = self._tools.clock.now()
         for shard, view in self._views.items():
             for attempt in view.attempts.values():
-                local = attempt.local
-                held = local.epoch and local.epoch == attempt.epoch and local.unknown_since is None
-                if not held or attempt.created or attempt.outcome or local.ended:
+                if not is_sending(attempt):
                     continue
                 claim = f"{shard}/{attempt.path}.e{attempt.epoch}"
-                last, count = self._renewals.get(claim, (local.claimed_at, 0))
+                last, count = self._renewals.get(claim, (attempt.local.claimed_at, 0))
                 if now - last >= self._tools.rules.lease / 3:
                     self._tools.ledger.renew(shard, attempt.path, attempt.epoch, count + 1)
                     self._renewals[claim] = (now, count + 1)

@@ -1,47 +1,42 @@
-"""One seed: a corpus, a service, runners, a user, faults; and what came of it."""
+"""One seed: a corpus, a service, runners, users, faults; and what came of it."""
 
 from __future__ import annotations
 
-import io
 import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from reembed.core.machine.book import Quotas
-from reembed.core.machine.rules import Rules
-from reembed.core.plans import StripePlan
-from reembed.driver.state import RunState
-from reembed.driver.tools import Tools
-from reembed.errors import RunFailedError, StorageError
+from reembed.core.machine.records import Commit
+from reembed.errors import RunFailedError, StorageError, TransientError
 from reembed.ledger.layout import Layout
-from reembed.ledger.ledger import Ledger
-from reembed.ledger.spend import SpendLog
+from simulation.call import Call, Setting
 from simulation.checks import Checks
-from simulation.client import SimClient
-from simulation.corpus import CORPORA, PLAN, RUN, RUN_DIR, config_of, corpus
-from simulation.disk import Disk, SimStorage
+from simulation.corpus import CORPORA, GENERATION, PLAN, RUN, RUN_DIR, config_of, corpus
+from simulation.disk import Disk
+from simulation.ending import Ending
 from simulation.faults import BEYOND, Faults
 from simulation.kernel import EndlessError, Kernel, KilledError, Process
-from simulation.remote import Remote
-from simulation.runner import Parts, SimClock, SimRunner
+from simulation.remote import EPOCH, Remote
+from simulation.runner import Parts
+from simulation.users import Users
 
 # Of a hundred seeds, so many have one fault that is outside the stated bounds.
 _BEYOND_PERCENT = 10
 _PLENTY = 10**12
-_LONG = ("job_expired", "job_stuck", "job_slow_start")
+_LONG = ("job_expired", "job_stuck", "job_slow_start", "source_changed")
 _MOST_CLEAN_RUNS = 12
+# One round settles no shard whose jobs must follow each other: so many do, an hour apart.
+_MOST_CLEAN_ROUNDS = 40
+_ROUND_SECONDS = 3600.0
 LIST_LAG, TIMEOUT, LEASE = 60.0, 120.0, 120.0
-# So that a seed has a few folds, although it has but some dozens of lines.
-FOLD_EVERY = 4
 # The protocol measures its waits with clocks that may drift by a thousandth.
 _DRIFT = 5e-4
+# How far the storage's clock is from the service's, in seconds; once it is plainly wrong.
+_CLOCKS_APART = (0.0, 0.0, -2.0, 2.0, -300.0, 300.0, -4e7)
 
 
 @dataclass(slots=True)
@@ -56,21 +51,6 @@ class Report:
     jobs: int = 0
     steps: int = 0
     beyond: str = ""
-
-
-class SimTools(Tools):
-    """Tools whose manifests are parsed once for all processes: they never change."""
-
-    def manifest(self, shard: str) -> pa.Table:
-        with self.storage.open(self.layout.manifest(self.plan, shard)) as stream:
-            data = stream.read()
-        return parsed(data)
-
-
-@lru_cache(1000)
-def parsed(data: bytes) -> pa.Table:
-    """A Parquet file as a table."""
-    return pq.read_table(io.BytesIO(data))
 
 
 class SimWorld:
@@ -102,21 +82,25 @@ class SimWorld:
         self.kernel = Kernel(seed, self.faults)
         self.kernel.trace = trace
         self.corpus = corpus(rng.randrange(CORPORA))
-        self.config = config_of(rng.choice(("file", "file", "inline")), rng.choice((2, 4)))
+        self.config = config_of(rng.choice(("file", "file", "inline")), rng.choice((1, 2, 4, 4)))
         self.quotas = self._quotas(rng, tight)
-        self.disk = Disk(self.kernel, rng.uniform(1e9, 2e9))
+        self.disk = Disk(self.kernel, EPOCH + rng.choice(_CLOCKS_APART))
         shards = {plan.fingerprint[:8]: plan.shard for plan in self.corpus.shards}
         self.remote = Remote(self.kernel, self.quotas, seed, shards, 0.95 * LIST_LAG)
         self.checks = Checks(self.disk, self.remote, self.corpus, self.quotas)
-        # What such a seed may break is counted, not judged.
+        # Which attempt such a seed may pay twice is not known; that it is reported is judged.
         self.checks.excuse_all = self.beyond == "list_hides_beyond"
+        self.ending = Ending(self.checks)
+        self.users = Users(self)
         self.runners = runners or rng.choice((1, 2, 2, 3))
+        self.one_round = rng.random() < 0.2
+        self.redrives = rng.choice((0, 0, 1, 1, 2))
         self.left: dict[str, str] = {}
+        self.accepting = False
+        self.resubmit = rng.random() < 0.3
+        self.folder = Path()
         self._started = 0
-        self._accept_repay = False
-        self._resubmit = rng.random() < 0.3
-        self._folder = Path()
-        self._settle_manifests()
+        self._plant_files()
 
     def _quotas(self, rng: random.Random, tight: bool) -> Quotas:
         """Quotas that hold the largest attempt, often not much more."""
@@ -127,23 +111,26 @@ class SimWorld:
             max_usd_nano=cap if rng.random() < 0.3 else None,
             jobs=rng.choice((1, 2, 3)) if tight else 100,
             tokens=max(plan.total_tokens for plan in plans) * 2 if tight else _PLENTY,
-            file_bytes=files * len(plans) * 4 if tight else _PLENTY,
+            file_bytes=files * len(plans) * 6 if tight else _PLENTY,
         )
 
-    def _settle_manifests(self) -> None:
-        layout = Layout(RUN_DIR)
+    def _plant_files(self) -> None:
+        """What stands before the first process: the plan, its sources, the commit."""
+        layout, place = Layout(RUN_DIR), self.disk.place
         for shard, data in self.corpus.manifests.items():
-            self.disk.write(layout.manifest(PLAN, shard), data, False)
-        for stripe, plans in self.corpus.stripes.items():
-            record = StripePlan(stripe=int(stripe), shards=plans, totals={})
-            self.disk.write(layout.stripe(PLAN, int(stripe)), record.encode(), False)
+            place(layout.manifest(PLAN, shard), data, GENERATION)
+        for stripe, data in self.corpus.stripes.items():
+            place(layout.stripe(PLAN, stripe), data, GENERATION)
+        for uri, data in self.corpus.sources.items():
+            place(uri, data, GENERATION)
+        place(layout.commit(1), _commit(len(self.corpus.planned)), GENERATION)
 
-    # Processes.
+    # The acts.
 
     def run(self) -> Report:
         """Run the seed to its end and check it."""
         with tempfile.TemporaryDirectory(prefix="reembed-sim-", dir=_memory()) as folder:
-            self._folder = Path(folder)
+            self.folder = Path(folder)
             try:
                 self._run()
             except EndlessError as err:
@@ -160,23 +147,48 @@ class SimWorld:
         )
 
     def _run(self) -> None:
+        self.users.change_sources()
+        for generation in range(self.redrives + 1):
+            if generation:
+                self.faults.renew()
+                if not self.users.redrive(generation):
+                    break
+                self.checks.outside[f"redrives, generation {generation}"] += 1
+            self._act(generation)
+            if self.checks.violations:
+                return
+        self._last_audit()
+
+    def _act(self, generation: int) -> None:
+        """Everything goes wrong, then nothing does; then the shards must be settled."""
         for _ in range(self.runners):
-            self._spawn(self.random.choice((0.0, 0.0, 30.0, 400.0)))
+            self.spawn(self.random.choice((0.0, 0.0, 30.0, 400.0)))
+        if self.one_round:
+            self.users.schedule(self.random.choice((200.0, 3600.0)))
         if self.random.random() < 0.2:
-            self._spawn_user()
+            self.users.stop()
         self.kernel.run()
         self.faults.calm = True
         self._lift()
-        for _ in range(_MOST_CLEAN_RUNS):
-            self.left.clear()
-            self._spawn(0.0)
-            self.kernel.run()
-            # The user has read what was lost, and accepts to pay for it again.
-            self._accept_repay = self.checks.lost_results
-            if not self.left or self.checks.violations:
+        settled = Layout(RUN_DIR).run_settled(1, generation)
+        for _ in range(_MOST_CLEAN_ROUNDS if self.one_round else _MOST_CLEAN_RUNS):
+            if settled in self.disk.objects or self.checks.violations:
                 break
+            self.left.clear()
+            # The user has read what cannot be used, and accepts to pay for it again.
+            self.accepting = self.accepting or bool(self.checks.suspects)
+            self.spawn(_ROUND_SECONDS if self.one_round else 0.0, self.one_round)
+            self.kernel.run()
         if not self.checks.violations:
-            self.checks.at_end(self.left)
+            self.ending.settled(generation, self.left)
+
+    def _last_audit(self) -> None:
+        """Somebody looks once more, when all that was late has come."""
+        self.faults.calm = True
+        process = self.process()
+        self.kernel.spawn(process, lambda: Call(self.setting(), process).audit())
+        self.kernel.run()
+        self.ending.reports()
 
     def _lift(self) -> None:
         """For the end: no cap and no stop any more, so that every chunk must come out."""
@@ -184,27 +196,33 @@ class SimWorld:
         self.checks.quotas = self.quotas
         if self.checks.stopped_at is not None:
             prefix = Layout(RUN_DIR).stops(1)
-            number = 1 + sum(1 for uri in self.disk.objects if uri.startswith(prefix))
-            uri = f"{prefix}lift.{number}"
+            uri = f"{prefix}lift.{1 + len(self.disk.under(prefix))}"
             self.disk.write(uri, b'{"schema":1,"reason":"go on"}', False)
 
-    def _process(self) -> Process:
+    # Processes.
+
+    def process(self) -> Process:
+        """A process to be: its clock runs at a rate of its own, from a start of its own."""
         self._started += 1
         rate = 1 + self.random.uniform(-_DRIFT, _DRIFT)
         return Process(self.kernel, f"p{self._started}", rate, self.random.uniform(0, 1e6))
 
-    def _spawn(self, delay: float) -> None:
-        process = self._process()
-        self.kernel.spawn(process, lambda: self._live(process), delay)
+    def spawn(self, delay: float, one_round: bool = False) -> None:
+        """Start a call of the command after a while."""
+        process = self.process()
+        self.kernel.spawn(process, lambda: self._live(process, one_round), delay)
 
-    def _live(self, process: Process) -> None:
+    def _live(self, process: Process, one_round: bool) -> None:
         """A process from its start to whatever ends it; a dead one has a successor."""
         again = False
+        process.began, process.accepts = self.kernel.now, self.accepting
         try:
-            self._drive(process)
+            call = Call(self.setting(), process)
+            call.run(one_round)
+            self._after(process, call.left)
         except KilledError:
             again = True
-        except StorageError as err:
+        except (StorageError, TransientError) as err:
             self.kernel.note(f"{process.name} ends: {err}")
             again = True
         except RunFailedError as err:
@@ -213,85 +231,51 @@ class SimWorld:
             self.checks.fail(f"{process.name} crashes: {type(err).__name__}: {err}")
             if self.kernel.trace is not None:
                 raise
-        finally:
-            process.alive = False
         self.kernel.note(f"{process.name} is gone")
         if again:
-            self._spawn(self.random.choice((0.0, 5.0, 200.0, 700.0, 100_000.0)))
+            self.spawn(self.random.choice((0.0, 5.0, 200.0, 700.0, 100_000.0)), one_round)
 
-    def _drive(self, process: Process) -> None:
-        scratch = self._folder / process.name
-        scratch.mkdir()
-        tools = self._tools(process, scratch)
-        offset = tools.ledger.storage_now() - tools.clock.now()
-        state = RunState(RUN, self.quotas, tools.clock, offset)
-        runner = SimRunner(tools, state, process, self.parts)
-        runner.run(self.corpus.shards)
-        stripes = {s: [p.shard for p in plans] for s, plans in self.corpus.stripes.items()}
-        tools.ledger.roll_up_all(stripes, 0)
-        self.left.update(runner.left)
-        if runner.left:
-            self.kernel.note(f"{process.name} leaves {runner.left}")
-        if any("RESULT_LOST" in reason for reason in runner.left.values()):
-            if not any(job.message == "gone" for job in self.remote.jobs.values()):
-                self.checks.fail("a result is said to be lost that is there")
-            self.checks.lost_results = True
+    def _after(self, process: Process, left: dict[str, str]) -> None:
+        self.left.update(left)
+        if left:
+            self.kernel.note(f"{process.name} leaves {left}")
         # Who left before everything was settled comes again, as from a scheduler.
-        if any(reason == "interrupted" for reason in runner.left.values()):
-            self._spawn(self.random.choice((10.0, 1000.0)))
+        if any(reason == "interrupted" for reason in left.values()):
+            self.spawn(self.random.choice((10.0, 1000.0)))
+        # Some users read at once what cannot be used, and accept; the others at the end.
+        asked = any("accept-repay" in reason for reason in left.values())
+        if asked and not self.accepting and self.random.random() < 0.5:
+            self.accepting = True
+            self.spawn(self.random.choice((10.0, 1000.0)))
 
-    def _tools(self, process: Process, scratch: Path) -> Tools:
-        layout, clock = Layout(RUN_DIR), SimClock(process)
-        storage = SimStorage(self.disk, process)
-        checks = self.checks
-        return SimTools(
-            config=self.config,
-            commit=1,
-            plan=PLAN,
-            rules=self._rules(process.name),
-            layout=layout,
-            storage=storage,
-            service=SimClient(self.remote, process, TIMEOUT, checks),
-            # A process is one greenlet, so that it reads in one thread.
-            ledger=self.parts.ledger(storage, layout, 1, process.name, at_once=1),
-            spend=SpendLog(storage, layout, 1, at_once=1, fold_every=FOLD_EVERY),
-            clock=clock,
-            scratch=scratch,
+    def setting(self) -> Setting:
+        """What every process is given."""
+        return Setting(
+            self.parts,
+            self.config,
+            self.quotas,
+            self.disk,
+            self.remote,
+            self.checks,
+            self.corpus,
+            self.folder,
+            self.resubmit,
         )
 
-    def _rules(self, holder: str) -> Rules:
-        return Rules(
-            run=RUN,
-            holder=holder,
-            max_attempts=self.config.batch.max_attempts,
-            poll=self.config.batch.poll_seconds,
-            lease=LEASE,
-            request_timeout=TIMEOUT,
-            list_lag=LIST_LAG,
-            stuck=24 * 3600.0,
-            result_life=48 * 3600.0,
-            inline=self.config.batch.input,
-            metadata_echo=True,
-            resubmit_stuck=self._resubmit,
-            accept_repay=self._accept_repay,
-            hold=900.0,
-        )
 
-    def _spawn_user(self) -> None:
-        """The user's `cancel`: a stop record in mid run, sometimes lifted again."""
-        process = self._process()
-        ledger = Ledger(SimStorage(self.disk, process), Layout(RUN_DIR), 1, "user")
-
-        def stop() -> None:
-            try:
-                ledger.stop("stop", "enough")
-                if self.random.random() < 0.5:
-                    self.kernel.pause(self.random.choice((1.0, 300.0, 5_000.0)))
-                    ledger.stop("lift", "go on")
-            except (KilledError, StorageError):
-                self.kernel.note("the user's stop was not written")
-
-        self.kernel.spawn(process, stop, self.random.uniform(0, 2000))
+def _commit(planned: int) -> bytes:
+    record = Commit(
+        number=1,
+        run=RUN,
+        plan=PLAN,
+        digest="",
+        planned=planned,
+        items=planned,
+        frozen={},
+        key_salt="",
+        key_hash="",
+    )
+    return record.encode()
 
 
 def _memory() -> str | None:

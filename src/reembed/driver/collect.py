@@ -178,19 +178,27 @@ def _publish_rows(
     try:
         tools.storage.publish(local, uri)
     except AlreadyExistsError:
-        _correct(tools, local, uri, answered)
+        _correct(tools, view, attempt, local, answered)
     return uri
 
 
-def _correct(tools: Tools, local: Path, uri: str, answered: str) -> None:
-    """Replace a part that stands, unless it holds the same rows."""
+def _correct(
+    tools: Tools, view: ShardView, attempt: AttemptView, local: Path, answered: str
+) -> None:
+    """Replace a part that stands, unless it holds the same rows, or an outcome counts them."""
+    uri = tools.layout.part(tools.commit, view.plan.shard)
     state = tools.storage.stat(uri).generation
     with tools.storage.open(uri) as stream:
         metadata = pq.read_metadata(stream).metadata or {}
-    if metadata.get(ANSWERED.encode(), b"").decode() == answered:
+    same = metadata.get(ANSWERED.encode(), b"").decode() == answered
+    # Who was held up for long finds the shard settled, and another answer than was counted.
+    if same or attempt.path in tools.ledger.look(view.plan.shard).outcomes:
         local.unlink(missing_ok=True)
-    else:
+        return
+    try:
         tools.storage.publish(local, uri, replace=state)
+    except AlreadyExistsError:
+        local.unlink(missing_ok=True)  # another corrected it first, and says so in its outcome
 
 
 def _publish(tools: Tools, local: Path, uri: str) -> None:

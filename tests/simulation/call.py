@@ -1,0 +1,148 @@
+"""One call of the command, as the main job makes it: drive, audit, count, record the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from reembed.config.schema import Config
+from reembed.core.machine.book import Quotas
+from reembed.core.machine.records import RunSettled
+from reembed.core.machine.rules import Rules
+from reembed.core.shards import ShardPlan
+from reembed.driver.session import rules_of
+from reembed.driver.state import RunState
+from reembed.driver.tools import Tools
+from reembed.ledger.layout import Layout
+from reembed.ledger.spend import SpendLog
+from reembed.pipeline.commits import newest_commit, record_settled
+from reembed.pipeline.results import count_run, require_closed, roll_up
+from simulation.checks import Checks
+from simulation.client import SimClient
+from simulation.corpus import PLAN, RUN, RUN_DIR, Corpus
+from simulation.disk import Disk, SimStorage
+from simulation.files import parsed
+from simulation.kernel import Process
+from simulation.remote import Remote
+from simulation.runner import Parts, SimClock, SimRunner
+
+# So that a seed has a few folds, although it has but some dozens of lines.
+_FOLD_EVERY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every process of a seed is given."""
+
+    parts: Parts
+    config: Config
+    quotas: Quotas
+    disk: Disk
+    remote: Remote
+    checks: Checks
+    corpus: Corpus
+    folder: Path
+    resubmit: bool
+
+
+class SimTools(Tools):
+    """Tools whose manifests are parsed once for all processes: they never change."""
+
+    def manifest(self, shard: str) -> pa.Table:
+        with self.storage.open(self.layout.manifest(self.plan, shard)) as stream:
+            data = stream.read()
+        return parsed(data)
+
+
+class Call:
+    """One process; `left` says which shards it left, and why.
+
+    Args:
+        setting: of the seed.
+        process: in the kernel.
+    """
+
+    def __init__(self, setting: Setting, process: Process) -> None:
+        self._setting, self._process = setting, process
+        self._storage = SimStorage(setting.disk, process)
+        self._layout = Layout(RUN_DIR)
+        self._client = SimClient(
+            setting.remote, process, setting.config.service.timeout_seconds, setting.checks
+        )
+        self.left: dict[str, str] = {}
+
+    def run(self, one_round: bool) -> None:
+        """`reembed run`, or `advance` with `one_round`, on what is committed."""
+        before = newest_commit(self._storage, self._layout)
+        assert before is not None
+        if before.settled:
+            return
+        self._drive(self._setting.corpus.shards, one_round, before.generation)
+        roll_up(self._storage, self._layout, before.commit, before.generation)
+        self.audit()
+        counts = count_run(self._storage, self._layout, before.commit)
+        if counts.settled == counts.shards:
+            require_closed(counts)
+            settled = RunSettled(
+                shards=counts.shards, rows=counts.rows, rejects=counts.rejects, jobs=counts.jobs
+            )
+            record_settled(self._storage, self._layout, before.commit, before.generation, settled)
+
+    def audit(self) -> None:
+        """Compare the remote jobs with the ledger; the world judges what is said of them."""
+        newest = newest_commit(self._storage, self._layout)
+        assert newest is not None
+        parts, storage = self._setting.parts, self._storage
+        audit = parts.audit(storage, self._layout, newest.commit, self._client)
+        if audit.twins:
+            self._process.kernel.note(f"{self._process.name} reports {audit.twins}")
+        self._setting.checks.audited(audit)
+
+    def _drive(self, shards: Sequence[ShardPlan], one_round: bool, generation: int) -> None:
+        setting, process = self._setting, self._process
+        scratch = setting.folder / process.name
+        scratch.mkdir()
+        tools = self._tools(scratch, generation)
+        offset = tools.ledger.storage_now() - tools.clock.now()
+        state = RunState(RUN, setting.quotas, tools.clock, offset)
+        if process.name != "p1":
+            # A resumed call first looks for jobs that the ledger does not know.
+            began = tools.clock.now()
+            state.scanned(tools.service.list_jobs(), began)
+        runner = SimRunner(
+            tools,
+            state,
+            process,
+            setting.parts,
+            lambda attempt: setting.checks.halted(process, attempt),
+            one_round,
+        )
+        runner.run(shards)
+        self.left = runner.left
+
+    def _tools(self, scratch: Path, generation: int) -> Tools:
+        setting, storage, layout = self._setting, self._storage, self._layout
+        return SimTools(
+            config=setting.config,
+            commit=1,
+            plan=PLAN,
+            rules=self._rules(),
+            layout=layout,
+            storage=storage,
+            service=self._client,
+            ledger=setting.parts.ledger(storage, layout, 1, self._process.name),
+            spend=SpendLog(storage, layout, 1, fold_every=_FOLD_EVERY),
+            clock=SimClock(self._process),
+            scratch=scratch,
+            generation=generation,
+        )
+
+    def _rules(self) -> Rules:
+        batch = {"on_stuck": "resubmit" if self._setting.resubmit else "report"}
+        config = self._setting.config.model_copy(
+            update={"batch": self._setting.config.batch.model_copy(update=batch)}
+        )
+        return rules_of(config, RUN, self._process.name, True, self._process.accepts)
