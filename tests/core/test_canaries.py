@@ -47,4 +47,16 @@ def test_the_plan_is_the_same_each_time() -> None:
     assert plan_canaries(6500) == plan_canaries(6500)
     assert [c.twin for c in plan_canaries(200)] == [25, 75, 125, 175]
     assert wire_order(2, plan_canaries(2)) == [0, 1, 2]
-    assert wire_order(5, plan_canaries(5)) == [0, 1, 2, 3, 4, 5]
+    assert wire_order(5, plan_canaries(5)) == [0, 1, 2, 3, 5, 4]
+
+
+def test_no_rotation_of_an_answer_goes_unseen() -> None:
+    for requests in (*range(2, 60), 99, 100, 149, 150, 151):
+        canaries = plan_canaries(requests)
+        twin_of = {canary.ordinal: canary.twin for canary in canaries}
+        content = [twin_of.get(n, n) for n in wire_order(requests, canaries)]
+        place = {n: at for at, n in enumerate(wire_order(requests, canaries))}
+        for turn in range(1, len(content)):
+            answered = content[turn:] + content[:turn]
+            pairs = [(answered[place[c.ordinal]], answered[place[c.twin]]) for c in canaries]
+            assert any(one != other for one, other in pairs), (requests, turn)

@@ -59,7 +59,8 @@ def wire_order(n_requests: int, canaries: Sequence[Canary]) -> list[int]:
     """The order of the ordinals on the wire: requests ascending, canaries far from their twins.
 
     A canary stands half of the job away from its twin (at least ``n_requests // 2`` lines), so
-    that a fault in one stretch of the answer cannot reach both.
+    that a fault in one stretch of the answer cannot reach both. A lone one never stands at
+    exactly half of the lines: a rotation by that would swap it with its twin, unseen.
 
     Args:
         n_requests: requests of the job without canaries.
@@ -69,8 +70,9 @@ def wire_order(n_requests: int, canaries: Sequence[Canary]) -> list[int]:
         A permutation of ``0 … n_requests + len(canaries) - 1``.
     """
     before: dict[int, list[int]] = {}
+    half = n_requests // 2 if len(canaries) == 1 else (n_requests + 1) // 2
     for canary in canaries:
-        place = (canary.twin + (n_requests + 1) // 2) % (n_requests + 1)
+        place = (canary.twin + half) % (n_requests + 1)
         before.setdefault(place, []).append(canary.ordinal)
     order: list[int] = []
     for ordinal in range(n_requests):
