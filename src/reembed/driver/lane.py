@@ -153,6 +153,10 @@ class Lane:
 
     def _waited_enough(self, shard: str, until: float, now: float) -> bool:
         """Whether one round is over for a shard: it has only waited and asked for a moment."""
+        # A claim is seen through: the next round would have to wait it out, and begin anew.
+        attempts = self._views[shard].attempts.values()
+        if any(is_sending(attempt) or is_closing(attempt) for attempt in attempts):
+            return False
         return self._one_round and until > self._idle_since.setdefault(shard, now) + _MOMENT
 
     def _end(self, shard: str, action: act.Finished | act.Leave | act.Halt) -> LaneResult:
@@ -208,7 +212,7 @@ class Lane:
             self._idle_since.pop(shard, None)
         view = self._views[shard] = apply(self._views[shard], action, result, now)
         heapq.heappush(self._due, (now, shard))
-        if any(_is_sending(attempt) for attempt in view.attempts.values()):
+        if any(is_sending(attempt) for attempt in view.attempts.values()):
             self._sending.add(shard)
         else:
             self._sending.discard(shard)
@@ -220,7 +224,7 @@ class Lane:
             self._apply(shard, action, future.result())
         for shard in sorted(self._sending):
             for attempt in self._views[shard].attempts.values():
-                if _is_sending(attempt):
+                if is_sending(attempt):
                     self._renew(shard, attempt)
 
     def _renew(self, shard: str, attempt: AttemptView) -> None:
@@ -252,7 +256,12 @@ def _would_send(action: act.Action) -> bool:
     return isinstance(action, act.MakeClaim) and not action.closing
 
 
-def _is_sending(attempt: AttemptView) -> bool:
+def is_closing(attempt: AttemptView) -> bool:
+    """Whether an attempt is closed and has not ended yet."""
+    return bool(attempt.closing) and attempt.created is None and attempt.outcome is None
+
+
+def is_sending(attempt: AttemptView) -> bool:
     """Whether this process holds the claim of an attempt that has not been sent yet."""
     local = attempt.local
     held = local.epoch > 0 and local.epoch == attempt.epoch and local.unknown_since is None
