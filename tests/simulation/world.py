@@ -113,7 +113,7 @@ class SimWorld:
         self.runners = runners or rng.choice((1, 2, 2, 3))
         self.left: dict[str, str] = {}
         self._started = 0
-        self._accept_repay = False
+        self._accept_repay = self._assume_lost = False
         self._resubmit = rng.random() < 0.3
         self._folder = Path()
         self._settle_manifests()
@@ -173,6 +173,8 @@ class SimWorld:
             self.kernel.run()
             # The user has read what was lost, and accepts to pay for it again.
             self._accept_repay = self.checks.lost_results
+            # Kills and frozen processes can take a week; then the user is asked, and decides.
+            self._assume_lost = any("--assume-lost" in reason for reason in self.left.values())
             if not self.left or self.checks.violations:
                 break
         if not self.checks.violations:
@@ -275,6 +277,7 @@ class SimWorld:
             resubmit_stuck=self._resubmit,
             accept_repay=self._accept_repay,
             hold=900.0,
+            assume_lost=self._assume_lost,
         )
 
     def _spawn_user(self) -> None:
