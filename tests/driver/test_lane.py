@@ -1,10 +1,15 @@
 """Whole runs of a lane against the emulator: what comes out, what is paid, what is asked."""
 
+import threading
+from dataclasses import replace
+
 import orjson
 import pytest
 
 from reembed.core.machine.records import Settled
 from reembed.driver.lane import Left
+from reembed.ledger.ledger import Ledger
+from reembed.ledger.spend import SpendLog
 
 KEYS_40 = [f"doc-{index:05}" for index in range(40)]
 
@@ -145,3 +150,43 @@ def test_progress_is_told_and_decides_nothing(site):
     assert note["usd_nano"] > 0
     run.storage.put(name, b"not a note")
     assert len(run.drive()) == 3
+
+
+def test_the_log_is_read_after_the_records_whose_reservations_it_must_hold(site):
+    run = site(4)
+    asked = []
+
+    class Records(Ledger):
+        def load(self, shards, ages=False):
+            asked.append("records")
+            return super().load(shards, ages)
+
+    class Log(SpendLog):
+        def read(self):
+            asked.append("log")
+            return super().read()
+
+    tools = run.tools()
+    ledger = Records(tools.storage, tools.layout, 1, "me")
+    run.drive(replace(tools, ledger=ledger, spend=Log(tools.storage, tools.layout, 1)))
+    assert asked[:2] == ["records", "log"]
+
+
+def test_one_reading_of_the_log_is_for_all_shards_that_wait(site):
+    batch = {"max_requests": 2, "concurrent_jobs": 1, "poll_seconds": [0.3, 0.6]}
+    run = site(30, batch=batch, emulator={"pending_seconds": 60})
+    reads = []
+
+    class Log(SpendLog):
+        def read(self):
+            reads.append(run.clock.now())
+            return super().read()
+
+    tools = run.tools()
+    stop = threading.Timer(4.0, run.interrupted.set)
+    stop.start()
+    run.drive(replace(tools, spend=Log(tools.storage, tools.layout, 1)))
+    stop.join()
+    # 14 of 15 shards wait for over three seconds: by turns they would have asked a hundred times.
+    assert len(run.jobs()) == 1
+    assert len(reads) < 20

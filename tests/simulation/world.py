@@ -100,6 +100,7 @@ class SimWorld:
         self.resubmit = rng.random() < 0.3
         self.folder = Path()
         self._started = 0
+        self.assume_lost = False
         self._plant_files()
 
     def _quotas(self, rng: random.Random, tight: bool) -> Quotas:
@@ -174,6 +175,8 @@ class SimWorld:
         for _ in range(_MOST_CLEAN_ROUNDS if self.one_round else _MOST_CLEAN_RUNS):
             if settled in self.disk.objects or self.checks.violations:
                 break
+            # Kills and frozen processes can take a week; then the user is asked, and decides.
+            self.assume_lost = any("--assume-lost" in reason for reason in self.left.values())
             self.left.clear()
             # The user has read what cannot be used, and accepts to pay for it again.
             self.accepting = self.accepting or bool(self.checks.suspects)
@@ -260,6 +263,7 @@ class SimWorld:
             self.corpus,
             self.folder,
             self.resubmit,
+            self.assume_lost,
         )
 
 

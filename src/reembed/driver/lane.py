@@ -39,10 +39,11 @@ _TAKING_BACK = (act.DeleteInput, act.Release, act.MakeVoid, act.RecordCreated, a
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A shard that this lane did not settle, and why."""
+    """A shard that this lane did not settle, and why; with `fails`, until the user decides."""
 
     shard: str
     reason: str
+    fails: bool = False
 
 
 LaneResult = Settled | Left
@@ -109,9 +110,11 @@ class Lane:
     def _start(self, shards: Sequence[ShardPlan]) -> None:
         """Read what the ledger knows, roll-ups first, then begin with every shard."""
         now = self._tools.clock.now()
+        known = dict(self._tools.ledger.load((plan.shard for plan in shards), ages=True))
+        # After the records, since a reservation comes before the claim's job: read the other way
+        # round, a job recorded between would stand there without its reservation.
         self._state.set_book(self._tools.spend.read())
         self._state.set_stopped(self._tools.ledger.stopped())
-        known = dict(self._tools.ledger.load((plan.shard for plan in shards), ages=True))
         for plan in shards:
             records = known.get(plan.shard, ShardRecords())
             for outcome in records.outcomes.values():
@@ -141,7 +144,7 @@ class Lane:
                 later.append((action.until, shard))
             elif isinstance(action, act.Finished | act.Leave | act.Halt):
                 yield shard, self._end(shard, action)
-            elif isinstance(action, act.MakeClaim) and self._must_hold(shard):
+            elif _would_send(action) and self._must_hold(shard):
                 self._held.append(shard)
             elif isinstance(action, HEAVY):
                 if not self._submit(pool, shard, action):
@@ -153,8 +156,9 @@ class Lane:
 
     def _waited_enough(self, shard: str, until: float, now: float) -> bool:
         """Whether one round is over for a shard: it has only waited and asked for a moment."""
-        # A claim is seen through: the next round would have to wait it out, and claim anew.
-        if shard in self._sending:
+        # A claim is seen through: the next round would have to wait it out, and begin anew.
+        attempts = self._views[shard].attempts.values()
+        if any(is_sending(attempt) or is_closing(attempt) for attempt in attempts):
             return False
         return self._one_round and until > self._idle_since.setdefault(shard, now) + _MOMENT
 
@@ -167,7 +171,8 @@ class Lane:
             # On record, so that a later call creates nothing either before the user decides.
             self._tools.ledger.suspect(shard, action.attempt, action.reason)
             self._state.halt(action.reason)
-        return Left(shard, action.reason)
+            return Left(shard, action.reason)
+        return Left(shard, action.reason, action.fails)
 
     def _must_hold(self, shard: str) -> bool:
         """Whether enough other shards are on their way to a job; one on its way always goes on."""
@@ -250,8 +255,19 @@ class Lane:
             self._tools.clock.sleep(pause)
 
 
+def _would_send(action: act.Action) -> bool:
+    """Whether an action sets out for a job; a closing claim does the opposite."""
+    return isinstance(action, act.MakeClaim) and not action.closing
+
+
+def is_closing(attempt: AttemptView) -> bool:
+    """Whether an attempt is closed and has not ended yet."""
+    return bool(attempt.closing) and attempt.created is None and attempt.outcome is None
+
+
 def is_sending(attempt: AttemptView) -> bool:
     """Whether this process holds the claim of an attempt that has not been sent yet."""
     local = attempt.local
     held = local.epoch > 0 and local.epoch == attempt.epoch and local.unknown_since is None
+    held = held and not attempt.closing
     return held and attempt.created is None and attempt.outcome is None and local.ended is None

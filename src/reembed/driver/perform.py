@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Missed, Refused, Result, Unsure
-from reembed.core.machine.creating import FRESH
 from reembed.core.machine.endings import INVALID_ARGUMENT
+from reembed.core.machine.epochs import FRESH
 from reembed.core.machine.records import Claim, Created, Unsent
 from reembed.core.machine.rules import goes_inline
 from reembed.core.machine.view import Ended, JobView, ShardView
@@ -97,8 +98,9 @@ class Performer:
             return Missed(max(err.retry_after or 0.0, min(300.0, 2.0 ** min(failures, 9))))
 
     def _look(self, view: ShardView, action: act.Look) -> Result:
+        began = self._tools.clock.now()
         self._state.set_stopped(self._tools.ledger.stopped())
-        return self._tools.ledger.look(view.plan.shard)
+        return replace(self._tools.ledger.look(view.plan.shard), looked_at=began)
 
     def _read_book(self, view: ShardView, action: act.ReadBook) -> Result:
         self._state.set_stopped(self._tools.ledger.stopped())
@@ -111,7 +113,8 @@ class Performer:
         return None
 
     def _claim(self, view: ShardView, action: act.MakeClaim) -> Result:
-        claim = Claim(holder=self._tools.rules.holder, epoch=action.epoch)
+        holder = self._tools.rules.holder
+        claim = Claim(holder=holder, epoch=action.epoch, closing=action.closing)
         won = self._tools.ledger.claim(view.plan.shard, action.attempt, claim)
         return claim if won else "lost"
 

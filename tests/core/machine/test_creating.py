@@ -1,12 +1,13 @@
 """From planned to created: claims, reservations, fences, lost replies, take-over."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Missed, Refused, Unsure
-from reembed.core.machine.creating import FRESH
+from reembed.core.machine.epochs import FRESH
 from reembed.core.machine.records import Claim, Need, Outcome
 from reembed.core.machine.rules import Found
 from reembed.core.machine.snapshot import ShardRecords
@@ -71,6 +72,15 @@ def test_a_look_that_is_too_old_is_taken_again(play):
     game.step(act.Create)
 
 
+def test_a_look_that_was_frozen_in_the_middle_says_nothing_of_now(play):
+    game = play(inline="inline")
+    game.until(act.Look)
+    began = game.world.now
+    game.after(10_000.0)
+    game.step(act.Look, game.records(looked_at=began))
+    assert not isinstance(game.next(), act.Create)
+
+
 def test_a_missed_create_is_looked_at_again(play):
     game = play()
     game.until(act.Create)
@@ -109,7 +119,9 @@ def test_a_foreign_claim_is_taken_over_only_when_its_holder_must_be_gone(play):
     game.step(act.Look, foreign(GONE))
     game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
     game.step(act.Fence, epoch=1)
-    assert game.wait().until == game.world.now
+    # What was taken before the file was deleted may become a job within the request's time.
+    fenced = game.world.now
+    assert game.wait().until == fenced + 60.0 + 30.0
     game.step(act.Scan)
     game.until(act.Create)
     assert [a.epoch for a in game.log if isinstance(a, act.Reserve | act.Upload)] == [2, 2]
@@ -185,6 +197,7 @@ def test_an_unanswered_create_that_left_no_job_goes_on_in_the_next_epoch_behind_
     game.step(act.Scan)
     assert game.wait().until == sent + 60.0 + 30.0
     game.step(act.Scan)
+    game.step(act.Look)
     game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
     game.step(act.Fence, epoch=1)
     game.wait()
@@ -203,8 +216,12 @@ def test_an_unanswered_create_is_still_looked_for_after_a_stop(play):
     game.step(act.Scan)
     game.wait()
     game.step(act.Scan)
+    game.step(act.Look)
+    game.step(act.MakeClaim, epoch=2, closing="stopped")
     # The send may still be on its way: its file goes first, so that it can create nothing.
     game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan)
     game.step(act.Look)
     assert game.next() == act.Judge("0", "stopped")
 
@@ -282,9 +299,9 @@ def test_a_stop_or_halt_is_heeded_at_every_step_before_the_create(play, reached,
     if halted:
         assert game.next() == act.Leave("creating has stopped")
         return
-    if then:
-        # Another may have gone on meanwhile: that nothing was sent is said on a fresh look.
-        game.step(act.Look)
+    # Another may go on meanwhile, unless the next epoch is taken for good.
+    game.step(act.MakeClaim, epoch=2 if then else 1, closing="stopped")
+    game.step(act.Look)
     assert game.next() == act.Judge("0", "stopped")
 
 
@@ -294,9 +311,87 @@ def test_a_stop_is_not_final_when_the_look_shows_that_another_sent(play):
     game.world = replace(game.world, stopped=True)
     game.step(act.Release)
     game.step(act.MakeVoid)
+    game.step(act.MakeClaim, "lost", closing="stopped")
     theirs = game.created("0", 2)
     game.step(act.Look, ShardRecords(created={"0": theirs}))
     assert isinstance(game.next(), act.Poll)
+
+
+def closed(closing, *lower, voids=(), age=5.0):
+    """Claims of others: open ones to send, and one above them that closes the attempt."""
+    top = max(lower, default=0) + 1
+    claims = {epoch: Claim(holder="you", epoch=epoch) for epoch in lower}
+    claims[top] = Claim(holder="them", epoch=top, closing=closing)
+    ages = {("0", epoch): age for epoch in claims}
+    return ShardRecords(
+        claims={"0": claims}, ages=ages, voids=frozenset(("0", epoch) for epoch in voids)
+    )
+
+
+@pytest.mark.parametrize("closing", ["ended", "stopped", "split"])
+def test_a_closing_claim_whose_holder_is_gone_decides_for_everybody(play, closing):
+    # Nobody is waited for, and the stop may have been lifted since: the claim says what follows.
+    game = play(closed(closing, 1, 2, voids=[2]))
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan)
+    game.step(act.Look)
+    assert game.next() == act.Judge("0", closing)
+    record = game.end(act.Judge, state="NOT_SENT", job="", rows=0, rejects=20, errors_uri="/e")
+    assert game.view.attempts["0"].outcome == record
+    assert not [a for a in game.log if isinstance(a, act.MakeClaim | act.Create | act.Reserve)]
+
+
+def test_a_closed_attempt_of_which_nothing_was_sent_is_judged_at_once(play):
+    game = play(closed("split", 1, voids=[1]))
+    assert game.next() == act.Judge("0", "split")
+
+
+@pytest.mark.parametrize("closing", ["ended", "stopped", "split"])
+@pytest.mark.parametrize("form", ["file", "inline"])
+def test_a_job_of_an_epoch_below_a_closing_claim_is_adopted(play, closing, form):
+    game = play(closed(closing, 1), inline=form)
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    job = found("batches/4") if form == "file" else Found("batches/4", "run1/s/0/f", "2026")
+    game.step(act.Scan, lambda: game.saw(job))
+    action = game.step(act.RecordCreated)
+    assert (action.created.job, action.created.epoch) == ("batches/4", 1)
+    assert isinstance(game.next(), act.Poll)
+
+
+def test_who_looks_before_the_send_and_sees_a_closing_claim_sends_nothing(play):
+    game = play()
+    game.until(act.Look)
+    game.step(act.Look, closed("stopped", 1))
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan)
+    game.step(act.Look)
+    assert game.next() == act.Judge("0", "stopped")
+
+
+def test_a_closing_claim_is_finished_by_a_process_that_may_create_nothing_itself(play):
+    game = play(closed("split"))
+    game.world = replace(game.world, halted="because", stopped=True)
+    game.end(act.Judge, state="NOT_SENT", job="", rows=0)
+    assert game.view.attempts["0"].outcome is not None
+
+
+def test_a_job_too_large_for_the_quota_is_closed_before_it_is_split(play):
+    game = play(quotas={"tokens": 499})
+    game.step(act.MakeClaim, epoch=1, closing="split")
+    game.step(act.Look)
+    assert game.next() == act.Judge("0", "split")
+
+
+def test_a_stop_that_is_lifted_after_the_closing_claim_changes_nothing(play):
+    game = play()
+    game.world = replace(game.world, stopped=True)
+    game.step(act.MakeClaim, epoch=1, closing="stopped")
+    game.world = replace(game.world, stopped=False)
+    game.step(act.Look)
+    assert game.next() == act.Judge("0", "stopped")
 
 
 def test_the_cap_leaves_and_a_busy_quota_waits_and_reads_the_log_again(play):
@@ -310,6 +405,28 @@ def test_the_cap_leaves_and_a_busy_quota_waits_and_reads_the_log_again(play):
     assert isinstance(game.next(), act.MakeClaim)
 
 
+def test_the_log_is_read_ever_more_rarely_while_nothing_moves_in_it(play):
+    game = play(quotas={"tokens": 600})
+    game.write(kind="reserve", attempt="other/0", epoch=1, need=Need(tokens=101))
+    reads = []
+    while len(reads) < 12:
+        if isinstance(game.next(), act.Wait):
+            # Room that this process gives back itself is seen soon all the same.
+            assert game.wait().until <= game.world.now + 10.0
+        else:
+            game.step(act.ReadBook)
+            reads.append(game.world.now - 1000.0)
+    gaps = [after - before for before, after in pairwise(reads)]
+    assert reads[0] == 10.0
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 100.0
+    game.write(kind="reserve", attempt="third/0", epoch=1, need=Need(tokens=1))
+    start = game.world.now
+    game.wait()
+    game.step(act.ReadBook)
+    assert game.world.now == start + 10.0
+
+
 def test_an_old_book_is_read_before_a_shard_is_left_for_the_cap(play):
     game = play(quotas={"max_usd_nano": 69})
     game.after(11.0)
@@ -320,14 +437,136 @@ def test_nothing_that_can_be_sent_is_judged_and_gives_back_all(play):
     game = play()
     game.until(act.Prepare)
     game.step(act.Prepare, Prepared("/scratch/requests", 0, 0))
+    game.step(act.Release, kind="void")
+    game.step(act.MakeVoid, reason="nothing could be rendered")
+    assert game.world.book.usd_nano == 0
+    game.step(act.MakeClaim, epoch=2, closing="ended")
+    assert game.view.attempts["0"].rendered_epoch == 1
     game.step(act.Look)
     record = game.end(act.Judge, state="NOT_SENT", job="", rows=0, rejects=20, errors_uri="/e")
     assert record.state == "NOT_SENT"
-    game.step(act.Release, kind="void")
-    assert game.world.book.usd_nano == 0
     game.step(act.WriteRejects)
     settled = game.step(act.RecordSettled).settled
     assert (settled.rows, settled.rejects, settled.jobs, settled.planned) == (0, 22, 0, 22)
+
+
+def test_who_could_render_nothing_does_not_speak_for_a_later_epoch(play):
+    game = play()
+    game.until(act.Prepare)
+    game.step(act.Prepare, Prepared("/scratch/requests", 0, 0))
+    game.step(act.Release, kind="void")
+    game.step(act.MakeVoid)
+    game.step(act.MakeClaim, "lost", epoch=2, closing="ended")
+    two = {"0": {1: Claim(holder="me", epoch=1), 2: Claim(holder="you", epoch=2)}}
+    game.step(act.Look, ShardRecords(claims=two, voids=frozenset({("0", 1), ("0", 2)})))
+    # The other gave up before it rendered: what it found is not known, so it is rendered again.
+    game.step(act.MakeClaim, epoch=3, closing="")
+
+
+WEEK = 7 * 86400.0
+
+
+def test_a_claim_older_than_the_list_creates_nothing_until_the_user_says_so(play):
+    game = play(foreign(WEEK))
+    game.step(act.Scan)
+    left = game.next()
+    assert isinstance(left, act.Leave)
+    assert left.fails
+    assert SHARD in left.reason
+    assert "--assume-lost" in left.reason
+    # A stop does not make it certain that nothing was sent either.
+    game.world = replace(game.world, stopped=True)
+    assert game.next() == left
+
+
+def test_a_claim_that_the_list_still_covers_is_taken_over_as_ever(play):
+    game = play(foreign(WEEK - 3 * 3600.0))
+    game.step(act.Scan)
+    game.step(act.MakeClaim, epoch=2)
+
+
+def test_an_old_claims_job_that_is_listed_all_the_same_is_adopted(play):
+    game = play(foreign(WEEK * 2))
+    game.step(act.Scan, lambda: game.saw(found("batches/4")))
+    game.step(act.RecordCreated)
+
+
+def test_what_is_assumed_to_be_lost_is_sent_again_and_its_dollars_stay(play):
+    game = play(foreign(WEEK), assume_lost=True)
+    name = f"{SHARD}/0"
+    game.write(kind="reserve", attempt=name, epoch=1, need=Need(usd_nano=70, jobs=1))
+    game.step(act.Scan)
+    game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan)
+    game.step(act.Release, kind="end", epoch=1)
+    game.step(act.Reserve, epoch=2)
+    game.until(act.Create)
+    assert game.world.book.usd_nano == 140
+
+
+@pytest.mark.parametrize("assumed", [True, False])
+def test_a_closed_attempt_with_an_old_claim_is_not_ended_by_itself(play, assumed):
+    game = play(closed("stopped", 1, age=WEEK), assume_lost=assumed)
+    name = f"{SHARD}/0"
+    game.write(kind="reserve", attempt=name, epoch=1, need=Need(usd_nano=70, jobs=1))
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan)
+    game.step(act.Look)
+    if not assumed:
+        assert game.next().fails
+        return
+    game.step(act.Release, kind="end", epoch=1)
+    game.end(act.Judge, state="NOT_SENT", job="", rows=0)
+    assert game.world.book.usd_nano == 70
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_old_epochs_in_which_nothing_was_sent_are_no_problem(play, closing):
+    records = closed("stopped", 1, age=WEEK) if closing else foreign(WEEK)
+    game = play(replace(records, voids=frozenset({("0", 1)})))
+    assert game.next() == (act.Judge("0", "stopped") if closing else act.MakeClaim("0", 2))
+
+
+@pytest.mark.parametrize(("age", "asks"), [(WEEK, True), (86400.0, False)])
+def test_an_old_claim_below_a_void_one_counts_from_the_scan_that_allowed_that(play, age, asks):
+    claims = {"0": {e: Claim(holder="you", epoch=e) for e in (1, 2)}}
+    game = play(ShardRecords(claims, {("0", 1): 2 * WEEK, ("0", 2): age}, frozenset({("0", 2)})))
+    game.step(act.Scan)
+    assert isinstance(game.next(), act.Leave if asks else act.MakeClaim)
+
+
+def test_a_young_claim_above_an_old_one_was_made_on_a_scan_and_goes_on(play):
+    claims = {"0": {e: Claim(holder="you", epoch=e) for e in (1, 2)}}
+    game = play(ShardRecords(claims, {("0", 1): WEEK, ("0", 2): GONE + 1}))
+    game.step(act.Scan)
+    game.step(act.MakeClaim, epoch=3)
+    for epoch in (1, 2):
+        game.step(act.Fence, epoch=epoch)
+    game.wait()
+    game.step(act.Scan)
+    game.until(act.Create)
+
+
+def test_a_scan_of_long_ago_lets_nobody_claim(play):
+    game = play(foreign(GONE + 1))
+    game.step(act.Scan)
+    game.after(2 * 3600.0)
+    game.step(act.Scan)
+    game.step(act.Look, foreign(GONE + 7201))
+    game.step(act.MakeClaim)
+
+
+def test_a_process_that_slept_over_its_lost_reply_asks(play):
+    game = play()
+    game.until(act.Create)
+    game.step(act.Create, Unsure())
+    game.after(WEEK)
+    game.step(act.Scan)
+    game.step(act.Look, game.records(ages={("0", 1): WEEK}))
+    assert game.next().fails
 
 
 def test_a_missed_step_waits_and_is_done_again(play):
@@ -414,6 +653,7 @@ def test_a_held_job_that_is_above_the_lowered_ceiling_is_given_up_to_be_split(pl
     game.step(act.Release)
     game.step(act.MakeVoid)
     game.after(40.0)
+    game.step(act.MakeClaim, epoch=2, closing="split")
     game.step(act.Look)
     assert game.next() == act.Judge("0", "split")
 

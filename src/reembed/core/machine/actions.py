@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from reembed.core.machine.records import Created, Need, Outcome, Settled
+from reembed.core.machine.records import Closing, Created, Need, Outcome, Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,13 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The shard stays unsettled in this call; a later one goes on."""
+    """The shard stays unsettled in this call; a later one goes on.
+
+    With `fails`, only once the user has decided what `reason` asks, and the call fails for it.
+    """
 
     reason: str
+    fails: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,11 @@ class ReadBook:
 
 @dataclass(frozen=True, slots=True)
 class MakeClaim:
-    """Ledger: create `<attempt>.e<epoch>.claim` if absent."""
+    """Ledger: create `<attempt>.e<epoch>.claim` if absent; `closing` claims it for nobody."""
 
     attempt: str
     epoch: int
+    closing: Closing = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,9 @@ def apply(view: ShardView, action: act.Action, result: Result, now: float) -> Sh
         TypeError: the action and the result do not belong together.
     """
     if isinstance(result, ShardRecords):
-        return view_of(view.plan, result, now, view)
+        # A process that froze in the middle of its look knows what was true when it began.
+        began = now if result.looked_at is None else result.looked_at
+        return view_of(view.plan, result, began, view)
     if isinstance(action, act.RecordSettled):
         return replace(view, settled=action.settled)
     if isinstance(result, Wrote):
@@ -153,10 +155,7 @@ _LOCAL_CHANGES: dict[type, Callable[..., dict[str, Any]]] = {
     act.Fetch: lambda action, attempt, result, now: {"fetched": result},
     act.Cancel: lambda action, attempt, result, now: {"cancelled": True},
     act.DeleteInput: lambda action, attempt, result, now: {"input_deleted": True},
-    act.Release: lambda action, attempt, result, now: {
-        "released": action.kind == "end" or attempt.outcome is not None,
-        "reserved": False,
-    },
+    act.Release: lambda action, attempt, result, now: {"reserved": False},
 }
 
 
@@ -185,4 +184,7 @@ def _claiming(attempt: AttemptView, action: act.Action, result: Result, now: flo
 
 def _voided(attempt: AttemptView, epoch: int) -> AttemptView:
     claims = {**attempt.claims, epoch: replace(attempt.claims[epoch], void=True)}
-    return replace(attempt, claims=claims, local=Local(not_before=attempt.local.claim_after))
+    local = attempt.local
+    empty = local.prepared is not None and local.prepared.sent == 0
+    kept = Local(not_before=local.claim_after, unsendable=epoch if empty else 0)
+    return replace(attempt, claims=claims, local=kept)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from reembed.core.machine import actions as act
+from reembed.core.machine.epochs import (
+    SCAN_LIFE,
+    adopted,
+    epoch_of,
+    is_fresh,
+    is_past_list,
+    is_unlisted,
+    may_have_sent,
+    oldest,
+)
 from reembed.core.machine.late import late_job
-from reembed.core.machine.records import Created, Need
-from reembed.core.machine.rules import Found, Rules, World, goes_inline, without_files
+from reembed.core.machine.records import Need
+from reembed.core.machine.rules import Rules, World, goes_inline, without_files
 from reembed.core.machine.view import AttemptView, ShardView
-from reembed.core.names import input_file_name
-
-# A look older than this (seconds) says nothing about right now.
-FRESH = 5.0
 
 
 def decide_creating(
@@ -22,6 +26,8 @@ def decide_creating(
     if attempt.local.not_before > world.now:
         return act.Wait(attempt.local.not_before)
     top = attempt.claims.get(attempt.epoch)
+    if attempt.closing:
+        return _close(view, attempt, world, rules)
     if top is None or top.void:
         return _claim(view, attempt, world, rules)
     if attempt.local.epoch == attempt.epoch:
@@ -30,28 +36,27 @@ def decide_creating(
 
 
 def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
-    found = world.found.get((view.plan.shard, attempt.path), ())
-    if found:
-        # A job of our name that the ledger does not know: its record, or its reply, was lost.
-        job = oldest(found)
-        return act.RecordCreated(attempt.path, _adopted(job, _epoch_of(view, attempt, job, rules)))
+    # A job of our name that the ledger does not know: its record, or its reply, was lost.
+    adopting = _adopt(view, attempt, world, rules)
+    if adopting is not None:
+        return adopting
     if late_job(view, attempt.path, world) is not None:
         # Under a claim, so that nobody else buys meanwhile; neither money nor quota is needed.
-        return act.MakeClaim(attempt.path, attempt.epoch + 1)
+        return _next_epoch(view, attempt, world, rules)
+    if 0 < attempt.local.unsendable == attempt.epoch:
+        return act.MakeClaim(attempt.path, attempt.epoch + 1, "ended")
     if _stopped(world):
-        return _not_created(attempt, world)
+        return _call_off(attempt, world)
     need = attempt.need
     if goes_inline(need, rules):
         need = without_files(need)
     if need.tokens > world.quotas.tokens:
         if _is_one_request(view, attempt):
             return act.Leave("one request is above the tokens that the service takes at a time")
-        return _concluded(attempt, world, "split")
+        return act.MakeClaim(attempt.path, attempt.epoch + 1, "split")
     if world.now < world.no_create_before:
         return act.Wait(world.no_create_before)
-    return _no_room(view, attempt, need, world, rules) or act.MakeClaim(
-        attempt.path, attempt.epoch + 1
-    )
+    return _no_room(view, attempt, need, world, rules) or _next_epoch(view, attempt, world, rules)
 
 
 def _no_room(
@@ -61,11 +66,20 @@ def _no_room(
     room = world.book.room(_name(view, attempt), need, world.quotas, world.storage_now)
     if room == "fits":
         return None
-    # Room comes back when another runner's jobs end, which only the log itself tells.
-    due = world.book_at + rules.poll[0]
-    if world.now >= due:
+    # Room comes back when another runner's jobs end, which only the log itself tells. One reading
+    # is for all shards that wait; what this process gives back shows without any.
+    soon = rules.poll[0]
+    if world.now >= world.book_at + (soon if room == "capped" else _until_read_again(world, rules)):
         return act.ReadBook(attempt.path)
-    return act.Leave("the budget is used up") if room == "capped" else act.Wait(due)
+    if room == "capped":
+        return act.Leave("the budget is used up")
+    return act.Wait(world.now + soon)
+
+
+def _until_read_again(world: World, rules: Rules) -> float:
+    """Seconds between two readings of the spend log: half as long as it has stood still."""
+    low, high = rules.poll
+    return min(high, max(low, (world.book_at - world.quiet_since) / 2))
 
 
 def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
@@ -89,11 +103,9 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
             return held
     if not local.reserved:
         need = without_files(attempt.need) if inline else attempt.need
-        return act.Reserve(attempt.path, epoch, need)
+        return _write_off(view, attempt, world, rules) or act.Reserve(attempt.path, epoch, need)
     if local.prepared is None:
         return act.Prepare(attempt.path, epoch)
-    if local.prepared.sent == 0:
-        return _concluded(attempt, world, "ended")
     if not inline and not local.uploaded:
         return act.Upload(attempt.path, epoch)
     if not is_fresh(attempt, world):
@@ -102,7 +114,7 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
 
 
 def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> str:
-    """Why this epoch must not create: refused, stopped, or its lease ran out unnoticed.
+    """Why this epoch must not create: refused, empty, stopped, or its lease ran out unnoticed.
 
     With a `late` job nothing will be created, so what was taken for it goes back.
     """
@@ -111,8 +123,12 @@ def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> st
         return local.refused
     if late and (local.reserved or local.uploaded):
         return "the job before it ended well after all"
+    if local.prepared is not None and local.prepared.sent == 0:
+        return "nothing could be rendered"
     if _stopped(world) and not late:
         return "creating has stopped"
+    if is_past_list(attempt, world, rules) and not rules.assume_lost:
+        return "the job of an earlier epoch would not be listed any more"
     if local.looked_at is None or local.refused:
         return ""  # a look follows before anything is sent
     age = attempt.claims[attempt.epoch].age + world.now - local.looked_at
@@ -157,30 +173,85 @@ def _give_up(attempt: AttemptView, reason: str) -> act.Action:
     return act.MakeVoid(attempt.path, attempt.epoch, reason)
 
 
-def _not_created(attempt: AttemptView, world: World) -> act.Action:
-    """What is not sent any more: left when this process halts, rejects when the user stopped."""
+def _call_off(attempt: AttemptView, world: World) -> act.Action:
+    """What is not sent any more: left when this process halts, rejects when the user stopped.
+
+    No look could say that nobody sends between it and the outcome: the user may lift the stop, or
+    another may not have read it yet. So the next epoch is taken, and taken for good.
+    """
     if world.halted:
         return act.Leave("creating has stopped")
-    # A holder that froze before its send must find its file gone when it wakes.
-    for epoch, claim in sorted(attempt.claims.items()):
-        if not claim.void and epoch not in attempt.local.fenced:
-            return act.Fence(attempt.path, epoch)
-    return _concluded(attempt, world, "stopped")
+    return act.MakeClaim(attempt.path, attempt.epoch + 1, "stopped")
 
 
-def _concluded(
-    attempt: AttemptView, world: World, why: Literal["ended", "stopped", "split"]
-) -> act.Action:
-    """That nothing was sent is only said on a fresh look: another may have sent meanwhile."""
+def _close(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    """End an attempt that is closed, whoever closed it: adopt its job, or say that it has none.
+
+    No epoch follows, so jobs can only be of the lower ones; once those are fenced and a scan shows
+    none, there will be none. It is the claim that decides, whatever became of the stop since.
+    """
+    going_on = _adopt(view, attempt, world, rules) or _fence(view, attempt, world, rules)
+    if going_on is not None:
+        return going_on
+    closing = attempt.closing
+    assert closing
     if not is_fresh(attempt, world):
+        # Beyond the stated bounds another may have found a job that this process was not shown.
         return act.Look(attempt.path)
-    return act.Judge(attempt.path, why)
+    late = late_job(view, attempt.path, world)
+    if late is not None:
+        return act.RecordCreated(attempt.path, late)
+    if is_past_list(attempt, world, rules) and not rules.assume_lost:
+        return _ask(view, attempt, rules)
+    return _write_off(view, attempt, world, rules) or act.Judge(attempt.path, closing)
 
 
-def is_fresh(attempt: AttemptView, world: World) -> bool:
-    """Whether what is known of an attempt's records is of right now."""
-    looked_at = attempt.local.looked_at
-    return looked_at is not None and world.now - looked_at <= FRESH
+def _next_epoch(
+    view: ShardView,
+    attempt: AttemptView,
+    world: World,
+    rules: Rules,
+    after: float = float("-inf"),
+) -> act.Action:
+    """Claim the next epoch, once a scan since `after` has shown no job of those before it.
+
+    A scan shows only what the service still lists. Where a job may be older than that, nothing is
+    created unless the user says that it is lost.
+    """
+    late = late_job(view, attempt.path, world) is not None
+    if may_have_sent(attempt):
+        since = max(after, world.now - SCAN_LIFE)
+        first = _adopt_or_scan(view, attempt, world, rules, after=since)
+        if first is not None:
+            return first
+        if not is_fresh(attempt, world):
+            return act.Look(attempt.path)
+        if is_past_list(attempt, world, rules) and not rules.assume_lost:
+            return _ask(view, attempt, rules)
+    if _stopped(world) and not late:
+        return _call_off(attempt, world)
+    return act.MakeClaim(attempt.path, attempt.epoch + 1)
+
+
+def _ask(view: ShardView, attempt: AttemptView, rules: Rules) -> act.Leave:
+    days = rules.retention / 86400
+    return act.Leave(
+        f"shard {view.plan.shard}, attempt {attempt.path}, was claimed longer ago than the service "
+        f"lists its jobs (batch.job_list_days: {days:g}), so a job that was paid for it could not "
+        "be found any more; --assume-lost sends it all the same",
+        fails=True,
+    )
+
+
+def _write_off(
+    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+) -> act.Release | None:
+    """Keep the dollars of a job that is assumed to be lost: it may have run, and been billed."""
+    held = world.book.epoch_of(_name(view, attempt))
+    lost = held != attempt.epoch and held in may_have_sent(attempt)
+    if lost and is_unlisted(attempt, held, world, rules):
+        return act.Release(attempt.path, held, "end")
+    return None
 
 
 def _is_one_request(view: ShardView, attempt: AttemptView) -> bool:
@@ -196,14 +267,16 @@ def _stopped(world: World) -> bool:
 def _fence(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action | None:
     """Make sure that no holder of a lower epoch creates any more, or adopt what it created."""
     local = attempt.local
-    lower = [e for e, c in sorted(attempt.claims.items()) if e < attempt.epoch and not c.void]
+    lower = [epoch for epoch in may_have_sent(attempt) if epoch < attempt.epoch]
     if not lower:
         return None
     for epoch in lower:
         if epoch not in local.fenced:
             return act.Fence(attempt.path, epoch)
     assert local.fenced_at is not None
-    ready = local.fenced_at + rules.list_lag
+    # A create that the service took just before the deletion may still become a job as late as
+    # its sender would wait for the answer, and the list shows a job so much later at most.
+    ready = local.fenced_at + rules.request_timeout + rules.list_lag
     if world.now < ready:
         return act.Wait(ready)
     return _adopt_or_scan(view, attempt, world, rules, after=ready)
@@ -218,12 +291,7 @@ def _theirs(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -
     if world.now < gone_at:
         again = looked_at + rules.poll[1]  # its holder may have finished long before
         return act.Look(attempt.path) if world.now >= again else act.Wait(min(gone_at, again))
-    adopting = _adopt_or_scan(view, attempt, world, rules, after=gone_at)
-    if adopting is not None:
-        return adopting
-    if world.now - looked_at > FRESH:
-        return act.Look(attempt.path)
-    return _next_epoch(view, attempt, world)
+    return _next_epoch(view, attempt, world, rules, after=gone_at)
 
 
 def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
@@ -239,60 +307,28 @@ def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rule
         return adopting
     if world.now < shown:
         return act.Wait(shown)
-    adopting = _adopt_or_scan(view, attempt, world, rules, after=shown)
-    if adopting is not None:
-        return adopting
-    return _next_epoch(view, attempt, world)
+    return _next_epoch(view, attempt, world, rules, after=shown)
 
 
-def _next_epoch(view: ShardView, attempt: AttemptView, world: World) -> act.Action:
-    """Nobody sends any more: begin again, or say so where creating has stopped."""
-    if _stopped(world) and late_job(view, attempt.path, world) is None:
-        return _not_created(attempt, world)
-    return act.MakeClaim(attempt.path, attempt.epoch + 1)
+def _adopt(
+    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+) -> act.RecordCreated | None:
+    """Take the oldest job of our name that a scan has shown, if there is one."""
+    found = world.found.get((view.plan.shard, attempt.path), ())
+    if not found:
+        return None
+    job = oldest(found)
+    return act.RecordCreated(attempt.path, adopted(job, epoch_of(view, attempt, job, rules)))
 
 
 def _adopt_or_scan(
     view: ShardView, attempt: AttemptView, world: World, rules: Rules, after: float
 ) -> act.Action | None:
-    """Scan unless a scan since `after` is at hand; adopt the oldest job of our name."""
-    found = world.found.get((view.plan.shard, attempt.path), ())
-    if found:
-        job = oldest(found)
-        epoch = _epoch_of(view, attempt, job, rules)
-        return act.RecordCreated(attempt.path, _adopted(job, epoch))
-    return act.Scan(attempt.path) if world.scanned_at < after else None
-
-
-def oldest(found: tuple[Found, ...]) -> Found:
-    """The job that is kept when several bear one name."""
-    return min(found, key=lambda job: (job.create_time, job.job))
-
-
-def _epoch_of(view: ShardView, attempt: AttemptView, job: Found, rules: Rules) -> int:
-    """The epoch whose holder made a job: what that holder could not render was not sent.
-
-    The input file's name tells. An inline job does not say: then it is ours if we sent one, else
-    that of the newest holder before us.
-    """
-    for epoch in attempt.claims:
-        if job.input_file == input_file_name(rules.run, view.plan.shard, attempt.path, epoch):
-            return epoch
-    local = attempt.local
-    unsent = attempt.epoch if local.epoch and local.unknown_since is None else 0
-    made = [e for e, claim in attempt.claims.items() if not claim.void and e != unsent]
-    return max(made, default=attempt.epoch)
-
-
-def _adopted(job: Found, epoch: int) -> Created:
-    return Created(
-        job=job.job,
-        display_name=job.display_name,
-        epoch=epoch,
-        input_file=job.input_file,
-        create_time=job.create_time,
-        adopted=True,
-    )
+    """Adopt a job of our name; scan unless a scan since `after` is at hand."""
+    adopting = _adopt(view, attempt, world, rules)
+    if adopting is None and world.scanned_at < after:
+        return act.Scan(attempt.path)
+    return adopting
 
 
 def _name(view: ShardView, attempt: AttemptView) -> str:

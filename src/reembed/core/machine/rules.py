@@ -18,6 +18,9 @@ INLINE_MAX_RESULT_BYTES = 4_000_000
 class Rules:
     """Constants of a run. Seconds throughout; `poll` is the shortest and the longest interval.
 
+    `retention` is how long the service lists a job; with `assume_lost`, one that may be older is
+    taken for lost, and its requests are sent again.
+
     `inline` is the configured form; `metadata_echo` whether this service has been seen to give
     inline metadata back, without which `auto` never chooses inline. `hold` is how long an uploaded
     input is kept for another try after a 429, from the first on.
@@ -37,6 +40,8 @@ class Rules:
     resubmit_stuck: bool = False
     accept_repay: bool = False
     hold: float = 0.0
+    retention: float = 7 * 86400.0
+    assume_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,8 @@ class World:
 
     `now` is the local monotonic clock, `storage_now` the storage's wall clock. `found` maps
     ``(shard, attempt)`` to the remote jobs of that name as of `scanned_at`, when the listing
-    began; `book_at` is when the spend log was last read to its tail.
+    began; `book_at` is when the spend log was last read to its tail, and `quiet_since` when it was
+    last seen to have moved.
     """
 
     now: float
@@ -69,6 +75,7 @@ class World:
     no_create_before: float = float("-inf")
     found: Mapping[tuple[str, str], tuple[Found, ...]] = field(default_factory=dict)
     book_at: float = float("-inf")
+    quiet_since: float = float("-inf")
 
 
 def root_need(plan: ShardPlan) -> Need:
