@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from reembed.config.load import config_from_mapping
+from reembed.config.source import BigQuerySource
 from reembed.core.bigquery_sql import select_sql, source_sql
 from reembed.core.names import STRIPE_ITEMS
 from reembed.core.table_names import TableName
@@ -25,8 +28,10 @@ from reembed.ledger.layout import Layout
 from reembed.sources.base import Block, Prepared, Source
 from reembed.sources.bigquery import open_bigquery
 from reembed.sources.rows import sample_digest
+from reembed.sources.table_reader import TableReader
 from reembed.storage.local import LocalStorage
 from reembed.types import Item, ItemPart, Position
+from reembed.warehouse.client import open_warehouse
 from support.tables import MemoryTables
 
 NAME = "proj-1.data.items"
@@ -381,3 +386,18 @@ def test_who_looks_is_told_rows_and_dollars(opened: Open, tables: MemoryTables) 
     told = opened(text="b").describe()
     assert told == f"1 rows in {NAME}, 1,099,511.6 MB to read; about $7.3500 at BigQuery"
     assert "before its condition" in opened(text="b", where="n > 1").describe()
+
+
+def test_a_reader_of_the_real_client_travels_to_another_process() -> None:
+    reader = TableReader(
+        open_warehouse("proj-1"),
+        TableName("proj-1", "data", "items"),
+        b"schema",
+        BigQuerySource(table=NAME, key="id", text="b"),
+        (NAME, "1"),
+        ("m",),
+        b"most",
+    )
+    again = pickle.loads(pickle.dumps(reader))
+    assert replace(again, warehouse=reader.warehouse) == reader
+    assert type(again.warehouse) is type(reader.warehouse)
