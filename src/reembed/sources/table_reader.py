@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -58,10 +60,13 @@ class TableReader:
         if ranked:
             named = pc.and_kleene(named, pc.not_equal(keys, ""))
         rows = batch.filter(named)
-        keys = rows.column(self.columns.key)
-        stripes = pa.array(stripe_of_keys(keys, self.borders))
-        for stripe in pc.unique(stripes).to_pylist():
-            mine = rows.filter(pc.equal(stripes, stripe))
+        stripes = stripe_of_keys(rows.column(self.columns.key), self.borders)
+        # Together by stripe, in the stream's order within: then a stripe is a slice.
+        order = np.argsort(stripes, kind="stable")
+        rows, stripes = rows.take(pa.array(order)), stripes[order]
+        starts = np.flatnonzero(np.diff(stripes, prepend=-1))
+        for start, end in pairwise([*starts.tolist(), len(stripes)]):
+            stripe, mine = int(stripes[start]), rows.slice(start, end - start)
             places = self._places(mine.column(self.columns.key), stripe)
             items = items_of_rows(mine, self.columns, self.origin, places, self.most)
             if items:
