@@ -16,8 +16,9 @@ class Position:
 
     A file's `index` is its number in the sorted listing; a manifest line's, its number among all
     lines, with the byte offset of the line as `offset`; a row of a Parquet file's, its number
-    among all rows. A table that is read in the order of its keys has the stripe as `index` and
-    the key, or its rank in the stripe, as `offset`.
+    among all rows. A table is in the order of its keys: of integers, `index` is 0 and the key is
+    `offset`, whatever else the table holds; of texts, `index` is the stripe and `offset` the
+    key's rank in it.
     """
 
     index: int

@@ -5,8 +5,11 @@ import pytest
 from reembed.core.bigquery_sql import (
     borders_sql,
     duplicates_sql,
+    key_in,
     literal,
     merge_sql,
+    result_sql,
+    select_sql,
     source_sql,
     stripe_condition,
     vector_index_sql,
@@ -89,3 +92,13 @@ def test_a_vector_index_says_kind_and_distance() -> None:
         vector_index_sql(T, "embedding", "i", ["key"], "TREE_AH")
     with pytest.raises(ValueError, match="'HNSW' is no kind"):
         vector_index_sql(T, "embedding", "i", kind="HNSW")
+
+
+def test_a_query_stands_in_brackets_without_its_semicolon() -> None:
+    text = select_sql(result_sql("SELECT 1 AS a -- one;\n; \n"), ["a", "b"])
+    assert text == "SELECT `a`, `b`\nFROM (\nSELECT 1 AS a -- one;\n\n)"
+
+
+def test_keys_are_named_one_by_one() -> None:
+    assert key_in("id", ["a'b", "c"]) == "`id` IN ('a\\'b', 'c')"
+    assert key_in("id", [-1, 2]) == "`id` IN (-1, 2)"

@@ -48,3 +48,9 @@ def test_examples_name_the_key_and_its_places():
     found, gone = check_bucket(bucket, table, None)
     assert found.examples == ("'a' (5 times, at 0, 1, 2)",)
     assert (found.doubled, gone.num_rows) == (1, 0)
+
+
+def test_examples_of_a_table_read_by_keys_have_no_places():
+    keys = seen(["a"] * 3).set_column(1, SEEN.field(1), pa.array([0] * 3, pa.int64()))
+    [(bucket, table)] = into_buckets(keys).items()
+    assert check_bucket(bucket, table, None)[0].examples == ("'a' (3 times)",)

@@ -12,6 +12,7 @@ from reembed.core.planning import (
     Packing,
     need_of_requests,
     pack_stripe,
+    rank_by_key,
     refuse_unsendable,
     totals_of,
 )
@@ -158,3 +159,23 @@ def test_equal_chunks_of_a_shard_are_paid_once():
     assert (totals.shared, totals.shared_tokens) == (4, {"text": 10 + 11 + 10 + 11})
     need = need_of_requests(shard.manifest, config())
     assert need([1]).tokens == 11
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=3), min_size=1, max_size=30), st.randoms())
+def test_ranks_are_dense_and_count_every_key(keys, chance):
+    kept = [key for key in keys if chance.random() < 0.5]
+    chunks = [chunk(0, key=key, part=part) for key in kept for part in (0, 1)]
+    table = manifest_of(chunks, RequestOptions.of(config()))
+    ranked = rank_by_key(table, pa.chunked_array([keys[:9], keys[9:]], pa.string()))
+    order = sorted(set(keys))
+    found = ranked.column("offset").to_pylist()
+    assert found == [order.index(key) for key in kept for _ in (0, 1)]
+    assert ranked.schema == table.schema
+
+
+def test_ranks_go_by_code_points_not_by_halves_of_them():
+    keys = ["\U0001f41d", "\uffff", "z", "ü"]
+    table = manifest_of([chunk(0, key=key) for key in keys], RequestOptions.of(config()))
+    ranked = rank_by_key(table, pa.chunked_array([keys]))
+    assert ranked.column("offset").to_pylist() == [3, 2, 0, 1]

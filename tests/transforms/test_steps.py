@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from reembed.transforms.chunk_items import ChunkItems, read_and_chunk
 from reembed.transforms.drive_shards import DealLanes, LaneSpec
 from reembed.transforms.pack_shards import PackShards, pack_shards
 from reembed.transforms.read_items import ReadItems
-from reembed.types import Item
+from reembed.types import Item, Position, Reject
 
 MakeItem = Callable[..., Item]
 RunSteps = Callable[..., list[Any]]
@@ -169,6 +170,46 @@ def test_lanes_are_dealt_once_each(run_steps: RunSteps) -> None:
         lanes = pipeline | DealLanes(3)
         assert_that(lanes, equal_to([LaneSpec(number, 3) for number in range(3)]))
     assert isinstance(DealLanes(1), beam.PTransform)
+
+
+def _ranked(config: Config, layout: Layout, items: list[Item], held: bool) -> ChunkBatch:
+    """A block's batch as `ChunkItems` makes it; where something is held, every third chunk is."""
+    step = ChunkItems(layout, PLAN, ChunkPolicy.of(config), RequestOptions.of(config))
+    dofn = step._chunk
+    dofn.setup()
+    [(_, batch)] = dofn.process(Block(2, tuple(items), ranked=True))
+    if not held:
+        return batch
+    table = from_bytes(batch.chunks)
+    kept = [n for n in range(table.num_rows) if n % 3]
+    return replace(batch, chunks=to_bytes(table.take(kept)), skipped=table.num_rows - len(kept))
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 0, 2)])
+def test_ranks_count_keys_that_are_held_in_whatever_order_blocks_came(
+    config: Config, layout: Layout, held: bool, order: tuple[int, ...]
+) -> None:
+    names = [f"key {n * 37 % 40:02}" for n in range(40)]
+    items = [Item(n, "p.d.t", Position(2), text=f"Text of {n}.") for n in names]
+    blocks = [_ranked(config, layout, items[at * 10 : at * 10 + 10], held) for at in order]
+    # A row without a key has a place of its own, and no rank.
+    reject = Reject("no_key", "none", "read")
+    keyless = Item("p.d.t#0", "p.d.t", Position(9, 5), reject=reject)
+    record = pack_shards(
+        open_storage(), layout, PLAN, 2, [*blocks, _batch(config, [keyless])], Packing.of(config)
+    )
+    rows = [
+        row
+        for plan in record.shards
+        for row in pq.read_table(layout.manifest(PLAN, plan.shard)).to_pylist()
+    ]
+    *ranked, last = rows
+    assert (last["key"], last["source_index"], last["offset"]) == ("p.d.t#0", 9, 5)
+    assert len(ranked) == (24 if held else 40)
+    assert [row["key"] for row in ranked] == sorted(row["key"] for row in ranked)
+    assert all(row["offset"] == int(row["key"][4:]) for row in ranked)
+    assert record.plan_totals().items == 41
 
 
 @pytest.mark.parametrize("lanes", [0, -2])

@@ -58,7 +58,7 @@ def test_stripes_of_string_keys_share_out_a_table(
     warehouse.query(Statement(f"CREATE TABLE {name.sql} (`key` STRING)"))
     warehouse.query(Statement(f"INSERT INTO {name.sql} VALUES {values}, (NULL)"))
     (found,) = rows_of(warehouse, borders_sql(source_sql(name, None), "key", 8))
-    assert (found["row_count"], found["null_count"]) == (206, 1)
+    assert (found["row_count"], found["keyless_count"]) == (206, 1)
     assert len(found["quantiles"]) == 9
     borders = borders_of(found["quantiles"])
     expected = stripe_of_keys(pa.array(keys), borders).tolist()
@@ -80,7 +80,7 @@ def test_stripes_of_integer_keys_take_a_condition(
     warehouse.query(Statement(f"CREATE TABLE {name.sql} AS SELECT n FROM {numbers}"))
     source = source_sql(name, None, "n >= 0 -- of age")
     (found,) = rows_of(warehouse, borders_sql(source, "n", 4))
-    assert (found["row_count"], found["null_count"]) == (150, 0)
+    assert (found["row_count"], found["keyless_count"]) == (150, 0)
     borders = borders_of(found["quantiles"])
     counts = [
         rows_of(warehouse, f"SELECT COUNT(*) AS c FROM {name.sql} WHERE {condition} AND n >= 0")

@@ -67,7 +67,7 @@ class BigQuerySource(Columns):
     """A table, or the result of a query, read at one moment; the order is that of the keys.
 
     `where` is a condition on the table in GoogleSQL. `project` pays for the reading; None means
-    the table's own, or the environment's.
+    that of the environment, or the table's own.
     """
 
     table: str | None = None

@@ -17,6 +17,10 @@ _GONE = "`reembed_gone`"
 _ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"}
 
 
+# The service's own time, in milliseconds since the epoch: a snapshot must not lie in its future.
+CLOCK_SQL = "SELECT UNIX_MILLIS(CURRENT_TIMESTAMP()) AS now"
+
+
 def literal(value: Key) -> str:
     """A string or an integer as a GoogleSQL literal.
 
@@ -39,11 +43,27 @@ def source_sql(table: TableName, snapshot_ms: int | None, where: str = "") -> st
     return f"FROM {table.sql}{moment}" + (f"\nWHERE (\n{where}\n)" if where else "")
 
 
-def borders_sql(source: str, key: str, stripes: int) -> str:
-    """One row that says how to share out a table: `row_count`, `null_count`, `quantiles`.
+def select_sql(source: str, columns: Sequence[str]) -> str:
+    """Some columns of a source: a FROM clause of `source_sql`, or of `result_sql`."""
+    return f"SELECT {', '.join(quoted(column) for column in columns)}\n{source}"
 
-    APPROX_QUANTILES leaves NULLs out and returns `stripes` + 1 values from the least to the
-    greatest (NULL for no values), roughly even in rank:
+
+def result_sql(query: str) -> str:
+    """A FROM clause: what a user's query returns; a semicolon at its end is left out."""
+    return f"FROM (\n{query.rstrip().removesuffix(';')}\n)"
+
+
+def key_in(key: str, keys: Sequence[Key]) -> str:
+    """The condition that holds for rows of these keys."""
+    return f"{quoted(key)} IN ({', '.join(literal(one) for one in keys)})"
+
+
+def borders_sql(source: str, key: str, stripes: int) -> str:
+    """One row that says how to share out a table: `row_count`, `keyless_count`, `quantiles`.
+
+    A row without a key has NULL there, or an empty text. APPROX_QUANTILES leaves NULLs out and
+    returns `stripes` + 1 values from the least to the greatest (NULL for no values), roughly even
+    in rank:
     https://cloud.google.com/bigquery/docs/reference/standard-sql/approximate_aggregate_functions
     Only the key's column is read and billed.
 
@@ -54,7 +74,8 @@ def borders_sql(source: str, key: str, stripes: int) -> str:
     """
     column = quoted(key)
     return (
-        f"SELECT COUNT(*) AS row_count, COUNTIF({column} IS NULL) AS null_count,\n"
+        f"SELECT COUNT(*) AS row_count,\n"
+        f"  COUNTIF(IFNULL(CAST({column} AS STRING), '') = '') AS keyless_count,\n"
         f"  APPROX_QUANTILES({column}, {stripes}) AS quantiles\n{source}"
     )
 

@@ -68,7 +68,7 @@ def check_bucket(
     counts = seen.group_by("key").aggregate([("key", "count"), ("source_index", "list")])
     doubled = counts.filter(pc.greater(counts.column("key_count"), 1)).sort_by("key")
     examples = [
-        f"{row['key']!r} ({row['key_count']} times, at {_places(row['source_index_list'])})"
+        f"{row['key']!r} ({row['key_count']} times{_places(row['source_index_list'])})"
         for row in doubled.slice(0, MOST_EXAMPLES).to_pylist()
     ]
     gone = pa.array([], pa.string())
@@ -85,4 +85,6 @@ def check_bucket(
 
 
 def _places(indexes: list[int]) -> str:
-    return ", ".join(str(index) for index in sorted(indexes)[:MOST_EXAMPLES])
+    if len(set(indexes)) < len(indexes):
+        return ""  # of a table that is read by its keys, whose rows have no numbers
+    return ", at " + ", ".join(str(index) for index in sorted(indexes)[:MOST_EXAMPLES])

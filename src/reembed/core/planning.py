@@ -82,6 +82,20 @@ def refuse_unsendable(chunks: pa.Table, packing: Packing) -> pa.Table:
     return chunks
 
 
+def rank_by_key(chunks: pa.Table, keys: pa.ChunkedArray) -> pa.Table:
+    """Give chunks the rank of their key as their offset: dense, from 0, in code point order.
+
+    Args:
+        chunks: schema `MANIFEST`; all parts of an item share its key, and so its rank.
+        keys: every key of the stripe, in any order; those of `chunks` are among them.
+    """
+    known = pc.unique(keys)
+    # Bytes of UTF-8 compare as code points do, and as STRING does in BigQuery.
+    ranks = pc.index_in(chunks.column("key"), known.take(pc.sort_indices(known)))
+    at = chunks.schema.get_field_index("offset")
+    return chunks.set_column(at, chunks.schema.field(at), ranks.cast(pa.int64()))
+
+
 def pack_stripe(chunks: pa.Table, stripe: int, packing: Packing) -> Iterator[PackedShard]:
     """Cut a stripe into shards, in input order.
 

@@ -65,6 +65,10 @@ class Layout:
         """The items of a stripe as listed."""
         return f"{self.plan_dir(plan)}/listing/{stripe_id(stripe)}.parquet"
 
+    def snapshot(self, plan: str) -> str:
+        """The moment at which a table is read for a plan, and its stripes' borders."""
+        return f"{self.plan_dir(plan)}/source/snapshot.json"
+
     def manifest(self, plan: str, shard: str) -> str:
         """The chunks of a shard."""
         return f"{self.plan_dir(plan)}/shards/{shard}.parquet"

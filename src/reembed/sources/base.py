@@ -33,10 +33,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some items of one stripe, in any order: their positions say theirs."""
+    """Some items of one stripe, in any order: their positions say theirs.
+
+    `ranked` says that the offsets of these positions are given when the stripe is together: the
+    ranks of their keys among those of all ranked blocks of the stripe.
+    """
 
     stripe: int
     items: tuple[Item, ...]
+    ranked: bool = False
 
 
 class Reader(Protocol):
@@ -46,7 +51,8 @@ class Reader(Protocol):
         """The items of one span.
 
         Raises:
-            StorageError: it cannot be read, or is not in the state that was prepared.
+            StorageError, WarehouseError: it cannot be read, or is not in the state that was
+                prepared.
         """
 
 
@@ -67,16 +73,11 @@ class Source(Protocol):
     """A source, opened for one configuration.
 
     `unique` says that opening it has shown every key to be there once; otherwise the plan checks
-    the keys of what was read. `ranked` says that items come with the stripe alone, and that
-    their offsets are given when the stripe is together: the ranks of their keys.
+    the keys of what was read.
     """
 
     @property
     def unique(self) -> bool:
-        """See above."""
-
-    @property
-    def ranked(self) -> bool:
         """See above."""
 
     def identity(self) -> Iterator[bytes]:
@@ -89,7 +90,9 @@ class Source(Protocol):
         """The source in a few words, with its size, for `doctor`."""
 
 
-def cut_blocks(items: Sequence[Item], stripe: int, size: int) -> Iterator[Block]:
+def cut_blocks(
+    items: Sequence[Item], stripe: int, size: int, *, ranked: bool = False
+) -> Iterator[Block]:
     """Items of one stripe in blocks of at most `size`."""
     for start in range(0, len(items), size):
-        yield Block(stripe, tuple(items[start : start + size]))
+        yield Block(stripe, tuple(items[start : start + size]), ranked)

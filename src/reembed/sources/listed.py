@@ -26,7 +26,6 @@ class ListedSource:
 
     items: Sequence[Item]
     unique: bool = True
-    ranked: bool = False
 
     def identity(self) -> Iterator[bytes]:
         """Every item, with its generation."""

@@ -11,9 +11,18 @@ from reembed.sources.files import open_files
 from reembed.sources.parquet import open_parquet
 from reembed.storage.base import Storage
 
+
+def _open_bigquery(loaded: LoadedConfig, storage: Storage) -> Source:
+    # A second of imports that a run over files never needs.
+    from reembed.sources.bigquery import open_bigquery
+
+    return open_bigquery(loaded, storage)
+
+
 OPENERS: dict[str, Callable[[LoadedConfig, Storage], Source]] = {
     "files": open_files,
     "parquet": open_parquet,
+    "bigquery": _open_bigquery,
 }
 
 

@@ -41,7 +41,6 @@ class ParquetRows:
     files: tuple[_File, ...]
     sample: int | None = None
     unique: bool = False
-    ranked: bool = False
 
     def identity(self) -> Iterator[bytes]:
         """Every file in its generation."""

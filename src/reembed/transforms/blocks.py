@@ -12,12 +12,14 @@ class ChunkBatch:
     """The chunks of a block as an Arrow stream of schema `MANIFEST`: one element, many chunks.
 
     `items` are all of the block; `skipped` counts the chunks that the destination holds, which
-    are left out.
+    are left out. `keys` are those of all items, skipped ones too, as an Arrow stream of schema
+    `core.keys.KEYS`, where offsets are to be their ranks; empty where items have their offsets.
     """
 
     items: int
     chunks: bytes
     skipped: int = 0
+    keys: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

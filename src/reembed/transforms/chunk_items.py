@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from reembed.core.chunking import chunk_item, chunk_text_item, rejected_item
 from reembed.core.held import Held, skip_held
+from reembed.core.keys import KEYS
 from reembed.core.manifest import manifest_of
 from reembed.core.policy import ChunkPolicy
 from reembed.core.requests import RequestOptions
@@ -93,7 +94,8 @@ class _Chunk(beam.DoFn):
         if self._held is not None:
             table, skipped = skip_held(table, self._held)
         self._note.add(len(element.items), len(chunks))
-        yield element.stripe, ChunkBatch(len(element.items), to_bytes(table), skipped)
+        keys = _keys_of(element) if element.ranked else b""
+        yield element.stripe, ChunkBatch(len(element.items), to_bytes(table), skipped, keys)
 
     def _keep_extracted(self, chunked: ChunkedItem) -> None:
         if chunked.extracted is None:
@@ -103,6 +105,10 @@ class _Chunk(beam.DoFn):
             self._storage.create(uri, chunked.extracted.encode())
         except AlreadyExistsError:
             return  # the same bytes give the same text
+
+
+def _keys_of(block: Block) -> bytes:
+    return to_bytes(pa.table([[item.key for item in block.items]], schema=KEYS))
 
 
 _SHARED: dict[str, Held] = {}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reembed.core.planning import PackedShard, Packing, pack_stripe, totals_of
+from reembed.core.planning import PackedShard, Packing, pack_stripe, rank_by_key, totals_of
 from reembed.core.plans import StripePlan
 from reembed.ledger.layout import Layout
 from reembed.ledger.parallel import in_parallel
@@ -31,7 +31,7 @@ def pack_shards(
 ) -> StripePlan:
     """Pack a stripe and write its manifests, then the stripe's own record."""
     batches = list(chunks)
-    table = pa.concat_tables([from_bytes(batch.chunks) for batch in batches])
+    table = _together(batches)
     shards = list(pack_stripe(table, stripe, packing))
 
     def write(shard: PackedShard) -> None:
@@ -47,6 +47,23 @@ def pack_shards(
     )
     storage.put(layout.stripe(plan, stripe), record.encode())
     return record
+
+
+def _together(batches: Sequence[ChunkBatch]) -> pa.Table:
+    """The chunks of all batches, with the ranks of keys as offsets where they have none yet.
+
+    Ranks count the keys of what the destination holds too. So an item has the same place in a
+    first run and in one that only brings it back, and an increment's rows stand between the rows
+    of their neighbours in the source as it was then, as row numbers of files do. Across states of
+    a table no number stays true when rows come in between: there the key itself is the order.
+    """
+    tables = [from_bytes(batch.chunks) for batch in batches]
+    keys = [from_bytes(batch.keys).column("key") for batch in batches if batch.keys]
+    if keys:
+        every = pa.chunked_array([chunk for key in keys for chunk in key.chunks], pa.string())
+        pairs = zip(batches, tables, strict=True)
+        tables = [rank_by_key(t, every) if batch.keys else t for batch, t in pairs]
+    return pa.concat_tables(tables)
 
 
 class PackShards(beam.PTransform):
