@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from reembed.core.stripe_keys import Key
 from reembed.core.table_names import TableName, quoted
 
-_GONE = "`reembed_gone`"
+_GONE, _PARTS = "`reembed_gone`", "`reembed_parts`"
 _ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"}
 
 
@@ -87,9 +87,10 @@ def merge_sql(
 ) -> str:
     """One statement that brings a table up to date, whole or not at all; again: nothing changes.
 
-    All rows of the keys of `staging` and of `deleted` go, and the rows of `staging` come; rows of
-    other keys stay. The source holds each such key once, marked, for the join, and the new rows
-    unmarked, which join nothing and so are added.
+    Of a key of `staging` the rows of other content go, and those of the parts that `staging` has;
+    its other parts stay. All rows of the keys of `deleted` go. Then the rows of `staging` come.
+    The source holds each such key once, marked, with its content and its parts, for the join, and
+    the new rows unmarked, which join nothing and so are added.
 
     * MERGE fails when two source rows match one row of the table: the marked keys are distinct.
       Subqueries in WHEN and SET clauses that refer to outside are not supported: there are none.
@@ -102,29 +103,73 @@ def merge_sql(
     Rows that `staging` holds twice are added twice: see `repeated_parts_sql`.
 
     Args:
-        dest: the table, with a column `key`.
-        staging: the new rows, of the same columns; empty where only keys are deleted.
-        columns: name and GoogleSQL type of all columns, `key` among them.
+        dest: the table, with columns `key`, `content_hash` and `part`.
+        staging: the new rows, of the same columns, one `content_hash` a key; empty where only keys
+            are deleted.
+        columns: name and GoogleSQL type of all columns, the three above among them.
         deleted: a table whose column `key` holds the keys to remove; None: none.
     """
     names = [quoted(name) for name, _ in columns]
-    nulls = [
-        name if name == "`key`" else f"CAST(NULL AS {kind}) AS {name}"
+    marked = [
+        name if name in ("`key`", "`content_hash`") else f"CAST(NULL AS {kind}) AS {name}"
         for name, (_, kind) in zip(names, columns, strict=True)
     ]
-    keys = f"SELECT DISTINCT `key` FROM {staging.sql}"
+    touched = f"SELECT `key`, `content_hash`, `part`, FALSE AS lost FROM {staging.sql}"
     if deleted is not None:
-        keys = f"SELECT `key` FROM {staging.sql} UNION DISTINCT SELECT `key` FROM {deleted.sql}"
+        lost = "CAST(NULL AS STRING) AS `content_hash`, -1 AS `part`, TRUE AS lost"
+        touched += f"\n      UNION ALL SELECT `key`, {lost} FROM {deleted.sql}"
     return f"""MERGE {dest.sql} AS T
 USING (
-  SELECT {", ".join(names)}, FALSE AS {_GONE} FROM {staging.sql}
+  SELECT {", ".join(names)}, FALSE AS {_GONE}, CAST(NULL AS ARRAY<INT64>) AS {_PARTS}
+  FROM {staging.sql}
   UNION ALL
-  SELECT {", ".join(nulls)}, TRUE AS {_GONE} FROM ({keys})
+  SELECT {", ".join(marked)}, TRUE AS {_GONE}, {_PARTS}
+  FROM (
+    SELECT `key`, IF(LOGICAL_OR(lost), NULL, MAX(`content_hash`)) AS `content_hash`,
+      ARRAY_AGG(`part`) AS {_PARTS}
+    FROM (
+      {touched}
+    )
+    GROUP BY `key`
+  )
 ) AS S
 ON S.{_GONE} AND T.`key` = S.`key`
-WHEN MATCHED THEN DELETE
+WHEN MATCHED AND (
+  S.`content_hash` IS NULL OR T.`content_hash` IS NULL
+  OR T.`content_hash` != S.`content_hash` OR T.`part` IN UNNEST(S.{_PARTS})
+) THEN DELETE
 WHEN NOT MATCHED AND NOT S.{_GONE} THEN
   INSERT ({", ".join(names)}) VALUES ({", ".join(f"S.{name}" for name in names)})"""
+
+
+def count_sql(table: TableName, keys: TableName | None = None) -> str:
+    """One row, `row_count`: the rows of a table, or those whose keys another table holds."""
+    held = f" WHERE `key` IN (SELECT `key` FROM {keys.sql})" if keys is not None else ""
+    return f"SELECT COUNT(*) AS row_count FROM {table.sql}{held}"
+
+
+def spaces_sql(table: TableName, examples: int) -> str:
+    """Rows of `model`, `dimensions` and `task`: the spaces that a table's vectors are of."""
+    return (
+        f"SELECT DISTINCT `model`, `dimensions`, `task` FROM {table.sql}\n"
+        f"ORDER BY `model`, `dimensions`, `task`\nLIMIT {examples}"
+    )
+
+
+def rows_sql(table: TableName, columns: Sequence[str]) -> str:
+    """The rows of the keys that the parameter `keys` lists (``ARRAY<STRING>``)."""
+    names = ", ".join(quoted(name) for name in columns)
+    return f"SELECT {names} FROM {table.sql} WHERE `key` IN UNNEST(@keys)"
+
+
+def probe_sql(table: TableName) -> str:
+    """A statement that changes nothing and needs leave to change rows; for a dry run."""
+    return f"DELETE FROM {table.sql} WHERE FALSE"
+
+
+def view_sql(table: TableName) -> str:
+    """What a view of a whole table says."""
+    return f"SELECT * FROM {table.sql}"
 
 
 def repeated_parts_sql(table: TableName, examples: int) -> str:
