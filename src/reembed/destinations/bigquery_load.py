@@ -43,7 +43,10 @@ def groups_of(parts: Sequence[Stat]) -> list[tuple[Stat, ...]]:
 
 
 def stage_parts(storage: Storage, parts: Iterable[Stat], place: str) -> list[Stat]:
-    """Put local parts under a place in Cloud Storage; those that are up already stay."""
+    """Put local parts under a place in Cloud Storage; those that are up already stay.
+
+    An upload leaves the local file, which is the run's record.
+    """
     up = []
     for part in parts:
         uri = f"{place}/{part.uri.rsplit('/', 1)[1]}"
