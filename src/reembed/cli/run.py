@@ -213,13 +213,15 @@ def show_published(published: dict[str, Any], out: Console) -> None:
     made = "made" if details["made"] else "brought up to date"
     out.print(
         f"table {details['table']} {made}: {published['inserted']:,} rows inserted, "
-        f"{published['replaced']:,} replaced, {published['deleted']:,} deleted"
+        f"{published['replaced']:,} replaced, {published['deleted']:,} deleted",
+        markup=False,
     )
     if merge := details.get("merge"):
         out.print(
             f"MERGE {merge['job']}: estimated at {merge['estimated_bytes'] / 1e6:,.1f} MB, "
             f"${merge['estimated_usd']:,.4f} on demand by the price of {merge['prices_as_of']}; "
-            f"read {merge['processed_bytes'] / 1e6:,.1f} MB"
+            f"read {merge['processed_bytes'] / 1e6:,.1f} MB",
+            markup=False,
         )
     if index := details.get("index"):
         words = "was sent" if index["created"] else "is made by"

@@ -114,10 +114,6 @@ def merge_sql(
         name if name in ("`key`", "`content_hash`") else f"CAST(NULL AS {kind}) AS {name}"
         for name, (_, kind) in zip(names, columns, strict=True)
     ]
-    touched = f"SELECT `key`, `content_hash`, `part`, FALSE AS lost FROM {staging.sql}"
-    if deleted is not None:
-        lost = "CAST(NULL AS STRING) AS `content_hash`, -1 AS `part`, TRUE AS lost"
-        touched += f"\n      UNION ALL SELECT `key`, {lost} FROM {deleted.sql}"
     return f"""MERGE {dest.sql} AS T
 USING (
   SELECT {", ".join(names)}, FALSE AS {_GONE}, CAST(NULL AS ARRAY<INT64>) AS {_PARTS}
@@ -128,7 +124,7 @@ USING (
     SELECT `key`, IF(LOGICAL_OR(lost), NULL, MAX(`content_hash`)) AS `content_hash`,
       ARRAY_AGG(`part`) AS {_PARTS}
     FROM (
-      {touched}
+      {_touched(staging, deleted)}
     )
     GROUP BY `key`
   )
@@ -208,6 +204,15 @@ def vector_index_sql(
         f"CREATE VECTOR INDEX IF NOT EXISTS {quoted(name)}\nON {table.sql}({quoted(column)})"
         f"{held}\nOPTIONS (index_type = '{kind}', distance_type = 'COSINE')"
     )
+
+
+def _touched(staging: TableName, deleted: TableName | None) -> str:
+    """The keys of a MERGE, with content and part; those deleted have no content."""
+    sql = f"SELECT `key`, `content_hash`, `part`, FALSE AS lost FROM {staging.sql}"
+    if deleted is not None:
+        lost = "CAST(NULL AS STRING) AS `content_hash`, -1 AS `part`, TRUE AS lost"
+        sql += f"\n      UNION ALL SELECT `key`, {lost} FROM {deleted.sql}"
+    return sql
 
 
 def _escaped(char: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ from reembed.errors import (
     WarehouseConflictError,
 )
 from reembed.ledger.layout import Layout
-from reembed.pipeline.commits import newest_commit
+from reembed.pipeline.commits import is_published, newest_commit
 from reembed.pipeline.results import count_run
 from reembed.pipeline.run import read_plan
 from reembed.storage.base import Storage
@@ -54,10 +55,10 @@ def cut_over(config: Config, storage: Storage, warehouse: Warehouse) -> ViewChan
     found, last = _view(warehouse, view), _last(storage, layout, view)
     wanted, says = view_sql(table), found.view_sql if found is not None else ""
     if says == wanted:
-        before = last[1].before if last is not None and last[1].after == wanted else wanted
+        before = last.before if last is not None and last.after == wanted else wanted
         return ViewChange("cutover", str(view), before, wanted, _words(view, wanted), run, True)
     _require_known(view, says, last)
-    if last is None or (last[1].before, last[1].after) != (says, wanted):
+    if last is None or (last.before, last.after) != (says, wanted):
         record = Cutover(kind="cutover", view=str(view), before=says, after=wanted, run=run)
         _write(storage, layout, record)
     _set(warehouse, view, wanted, found)
@@ -76,7 +77,7 @@ def roll_back(config: Config, storage: Storage, warehouse: Warehouse) -> ViewCha
     last = _last(storage, layout, view)
     if last is None:
         raise UsageError(f"{view} was never cut over from {layout.run_dir}; nothing to roll back")
-    found, record = _view(warehouse, view), last[1]
+    found, record = _view(warehouse, view), last
     says = found.view_sql if found is not None else ""
     target = record.before if record.kind == "cutover" else record.after
     words = _words(view, target)
@@ -115,7 +116,7 @@ def _finished_run(config: Config, storage: Storage, layout: Layout) -> str:
         )
     if not newest.settled:
         raise UsageError(f"run {commit.run} is not settled; `reembed run` goes on with it")
-    if not newest.published:
+    if not is_published(storage, layout, newest):
         raise UsageError(f"run {commit.run} is not in {table} yet; `reembed run` hands it over")
     plan = read_plan(storage, layout, commit.plan)
     counts = count_run(storage, layout, commit, plan.plan_totals().skipped)
@@ -135,30 +136,38 @@ def _view(warehouse: Warehouse, view: TableName) -> Table | None:
     return found
 
 
-def _last(storage: Storage, layout: Layout, view: TableName) -> tuple[int, Cutover] | None:
-    """The newest record of a view, with its number; the number counts all views' records."""
-    records = [
-        (int(stat.uri.rsplit("/", 1)[1]), Cutover.decode(storage.read(stat.uri), stat.uri))
-        for stat in storage.list(layout.cutovers())
-    ]
-    return next((found for found in reversed(records) if found[1].view == str(view)), None)
+def _last(storage: Storage, layout: Layout, view: TableName) -> Cutover | None:
+    """The newest record of a view; records of all views are numbered together."""
+    for uri in reversed(_records(storage, layout)):
+        record = Cutover.decode(storage.read(uri), uri)
+        if record.view == str(view):
+            return record
+    return None
 
 
-def _require_known(view: TableName, says: str, last: tuple[int, Cutover] | None) -> None:
+def _records(storage: Storage, layout: Layout) -> list[str]:
+    """All records, oldest first; a file that is none, such as an editor's copy, is left out."""
+    prefix = layout.cutovers()
+    names = [stat.uri for stat in storage.list(prefix)]
+    return [name for name in names if re.fullmatch(r"[0-9]{4}", name.removeprefix(prefix))]
+
+
+def _require_known(view: TableName, says: str, last: Cutover | None) -> None:
     """Refuse a view that says neither what the last step left nor what it found."""
-    if last is None or says in (last[1].before, last[1].after):
+    if last is None or says in (last.before, last.after):
         return
     now = f"says now: {says}" if says else "is gone"
     raise RunFailedError(
-        f"{view} was changed by somebody else since the last {last[1].kind}: it {now}; it was "
-        f"left saying: {last[1].after or '(no view)'}. Put that back by hand, or leave it as it is"
+        f"{view} was changed by somebody else since the last {last.kind}: it {now}; it was "
+        f"left saying: {last.after or '(no view)'}. Put that back by hand, or leave it as it is"
     )
 
 
 def _write(storage: Storage, layout: Layout, record: Cutover) -> None:
-    numbers = [int(stat.uri.rsplit("/", 1)[1]) for stat in storage.list(layout.cutovers())]
+    newest = _records(storage, layout)[-1:]
+    number = int(newest[0].removeprefix(layout.cutovers())) + 1 if newest else 1
     try:
-        storage.create(layout.cutover(max(numbers, default=0) + 1), record.encode())
+        storage.create(layout.cutover(number), record.encode())
     except AlreadyExistsError as err:
         raise RunFailedError(
             f"another call changes {record.view} at this moment; look at it, then try again"
