@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 
 from reembed.config.schema import Config
-from reembed.core.bigquery_sql import probe_sql, rows_sql, spaces_sql
+from reembed.core.bigquery_sql import count_sql, probe_sql, rows_sql, spaces_sql
 from reembed.core.schema import ROW
 from reembed.core.table_names import parse_table
 from reembed.destinations import bigquery_schema as schema
@@ -74,15 +74,22 @@ class BigQueryTable:
                 self._check_table(table)
                 probe = Statement(probe_sql(self._name), location=location)
                 self._warehouse.dry_run(probe)
-        seen = {"table": str(self._name), "created_ms": table.created_ms if table else 0}
+        seen = {"table": str(self._name), "there": table is not None}
         self._storage.put(self._layout.destination_seen(), orjson.dumps(seen))
 
     def identity(self) -> Iterator[bytes]:
-        """The table with its etag, which changes with its rows and columns."""
+        """The table with its etag, which changes with its rows and columns, and its count.
+
+        The count is asked for, which bills nothing: `Table.rows` leaves out what was streamed in
+        last, and local servers only estimate it.
+        """
         table = self._warehouse.table(self._name)
         state: list[Any] = [str(self._name)]
         if table is not None:
-            state += [table.created_ms, table.modified_ms, table.rows, table.size, table.etag]
+            statement = Statement(count_sql(self._name), location=table.location)
+            batches = self._warehouse.results(self._warehouse.query(statement))
+            state += [table.created_ms, table.modified_ms, table.size, table.etag]
+            state += [batch.to_pylist() for batch in batches]
         yield orjson.dumps(state)
 
     def held(self) -> Iterator[pa.RecordBatch]:
@@ -164,18 +171,19 @@ class BigQueryTable:
             raise RunFailedError(f"since the run was planned: {err}; {way_on}") from err
         seen = self._seen()
         ours = table.labels.get(schema.RUN) == schema.label(settled.run)
-        if not ours and seen is not None and seen != table.created_ms:
+        if not ours and seen is False:
             raise RunFailedError(
                 f"{table.name} was made by somebody else since the run was planned; if it is to "
                 "take these rows, `reembed plan` accepts it as it is, then run again"
             )
 
-    def _seen(self) -> int | None:
+    def _seen(self) -> bool | None:
+        """Whether the table was there when the last plan looked; None: nothing is known."""
         try:
             seen = orjson.loads(self._storage.read(self._layout.destination_seen()))
         except (ObjectNotFoundError, orjson.JSONDecodeError):
             return None
-        return int(seen["created_ms"]) if seen.get("table") == str(self._name) else None
+        return bool(seen["there"]) if seen.get("table") == str(self._name) else None
 
     def _check_locations(self, location: str) -> None:
         sink = schema.sink_of(self._config)
