@@ -169,6 +169,16 @@ def test_parts_that_a_run_did_not_write_stay(place: Place) -> None:
     assert ("lost", "l", 0) in place.content()
 
 
+def test_a_key_that_is_gone_and_written_is_as_it_was_written(place: Place) -> None:
+    two_nights(place)
+    done = place.publish(2, len(SECOND), ("half", "changed", "half"))
+    assert [row for row in place.content() if row[0] in ("half", "changed")] == [
+        ("changed", "new", 0),
+        ("half", "same", 1),
+    ]
+    assert (done.replaced, done.deleted) == (0, 4)
+
+
 def test_a_redrive_loads_its_replaced_parts_again(place: Place) -> None:
     two_nights(place)
     place.publish(2, len(SECOND), ("lost",))

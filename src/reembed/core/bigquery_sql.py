@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from reembed.core.stripe_keys import Key
 from reembed.core.table_names import TableName, quoted
 
-_GONE, _PARTS = "`reembed_gone`", "`reembed_parts`"
+_GONE = "`reembed_gone`"
+_MARKED = ("`key`", "`content_hash`", "`part`")
+_NO_PART = "CAST(NULL AS INT64) AS `part`"
 _ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"}
 
 
@@ -89,10 +91,13 @@ def merge_sql(
 
     Of a key of `staging` the rows of other content go, and those of the parts that `staging` has;
     its other parts stay. All rows of the keys of `deleted` go. Then the rows of `staging` come.
-    The source holds each such key once, marked, with its content and its parts, for the join, and
-    the new rows unmarked, which join nothing and so are added.
+    The source holds, marked for the join, each such key once, which joins rows of other content,
+    and each part once, which joins the row of this part and content; and the new rows unmarked,
+    which join nothing and so are added.
 
-    * MERGE fails when two source rows match one row of the table: the marked keys are distinct.
+    * MERGE fails when two source rows match one row of the table: marked rows are distinct, and
+      those of keys and of parts ask for other and for equal content. A key that is deleted and
+      staged has no marked parts.
       Subqueries in WHEN and SET clauses that refer to outside are not supported: there are none.
       https://cloud.google.com/bigquery/docs/data-manipulation-language#limitations
     * It is billed for what it reads plus the whole table, since it deletes:
@@ -111,29 +116,25 @@ def merge_sql(
     """
     names = [quoted(name) for name, _ in columns]
     marked = [
-        name if name in ("`key`", "`content_hash`") else f"CAST(NULL AS {kind}) AS {name}"
+        name if name in _MARKED else f"CAST(NULL AS {kind}) AS {name}"
         for name, (_, kind) in zip(names, columns, strict=True)
     ]
     return f"""MERGE {dest.sql} AS T
 USING (
-  SELECT {", ".join(names)}, FALSE AS {_GONE}, CAST(NULL AS ARRAY<INT64>) AS {_PARTS}
-  FROM {staging.sql}
+  SELECT {", ".join(names)}, FALSE AS {_GONE} FROM {staging.sql}
   UNION ALL
-  SELECT {", ".join(marked)}, TRUE AS {_GONE}, {_PARTS}
+  SELECT {", ".join(marked)}, TRUE AS {_GONE}
   FROM (
-    SELECT `key`, IF(LOGICAL_OR(lost), NULL, MAX(`content_hash`)) AS `content_hash`,
-      ARRAY_AGG(`part`) AS {_PARTS}
-    FROM (
-      {_touched(staging, deleted)}
-    )
-    GROUP BY `key`
+    {_marked(staging, deleted)}
   )
 ) AS S
-ON S.{_GONE} AND T.`key` = S.`key`
-WHEN MATCHED AND (
-  S.`content_hash` IS NULL OR T.`content_hash` IS NULL
-  OR T.`content_hash` != S.`content_hash` OR T.`part` IN UNNEST(S.{_PARTS})
-) THEN DELETE
+ON S.{_GONE} AND T.`key` = S.`key` AND (
+  S.`part` IS NULL AND (
+    S.`content_hash` IS NULL OR T.`content_hash` IS NULL OR T.`content_hash` != S.`content_hash`
+  )
+  OR T.`part` = S.`part` AND T.`content_hash` = S.`content_hash`
+)
+WHEN MATCHED THEN DELETE
 WHEN NOT MATCHED AND NOT S.{_GONE} THEN
   INSERT ({", ".join(names)}) VALUES ({", ".join(f"S.{name}" for name in names)})"""
 
@@ -206,13 +207,16 @@ def vector_index_sql(
     )
 
 
-def _touched(staging: TableName, deleted: TableName | None) -> str:
-    """The keys of a MERGE, with content and part; those deleted have no content."""
-    sql = f"SELECT `key`, `content_hash`, `part`, FALSE AS lost FROM {staging.sql}"
-    if deleted is not None:
-        lost = "CAST(NULL AS STRING) AS `content_hash`, -1 AS `part`, TRUE AS lost"
-        sql += f"\n      UNION ALL SELECT `key`, {lost} FROM {deleted.sql}"
-    return sql
+def _marked(staging: TableName, deleted: TableName | None) -> str:
+    """The marked rows of a MERGE: keys without a part, deleted ones without content; and parts."""
+    keys = f"SELECT `key`, MAX(`content_hash`) AS `content_hash`, {_NO_PART} FROM {staging.sql}"
+    parts = f"SELECT DISTINCT `key`, `content_hash`, `part` FROM {staging.sql}"
+    if deleted is None:
+        return f"{keys} GROUP BY `key`\n    UNION ALL {parts}"
+    others = f" WHERE `key` NOT IN (SELECT `key` FROM {deleted.sql})"
+    lost = f"SELECT DISTINCT `key`, CAST(NULL AS STRING) AS `content_hash`, {_NO_PART}"
+    unions = (f"{keys}{others} GROUP BY `key`", f"{parts}{others}", f"{lost} FROM {deleted.sql}")
+    return "\n    UNION ALL ".join(unions)
 
 
 def _escaped(char: str) -> str:
