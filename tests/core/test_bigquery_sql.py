@@ -19,7 +19,12 @@ from reembed.errors import UsageError
 
 T = TableName("my-project", "data", "items")
 STAGING = TableName("my-project", "data", "staging")
-COLUMNS = [("key", "STRING"), ("part", "INT64"), ("embedding", "ARRAY<FLOAT64>")]
+COLUMNS = [
+    ("key", "STRING"),
+    ("content_hash", "STRING"),
+    ("part", "INT64"),
+    ("embedding", "ARRAY<FLOAT64>"),
+]
 
 
 def test_a_condition_cannot_swallow_what_follows_it() -> None:
@@ -58,7 +63,8 @@ def test_a_stripe_is_bounded_on_the_sides_that_have_a_border() -> None:
 def test_a_merge_reads_deleted_keys_only_where_there_are_some() -> None:
     deleted = T.sibling("deleted")
     assert deleted.sql in merge_sql(T, STAGING, COLUMNS, deleted)
-    assert "UNION DISTINCT" not in merge_sql(T, STAGING, COLUMNS)
+    assert merge_sql(T, STAGING, COLUMNS, deleted).count("UNION ALL") == 3
+    assert merge_sql(T, STAGING, COLUMNS).count("UNION ALL") == 2
 
 
 def test_a_merge_has_no_subquery_where_the_service_refuses_one() -> None:
@@ -66,7 +72,15 @@ def test_a_merge_has_no_subquery_where_the_service_refuses_one() -> None:
     clauses = text[text.index("\nON ") :]
     assert "SELECT" not in clauses
     assert clauses.count("WHEN MATCHED") == 1
-    assert "INSERT (`key`, `part`, `embedding`) VALUES (S.`key`" in clauses
+    assert "INSERT (`key`, `content_hash`, `part`, `embedding`) VALUES (S.`key`" in clauses
+
+
+def test_a_merge_deletes_other_content_and_the_parts_that_come_anew() -> None:
+    text = merge_sql(T, STAGING, COLUMNS)
+    assert "T.`content_hash` != S.`content_hash`" in text
+    assert "T.`part` = S.`part` AND T.`content_hash` = S.`content_hash`" in text
+    # A marked key occurs once, or MERGE fails.
+    assert "GROUP BY `key`" in text
 
 
 def test_names_that_are_none_reach_no_statement() -> None:

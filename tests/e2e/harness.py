@@ -233,6 +233,8 @@ class Silent:
 
     def ended(self) -> None: ...
 
+    def say(self, text: str) -> None: ...
+
 
 def run_with(project: Project, between: Callable[[], object]) -> Results:
     """Run the main job; `between` happens when the plan stands and nothing was sent yet."""

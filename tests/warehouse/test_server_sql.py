@@ -24,8 +24,14 @@ from support.bigquery import BigQueryServer
 
 pytestmark = pytest.mark.bigquery
 
-COLUMNS = [("key", "STRING"), ("part", "INT64"), ("embedding", "ARRAY<FLOAT64>"), ("end", "STRING")]
-Row = tuple[str, int, list[float], str | None]
+COLUMNS = [
+    ("key", "STRING"),
+    ("content_hash", "STRING"),
+    ("part", "INT64"),
+    ("embedding", "ARRAY<FLOAT64>"),
+    ("end", "STRING"),
+]
+Row = tuple[str, str, int, list[float], str | None]
 
 
 def rows_of(warehouse: Warehouse, sql: str) -> list[dict[str, Any]]:
@@ -37,15 +43,20 @@ def fill(warehouse: Warehouse, table: TableName, rows: list[Row]) -> None:
     columns = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS)
     warehouse.query(Statement(f"CREATE OR REPLACE TABLE {table.sql} ({columns})"))
     values = ", ".join(
-        f"({literal(key)}, {part}, {vector}, {'NULL' if end is None else literal(end)})"
-        for key, part, vector, end in rows
+        f"({literal(key)}, {literal(content)}, {part}, {vector}, "
+        f"{'NULL' if end is None else literal(end)})"
+        for key, content, part, vector, end in rows
     )
     warehouse.query(Statement(f"INSERT INTO {table.sql} VALUES {values}"))
 
 
 def content(warehouse: Warehouse, table: TableName) -> list[Row]:
-    sql = f"SELECT `key`, part, embedding, `end` FROM {table.sql} ORDER BY `key`, part"
-    return [(r["key"], r["part"], list(r["embedding"]), r["end"]) for r in rows_of(warehouse, sql)]
+    names = ", ".join(f"`{name}`" for name, _ in COLUMNS)
+    sql = f"SELECT {names} FROM {table.sql} ORDER BY `key`, part"
+    return [
+        (r["key"], r["content_hash"], r["part"], list(r["embedding"]), r["end"])
+        for r in rows_of(warehouse, sql)
+    ]
 
 
 def test_stripes_of_string_keys_share_out_a_table(
@@ -117,28 +128,33 @@ def test_duplicate_keys_are_counted_with_examples(
 
 
 BEFORE: list[Row] = [
-    ("changed", 0, [1.0], "old"),
-    ("deleted", 0, [2.0], None),
-    ("deleted", 1, [2.0], None),
-    ("kept", 0, [3.0], "x"),
-    ("kept", 1, [3.5], None),
-    ("shrunk", 0, [4.0], None),
-    ("shrunk", 1, [4.0], None),
-    ("shrunk", 2, [4.0], None),
+    ("changed", "v1", 0, [1.0], "old"),
+    ("deleted", "d", 0, [2.0], None),
+    ("deleted", "d", 1, [2.0], None),
+    ("kept", "k", 0, [3.0], "x"),
+    ("kept", "k", 1, [3.5], None),
+    ("mended", "m", 0, [3.75], "stays"),
+    ("mended", "m", 1, [3.75], "goes"),
+    ("shrunk", "s1", 0, [4.0], None),
+    ("shrunk", "s1", 1, [4.0], None),
+    ("shrunk", "s1", 2, [4.0], None),
 ]
 STAGED: list[Row] = [
-    ("changed", 0, [1.25], None),
-    ("grown", 0, [5.0], None),
-    ("grown", 1, [5.5], "end"),
-    ("shrunk", 0, [4.5], None),
+    ("changed", "v2", 0, [1.25], None),
+    ("grown", "g", 0, [5.0], None),
+    ("grown", "g", 1, [5.5], "end"),
+    ("mended", "m", 1, [3.75], "new"),
+    ("shrunk", "s2", 0, [4.5], None),
 ]
 AFTER: list[Row] = [
-    ("changed", 0, [1.25], None),
-    ("grown", 0, [5.0], None),
-    ("grown", 1, [5.5], "end"),
-    ("kept", 0, [3.0], "x"),
-    ("kept", 1, [3.5], None),
-    ("shrunk", 0, [4.5], None),
+    ("changed", "v2", 0, [1.25], None),
+    ("grown", "g", 0, [5.0], None),
+    ("grown", "g", 1, [5.5], "end"),
+    ("kept", "k", 0, [3.0], "x"),
+    ("kept", "k", 1, [3.5], None),
+    ("mended", "m", 0, [3.75], "stays"),
+    ("mended", "m", 1, [3.75], "new"),
+    ("shrunk", "s2", 0, [4.5], None),
 ]
 
 
@@ -156,12 +172,12 @@ def test_a_merge_brings_a_table_up_to_date_once_and_again(
     assert warehouse.dry_run(statement) >= 0
     assert content(warehouse, name) == BEFORE
     done = warehouse.query(statement, f"merge-{name.dataset}")
-    assert (done.inserted, done.deleted) == (4, 6)
+    assert (done.inserted, done.deleted) == (5, 7)
     assert content(warehouse, name) == AFTER
     warehouse.query(statement)
     assert content(warehouse, name) == AFTER
     # The same job id is the same job: nothing runs, the old counts come back.
-    assert warehouse.query(statement, f"merge-{name.dataset}").deleted == 6
+    assert warehouse.query(statement, f"merge-{name.dataset}").deleted == 7
 
 
 def test_a_merge_without_deleted_keys_leaves_other_keys(

@@ -243,6 +243,32 @@ def trace(
 
 
 @app.command()
+def cutover(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Point sink.bigquery.view at the table of a settled run."""
+    from reembed.cli.cutover import cutover_command
+
+    _exit_with(lambda: cutover_command(config, _overrides(set_), run_dir, False, as_json))
+
+
+@app.command()
+def rollback(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let sink.bigquery.view say again what it said before `cutover`."""
+    from reembed.cli.cutover import cutover_command
+
+    _exit_with(lambda: cutover_command(config, _overrides(set_), run_dir, True, as_json))
+
+
+@app.command()
 def doctor(
     config: ConfigArgument,
     set_: SetOption = None,

@@ -202,5 +202,31 @@ def show_report(report: dict[str, Any], out: Console) -> None:
             f"{late['attempt']}) had read {late['held']}; its requests were sent again or are "
             "rejects, and its answer is not used"
         )
+    show_published(report.get("published") or {}, out)
     out.print(f"vectors: {report['vectors']}", soft_wrap=True)
     out.print(f"rejects: {report['rejects_at']}", soft_wrap=True)
+
+
+def show_published(published: dict[str, Any], out: Console) -> None:
+    """Print what the destination took over, where it is a table."""
+    details = published.get("details") or {}
+    if "table" not in details:
+        return
+    made = "made" if details["made"] else "brought up to date"
+    out.print(
+        f"table {details['table']} {made}: {published['inserted']:,} rows inserted, "
+        f"{published['replaced']:,} replaced, {published['deleted']:,} deleted",
+        markup=False,
+    )
+    if merge := details.get("merge"):
+        out.print(
+            f"MERGE {merge['job']}: estimated at {merge['estimated_bytes'] / 1e6:,.1f} MB, "
+            f"${merge['estimated_usd']:,.4f} on demand by the price of {merge['prices_as_of']}; "
+            f"read {merge['processed_bytes'] / 1e6:,.1f} MB",
+            markup=False,
+        )
+    if index := details.get("index"):
+        words = "was sent" if index["created"] else "is made by"
+        out.print(f"The vector index {words}:\n{index['statement']}", markup=False)
+        if index["note"]:
+            out.print(f"It was not made: {index['note']}", markup=False)

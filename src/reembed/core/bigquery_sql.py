@@ -14,6 +14,8 @@ from reembed.core.stripe_keys import Key
 from reembed.core.table_names import TableName, quoted
 
 _GONE = "`reembed_gone`"
+_MARKED = ("`key`", "`content_hash`", "`part`")
+_NO_PART = "CAST(NULL AS INT64) AS `part`"
 _ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"}
 
 
@@ -108,11 +110,15 @@ def merge_sql(
 ) -> str:
     """One statement that brings a table up to date, whole or not at all; again: nothing changes.
 
-    All rows of the keys of `staging` and of `deleted` go, and the rows of `staging` come; rows of
-    other keys stay. The source holds each such key once, marked, for the join, and the new rows
-    unmarked, which join nothing and so are added.
+    Of a key of `staging` the rows of other content go, and those of the parts that `staging` has;
+    its other parts stay. All rows of the keys of `deleted` go. Then the rows of `staging` come.
+    The source holds, marked for the join, each such key once, which joins rows of other content,
+    and each part once, which joins the row of this part and content; and the new rows unmarked,
+    which join nothing and so are added.
 
-    * MERGE fails when two source rows match one row of the table: the marked keys are distinct.
+    * MERGE fails when two source rows match one row of the table: marked rows are distinct, and
+      those of keys and of parts ask for other and for equal content. A key that is deleted and
+      staged has no marked parts.
       Subqueries in WHEN and SET clauses that refer to outside are not supported: there are none.
       https://cloud.google.com/bigquery/docs/data-manipulation-language#limitations
     * It is billed for what it reads plus the whole table, since it deletes:
@@ -123,29 +129,65 @@ def merge_sql(
     Rows that `staging` holds twice are added twice: see `repeated_parts_sql`.
 
     Args:
-        dest: the table, with a column `key`.
-        staging: the new rows, of the same columns; empty where only keys are deleted.
-        columns: name and GoogleSQL type of all columns, `key` among them.
+        dest: the table, with columns `key`, `content_hash` and `part`.
+        staging: the new rows, of the same columns, one `content_hash` a key; empty where only keys
+            are deleted.
+        columns: name and GoogleSQL type of all columns, the three above among them.
         deleted: a table whose column `key` holds the keys to remove; None: none.
     """
     names = [quoted(name) for name, _ in columns]
-    nulls = [
-        name if name == "`key`" else f"CAST(NULL AS {kind}) AS {name}"
+    marked = [
+        name if name in _MARKED else f"CAST(NULL AS {kind}) AS {name}"
         for name, (_, kind) in zip(names, columns, strict=True)
     ]
-    keys = f"SELECT DISTINCT `key` FROM {staging.sql}"
-    if deleted is not None:
-        keys = f"SELECT `key` FROM {staging.sql} UNION DISTINCT SELECT `key` FROM {deleted.sql}"
     return f"""MERGE {dest.sql} AS T
 USING (
   SELECT {", ".join(names)}, FALSE AS {_GONE} FROM {staging.sql}
   UNION ALL
-  SELECT {", ".join(nulls)}, TRUE AS {_GONE} FROM ({keys})
+  SELECT {", ".join(marked)}, TRUE AS {_GONE}
+  FROM (
+    {_marked(staging, deleted)}
+  )
 ) AS S
-ON S.{_GONE} AND T.`key` = S.`key`
+ON S.{_GONE} AND T.`key` = S.`key` AND (
+  S.`part` IS NULL AND (
+    S.`content_hash` IS NULL OR T.`content_hash` IS NULL OR T.`content_hash` != S.`content_hash`
+  )
+  OR T.`part` = S.`part` AND T.`content_hash` = S.`content_hash`
+)
 WHEN MATCHED THEN DELETE
 WHEN NOT MATCHED AND NOT S.{_GONE} THEN
   INSERT ({", ".join(names)}) VALUES ({", ".join(f"S.{name}" for name in names)})"""
+
+
+def count_sql(table: TableName, keys: TableName | None = None) -> str:
+    """One row, `row_count`: the rows of a table, or those whose keys another table holds."""
+    held = f" WHERE `key` IN (SELECT `key` FROM {keys.sql})" if keys is not None else ""
+    return f"SELECT COUNT(*) AS row_count FROM {table.sql}{held}"
+
+
+def spaces_sql(table: TableName, examples: int) -> str:
+    """Rows of `model`, `dimensions` and `task`: the spaces that a table's vectors are of."""
+    return (
+        f"SELECT DISTINCT `model`, `dimensions`, `task` FROM {table.sql}\n"
+        f"ORDER BY `model`, `dimensions`, `task`\nLIMIT {examples}"
+    )
+
+
+def rows_sql(table: TableName, columns: Sequence[str]) -> str:
+    """The rows of the keys that the parameter `keys` lists (``ARRAY<STRING>``)."""
+    names = ", ".join(quoted(name) for name in columns)
+    return f"SELECT {names} FROM {table.sql} WHERE `key` IN UNNEST(@keys)"
+
+
+def probe_sql(table: TableName) -> str:
+    """A statement that changes nothing and needs leave to change rows; for a dry run."""
+    return f"DELETE FROM {table.sql} WHERE FALSE"
+
+
+def view_sql(table: TableName) -> str:
+    """What a view of a whole table says."""
+    return f"SELECT * FROM {table.sql}"
 
 
 def repeated_parts_sql(table: TableName, examples: int) -> str:
@@ -184,6 +226,18 @@ def vector_index_sql(
         f"CREATE VECTOR INDEX IF NOT EXISTS {quoted(name)}\nON {table.sql}({quoted(column)})"
         f"{held}\nOPTIONS (index_type = '{kind}', distance_type = 'COSINE')"
     )
+
+
+def _marked(staging: TableName, deleted: TableName | None) -> str:
+    """The marked rows of a MERGE: keys without a part, deleted ones without content; and parts."""
+    keys = f"SELECT `key`, MAX(`content_hash`) AS `content_hash`, {_NO_PART} FROM {staging.sql}"
+    parts = f"SELECT DISTINCT `key`, `content_hash`, `part` FROM {staging.sql}"
+    if deleted is None:
+        return f"{keys} GROUP BY `key`\n    UNION ALL {parts}"
+    others = f" WHERE `key` NOT IN (SELECT `key` FROM {deleted.sql})"
+    lost = f"SELECT DISTINCT `key`, CAST(NULL AS STRING) AS `content_hash`, {_NO_PART}"
+    unions = (f"{keys}{others} GROUP BY `key`", f"{parts}{others}", f"{lost} FROM {deleted.sql}")
+    return "\n    UNION ALL ".join(unions)
 
 
 def _escaped(char: str) -> str:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from reembed.config.schema import Config
 from reembed.core.schema import ROW
 from reembed.destinations.base import HELD, Published, SettledRun
+from reembed.destinations.rejects import drop_older_rejects
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RunFailedError
 from reembed.ledger.layout import Layout
 from reembed.sinks.parquet import write_part
@@ -68,9 +69,7 @@ class ParquetParts:
         Rejects of earlier runs go too: the run has looked at every input anew.
         """
         commit = settled.commit
-        for stat in self._storage.list(f"{self._layout.run_dir}/rejects/part-"):
-            if not self._is_of(stat, commit):
-                self._storage.delete(stat.uri)
+        drop_older_rejects(self._storage, self._layout, commit)
         before = [stat for stat in self._parts() if not self._is_of(stat, commit)]
         if not before:
             return Published(inserted=settled.rows)

@@ -131,6 +131,22 @@ class Layout:
         """The record that the destination has taken over a settled run."""
         return f"{self.run(commit)}/published.g{generation}"
 
+    def run_merge(self, commit: int, generation: int) -> str:
+        """The record of what a MERGE was estimated to read and to delete."""
+        return f"{self.run(commit)}/merge.g{generation}"
+
+    def destination_seen(self) -> str:
+        """Advisory, overwritable: the destination as the last plan saw it."""
+        return f"{self.run_dir}/ledger/destination.json"
+
+    def cutover(self, number: int) -> str:
+        """The record that a view is pointed elsewhere."""
+        return f"{self.cutovers()}{number:04}"
+
+    def cutovers(self) -> str:
+        """The prefix of all records of views."""
+        return f"{self.run_dir}/ledger/cutovers/"
+
     def all_records(self, commit: int) -> str:
         """The prefix of the records of all stripes."""
         return f"{self.run(commit)}/stripes/"

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from reembed.config.schema import Config
 from reembed.core.machine.records import Commit, Stop
-from reembed.destinations.base import SettledRun
-from reembed.destinations.open import open_destination
+from reembed.destinations.base import Destination, SettledRun
 from reembed.errors import AlreadyExistsError
 from reembed.ledger.layout import Layout
 from reembed.pipeline.held import gone_keys
@@ -16,7 +14,11 @@ from reembed.storage.base import Storage
 
 
 def publish_run(
-    config: Config, storage: Storage, layout: Layout, commit: Commit, settled: SettledRun
+    destination: Destination,
+    storage: Storage,
+    layout: Layout,
+    commit: Commit,
+    settled: SettledRun,
 ) -> dict[str, Any]:
     """Publish a settled run, put it on record, and return what came of it, for the report.
 
@@ -24,7 +26,7 @@ def publish_run(
         RunFailedError: the destination did not take it; the same command tries again.
     """
     gone = gone_keys(storage, layout, commit.plan)
-    published = open_destination(config, storage).publish(settled, gone)
+    published = destination.publish(settled, gone)
     try:
         name = layout.run_published(commit.number, settled.generation)
         storage.create(name, Stop(reason="published").encode())

@@ -14,6 +14,7 @@ from reembed.core.machine.records import Commit, RunSettled
 from reembed.core.plans import PlanSummary
 from reembed.core.pricing import cap_words, format_usd
 from reembed.destinations.base import SettledRun
+from reembed.destinations.open import open_destination
 from reembed.driver.session import Session, interrupted, service_key
 from reembed.errors import (
     AccessDeniedError,
@@ -66,6 +67,9 @@ class Observer(Protocol):
 
     def ended(self) -> None:
         """Nothing changes any more."""
+
+    def say(self, text: str) -> None:
+        """Something is about to be done that takes time or money."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,7 @@ def run(call: RunCall) -> dict[str, Any]:
     with open_service(config.service, key) as service:
         audit = audit_jobs(storage, layout, commit, service)
     report = _report(session, commit, plan, storage, layout, audit, time.monotonic() - started)
-    return _finish(call.loaded.config, report, commit, storage, layout, generation)
+    return _finish(call, report, commit, storage, layout, generation)
 
 
 def _reach(config: Config, key: str) -> None:
@@ -237,7 +241,7 @@ def _report(
 
 
 def _finish(
-    config: Config,
+    call: RunCall,
     report: dict[str, Any],
     commit: Commit,
     storage: Storage,
@@ -253,7 +257,7 @@ def _finish(
             jobs=report["jobs"],
         )
         record_settled(storage, layout, commit, generation, settled)
-        return _hand_over(config, report, commit, storage, layout, generation)
+        return _hand_over(call, report, commit, storage, layout, generation)
     if interrupted.is_set():
         raise KeyboardInterrupt
     if report["failed"]:
@@ -303,12 +307,11 @@ def _hand_over_late(
 ) -> dict[str, Any]:
     """Hand over a settled run of which the last call did not live to do so."""
     report = last_report(layout.run_dir)
-    config = call.loaded.config
-    return _hand_over(config, report, last.commit, storage, layout, last.generation)
+    return _hand_over(call, report, last.commit, storage, layout, last.generation)
 
 
 def _hand_over(
-    config: Config,
+    call: RunCall,
     report: dict[str, Any],
     commit: Commit,
     storage: Storage,
@@ -316,6 +319,7 @@ def _hand_over(
     generation: int,
 ) -> dict[str, Any]:
     settled = SettledRun(commit.number, commit.run, generation, report["rows"])
-    report["published"] = publish_run(config, storage, layout, commit, settled)
+    destination = open_destination(call.loaded.config, storage, call.observer.say)
+    report["published"] = publish_run(destination, storage, layout, commit, settled)
     write_report(storage, layout, report)
     return report

@@ -235,6 +235,31 @@ class RunSettled(Record):
     jobs: int
 
 
+class Merge(Record):
+    """`merge.g<n>` of a run: what its MERGE was estimated to read, and whose rows it deletes.
+
+    `size` is in bytes; `gone` rows have keys that the source has no more.
+    """
+
+    job: str
+    size: int
+    gone: int
+
+
+class Cutover(Record):
+    """`cutovers/<n>`: a view is pointed from one query at another.
+
+    Written before the view is set: it says `before` or `after`. An empty `before` means that
+    there was no view, an empty `after` that it is removed.
+    """
+
+    kind: Literal["cutover", "rollback"]
+    view: str
+    before: str
+    after: str
+    run: str
+
+
 class Commit(Record):
     """`commit.<n>`: selects one plan; nothing is created before it.
 

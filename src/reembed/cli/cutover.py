@@ -1,0 +1,42 @@
+"""`reembed cutover` and `reembed rollback`: point a view at the new table, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from reembed.cli.show import console, print_json
+from reembed.config.load import load_config
+from reembed.core.table_names import parse_table
+from reembed.errors import UsageError
+from reembed.pipeline.cutover import ViewChange, cut_over, roll_back
+from reembed.storage.open import open_storage
+from reembed.warehouse.client import open_warehouse
+
+
+def cutover_command(
+    path: Path, overrides: Sequence[str], run_dir: str | None, back: bool, as_json: bool
+) -> int:
+    """Set the view, and print the statement that would have done it."""
+    config = load_config(path, overrides, run_dir).config
+    sink = config.sink.bigquery
+    if sink is None:
+        raise UsageError("sink.bigquery is not given; only a table can be cut over to")
+    warehouse = open_warehouse(sink.project or parse_table(sink.table).project)
+    change = (roll_back if back else cut_over)(config, open_storage(), warehouse)
+    if as_json:
+        print_json({"schema": 1, **asdict(change)})
+    else:
+        _show(change)
+    return 0
+
+
+def _show(change: ViewChange) -> None:
+    out = console()
+    if change.already:
+        out.print(f"{change.view} says so already; nothing was changed.", markup=False)
+    out.print(change.statement, markup=False, soft_wrap=True)
+    if change.kind == "cutover" and not change.already:
+        before = change.before or "(there was no view)"
+        out.print(f"Before: {before}\n`reembed rollback` puts it back.", markup=False)
