@@ -60,7 +60,8 @@ def create_before_claim() -> Parts:
         def perform(self, view: ShardView, action: act.Action) -> Result:
             shard = view.plan.shard
             if isinstance(action, act.MakeClaim):
-                claim = Claim(holder=self.tools.rules.holder, epoch=action.epoch)
+                holder = self.tools.rules.holder
+                claim = Claim(holder=holder, epoch=action.epoch, closing=action.closing)
                 self.claims[shard, action.attempt, action.epoch] = claim
                 return claim
             result = self.real.perform(view, action)

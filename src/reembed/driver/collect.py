@@ -17,7 +17,7 @@ from reembed.core.canaries import plan_canaries
 from reembed.core.estimate import max_result_line_bytes
 from reembed.core.joining import Joined
 from reembed.core.machine.endings import Ending, after_rows, past_of, split
-from reembed.core.machine.records import Created, Outcome
+from reembed.core.machine.records import Outcome
 from reembed.core.machine.view import AttemptView, Ended, ShardView
 from reembed.core.planning import need_of_requests
 from reembed.core.row_errors import RowError
@@ -228,10 +228,8 @@ def _quarantine(
 
 def unsent_of(tools: Tools, view: ShardView, attempt: AttemptView) -> dict[int, RowError]:
     """What could not be rendered, by ordinal, canaries too, and so was not sent."""
-    created: Created | None = attempt.created
-    epoch = created.epoch if created is not None else attempt.epoch
-    sender = (created.made_for if created is not None else "") or attempt.path
-    found = tools.ledger.read_unsent(view.plan.shard, sender, epoch)
+    sender = (attempt.created.made_for if attempt.created is not None else "") or attempt.path
+    found = tools.ledger.read_unsent(view.plan.shard, sender, attempt.rendered_epoch)
     return {n: RowError(*why, at="submit") for n, why in found.requests.items()}
 
 

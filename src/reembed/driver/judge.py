@@ -93,6 +93,6 @@ def _never_sent(
         message = "the run was stopped before this was sent; `reembed redrive` sends it"
         stopped = dict.fromkeys(ordinals, RowError("stopped", message, at="submit"))
         return Ending({}, {**stopped, **unsent})
-    if why == "split":
-        return Ending(split(attempt.path, ordinals, 2, need), unsent)
-    return Ending({}, unsent)
+    # Of an ``ended`` attempt nothing is left over; what would be, goes on and is not dropped.
+    ways = 2 if why == "split" else 1
+    return Ending(split(attempt.path, ordinals, ways, need), unsent)

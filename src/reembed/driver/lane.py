@@ -141,7 +141,7 @@ class Lane:
                 later.append((action.until, shard))
             elif isinstance(action, act.Finished | act.Leave | act.Halt):
                 yield shard, self._end(shard, action)
-            elif isinstance(action, act.MakeClaim) and self._must_hold(shard):
+            elif _would_send(action) and self._must_hold(shard):
                 self._held.append(shard)
             elif isinstance(action, HEAVY):
                 if not self._submit(pool, shard, action):
@@ -250,8 +250,14 @@ class Lane:
             self._tools.clock.sleep(pause)
 
 
+def _would_send(action: act.Action) -> bool:
+    """Whether an action sets out for a job; a closing claim does the opposite."""
+    return isinstance(action, act.MakeClaim) and not action.closing
+
+
 def is_sending(attempt: AttemptView) -> bool:
     """Whether this process holds the claim of an attempt that has not been sent yet."""
     local = attempt.local
     held = local.epoch > 0 and local.epoch == attempt.epoch and local.unknown_since is None
+    held = held and not attempt.closing
     return held and attempt.created is None and attempt.outcome is None and local.ended is None

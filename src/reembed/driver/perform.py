@@ -111,7 +111,8 @@ class Performer:
         return None
 
     def _claim(self, view: ShardView, action: act.MakeClaim) -> Result:
-        claim = Claim(holder=self._tools.rules.holder, epoch=action.epoch)
+        holder = self._tools.rules.holder
+        claim = Claim(holder=holder, epoch=action.epoch, closing=action.closing)
         won = self._tools.ledger.claim(view.plan.shard, action.attempt, claim)
         return claim if won else "lost"
 

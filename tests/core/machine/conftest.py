@@ -94,7 +94,7 @@ class Play:
         """What an action gives when all goes well; the book and the scan follow."""
         match action:
             case act.MakeClaim():
-                return Claim(holder="me", epoch=action.epoch)
+                return Claim(holder="me", epoch=action.epoch, closing=action.closing)
             case act.Reserve():
                 name = f"{SHARD}/{action.attempt}"
                 self.write(kind="reserve", attempt=name, epoch=action.epoch, need=action.need)

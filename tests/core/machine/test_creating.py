@@ -203,8 +203,11 @@ def test_an_unanswered_create_is_still_looked_for_after_a_stop(play):
     game.step(act.Scan)
     game.wait()
     game.step(act.Scan)
+    game.step(act.MakeClaim, epoch=2, closing="stopped")
     # The send may still be on its way: its file goes first, so that it can create nothing.
     game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan)
     game.step(act.Look)
     assert game.next() == act.Judge("0", "stopped")
 
@@ -282,9 +285,9 @@ def test_a_stop_or_halt_is_heeded_at_every_step_before_the_create(play, reached,
     if halted:
         assert game.next() == act.Leave("creating has stopped")
         return
-    if then:
-        # Another may have gone on meanwhile: that nothing was sent is said on a fresh look.
-        game.step(act.Look)
+    # Another may go on meanwhile, unless the next epoch is taken for good.
+    game.step(act.MakeClaim, epoch=2 if then else 1, closing="stopped")
+    game.step(act.Look)
     assert game.next() == act.Judge("0", "stopped")
 
 
@@ -294,9 +297,87 @@ def test_a_stop_is_not_final_when_the_look_shows_that_another_sent(play):
     game.world = replace(game.world, stopped=True)
     game.step(act.Release)
     game.step(act.MakeVoid)
+    game.step(act.MakeClaim, "lost", closing="stopped")
     theirs = game.created("0", 2)
     game.step(act.Look, ShardRecords(created={"0": theirs}))
     assert isinstance(game.next(), act.Poll)
+
+
+def closed(closing, *lower, voids=(), age=5.0):
+    """Claims of others: open ones to send, and one above them that closes the attempt."""
+    top = max(lower, default=0) + 1
+    claims = {epoch: Claim(holder="you", epoch=epoch) for epoch in lower}
+    claims[top] = Claim(holder="them", epoch=top, closing=closing)
+    ages = {("0", epoch): age for epoch in claims}
+    return ShardRecords(
+        claims={"0": claims}, ages=ages, voids=frozenset(("0", epoch) for epoch in voids)
+    )
+
+
+@pytest.mark.parametrize("closing", ["ended", "stopped", "split"])
+def test_a_closing_claim_whose_holder_is_gone_decides_for_everybody(play, closing):
+    # Nobody is waited for, and the stop may have been lifted since: the claim says what follows.
+    game = play(closed(closing, 1, 2, voids=[2]))
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan)
+    game.step(act.Look)
+    assert game.next() == act.Judge("0", closing)
+    record = game.end(act.Judge, state="NOT_SENT", job="", rows=0, rejects=20, errors_uri="/e")
+    assert game.view.attempts["0"].outcome == record
+    assert not [a for a in game.log if isinstance(a, act.MakeClaim | act.Create | act.Reserve)]
+
+
+def test_a_closed_attempt_of_which_nothing_was_sent_is_judged_at_once(play):
+    game = play(closed("split", 1, voids=[1]))
+    assert game.next() == act.Judge("0", "split")
+
+
+@pytest.mark.parametrize("closing", ["ended", "stopped", "split"])
+@pytest.mark.parametrize("form", ["file", "inline"])
+def test_a_job_of_an_epoch_below_a_closing_claim_is_adopted(play, closing, form):
+    game = play(closed(closing, 1), inline=form)
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    job = found("batches/4") if form == "file" else Found("batches/4", "run1/s/0/f", "2026")
+    game.step(act.Scan, lambda: game.saw(job))
+    action = game.step(act.RecordCreated)
+    assert (action.created.job, action.created.epoch) == ("batches/4", 1)
+    assert isinstance(game.next(), act.Poll)
+
+
+def test_who_looks_before_the_send_and_sees_a_closing_claim_sends_nothing(play):
+    game = play()
+    game.until(act.Look)
+    game.step(act.Look, closed("stopped", 1))
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan)
+    game.step(act.Look)
+    assert game.next() == act.Judge("0", "stopped")
+
+
+def test_a_closing_claim_is_finished_by_a_process_that_may_create_nothing_itself(play):
+    game = play(closed("split"))
+    game.world = replace(game.world, halted="because", stopped=True)
+    game.end(act.Judge, state="NOT_SENT", job="", rows=0)
+    assert game.view.attempts["0"].outcome is not None
+
+
+def test_a_job_too_large_for_the_quota_is_closed_before_it_is_split(play):
+    game = play(quotas={"tokens": 499})
+    game.step(act.MakeClaim, epoch=1, closing="split")
+    game.step(act.Look)
+    assert game.next() == act.Judge("0", "split")
+
+
+def test_a_stop_that_is_lifted_after_the_closing_claim_changes_nothing(play):
+    game = play()
+    game.world = replace(game.world, stopped=True)
+    game.step(act.MakeClaim, epoch=1, closing="stopped")
+    game.world = replace(game.world, stopped=False)
+    game.step(act.Look)
+    assert game.next() == act.Judge("0", "stopped")
 
 
 def test_the_cap_leaves_and_a_busy_quota_waits_and_reads_the_log_again(play):
@@ -320,14 +401,30 @@ def test_nothing_that_can_be_sent_is_judged_and_gives_back_all(play):
     game = play()
     game.until(act.Prepare)
     game.step(act.Prepare, Prepared("/scratch/requests", 0, 0))
+    game.step(act.Release, kind="void")
+    game.step(act.MakeVoid, reason="nothing could be rendered")
+    assert game.world.book.usd_nano == 0
+    game.step(act.MakeClaim, epoch=2, closing="ended")
+    assert game.view.attempts["0"].rendered_epoch == 1
     game.step(act.Look)
     record = game.end(act.Judge, state="NOT_SENT", job="", rows=0, rejects=20, errors_uri="/e")
     assert record.state == "NOT_SENT"
-    game.step(act.Release, kind="void")
-    assert game.world.book.usd_nano == 0
     game.step(act.WriteRejects)
     settled = game.step(act.RecordSettled).settled
     assert (settled.rows, settled.rejects, settled.jobs, settled.planned) == (0, 22, 0, 22)
+
+
+def test_who_could_render_nothing_does_not_speak_for_a_later_epoch(play):
+    game = play()
+    game.until(act.Prepare)
+    game.step(act.Prepare, Prepared("/scratch/requests", 0, 0))
+    game.step(act.Release, kind="void")
+    game.step(act.MakeVoid)
+    game.step(act.MakeClaim, "lost", epoch=2, closing="ended")
+    two = {"0": {1: Claim(holder="me", epoch=1), 2: Claim(holder="you", epoch=2)}}
+    game.step(act.Look, ShardRecords(claims=two, voids=frozenset({("0", 1), ("0", 2)})))
+    # The other gave up before it rendered: what it found is not known, so it is rendered again.
+    game.step(act.MakeClaim, epoch=3, closing="")
 
 
 def test_a_missed_step_waits_and_is_done_again(play):
@@ -414,6 +511,7 @@ def test_a_held_job_that_is_above_the_lowered_ceiling_is_given_up_to_be_split(pl
     game.step(act.Release)
     game.step(act.MakeVoid)
     game.after(40.0)
+    game.step(act.MakeClaim, epoch=2, closing="split")
     game.step(act.Look)
     assert game.next() == act.Judge("0", "split")
 

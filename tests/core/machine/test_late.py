@@ -197,3 +197,11 @@ def test_a_job_that_ended_well_too_late_is_named():
     assert find_uncollected([replace(remote, job="batches/9")], {SHARD: sent_again}) == []
     well = ShardRecords(created={"0": created()}, outcomes={"0": outcome("SUCCEEDED")})
     assert find_uncollected([remote], {SHARD: well}) == []
+
+
+def test_a_late_job_is_collected_by_an_attempt_that_is_closed_too(play):
+    claims = {"0.0": {1: Claim(holder="you", epoch=1, closing="stopped")}}
+    game = play(records(claims=claims))
+    listing(game, "SUCCEEDED")
+    game.step(act.DeleteInput)
+    assert game.step(act.RecordCreated).created.made_for == "0"

@@ -50,6 +50,11 @@ class Chance:
         return self.steps < LUCKY and self.random.random() < odds
 
     def _check(self, action):
+        if isinstance(action, act.MakeClaim | act.Judge):
+            attempt = self.game.view.attempts[action.attempt]
+            # No epoch follows a closing claim, and nothing else says that nothing was sent.
+            judging = isinstance(action, act.Judge) and attempt.created is None
+            assert bool(attempt.closing) == judging or attempt.created is not None
         if not isinstance(action, act.Create):
             return
         spot = (action.attempt, action.epoch)
@@ -96,9 +101,10 @@ class Chance:
         claims = {p: dict(e) for p, e in self.game.records().claims.items()}
         for path in claims:
             self.looked[path] = self.game.world.now
-            if self.lucky(0.1):
-                top = max(claims[path], default=0) + 1
-                claims[path][top] = Claim(holder="you", epoch=top)
+            top = max(claims[path], default=0)
+            if self.lucky(0.1) and not (top and claims[path][top].closing):
+                closing = "stopped" if self.lucky(0.2) else ""
+                claims[path][top + 1] = Claim(holder="you", epoch=top + 1, closing=closing)
         aged = {(p, e): self._age(p, e) for p, epochs in claims.items() for e in epochs}
         if self.lucky(0.05):
             why = self.random.choice(({"stopped": True}, {"halted": "because"}))

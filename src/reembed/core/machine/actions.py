@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from reembed.core.machine.records import Created, Need, Outcome, Settled
+from reembed.core.machine.records import Closing, Created, Need, Outcome, Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,11 @@ class ReadBook:
 
 @dataclass(frozen=True, slots=True)
 class MakeClaim:
-    """Ledger: create `<attempt>.e<epoch>.claim` if absent."""
+    """Ledger: create `<attempt>.e<epoch>.claim` if absent; `closing` claims it for nobody."""
 
     attempt: str
     epoch: int
+    closing: Closing = ""
 
 
 @dataclass(frozen=True, slots=True)

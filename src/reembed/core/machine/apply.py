@@ -185,4 +185,7 @@ def _claiming(attempt: AttemptView, action: act.Action, result: Result, now: flo
 
 def _voided(attempt: AttemptView, epoch: int) -> AttemptView:
     claims = {**attempt.claims, epoch: replace(attempt.claims[epoch], void=True)}
-    return replace(attempt, claims=claims, local=Local(not_before=attempt.local.claim_after))
+    local = attempt.local
+    empty = local.prepared is not None and local.prepared.sent == 0
+    kept = Local(not_before=local.claim_after, unsendable=epoch if empty else 0)
+    return replace(attempt, claims=claims, local=kept)

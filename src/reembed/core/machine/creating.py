@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from reembed.core.machine import actions as act
 from reembed.core.machine.late import late_job
 from reembed.core.machine.records import Created, Need
@@ -22,6 +20,8 @@ def decide_creating(
     if attempt.local.not_before > world.now:
         return act.Wait(attempt.local.not_before)
     top = attempt.claims.get(attempt.epoch)
+    if attempt.closing:
+        return _close(view, attempt, world, rules)
     if top is None or top.void:
         return _claim(view, attempt, world, rules)
     if attempt.local.epoch == attempt.epoch:
@@ -30,23 +30,24 @@ def decide_creating(
 
 
 def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
-    found = world.found.get((view.plan.shard, attempt.path), ())
-    if found:
-        # A job of our name that the ledger does not know: its record, or its reply, was lost.
-        job = oldest(found)
-        return act.RecordCreated(attempt.path, _adopted(job, _epoch_of(view, attempt, job, rules)))
+    # A job of our name that the ledger does not know: its record, or its reply, was lost.
+    adopting = _adopt(view, attempt, world, rules)
+    if adopting is not None:
+        return adopting
     if late_job(view, attempt.path, world) is not None:
         # Under a claim, so that nobody else buys meanwhile; neither money nor quota is needed.
         return act.MakeClaim(attempt.path, attempt.epoch + 1)
+    if 0 < attempt.local.unsendable == attempt.epoch:
+        return act.MakeClaim(attempt.path, attempt.epoch + 1, "ended")
     if _stopped(world):
-        return _not_created(attempt, world)
+        return _call_off(attempt, world)
     need = attempt.need
     if goes_inline(need, rules):
         need = without_files(need)
     if need.tokens > world.quotas.tokens:
         if _is_one_request(view, attempt):
             return act.Leave("one request is above the tokens that the service takes at a time")
-        return _concluded(attempt, world, "split")
+        return act.MakeClaim(attempt.path, attempt.epoch + 1, "split")
     if world.now < world.no_create_before:
         return act.Wait(world.no_create_before)
     return _no_room(view, attempt, need, world, rules) or act.MakeClaim(
@@ -92,8 +93,6 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
         return act.Reserve(attempt.path, epoch, need)
     if local.prepared is None:
         return act.Prepare(attempt.path, epoch)
-    if local.prepared.sent == 0:
-        return _concluded(attempt, world, "ended")
     if not inline and not local.uploaded:
         return act.Upload(attempt.path, epoch)
     if not is_fresh(attempt, world):
@@ -102,7 +101,7 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
 
 
 def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> str:
-    """Why this epoch must not create: refused, stopped, or its lease ran out unnoticed.
+    """Why this epoch must not create: refused, empty, stopped, or its lease ran out unnoticed.
 
     With a `late` job nothing will be created, so what was taken for it goes back.
     """
@@ -111,6 +110,8 @@ def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> st
         return local.refused
     if late and (local.reserved or local.uploaded):
         return "the job before it ended well after all"
+    if local.prepared is not None and local.prepared.sent == 0:
+        return "nothing could be rendered"
     if _stopped(world) and not late:
         return "creating has stopped"
     if local.looked_at is None or local.refused:
@@ -157,30 +158,45 @@ def _give_up(attempt: AttemptView, reason: str) -> act.Action:
     return act.MakeVoid(attempt.path, attempt.epoch, reason)
 
 
-def _not_created(attempt: AttemptView, world: World) -> act.Action:
-    """What is not sent any more: left when this process halts, rejects when the user stopped."""
+def _call_off(attempt: AttemptView, world: World) -> act.Action:
+    """What is not sent any more: left when this process halts, rejects when the user stopped.
+
+    No look could say that nobody sends between it and the outcome: the user may lift the stop, or
+    another may not have read it yet. So the next epoch is taken, and taken for good.
+    """
     if world.halted:
         return act.Leave("creating has stopped")
-    # A holder that froze before its send must find its file gone when it wakes.
-    for epoch, claim in sorted(attempt.claims.items()):
-        if not claim.void and epoch not in attempt.local.fenced:
-            return act.Fence(attempt.path, epoch)
-    return _concluded(attempt, world, "stopped")
+    return act.MakeClaim(attempt.path, attempt.epoch + 1, "stopped")
 
 
-def _concluded(
-    attempt: AttemptView, world: World, why: Literal["ended", "stopped", "split"]
-) -> act.Action:
-    """That nothing was sent is only said on a fresh look: another may have sent meanwhile."""
+def _close(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    """End an attempt that is closed, whoever closed it: adopt its job, or say that it has none.
+
+    No epoch follows, so jobs can only be of the lower ones; once those are fenced and a scan shows
+    none, there will be none. It is the claim that decides, whatever became of the stop since.
+    """
+    going_on = _adopt(view, attempt, world, rules) or _fence(view, attempt, world, rules)
+    if going_on is not None:
+        return going_on
+    closing = attempt.closing
+    assert closing
     if not is_fresh(attempt, world):
+        # Beyond the stated bounds another may have found a job that this process was not shown.
         return act.Look(attempt.path)
-    return act.Judge(attempt.path, why)
+    late = late_job(view, attempt.path, world)
+    return act.RecordCreated(attempt.path, late) if late else act.Judge(attempt.path, closing)
 
 
 def is_fresh(attempt: AttemptView, world: World) -> bool:
     """Whether what is known of an attempt's records is of right now."""
     looked_at = attempt.local.looked_at
     return looked_at is not None and world.now - looked_at <= FRESH
+
+
+def may_have_sent(attempt: AttemptView) -> list[int]:
+    """The epochs whose holders may have sent a job, lowest first: neither void nor closing."""
+    claims = sorted(attempt.claims.items())
+    return [epoch for epoch, seen in claims if not seen.void and not seen.claim.closing]
 
 
 def _is_one_request(view: ShardView, attempt: AttemptView) -> bool:
@@ -196,7 +212,7 @@ def _stopped(world: World) -> bool:
 def _fence(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action | None:
     """Make sure that no holder of a lower epoch creates any more, or adopt what it created."""
     local = attempt.local
-    lower = [e for e, c in sorted(attempt.claims.items()) if e < attempt.epoch and not c.void]
+    lower = [epoch for epoch in may_have_sent(attempt) if epoch < attempt.epoch]
     if not lower:
         return None
     for epoch in lower:
@@ -221,7 +237,7 @@ def _theirs(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -
     adopting = _adopt_or_scan(view, attempt, world, rules, after=gone_at)
     if adopting is not None:
         return adopting
-    if world.now - looked_at > FRESH:
+    if not is_fresh(attempt, world):
         return act.Look(attempt.path)
     return _next_epoch(view, attempt, world)
 
@@ -248,20 +264,29 @@ def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rule
 def _next_epoch(view: ShardView, attempt: AttemptView, world: World) -> act.Action:
     """Nobody sends any more: begin again, or say so where creating has stopped."""
     if _stopped(world) and late_job(view, attempt.path, world) is None:
-        return _not_created(attempt, world)
+        return _call_off(attempt, world)
     return act.MakeClaim(attempt.path, attempt.epoch + 1)
+
+
+def _adopt(
+    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+) -> act.RecordCreated | None:
+    """Take the oldest job of our name that a scan has shown, if there is one."""
+    found = world.found.get((view.plan.shard, attempt.path), ())
+    if not found:
+        return None
+    job = oldest(found)
+    return act.RecordCreated(attempt.path, _adopted(job, _epoch_of(view, attempt, job, rules)))
 
 
 def _adopt_or_scan(
     view: ShardView, attempt: AttemptView, world: World, rules: Rules, after: float
 ) -> act.Action | None:
-    """Scan unless a scan since `after` is at hand; adopt the oldest job of our name."""
-    found = world.found.get((view.plan.shard, attempt.path), ())
-    if found:
-        job = oldest(found)
-        epoch = _epoch_of(view, attempt, job, rules)
-        return act.RecordCreated(attempt.path, _adopted(job, epoch))
-    return act.Scan(attempt.path) if world.scanned_at < after else None
+    """Adopt a job of our name; scan unless a scan since `after` is at hand."""
+    adopting = _adopt(view, attempt, world, rules)
+    if adopting is None and world.scanned_at < after:
+        return act.Scan(attempt.path)
+    return adopting
 
 
 def oldest(found: tuple[Found, ...]) -> Found:
@@ -280,7 +305,7 @@ def _epoch_of(view: ShardView, attempt: AttemptView, job: Found, rules: Rules) -
             return epoch
     local = attempt.local
     unsent = attempt.epoch if local.epoch and local.unknown_since is None else 0
-    made = [e for e, claim in attempt.claims.items() if not claim.void and e != unsent]
+    made = [e for e in may_have_sent(attempt) if e != unsent]
     return max(made, default=attempt.epoch)
 
 

@@ -60,11 +60,21 @@ class Need(BaseModel):
     result_bytes: int = 0
 
 
+Closing = Literal["", "ended", "stopped", "split"]
+
+
 class Claim(Record):
-    """`<attempt>.e<epoch>.claim`: a holder is about to create this attempt's job."""
+    """`<attempt>.e<epoch>.claim`: a holder is about to create this attempt's job.
+
+    A `closing` claim says the opposite, for good: no epoch may follow it, and whoever sees it
+    adopts what the lower epochs created, else ends the attempt as not sent: because nothing could
+    be rendered (``ended``), because the user wants no more jobs (``stopped``), or because it goes
+    on in smaller attempts (``split``).
+    """
 
     holder: str
     epoch: int
+    closing: Closing = ""
 
 
 class Renewal(Record):

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from reembed.core.machine.records import Claim, Created, Need, Outcome, Ranges, Redrive, Settled
+from reembed.core.machine.records import (
+    Claim,
+    Closing,
+    Created,
+    Need,
+    Outcome,
+    Ranges,
+    Redrive,
+    Settled,
+)
 from reembed.core.shards import ShardPlan
 
 
@@ -56,7 +65,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """What this process did for an attempt; gone when it dies, and then found out again."""
+    """What this process did for an attempt; gone when it dies, and then found out again.
+
+    `unsendable` is the epoch, given back since, of which nothing could be rendered.
+    """
 
     epoch: int = 0
     reserved: bool = False
@@ -79,6 +91,7 @@ class Local:
     not_before: float = 0.0
     claim_after: float = 0.0
     failures: int = 0
+    unsendable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,19 @@ class AttemptView:
     def epoch(self) -> int:
         """The highest epoch that anybody claimed; 0 for none."""
         return max(self.claims, default=0)
+
+    @property
+    def closing(self) -> Closing:
+        """Why this attempt is closed to further epochs; empty while it is open."""
+        top = self.claims.get(self.epoch)
+        return top.claim.closing if top is not None else ""
+
+    @property
+    def rendered_epoch(self) -> int:
+        """The epoch whose rendering counts: its job's, else the newest that meant to send."""
+        if self.created is not None:
+            return self.created.epoch
+        return max((e for e, c in self.claims.items() if not c.claim.closing), default=0)
 
     def with_local(self, **changes: Any) -> AttemptView:
         """The same attempt with something more done by this process."""
