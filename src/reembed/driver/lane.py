@@ -153,8 +153,9 @@ class Lane:
 
     def _waited_enough(self, shard: str, until: float, now: float) -> bool:
         """Whether one round is over for a shard: it has only waited and asked for a moment."""
-        # A claim is seen through: the next round would have to wait it out, and claim anew.
-        if shard in self._sending:
+        # A claim is seen through: the next round would have to wait it out, and begin anew.
+        attempts = self._views[shard].attempts.values()
+        if any(is_sending(attempt) or is_closing(attempt) for attempt in attempts):
             return False
         return self._one_round and until > self._idle_since.setdefault(shard, now) + _MOMENT
 
@@ -253,6 +254,11 @@ class Lane:
 def _would_send(action: act.Action) -> bool:
     """Whether an action sets out for a job; a closing claim does the opposite."""
     return isinstance(action, act.MakeClaim) and not action.closing
+
+
+def is_closing(attempt: AttemptView) -> bool:
+    """Whether an attempt is closed and has not ended yet."""
+    return bool(attempt.closing) and attempt.created is None and attempt.outcome is None
 
 
 def is_sending(attempt: AttemptView) -> bool:

@@ -219,7 +219,9 @@ def _fence(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
         if epoch not in local.fenced:
             return act.Fence(attempt.path, epoch)
     assert local.fenced_at is not None
-    ready = local.fenced_at + rules.list_lag
+    # A create that the service took just before the deletion may still become a job as late as
+    # its sender would wait for the answer, and the list shows a job so much later at most.
+    ready = local.fenced_at + rules.request_timeout + rules.list_lag
     if world.now < ready:
         return act.Wait(ready)
     return _adopt_or_scan(view, attempt, world, rules, after=ready)
