@@ -1,10 +1,14 @@
 """Whole runs of a lane against the emulator: what comes out, what is paid, what is asked."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
 from reembed.core.machine.records import Settled
 from reembed.driver.lane import Left
+from reembed.ledger.ledger import Ledger
+from reembed.ledger.spend import SpendLog
 
 KEYS_40 = [f"doc-{index:05}" for index in range(40)]
 
@@ -145,3 +149,23 @@ def test_progress_is_told_and_decides_nothing(site):
     assert note["usd_nano"] > 0
     run.storage.put(name, b"not a note")
     assert len(run.drive()) == 3
+
+
+def test_the_log_is_read_after_the_records_whose_reservations_it_must_hold(site):
+    run = site(4)
+    asked = []
+
+    class Records(Ledger):
+        def load(self, shards, ages=False):
+            asked.append("records")
+            return super().load(shards, ages)
+
+    class Log(SpendLog):
+        def read(self):
+            asked.append("log")
+            return super().read()
+
+    tools = run.tools()
+    ledger = Records(tools.storage, tools.layout, 1, "me")
+    run.drive(replace(tools, ledger=ledger, spend=Log(tools.storage, tools.layout, 1)))
+    assert asked[:2] == ["records", "log"]

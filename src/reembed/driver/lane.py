@@ -109,9 +109,11 @@ class Lane:
     def _start(self, shards: Sequence[ShardPlan]) -> None:
         """Read what the ledger knows, roll-ups first, then begin with every shard."""
         now = self._tools.clock.now()
+        known = dict(self._tools.ledger.load((plan.shard for plan in shards), ages=True))
+        # After the records, since a reservation comes before the claim's job: read the other way
+        # round, a job recorded between would stand there without its reservation.
         self._state.set_book(self._tools.spend.read())
         self._state.set_stopped(self._tools.ledger.stopped())
-        known = dict(self._tools.ledger.load((plan.shard for plan in shards), ages=True))
         for plan in shards:
             records = known.get(plan.shard, ShardRecords())
             for outcome in records.outcomes.values():
