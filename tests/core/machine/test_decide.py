@@ -7,8 +7,8 @@ import pytest
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Missed, apply
 from reembed.core.machine.book import Book
-from reembed.core.machine.records import Child, Need, Outcome, Settled, SpendLine
-from reembed.core.machine.snapshot import ShardRecords
+from reembed.core.machine.records import Child, Claim, Need, Outcome, Settled, SpendLine
+from reembed.core.machine.snapshot import ShardRecords, view_of
 from reembed.core.machine.view import Ended, JobView
 
 PART = "/run/vectors/part.parquet"
@@ -182,6 +182,30 @@ def test_what_a_killed_process_had_reserved_is_released_by_the_next(play):
     game.step(act.DeleteInput)
     game.step(act.WriteRejects)
     game.step(act.RecordSettled)
+
+
+def test_a_release_that_met_a_later_epochs_line_is_made_again(play):
+    done = Outcome(state="SUCCEEDED", job="b", rows=20, rows_uri=PART)
+    game = play(ShardRecords(outcomes={"0": done}, created={"0": play().created()}))
+    name = f"{game.view.plan.shard}/0"
+    game.write(kind="reserve", attempt=name, epoch=1, need=Need(usd_nano=70, jobs=1))
+    # The log holds a line of epoch 2 that was not read yet: it stands, and is read now.
+    later = {"kind": "reserve", "attempt": name, "epoch": 2, "need": Need(usd_nano=70, jobs=1)}
+    game.step(act.Release, lambda: game.write(**later), epoch=1)
+    game.step(act.Release, epoch=2, kind="end")
+    assert (game.world.book.live, game.world.book.usd_nano) == ({}, 70)
+
+
+def test_what_another_reserved_since_the_log_was_read_is_released_too(play):
+    game = play(ShardRecords(claims={"0": {1: Claim(holder="you", epoch=1)}}))
+    name = f"{game.view.plan.shard}/0"
+    game.after(40.0)
+    done = Outcome(state="SUCCEEDED", job="b", rows=20, rows_uri=PART)
+    records = game.records(outcomes={"0": done}, created={"0": game.created()})
+    game.view = view_of(game.view.plan, records, game.world.now, game.view)
+    line = {"kind": "reserve", "attempt": name, "epoch": 1, "need": Need(jobs=1)}
+    game.step(act.ReadBook, lambda: game.write(**line))
+    game.step(act.Release, epoch=1, kind="end")
 
 
 def test_a_settled_shard_is_finished_at_once(play):

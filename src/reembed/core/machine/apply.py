@@ -153,10 +153,7 @@ _LOCAL_CHANGES: dict[type, Callable[..., dict[str, Any]]] = {
     act.Fetch: lambda action, attempt, result, now: {"fetched": result},
     act.Cancel: lambda action, attempt, result, now: {"cancelled": True},
     act.DeleteInput: lambda action, attempt, result, now: {"input_deleted": True},
-    act.Release: lambda action, attempt, result, now: {
-        "released": action.kind == "end" or attempt.outcome is not None,
-        "reserved": False,
-    },
+    act.Release: lambda action, attempt, result, now: {"reserved": False},
 }
 
 

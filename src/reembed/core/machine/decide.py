@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Literal
 
 from reembed.core.machine import actions as act
-from reembed.core.machine.creating import decide_creating, is_fresh
+from reembed.core.machine.creating import decide_creating, is_fresh, may_have_sent
 from reembed.core.machine.records import NOT_SENT, Settled
 from reembed.core.machine.rules import Rules, World
 from reembed.core.machine.view import AttemptView, JobView, ShardView
@@ -40,13 +40,28 @@ def decide(view: ShardView, world: World, rules: Rules) -> act.Action:
     return leaves[0] if leaves else _settle(view)
 
 
-def _left_reserved(view: ShardView, world: World) -> act.Release | None:
+def _left_reserved(view: ShardView, world: World) -> act.Action | None:
     for path in sorted(view.attempts, key=attempt_order):
-        attempt = view.attempts[path]
-        epoch = world.book.epoch_of(f"{view.plan.shard}/{path}")
-        if epoch and not attempt.local.released:
-            return act.Release(path, epoch, _giving_back(attempt))
+        action = _release(view, view.attempts[path], world)
+        if action is not None:
+            return action
     return None
+
+
+def _release(view: ShardView, attempt: AttemptView, world: World) -> act.Action | None:
+    """Give back what is reserved for an attempt that has ended, whichever epoch holds it.
+
+    Another process may have reserved for it, and may be gone. So the log must have been read since
+    the records were, and it is asked again after each release: one that met the line of a later
+    epoch has given nothing back.
+    """
+    looked_at = attempt.local.looked_at
+    if looked_at is not None and world.book_at < looked_at and may_have_sent(attempt):
+        return act.ReadBook(attempt.path)
+    epoch = world.book.epoch_of(f"{view.plan.shard}/{attempt.path}")
+    if not epoch:
+        return None
+    return act.Release(attempt.path, epoch, _giving_back(attempt))
 
 
 def _of_attempt(
@@ -102,9 +117,9 @@ def _after_outcome(view: ShardView, attempt: AttemptView, world: World) -> act.A
     assert attempt.outcome is not None
     if attempt.local.not_before > world.now:
         return act.Wait(attempt.local.not_before)
-    epoch = world.book.epoch_of(f"{view.plan.shard}/{attempt.path}")
-    if epoch and not attempt.local.released:
-        return act.Release(attempt.path, epoch, _giving_back(attempt))
+    releasing = _release(view, attempt, world)
+    if releasing is not None:
+        return releasing
     created = attempt.created
     if created is not None and created.input_file and not attempt.local.input_deleted:
         return act.DeleteInput(attempt.path, created.input_file)

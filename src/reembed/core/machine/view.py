@@ -85,7 +85,6 @@ class Local:
     claimed_at: float = 0.0
     fetched: str = ""
     ended: Ended | None = None
-    released: bool = False
     input_deleted: bool = False
     cancelled: bool = False
     not_before: float = 0.0
