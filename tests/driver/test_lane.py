@@ -1,5 +1,6 @@
 """Whole runs of a lane against the emulator: what comes out, what is paid, what is asked."""
 
+import threading
 from dataclasses import replace
 
 import orjson
@@ -169,3 +170,23 @@ def test_the_log_is_read_after_the_records_whose_reservations_it_must_hold(site)
     ledger = Records(tools.storage, tools.layout, 1, "me")
     run.drive(replace(tools, ledger=ledger, spend=Log(tools.storage, tools.layout, 1)))
     assert asked[:2] == ["records", "log"]
+
+
+def test_one_reading_of_the_log_is_for_all_shards_that_wait(site):
+    batch = {"max_requests": 2, "concurrent_jobs": 1, "poll_seconds": [0.3, 0.6]}
+    run = site(30, batch=batch, emulator={"pending_seconds": 60})
+    reads = []
+
+    class Log(SpendLog):
+        def read(self):
+            reads.append(run.clock.now())
+            return super().read()
+
+    tools = run.tools()
+    stop = threading.Timer(4.0, run.interrupted.set)
+    stop.start()
+    run.drive(replace(tools, spend=Log(tools.storage, tools.layout, 1)))
+    stop.join()
+    # 14 of 15 shards wait for over three seconds: by turns they would have asked a hundred times.
+    assert len(run.jobs()) == 1
+    assert len(reads) < 20

@@ -44,6 +44,7 @@ class RunState:
                 scanned_at=w.scanned_at,
                 found=w.found,
                 book_at=w.book_at,
+                quiet_since=w.quiet_since,
                 no_create_before=self._no_create_before,
             )
 
@@ -54,7 +55,12 @@ class RunState:
     def set_book(self, book: Book) -> None:
         """The spend log was read."""
         at = self._clock.now()
-        self._change(lambda w: {"book": book, "book_at": at})
+
+        def read(w: World) -> dict[str, object]:
+            still = book.lines == w.book.lines and w.quiet_since > float("-inf")
+            return {"book": book, "book_at": at, "quiet_since": w.quiet_since if still else at}
+
+        self._change(read)
 
     def set_stopped(self, stopped: bool) -> None:
         """The stop records were read."""

@@ -148,7 +148,8 @@ class Play:
     def write(self, **line: Any) -> None:
         """Append a line to the spend log."""
         book = self.world.book.add(SpendLine(**line))
-        self.world = replace(self.world, book=book, book_at=self.world.now)
+        now = self.world.now
+        self.world = replace(self.world, book=book, book_at=now, quiet_since=now)
 
     def saw(self, *jobs: Found, attempt: str = "0") -> None:
         """The remote jobs are listed now."""
@@ -205,6 +206,7 @@ def play() -> PlayOf:
             book=Book(),
             quotas=replace(WIDE, **(quotas or {})),
             book_at=1000.0,
+            quiet_since=1000.0,
         )
         view = view_of(chosen, records or ShardRecords(), 1000.0)
         return Play(view, world, replace(RULES, **rules))

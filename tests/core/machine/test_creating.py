@@ -1,6 +1,7 @@
 """From planned to created: claims, reservations, fences, lost replies, take-over."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -391,6 +392,28 @@ def test_the_cap_leaves_and_a_busy_quota_waits_and_reads_the_log_again(play):
     game.step(act.ReadBook)
     game.write(kind="void", attempt="other/0", epoch=1)
     assert isinstance(game.next(), act.MakeClaim)
+
+
+def test_the_log_is_read_ever_more_rarely_while_nothing_moves_in_it(play):
+    game = play(quotas={"tokens": 600})
+    game.write(kind="reserve", attempt="other/0", epoch=1, need=Need(tokens=101))
+    reads = []
+    while len(reads) < 12:
+        if isinstance(game.next(), act.Wait):
+            # Room that this process gives back itself is seen soon all the same.
+            assert game.wait().until <= game.world.now + 10.0
+        else:
+            game.step(act.ReadBook)
+            reads.append(game.world.now - 1000.0)
+    gaps = [after - before for before, after in pairwise(reads)]
+    assert reads[0] == 10.0
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 100.0
+    game.write(kind="reserve", attempt="third/0", epoch=1, need=Need(tokens=1))
+    start = game.world.now
+    game.wait()
+    game.step(act.ReadBook)
+    assert game.world.now == start + 10.0
 
 
 def test_an_old_book_is_read_before_a_shard_is_left_for_the_cap(play):

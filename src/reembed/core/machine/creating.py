@@ -62,11 +62,20 @@ def _no_room(
     room = world.book.room(_name(view, attempt), need, world.quotas, world.storage_now)
     if room == "fits":
         return None
-    # Room comes back when another runner's jobs end, which only the log itself tells.
-    due = world.book_at + rules.poll[0]
-    if world.now >= due:
+    # Room comes back when another runner's jobs end, which only the log itself tells. One reading
+    # is for all shards that wait; what this process gives back shows without any.
+    soon = rules.poll[0]
+    if world.now >= world.book_at + (soon if room == "capped" else _until_read_again(world, rules)):
         return act.ReadBook(attempt.path)
-    return act.Leave("the budget is used up") if room == "capped" else act.Wait(due)
+    if room == "capped":
+        return act.Leave("the budget is used up")
+    return act.Wait(world.now + soon)
+
+
+def _until_read_again(world: World, rules: Rules) -> float:
+    """Seconds between two readings of the spend log: half as long as it has stood still."""
+    low, high = rules.poll
+    return min(high, max(low, (world.book_at - world.quiet_since) / 2))
 
 
 def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:

@@ -56,7 +56,8 @@ class World:
 
     `now` is the local monotonic clock, `storage_now` the storage's wall clock. `found` maps
     ``(shard, attempt)`` to the remote jobs of that name as of `scanned_at`, when the listing
-    began; `book_at` is when the spend log was last read to its tail.
+    began; `book_at` is when the spend log was last read to its tail, and `quiet_since` when it was
+    last seen to have moved.
     """
 
     now: float
@@ -69,6 +70,7 @@ class World:
     no_create_before: float = float("-inf")
     found: Mapping[tuple[str, str], tuple[Found, ...]] = field(default_factory=dict)
     book_at: float = float("-inf")
+    quiet_since: float = float("-inf")
 
 
 def root_need(plan: ShardPlan) -> Need:
