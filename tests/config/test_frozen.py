@@ -27,6 +27,7 @@ FREE = [
     "batch.stuck_hours=2",
     "batch.lease_seconds=60",
     "batch.list_lag_seconds=5",
+    "batch.job_list_days=30",
     "batch.lanes=2",
     "batch.on_stuck=resubmit",
     "service.timeout_seconds=9",

@@ -1,16 +1,20 @@
 """Creates that are cut, refused or interrupted; sources that change; what a call leaves behind."""
 
 import hashlib
+import os
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
+import orjson
 import pytest
 from PIL import Image
 
-from reembed.core.machine.records import Settled
+from reembed.core.machine.records import Claim, Settled
+from reembed.core.machine.rules import root_need
 from reembed.driver.lane import Left
-from reembed.driver.session import drive_lane
+from reembed.driver.session import drive_lane, quotas_of
 from reembed.types import Chunk, Position, Recipe
 
 SHARD = "00000000-000000"
@@ -299,3 +303,41 @@ def test_drive_lane_closes_what_it_opened(site):
     left = {t for t in threading.enumerate() if t.name.startswith("reembed")} - threads
     assert left == set()
     assert len(dict(drive_lane(run.session, 1, 2))) == 1
+
+
+def _claimed_days_ago(run, days):
+    """Somebody claimed the shard, reserved, and was never heard of again."""
+    tools = run.tools()
+    tools.ledger.claim(SHARD, "0", Claim(holder="gone", epoch=1))
+    quotas, need = quotas_of(run.config), root_need(run.plans[0])
+    assert tools.spend.reserve(f"{SHARD}/0", 1, need, quotas, lambda: 0.0)
+    for path in Path(run.config.run_dir).rglob("0.e1.claim"):
+        then = time.time() - days * 86400
+        os.utime(path, (then, then))
+
+
+def test_a_claim_older_than_the_job_list_fails_the_call_and_names_the_shard(site):
+    run = site(4, batch={"job_list_days": 3})
+    _claimed_days_ago(run, 4)
+    assert list(drive_lane(run.session, 0, 1)) == []
+    note = orjson.loads(run.storage.read(run.layout.progress(1, 0)))
+    assert SHARD in note["failed"]
+    assert "--assume-lost" in note["failed"]
+    assert run.jobs() == []
+
+
+def test_what_is_assumed_to_be_lost_is_sent_again_and_stays_counted(site):
+    run = site(4, batch={"job_list_days": 3}, speed=20)
+    _claimed_days_ago(run, 4)
+    run.session = replace(run.session, assume_lost=True)
+    tools = run.tools()
+    assert run.drive(tools)[SHARD].rows == 4
+    assert len(run.jobs()) == 1
+    book = tools.spend.read()
+    assert (book.live, book.usd_nano) == ({}, 2 * run.plans[0].usd_nano)
+
+
+def test_a_claim_of_some_days_is_taken_over_while_its_job_would_be_listed(site):
+    run = site(4, batch={"job_list_days": 5}, speed=20)
+    _claimed_days_ago(run, 4)
+    assert run.drive()[SHARD].rows == 4

@@ -56,6 +56,13 @@ AcceptRepayOption = Annotated[
     bool,
     typer.Option("--accept-repay", help="Buy answers again that cannot be used; shows the price."),
 ]
+AssumeLostOption = Annotated[
+    bool,
+    typer.Option(
+        "--assume-lost",
+        help="Send again what may have been sent too long ago to be found at the service.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -100,6 +107,7 @@ def run(
     max_usd: MaxUsdOption = None,
     key_rotated: KeyRotatedOption = False,
     accept_repay: AcceptRepayOption = False,
+    assume_lost: AssumeLostOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Plan, submit, wait, settle, write; the same command resumes."""
@@ -108,7 +116,15 @@ def run(
     overrides = _overrides(set_, sample=sample, max_usd=max_usd)
     _exit_with(
         lambda: run_command(
-            config, overrides, run_dir, beam or [], key_rotated, as_json, "run", accept_repay
+            config,
+            overrides,
+            run_dir,
+            beam or [],
+            key_rotated,
+            as_json,
+            "run",
+            accept_repay,
+            assume_lost,
         )
     )
 
@@ -141,6 +157,7 @@ def advance(
     max_usd: MaxUsdOption = None,
     key_rotated: KeyRotatedOption = False,
     accept_repay: AcceptRepayOption = False,
+    assume_lost: AssumeLostOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take everything unsettled one round on, and leave: 0 settled, 75 come again, 1 failed."""
@@ -149,7 +166,15 @@ def advance(
     overrides = _overrides(set_, max_usd=max_usd)
     _exit_with(
         lambda: run_command(
-            config, overrides, run_dir, beam or [], key_rotated, as_json, "advance", accept_repay
+            config,
+            overrides,
+            run_dir,
+            beam or [],
+            key_rotated,
+            as_json,
+            "advance",
+            accept_repay,
+            assume_lost,
         )
     )
 

@@ -44,6 +44,7 @@ def run_command(
     as_json: bool,
     mode: Mode = "run",
     accept_repay: bool = False,
+    assume_lost: bool = False,
 ) -> int:
     """Run a configuration to its end, or one round of it."""
     loaded = load_service_config(path, overrides, run_dir)
@@ -55,6 +56,7 @@ def run_command(
         if accept_repay:
             _show_repay(loaded, as_json)
             call = replace(call, accept_repay=True)
+        call = replace(call, assume_lost=assume_lost)
         try:
             report = run(call)
         except ReembedError as err:

@@ -39,10 +39,11 @@ _TAKING_BACK = (act.DeleteInput, act.Release, act.MakeVoid, act.RecordCreated, a
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A shard that this lane did not settle, and why."""
+    """A shard that this lane did not settle, and why; with `fails`, until the user decides."""
 
     shard: str
     reason: str
+    fails: bool = False
 
 
 LaneResult = Settled | Left
@@ -170,7 +171,8 @@ class Lane:
             # On record, so that a later call creates nothing either before the user decides.
             self._tools.ledger.suspect(shard, action.attempt, action.reason)
             self._state.halt(action.reason)
-        return Left(shard, action.reason)
+            return Left(shard, action.reason)
+        return Left(shard, action.reason, action.fails)
 
     def _must_hold(self, shard: str) -> bool:
         """Whether enough other shards are on their way to a job; one on its way always goes on."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Missed, Refused, Result, Unsure
-from reembed.core.machine.creating import FRESH
 from reembed.core.machine.endings import INVALID_ARGUMENT
+from reembed.core.machine.epochs import FRESH
 from reembed.core.machine.records import Claim, Created, Unsent
 from reembed.core.machine.rules import goes_inline
 from reembed.core.machine.view import Ended, JobView, ShardView

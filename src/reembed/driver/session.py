@@ -57,7 +57,8 @@ class Session:
 
     It holds no key: workers have that from their own environment. With `one_round`, lanes leave
     what must wait instead of waiting for it; with `accept_repay`, answers that cannot be used
-    are bought again. `generation` is the settlement generation that the run is in.
+    are bought again; with `assume_lost`, what may have been sent too long ago to be found is sent
+    again. `generation` is the settlement generation that the run is in.
     """
 
     config: Config
@@ -68,6 +69,7 @@ class Session:
     resumed: bool = False
     accept_repay: bool = False
     generation: int = 0
+    assume_lost: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -136,6 +138,7 @@ def rules_of(
         metadata_echo=metadata_echo,
         resubmit_stuck=batch.on_stuck == "resubmit",
         accept_repay=accept_repay,
+        retention=batch.job_list_days * 86400,
     )
 
 
@@ -158,7 +161,8 @@ def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
     echo = metadata_comes_back(storage, layout, config)
     rules = rules_of(config, session.run, holder, echo, session.accept_repay)
     # One round does not wait, so it keeps nothing.
-    rules = replace(rules, hold=0.0 if session.one_round else HOLD_SECONDS)
+    hold = 0.0 if session.one_round else HOLD_SECONDS
+    rules = replace(rules, hold=hold, assume_lost=session.assume_lost)
     return Tools(
         config=config,
         commit=session.commit,
@@ -205,10 +209,18 @@ def _drive(
         state.scanned(tools.service.list_jobs(), began)
     plans = list(shards_of(tools.storage, tools.layout, session.plan))[number::lanes]
     left: dict[str, int] = {}
+    asked: list[str] = []
     lane = Lane(tools, state, progress, interrupted, session.one_round)
     for shard, result in lane.run(plans):
         if isinstance(result, Left):
             left[result.reason] = left.get(result.reason, 0) + 1
+            asked += [result.reason] if result.fails else []
         else:
             yield shard, result
-    progress.end(failed=state.world().halted, left=left)
+    progress.end(failed=state.world().halted or _in_short(asked), left=left)
+
+
+def _in_short(asked: list[str]) -> str:
+    """What only the user can decide, without one line a shard."""
+    more = f" ({len(asked) - 1} more like this in this lane)" if len(asked) > 1 else ""
+    return f"{asked[0]}{more}" if asked else ""

@@ -75,7 +75,8 @@ class RunCall:
     `approve` raises when the price is not accepted; `beam_arguments` are Beam's own options.
     `mode`: ``run`` waits to the end; ``submit`` commits if need be, submits what the quotas allow
     and leaves; ``advance`` takes what is committed a round on and leaves. `accept_repay` buys
-    answers again that cannot be used.
+    answers again that cannot be used; `assume_lost` sends again what may have been sent too long
+    ago to be found.
     """
 
     loaded: LoadedConfig
@@ -85,6 +86,7 @@ class RunCall:
     key_rotated: bool = False
     mode: Mode = "run"
     accept_repay: bool = False
+    assume_lost: bool = False
 
 
 def run(call: RunCall) -> dict[str, Any]:
@@ -131,6 +133,7 @@ def run(call: RunCall) -> dict[str, Any]:
         resumed=before is not None,
         accept_repay=call.accept_repay,
         generation=generation,
+        assume_lost=call.assume_lost,
     )
     call.observer.embedding(session, plan, resumed=before is not None)
     for note in storage.list(layout.progresses(commit.number)):

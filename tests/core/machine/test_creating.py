@@ -7,7 +7,7 @@ import pytest
 
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Missed, Refused, Unsure
-from reembed.core.machine.creating import FRESH
+from reembed.core.machine.epochs import FRESH
 from reembed.core.machine.records import Claim, Need, Outcome
 from reembed.core.machine.rules import Found
 from reembed.core.machine.snapshot import ShardRecords
@@ -188,6 +188,7 @@ def test_an_unanswered_create_that_left_no_job_goes_on_in_the_next_epoch_behind_
     game.step(act.Scan)
     assert game.wait().until == sent + 60.0 + 30.0
     game.step(act.Scan)
+    game.step(act.Look)
     game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
     game.step(act.Fence, epoch=1)
     game.wait()
@@ -206,6 +207,7 @@ def test_an_unanswered_create_is_still_looked_for_after_a_stop(play):
     game.step(act.Scan)
     game.wait()
     game.step(act.Scan)
+    game.step(act.Look)
     game.step(act.MakeClaim, epoch=2, closing="stopped")
     # The send may still be on its way: its file goes first, so that it can create nothing.
     game.step(act.Fence, epoch=1)
@@ -450,6 +452,111 @@ def test_who_could_render_nothing_does_not_speak_for_a_later_epoch(play):
     game.step(act.Look, ShardRecords(claims=two, voids=frozenset({("0", 1), ("0", 2)})))
     # The other gave up before it rendered: what it found is not known, so it is rendered again.
     game.step(act.MakeClaim, epoch=3, closing="")
+
+
+WEEK = 7 * 86400.0
+
+
+def test_a_claim_older_than_the_list_creates_nothing_until_the_user_says_so(play):
+    game = play(foreign(WEEK))
+    game.step(act.Scan)
+    left = game.next()
+    assert isinstance(left, act.Leave)
+    assert left.fails
+    assert SHARD in left.reason
+    assert "--assume-lost" in left.reason
+    # A stop does not make it certain that nothing was sent either.
+    game.world = replace(game.world, stopped=True)
+    assert game.next() == left
+
+
+def test_a_claim_that_the_list_still_covers_is_taken_over_as_ever(play):
+    game = play(foreign(WEEK - 3 * 3600.0))
+    game.step(act.Scan)
+    game.step(act.MakeClaim, epoch=2)
+
+
+def test_an_old_claims_job_that_is_listed_all_the_same_is_adopted(play):
+    game = play(foreign(WEEK * 2))
+    game.step(act.Scan, lambda: game.saw(found("batches/4")))
+    game.step(act.RecordCreated)
+
+
+def test_what_is_assumed_to_be_lost_is_sent_again_and_its_dollars_stay(play):
+    game = play(foreign(WEEK), assume_lost=True)
+    name = f"{SHARD}/0"
+    game.write(kind="reserve", attempt=name, epoch=1, need=Need(usd_nano=70, jobs=1))
+    game.step(act.Scan)
+    game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan)
+    game.step(act.Release, kind="end", epoch=1)
+    game.step(act.Reserve, epoch=2)
+    game.until(act.Create)
+    assert game.world.book.usd_nano == 140
+
+
+@pytest.mark.parametrize("assumed", [True, False])
+def test_a_closed_attempt_with_an_old_claim_is_not_ended_by_itself(play, assumed):
+    game = play(closed("stopped", 1, age=WEEK), assume_lost=assumed)
+    name = f"{SHARD}/0"
+    game.write(kind="reserve", attempt=name, epoch=1, need=Need(usd_nano=70, jobs=1))
+    game.step(act.Fence, epoch=1)
+    game.wait()
+    game.step(act.Scan)
+    game.step(act.Look)
+    if not assumed:
+        assert game.next().fails
+        return
+    game.step(act.Release, kind="end", epoch=1)
+    game.end(act.Judge, state="NOT_SENT", job="", rows=0)
+    assert game.world.book.usd_nano == 70
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_old_epochs_in_which_nothing_was_sent_are_no_problem(play, closing):
+    records = closed("stopped", 1, age=WEEK) if closing else foreign(WEEK)
+    game = play(replace(records, voids=frozenset({("0", 1)})))
+    assert game.next() == (act.Judge("0", "stopped") if closing else act.MakeClaim("0", 2))
+
+
+def test_an_old_claim_below_a_void_one_asks_too(play):
+    claims = {"0": {e: Claim(holder="you", epoch=e) for e in (1, 2)}}
+    game = play(ShardRecords(claims, {("0", 1): WEEK}, frozenset({("0", 2)})))
+    game.step(act.Scan)
+    assert game.next().fails
+
+
+def test_a_young_claim_above_an_old_one_was_made_on_a_scan_and_goes_on(play):
+    claims = {"0": {e: Claim(holder="you", epoch=e) for e in (1, 2)}}
+    game = play(ShardRecords(claims, {("0", 1): WEEK, ("0", 2): GONE + 1}))
+    game.step(act.Scan)
+    game.step(act.MakeClaim, epoch=3)
+    for epoch in (1, 2):
+        game.step(act.Fence, epoch=epoch)
+    game.wait()
+    game.step(act.Scan)
+    game.until(act.Create)
+
+
+def test_a_scan_of_long_ago_lets_nobody_claim(play):
+    game = play(foreign(GONE + 1))
+    game.step(act.Scan)
+    game.after(2 * 3600.0)
+    game.step(act.Scan)
+    game.step(act.Look, foreign(GONE + 7201))
+    game.step(act.MakeClaim)
+
+
+def test_a_process_that_slept_over_its_lost_reply_asks(play):
+    game = play()
+    game.until(act.Create)
+    game.step(act.Create, Unsure())
+    game.after(WEEK)
+    game.step(act.Scan)
+    game.step(act.Look, game.records(ages={("0", 1): WEEK}))
+    assert game.next().fails
 
 
 def test_a_missed_step_waits_and_is_done_again(play):

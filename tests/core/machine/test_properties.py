@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Missed, Refused, Unsure
-from reembed.core.machine.creating import FRESH
 from reembed.core.machine.endings import RemoteEnd, after_failure, past_of
+from reembed.core.machine.epochs import FRESH
 from reembed.core.machine.records import Claim, Created, Need, Outcome, ordinals_of
 from reembed.core.machine.rules import Found
 from reembed.core.machine.view import Ended, JobView, Prepared
@@ -18,6 +18,7 @@ from reembed.core.machine.view import Ended, JobView, Prepared
 MOST_STEPS = 4000
 # So many results are as luck has it; then all goes well, so that each shard must come to an end.
 LUCKY = 120
+WEEK = 7 * 86400.0
 STATES = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "EXPIRED", "UNKNOWN", "CANCELLED")
 
 
@@ -55,6 +56,9 @@ class Chance:
             # No epoch follows a closing claim, and nothing else says that nothing was sent.
             judging = isinstance(action, act.Judge) and attempt.created is None
             assert bool(attempt.closing) == judging or attempt.created is not None
+            sent = [c for _, c in sorted(attempt.claims.items()) if not (c.void or c.claim.closing)]
+            if sent and (judging or (isinstance(action, act.MakeClaim) and not action.closing)):
+                assert sent[-1].age < WEEK
         if not isinstance(action, act.Create):
             return
         spot = (action.attempt, action.epoch)
@@ -114,6 +118,8 @@ class Chance:
     def _age(self, path, epoch):
         if (path, epoch) in self.claimed and not self.lucky(0.1):
             return 1.0
+        if self.lucky(0.03):
+            return WEEK
         return self.random.choice((0.0, 100.0, 400.0)) if self.lucky() else 400.0
 
     def _create(self, action):

@@ -24,9 +24,13 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The shard stays unsettled in this call; a later one goes on."""
+    """The shard stays unsettled in this call; a later one goes on.
+
+    With `fails`, only once the user has decided what `reason` asks, and the call fails for it.
+    """
 
     reason: str
+    fails: bool = False
 
 
 @dataclass(frozen=True, slots=True)

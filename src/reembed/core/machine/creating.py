@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from reembed.core.machine import actions as act
+from reembed.core.machine.epochs import (
+    SCAN_LIFE,
+    adopted,
+    epoch_of,
+    is_fresh,
+    is_unlisted,
+    may_have_sent,
+    newest_unlisted,
+    oldest,
+)
 from reembed.core.machine.late import late_job
-from reembed.core.machine.records import Created, Need
-from reembed.core.machine.rules import Found, Rules, World, goes_inline, without_files
+from reembed.core.machine.records import Need
+from reembed.core.machine.rules import Rules, World, goes_inline, without_files
 from reembed.core.machine.view import AttemptView, ShardView
-from reembed.core.names import input_file_name
-
-# A look older than this (seconds) says nothing about right now.
-FRESH = 5.0
 
 
 def decide_creating(
@@ -36,7 +42,7 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
         return adopting
     if late_job(view, attempt.path, world) is not None:
         # Under a claim, so that nobody else buys meanwhile; neither money nor quota is needed.
-        return act.MakeClaim(attempt.path, attempt.epoch + 1)
+        return _next_epoch(view, attempt, world, rules)
     if 0 < attempt.local.unsendable == attempt.epoch:
         return act.MakeClaim(attempt.path, attempt.epoch + 1, "ended")
     if _stopped(world):
@@ -50,9 +56,7 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
         return act.MakeClaim(attempt.path, attempt.epoch + 1, "split")
     if world.now < world.no_create_before:
         return act.Wait(world.no_create_before)
-    return _no_room(view, attempt, need, world, rules) or act.MakeClaim(
-        attempt.path, attempt.epoch + 1
-    )
+    return _no_room(view, attempt, need, world, rules) or _next_epoch(view, attempt, world, rules)
 
 
 def _no_room(
@@ -99,7 +103,7 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
             return held
     if not local.reserved:
         need = without_files(attempt.need) if inline else attempt.need
-        return act.Reserve(attempt.path, epoch, need)
+        return _write_off(view, attempt, world, rules) or act.Reserve(attempt.path, epoch, need)
     if local.prepared is None:
         return act.Prepare(attempt.path, epoch)
     if not inline and not local.uploaded:
@@ -123,6 +127,8 @@ def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> st
         return "nothing could be rendered"
     if _stopped(world) and not late:
         return "creating has stopped"
+    if newest_unlisted(attempt, world, rules) and not (late or rules.assume_lost):
+        return "the job of an earlier epoch would not be listed any more"
     if local.looked_at is None or local.refused:
         return ""  # a look follows before anything is sent
     age = attempt.claims[attempt.epoch].age + world.now - local.looked_at
@@ -193,19 +199,59 @@ def _close(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
         # Beyond the stated bounds another may have found a job that this process was not shown.
         return act.Look(attempt.path)
     late = late_job(view, attempt.path, world)
-    return act.RecordCreated(attempt.path, late) if late else act.Judge(attempt.path, closing)
+    if late is not None:
+        return act.RecordCreated(attempt.path, late)
+    if newest_unlisted(attempt, world, rules) and not rules.assume_lost:
+        return _ask(view, attempt, rules)
+    return _write_off(view, attempt, world, rules) or act.Judge(attempt.path, closing)
 
 
-def is_fresh(attempt: AttemptView, world: World) -> bool:
-    """Whether what is known of an attempt's records is of right now."""
-    looked_at = attempt.local.looked_at
-    return looked_at is not None and world.now - looked_at <= FRESH
+def _next_epoch(
+    view: ShardView,
+    attempt: AttemptView,
+    world: World,
+    rules: Rules,
+    after: float = float("-inf"),
+) -> act.Action:
+    """Claim the next epoch, once a scan since `after` has shown no job of those before it.
+
+    A scan shows only what the service still lists. Where a job may be older than that, nothing is
+    created unless the user says that it is lost.
+    """
+    late = late_job(view, attempt.path, world) is not None
+    if may_have_sent(attempt):
+        since = max(after, world.now - SCAN_LIFE)
+        first = _adopt_or_scan(view, attempt, world, rules, after=since)
+        if first is not None:
+            return first
+        if not is_fresh(attempt, world):
+            return act.Look(attempt.path)
+        if newest_unlisted(attempt, world, rules) and not (late or rules.assume_lost):
+            return _ask(view, attempt, rules)
+    if _stopped(world) and not late:
+        return _call_off(attempt, world)
+    return act.MakeClaim(attempt.path, attempt.epoch + 1)
 
 
-def may_have_sent(attempt: AttemptView) -> list[int]:
-    """The epochs whose holders may have sent a job, lowest first: neither void nor closing."""
-    claims = sorted(attempt.claims.items())
-    return [epoch for epoch, seen in claims if not seen.void and not seen.claim.closing]
+def _ask(view: ShardView, attempt: AttemptView, rules: Rules) -> act.Leave:
+    days = rules.retention / 86400
+    return act.Leave(
+        f"shard {view.plan.shard}, attempt {attempt.path}, was claimed longer ago than the service "
+        f"lists its jobs (batch.job_list_days: {days:g}), so a job that was paid for it could not "
+        "be found any more; --assume-lost sends it all the same",
+        fails=True,
+    )
+
+
+def _write_off(
+    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+) -> act.Release | None:
+    """Keep the dollars of a job that is assumed to be lost: it may have run, and been billed."""
+    held = world.book.epoch_of(_name(view, attempt))
+    lost = held != attempt.epoch and held in may_have_sent(attempt)
+    if lost and is_unlisted(attempt, held, world, rules):
+        return act.Release(attempt.path, held, "end")
+    return None
 
 
 def _is_one_request(view: ShardView, attempt: AttemptView) -> bool:
@@ -245,12 +291,7 @@ def _theirs(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -
     if world.now < gone_at:
         again = looked_at + rules.poll[1]  # its holder may have finished long before
         return act.Look(attempt.path) if world.now >= again else act.Wait(min(gone_at, again))
-    adopting = _adopt_or_scan(view, attempt, world, rules, after=gone_at)
-    if adopting is not None:
-        return adopting
-    if not is_fresh(attempt, world):
-        return act.Look(attempt.path)
-    return _next_epoch(view, attempt, world)
+    return _next_epoch(view, attempt, world, rules, after=gone_at)
 
 
 def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
@@ -266,17 +307,7 @@ def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rule
         return adopting
     if world.now < shown:
         return act.Wait(shown)
-    adopting = _adopt_or_scan(view, attempt, world, rules, after=shown)
-    if adopting is not None:
-        return adopting
-    return _next_epoch(view, attempt, world)
-
-
-def _next_epoch(view: ShardView, attempt: AttemptView, world: World) -> act.Action:
-    """Nobody sends any more: begin again, or say so where creating has stopped."""
-    if _stopped(world) and late_job(view, attempt.path, world) is None:
-        return _call_off(attempt, world)
-    return act.MakeClaim(attempt.path, attempt.epoch + 1)
+    return _next_epoch(view, attempt, world, rules, after=shown)
 
 
 def _adopt(
@@ -287,7 +318,7 @@ def _adopt(
     if not found:
         return None
     job = oldest(found)
-    return act.RecordCreated(attempt.path, _adopted(job, _epoch_of(view, attempt, job, rules)))
+    return act.RecordCreated(attempt.path, adopted(job, epoch_of(view, attempt, job, rules)))
 
 
 def _adopt_or_scan(
@@ -298,37 +329,6 @@ def _adopt_or_scan(
     if adopting is None and world.scanned_at < after:
         return act.Scan(attempt.path)
     return adopting
-
-
-def oldest(found: tuple[Found, ...]) -> Found:
-    """The job that is kept when several bear one name."""
-    return min(found, key=lambda job: (job.create_time, job.job))
-
-
-def _epoch_of(view: ShardView, attempt: AttemptView, job: Found, rules: Rules) -> int:
-    """The epoch whose holder made a job: what that holder could not render was not sent.
-
-    The input file's name tells. An inline job does not say: then it is ours if we sent one, else
-    that of the newest holder before us.
-    """
-    for epoch in attempt.claims:
-        if job.input_file == input_file_name(rules.run, view.plan.shard, attempt.path, epoch):
-            return epoch
-    local = attempt.local
-    unsent = attempt.epoch if local.epoch and local.unknown_since is None else 0
-    made = [e for e in may_have_sent(attempt) if e != unsent]
-    return max(made, default=attempt.epoch)
-
-
-def _adopted(job: Found, epoch: int) -> Created:
-    return Created(
-        job=job.job,
-        display_name=job.display_name,
-        epoch=epoch,
-        input_file=job.input_file,
-        create_time=job.create_time,
-        adopted=True,
-    )
 
 
 def _name(view: ShardView, attempt: AttemptView) -> str:

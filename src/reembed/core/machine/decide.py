@@ -6,7 +6,8 @@ from collections import Counter
 from typing import Literal
 
 from reembed.core.machine import actions as act
-from reembed.core.machine.creating import decide_creating, is_fresh, may_have_sent
+from reembed.core.machine.creating import decide_creating
+from reembed.core.machine.epochs import is_fresh, may_have_sent
 from reembed.core.machine.records import NOT_SENT, Settled
 from reembed.core.machine.rules import Rules, World
 from reembed.core.machine.view import AttemptView, JobView, ShardView
@@ -37,7 +38,8 @@ def decide(view: ShardView, world: World, rules: Rules) -> act.Action:
             return action
     if waits:
         return min(waits, key=lambda wait: wait.until)
-    return leaves[0] if leaves else _settle(view)
+    # What only the user can decide is said first.
+    return max(leaves, key=lambda leave: leave.fails) if leaves else _settle(view)
 
 
 def _left_reserved(view: ShardView, world: World) -> act.Action | None:

@@ -18,6 +18,9 @@ INLINE_MAX_RESULT_BYTES = 4_000_000
 class Rules:
     """Constants of a run. Seconds throughout; `poll` is the shortest and the longest interval.
 
+    `retention` is how long the service lists a job; with `assume_lost`, one that may be older is
+    taken for lost, and its requests are sent again.
+
     `inline` is the configured form; `metadata_echo` whether this service has been seen to give
     inline metadata back, without which `auto` never chooses inline. `hold` is how long an uploaded
     input is kept for another try after a 429, from the first on.
@@ -37,6 +40,8 @@ class Rules:
     resubmit_stuck: bool = False
     accept_repay: bool = False
     hold: float = 0.0
+    retention: float = 7 * 86400.0
+    assume_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
