@@ -106,7 +106,7 @@ class Ledger:
         return self._first(self._name(shard, f"settled.g{settled.generation}"), settled)
 
     def look(self, shard: str) -> ShardRecords:
-        """Everything the ledger holds of a shard, with the ages of its open claims."""
+        """Everything the ledger holds of a shard, with the ages of claims where one is open."""
         prefix = self.layout.shard_records(self.commit, shard)
         named = list(parsed(self.storage.list(prefix)))
         pending = open_claims(named)
@@ -314,8 +314,9 @@ class Ledger:
                 redrives[name.epoch] = self._decode(stat.uri, Redrive)
             elif name.kind == "settled" and (settled is None or name.epoch > settled.generation):
                 settled = self._decode(stat.uri, Settled)
-        pending = open_claims(named)
-        old = {spot: max(0.0, now - newest[spot]) for spot in pending}
+        # Void ones beside open ones too: each was claimed on a scan for those before it.
+        pending = {attempt for attempt, _ in open_claims(named)}
+        old = {spot: max(0.0, now - at) for spot, at in newest.items() if spot[0] in pending}
         return ShardRecords(
             claims,
             old,

@@ -521,11 +521,12 @@ def test_old_epochs_in_which_nothing_was_sent_are_no_problem(play, closing):
     assert game.next() == (act.Judge("0", "stopped") if closing else act.MakeClaim("0", 2))
 
 
-def test_an_old_claim_below_a_void_one_asks_too(play):
+@pytest.mark.parametrize(("age", "asks"), [(WEEK, True), (86400.0, False)])
+def test_an_old_claim_below_a_void_one_counts_from_the_scan_that_allowed_that(play, age, asks):
     claims = {"0": {e: Claim(holder="you", epoch=e) for e in (1, 2)}}
-    game = play(ShardRecords(claims, {("0", 1): WEEK}, frozenset({("0", 2)})))
+    game = play(ShardRecords(claims, {("0", 1): 2 * WEEK, ("0", 2): age}, frozenset({("0", 2)})))
     game.step(act.Scan)
-    assert game.next().fails
+    assert isinstance(game.next(), act.Leave if asks else act.MakeClaim)
 
 
 def test_a_young_claim_above_an_old_one_was_made_on_a_scan_and_goes_on(play):

@@ -8,9 +8,9 @@ from reembed.core.machine.epochs import (
     adopted,
     epoch_of,
     is_fresh,
+    is_past_list,
     is_unlisted,
     may_have_sent,
-    newest_unlisted,
     oldest,
 )
 from reembed.core.machine.late import late_job
@@ -127,7 +127,7 @@ def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> st
         return "nothing could be rendered"
     if _stopped(world) and not late:
         return "creating has stopped"
-    if newest_unlisted(attempt, world, rules) and not (late or rules.assume_lost):
+    if is_past_list(attempt, world, rules) and not rules.assume_lost:
         return "the job of an earlier epoch would not be listed any more"
     if local.looked_at is None or local.refused:
         return ""  # a look follows before anything is sent
@@ -201,7 +201,7 @@ def _close(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
     late = late_job(view, attempt.path, world)
     if late is not None:
         return act.RecordCreated(attempt.path, late)
-    if newest_unlisted(attempt, world, rules) and not rules.assume_lost:
+    if is_past_list(attempt, world, rules) and not rules.assume_lost:
         return _ask(view, attempt, rules)
     return _write_off(view, attempt, world, rules) or act.Judge(attempt.path, closing)
 
@@ -226,7 +226,7 @@ def _next_epoch(
             return first
         if not is_fresh(attempt, world):
             return act.Look(attempt.path)
-        if newest_unlisted(attempt, world, rules) and not (late or rules.assume_lost):
+        if is_past_list(attempt, world, rules) and not rules.assume_lost:
             return _ask(view, attempt, rules)
     if _stopped(world) and not late:
         return _call_off(attempt, world)

@@ -40,17 +40,19 @@ def is_unlisted(attempt: AttemptView, epoch: int, world: World, rules: Rules) ->
     return age > rules.retention - rules.list_lag - LIST_MARGIN
 
 
-def newest_unlisted(attempt: AttemptView, world: World, rules: Rules) -> int:
-    """The newest lower epoch that may have sent, if a scan cannot show its job; 0 for none.
+def is_past_list(attempt: AttemptView, world: World, rules: Rules) -> bool:
+    """Whether an epoch before ours may have sent a job that a scan cannot show.
 
-    Only the newest counts: each was claimed on a scan that showed no job of those before it, so
-    that what they may have sent is as old as the newest claim at most.
+    Only the newest claim counts, void or not: it was made on a scan that showed no job of those
+    before it, so that what they may still have sent is about as young as that claim.
     """
     local = attempt.local
     ours = attempt.epoch if local.epoch == attempt.epoch and local.unknown_since is None else 0
-    before = [epoch for epoch in may_have_sent(attempt) if epoch != ours]
-    newest = max(before, default=0)
-    return newest if newest and is_unlisted(attempt, newest, world, rules) else 0
+    if not any(epoch != ours for epoch in may_have_sent(attempt)):
+        return False
+    claims = attempt.claims.items()
+    newest = max(epoch for epoch, seen in claims if epoch != ours and not seen.claim.closing)
+    return is_unlisted(attempt, newest, world, rules)
 
 
 def oldest(found: tuple[Found, ...]) -> Found:
