@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,6 +46,7 @@ class Setting:
     corpus: Corpus
     folder: Path
     resubmit: bool
+    assume_lost: bool
 
 
 class SimTools(Tools):
@@ -145,4 +146,5 @@ class Call:
         config = self._setting.config.model_copy(
             update={"batch": self._setting.config.batch.model_copy(update=batch)}
         )
-        return rules_of(config, RUN, self._process.name, True, self._process.accepts)
+        rules = rules_of(config, RUN, self._process.name, True, self._process.accepts)
+        return replace(rules, assume_lost=self._setting.assume_lost)

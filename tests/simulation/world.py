@@ -96,7 +96,7 @@ class SimWorld:
         self.one_round = rng.random() < 0.2
         self.redrives = rng.choice((0, 0, 1, 1, 2))
         self.left: dict[str, str] = {}
-        self.accepting = False
+        self.accepting = self.assuming = False
         self.resubmit = rng.random() < 0.3
         self.folder = Path()
         self._started = 0
@@ -174,6 +174,8 @@ class SimWorld:
         for _ in range(_MOST_CLEAN_ROUNDS if self.one_round else _MOST_CLEAN_RUNS):
             if settled in self.disk.objects or self.checks.violations:
                 break
+            # Kills and frozen processes can take a week; then the user is asked, and decides.
+            self.assuming = any("--assume-lost" in reason for reason in self.left.values())
             self.left.clear()
             # The user has read what cannot be used, and accepts to pay for it again.
             self.accepting = self.accepting or bool(self.checks.suspects)
@@ -260,6 +262,7 @@ class SimWorld:
             self.corpus,
             self.folder,
             self.resubmit,
+            self.assuming,
         )
 
 
