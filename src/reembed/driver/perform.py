@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,9 @@ class Performer:
             return Missed(max(err.retry_after or 0.0, min(300.0, 2.0 ** min(failures, 9))))
 
     def _look(self, view: ShardView, action: act.Look) -> Result:
+        began = self._tools.clock.now()
         self._state.set_stopped(self._tools.ledger.stopped())
-        return self._tools.ledger.look(view.plan.shard)
+        return replace(self._tools.ledger.look(view.plan.shard), looked_at=began)
 
     def _read_book(self, view: ShardView, action: act.ReadBook) -> Result:
         self._state.set_stopped(self._tools.ledger.stopped())

@@ -72,6 +72,15 @@ def test_a_look_that_is_too_old_is_taken_again(play):
     game.step(act.Create)
 
 
+def test_a_look_that_was_frozen_in_the_middle_says_nothing_of_now(play):
+    game = play(inline="inline")
+    game.until(act.Look)
+    began = game.world.now
+    game.after(10_000.0)
+    game.step(act.Look, game.records(looked_at=began))
+    assert not isinstance(game.next(), act.Create)
+
+
 def test_a_missed_create_is_looked_at_again(play):
     game = play()
     game.until(act.Create)

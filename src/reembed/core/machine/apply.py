@@ -80,7 +80,9 @@ def apply(view: ShardView, action: act.Action, result: Result, now: float) -> Sh
         TypeError: the action and the result do not belong together.
     """
     if isinstance(result, ShardRecords):
-        return view_of(view.plan, result, now, view)
+        # A process that froze in the middle of its look knows what was true when it began.
+        began = now if result.looked_at is None else result.looked_at
+        return view_of(view.plan, result, began, view)
     if isinstance(action, act.RecordSettled):
         return replace(view, settled=action.settled)
     if isinstance(result, Wrote):

@@ -14,7 +14,10 @@ from reembed.core.shards import ShardPlan
 
 @dataclass(frozen=True, slots=True)
 class ShardRecords:
-    """Everything the ledger holds of one shard; ages in seconds by the storage's clock."""
+    """Everything the ledger holds of one shard; ages in seconds by the storage's clock.
+
+    `looked_at` is when the look began, by the local clock; None where that was just now.
+    """
 
     claims: Mapping[str, Mapping[int, Claim]] = field(default_factory=dict)
     ages: Mapping[tuple[str, int], float] = field(default_factory=dict)
@@ -25,6 +28,7 @@ class ShardRecords:
     suspects: Mapping[str, str] = field(default_factory=dict)
     settled: Settled | None = None
     redrives: Mapping[int, Redrive] = field(default_factory=dict)
+    looked_at: float | None = None
 
 
 def view_of(
