@@ -46,7 +46,7 @@ class Setting:
     corpus: Corpus
     folder: Path
     resubmit: bool
-    assume_lost: bool = False
+    assume_lost: bool
 
 
 class SimTools(Tools):

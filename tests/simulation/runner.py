@@ -15,7 +15,7 @@ from reembed.core.machine.rules import Rules, World
 from reembed.core.machine.snapshot import ShardRecords, view_of
 from reembed.core.machine.view import ShardView
 from reembed.core.shards import ShardPlan
-from reembed.driver.lane import is_sending
+from reembed.driver.lane import is_closing, is_sending
 from reembed.driver.perform import Performer
 from reembed.driver.rolling import Rolling
 from reembed.driver.state import RunState
@@ -172,7 +172,8 @@ class SimRunner:
 
     def _waited_enough(self, shard: str, until: float) -> bool:
         """Whether one round is over for a shard, as a lane sees it."""
-        if any(map(is_sending, self._views[shard].attempts.values())):
+        attempts = self._views[shard].attempts.values()
+        if any(is_sending(attempt) or is_closing(attempt) for attempt in attempts):
             return False
         since = self._idle_since.setdefault(shard, self._tools.clock.now())
         enough = self._one_round and until > since + _MOMENT

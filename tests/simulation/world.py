@@ -96,11 +96,10 @@ class SimWorld:
         self.one_round = rng.random() < 0.2
         self.redrives = rng.choice((0, 0, 1, 1, 2))
         self.left: dict[str, str] = {}
-        self.accepting = False
+        self.accepting = self.assuming = False
         self.resubmit = rng.random() < 0.3
         self.folder = Path()
         self._started = 0
-        self.assume_lost = False
         self._plant_files()
 
     def _quotas(self, rng: random.Random, tight: bool) -> Quotas:
@@ -176,7 +175,7 @@ class SimWorld:
             if settled in self.disk.objects or self.checks.violations:
                 break
             # Kills and frozen processes can take a week; then the user is asked, and decides.
-            self.assume_lost = any("--assume-lost" in reason for reason in self.left.values())
+            self.assuming = any("--assume-lost" in reason for reason in self.left.values())
             self.left.clear()
             # The user has read what cannot be used, and accepts to pay for it again.
             self.accepting = self.accepting or bool(self.checks.suspects)
@@ -263,7 +262,7 @@ class SimWorld:
             self.corpus,
             self.folder,
             self.resubmit,
-            self.assume_lost,
+            self.assuming,
         )
 
 
