@@ -93,6 +93,6 @@ def _never_sent(
         message = "the run was stopped before this was sent; `reembed redrive` sends it"
         stopped = dict.fromkeys(ordinals, RowError("stopped", message, at="submit"))
         return Ending({}, {**stopped, **unsent})
-    if why == "split":
+    if why in ("split", "fill"):
         return Ending(split(attempt.path, ordinals, 2, need), unsent)
     return Ending({}, unsent)

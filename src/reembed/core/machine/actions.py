@@ -107,6 +107,7 @@ class Prepare:
 
     attempt: str
     epoch: int
+    inline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +164,12 @@ class Judge:
     """Storage: read the manifest to say what follows where there are no answers.
 
     `why`: ``ended`` (the job ended without them, or nothing could be rendered), ``stopped`` (the
-    user wants no more jobs), ``split`` (too large for what the service takes now).
+    user wants no more jobs), ``split`` (too large for what the service takes now), ``fill`` (a
+    piece fits what is left of the quota).
     """
 
     attempt: str
-    why: Literal["ended", "stopped", "split"] = "ended"
+    why: Literal["ended", "stopped", "split", "fill"] = "ended"
 
 
 @dataclass(frozen=True, slots=True)
