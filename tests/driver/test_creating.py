@@ -58,8 +58,8 @@ def test_an_input_that_met_a_429_is_kept_for_the_next_try_of_its_epoch(site):
     records = tools.ledger.look(SHARD)
     assert (sorted(records.claims["0"]), records.voids) == ([1], frozenset())
     book = tools.spend.read()
-    # Room is given back for each wait, and taken again.
-    assert (book.lines, book.usd_nano) == (6, run.plans[0].usd_nano)
+    # Room is given back for each wait, and taken again; each refusal is told.
+    assert (book.lines, book.usd_nano) == (8, run.plans[0].usd_nano)
     assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
 
 
@@ -100,8 +100,8 @@ def test_a_429_without_a_hold_gives_everything_back_and_the_next_epoch_creates(s
     assert records.created["0"].epoch == 3
     assert len(records.outcomes) == 1
     book = tools.spend.read()
-    # Three reservations, two of them given back, and the end.
-    assert (book.lines, book.usd_nano) == (6, run.plans[0].usd_nano)
+    # Three reservations, two of them refused and given back, and the end.
+    assert (book.lines, book.usd_nano) == (8, run.plans[0].usd_nano)
     assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
 
 

@@ -23,6 +23,8 @@ class Spent:
     def add(self, line: Mapping[str, Any]) -> None:
         """Fold one line in."""
         attempt, kind = line["attempt"], line["kind"]
+        if kind == "refused":
+            return
         if kind == "reserve":
             if attempt not in self.live:
                 self.usd[attempt] = self.usd.get(attempt, 0) + line["need"]["usd_nano"]

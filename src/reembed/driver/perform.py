@@ -14,7 +14,6 @@ from reembed.core.machine.apply import Missed, Refused, Result, Unsure
 from reembed.core.machine.endings import INVALID_ARGUMENT
 from reembed.core.machine.epochs import FRESH
 from reembed.core.machine.records import Claim, Created, Unsent
-from reembed.core.machine.rules import goes_inline
 from reembed.core.machine.view import Ended, JobView, ShardView
 from reembed.core.names import display_name, input_file_name, is_input_file
 from reembed.core.planning import fingerprint_under
@@ -34,6 +33,7 @@ from reembed.errors import (
     TransientError,
     UnknownOutcomeError,
 )
+from reembed.ledger.spend import Refusal
 from reembed.service.base import Job
 from reembed.sinks.parts import Room
 
@@ -105,8 +105,8 @@ class Performer:
     def _read_book(self, view: ShardView, action: act.ReadBook) -> Result:
         self._state.set_stopped(self._tools.ledger.stopped())
         book = self._tools.spend.read()
-        self._state.set_book(book)
         name, known = f"{view.plan.shard}/{action.attempt}", view.attempts[action.attempt].epoch
+        self._state.set_book(book, asked=name)
         if book.epochs.get(name, 0) > known:
             # Another has been at this shard: what is waited for may be held by its own retry.
             return self._tools.ledger.look(view.plan.shard)
@@ -116,6 +116,8 @@ class Performer:
         holder = self._tools.rules.holder
         claim = Claim(holder=holder, epoch=action.epoch, closing=action.closing)
         won = self._tools.ledger.claim(view.plan.shard, action.attempt, claim)
+        if action.closing == "split":
+            self._state.moved()  # its pieces will take room: one shard at a time fills a gap
         return claim if won else "lost"
 
     def _void(self, view: ShardView, action: act.MakeVoid) -> Result:
@@ -125,7 +127,7 @@ class Performer:
     def _reserve(self, view: ShardView, action: act.Reserve) -> Result:
         name = f"{view.plan.shard}/{action.attempt}"
         won = self._tools.spend.reserve(
-            name, action.epoch, action.need, self._state.world().quotas, self._state.storage_now
+            name, action.epoch, action.need, self._state.quotas, self._state.storage_now
         )
         self._state.set_book(self._tools.spend.read())
         return "won" if won else "full"
@@ -161,9 +163,7 @@ class Performer:
 
     def _prepare(self, view: ShardView, action: act.Prepare) -> Result:
         tools, attempt = self._tools, view.attempts[action.attempt]
-        renderer = Renderer(
-            tools.storage, tools.policy, tools.request_options, self._inline(view, action.attempt)
-        )
+        renderer = Renderer(tools.storage, tools.policy, tools.request_options, action.inline)
         path = tools.scratch / f"{view.plan.shard}-{action.attempt}.requests"
         manifest = tools.manifest(view.plan.shard)
         model = tools.config.model
@@ -180,9 +180,6 @@ class Performer:
             tools.ledger.unsent(view.plan.shard, action.attempt, action.epoch, record)
         return prepared
 
-    def _inline(self, view: ShardView, attempt: str) -> bool:
-        return goes_inline(view.attempts[attempt].need, self._tools.rules)
-
     def _upload(self, view: ShardView, action: act.Upload) -> Result:
         prepared = view.attempts[action.attempt].local.prepared
         assert prepared is not None
@@ -192,6 +189,8 @@ class Performer:
         except NameTakenError:
             # Ours, whole, and the same bytes: the name holds run, shard, attempt and epoch.
             pass
+        except QuotaError as err:
+            return self._over_quota(view, action, err)
         except RefusedError as err:
             self._state.halt(f"the service does not take the input file: {err}")
             return Refused(str(err), 0.0)
@@ -213,9 +212,7 @@ class Performer:
         except UnknownOutcomeError:
             return Unsure()
         except QuotaError as err:
-            name = f"{view.plan.shard}/{action.attempt}"
-            seconds = self._state.quota_refused(name, err.retry_after)
-            return Refused(f"quota: {err}", seconds, quota=True)
+            return self._over_quota(view, action, err)
         except TransientError as err:
             return Refused(f"not sent: {err}", 5.0)
         except RemoteNotFoundError as err:
@@ -233,10 +230,22 @@ class Performer:
             input_file="" if action.inline else local.uploaded,
             create_time=job.create_time,
         )
-        self._state.quota_accepted()
         # A job may queue for a day, and its requests fill the disk; a retry renders them again.
         Path(local.prepared.path).unlink(missing_ok=True)
         return tools.ledger.created(view.plan.shard, action.attempt, created)
+
+    def _over_quota(
+        self, view: ShardView, action: act.Upload | act.Create, err: QuotaError
+    ) -> Refused:
+        """Tell all runners of a 429."""
+        name = f"{view.plan.shard}/{action.attempt}"
+        reserved = self._state.world().book.live.get(name)
+        need = reserved[1] if reserved else view.attempts[action.attempt].need
+        uploading = isinstance(action, act.Upload)
+        news = Refusal(need, self._state.storage_now(), err.retry_after, uploading)
+        wait = self._tools.spend.refused(name, action.epoch, news, self._state.quotas)
+        self._state.set_book(self._tools.spend.read())
+        return Refused(f"quota: {err}", wait, quota=True)
 
     def _record_created(self, view: ShardView, action: act.RecordCreated) -> Result:
         return self._tools.ledger.created(view.plan.shard, action.attempt, action.created)

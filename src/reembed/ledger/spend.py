@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import takewhile
 
 from reembed.core.machine.book import Book, Fold, Quotas
+from reembed.core.machine.governor import blamed
 from reembed.core.machine.records import Need, SpendLine
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError
 from reembed.ledger.layout import Layout
@@ -17,6 +19,19 @@ from reembed.storage.base import Storage
 FOLD_EVERY = 256
 # Lines that a new reader asks for at once; from then on twice as many each time.
 _FIRST_LOOK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A 429 as its caller met it: to which need, when by the storage's clock, and what it said.
+
+    `upload`: it came to the upload of a file, not to a create.
+    """
+
+    need: Need
+    at: float
+    retry_after: float | None
+    upload: bool = False
 
 
 class SpendLog:
@@ -87,6 +102,9 @@ class SpendLog:
         An attempt that holds a reservation already, from an earlier epoch, keeps that one line's
         money; a line of a *later* epoch, even one that was given back since, means that this
         holder has been overtaken.
+
+        `quotas` are the configured ones: what the log tells of refusals is put under them here,
+        since somebody else may have met one a moment ago.
         """
         with self._lock:
             while True:
@@ -95,9 +113,11 @@ class SpendLog:
                     return False
                 if book.epoch_of(attempt) == epoch:
                     return True
-                if book.room(attempt, need, quotas, now()) != "fits":
+                held, at = attempt in book.live, now()
+                shut = not held and at < book.ceiling.opens(need)
+                under = book.quotas_under(quotas, at)
+                if shut or book.room(attempt, need, under, at) != "fits":
                     return False
-                held = attempt in book.live
                 total = book.usd_nano + (0 if held else need.usd_nano)
                 line = SpendLine(
                     kind="reserve", attempt=attempt, epoch=epoch, need=need, total_usd_nano=total
@@ -122,6 +142,32 @@ class SpendLog:
                 )
                 if self._append(book, line):
                     return
+
+    def refused(self, attempt: str, epoch: int, news: Refusal, quotas: Quotas) -> float:
+        """Tell every runner of a 429; nothing is written when the log says as much already.
+
+        Returns:
+            Seconds to wait before the like is sent again.
+        """
+        with self._lock:
+            while True:
+                book = self.read()
+                taken = book.taken_before(attempt, news.at)
+                line = SpendLine(
+                    kind="refused",
+                    attempt=attempt,
+                    epoch=epoch,
+                    need=news.need,
+                    total_usd_nano=book.usd_nano,
+                    what="file" if news.upload else blamed(taken, news.need, quotas),
+                    taken=taken,
+                    at=news.at,
+                    retry_after=news.retry_after,
+                )
+                after = book.add(line).ceiling
+                if after == book.ceiling or self._append(book, line):
+                    until = after.upload_after if news.upload else after.create_after
+                    return max(0.0, until - news.at)
 
     def _append(self, book: Book, line: SpendLine) -> bool:
         name = self._layout.spend(self._commit, book.lines + 1)

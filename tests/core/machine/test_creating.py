@@ -608,11 +608,49 @@ def test_a_429_keeps_the_uploaded_input_and_gives_back_the_room(play):
     assert not {"MakeVoid", "DeleteInput"} & set(kinds(game))
 
 
-def test_a_process_wide_pause_is_waited_for_too(play):
+def test_a_pause_that_the_log_tells_is_waited_for_too(play):
     game = held(play)
     game.step(act.Release)
-    game.world = replace(game.world, no_create_before=game.world.now + 90.0)
-    assert game.wait().until == game.world.no_create_before
+    game.write(kind="refused", attempt="x/0", epoch=1, at=game.world.storage_now, retry_after=90.0)
+    until = game.world.now + 90.0
+    while game.world.now < until:
+        game.wait()
+    assert game.world.now == until
+    game.step(act.Reserve)
+
+
+def gap(game, seconds=0.0):
+    """Another job leaves 400 of 1,000 tokens, too few for this shard of 500."""
+    need = {"tokens": 600, "jobs": 1}
+    game.write(kind="reserve", attempt="x/0", epoch=1, need=need)
+    now = game.world.now
+    game.world = replace(game.world, asked=f"{SHARD}/0", quiet_since=now - seconds, book_at=now)
+
+
+def test_a_gap_that_only_its_size_leaves_is_filled_by_a_piece_once_all_is_quiet(play):
+    game = play(quotas={"tokens": 1000})
+    gap(game, seconds=39.0)
+    assert isinstance(game.next(), act.Wait)
+    gap(game, seconds=41.0)
+    assert game.next() == act.MakeClaim("0", 1, "split")
+    # Who did not read the log last leaves it to whoever did.
+    game.world = replace(game.world, asked="y/0")
+    assert isinstance(game.next(), act.Wait)
+
+
+def test_one_request_is_not_cut_and_a_small_gap_is_left(play):
+    game = play(quotas={"tokens": 1000}, plan={"requests": 1, "canaries": 0})
+    gap(game, seconds=100.0)
+    assert isinstance(game.next(), act.Wait)
+    game = play(quotas={"tokens": 610})
+    gap(game, seconds=100.0)
+    assert isinstance(game.next(), act.Wait)
+
+
+def test_a_shard_above_what_the_service_takes_is_cut(play):
+    game = play()
+    game.world = replace(game.world, quotas=replace(game.world.quotas, largest=499))
+    assert game.next() == act.MakeClaim("0", 1, "split")
 
 
 def test_a_wait_beyond_the_hold_gives_the_input_up(play):

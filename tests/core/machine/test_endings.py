@@ -212,3 +212,9 @@ def test_every_error_either_goes_on_or_is_a_reject(codes, retries, most):
     going = [n for child in ending.children.values() for n in ordinals_of(child.ordinals)]
     assert sorted([*going, *ending.rejects]) == sorted(errors)
     assert len(ending.children) <= 1
+
+
+def test_a_cut_by_ourselves_counts_neither_as_a_try_nor_as_a_split():
+    two = {f"0.{k}": Child(ordinals=((k, k + 1),), need=Need()) for k in range(2)}
+    outcomes = {"0": Outcome(state="NOT_SENT", job="", children=two)}
+    assert past_of("0.1", outcomes) == Past("0.1", 0, 0)

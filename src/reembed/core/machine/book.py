@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from reembed.core.machine.governor import Ceiling, Quotas, refused, served
 from reembed.core.machine.records import Need, Record, SpendLine
 
+__all__ = ["Book", "Fold", "Quotas", "Verdict"]
+
 Verdict = Literal["fits", "busy", "capped"]
-
-
-@dataclass(frozen=True, slots=True)
-class Quotas:
-    """The project's quotas and the budget; `max_usd_nano` None means no cap."""
-
-    max_usd_nano: int | None
-    jobs: int
-    tokens: int
-    file_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Book:
     """The log's state after `lines` lines.
 
-    `live` are the needs of attempts whose job may run, by attempt; `held` the result bytes that
-    stand until a time; `usd_nano` all dollars ever reserved and not given back; `epochs` the
-    highest epoch that ever reserved for an attempt.
+    `live` are the needs of attempts whose job may run, by attempt, and `since` the numbers of the
+    lines that reserved them first; `held` the result bytes that stand until a time; `usd_nano` all
+    dollars ever reserved and not given back; `epochs` the highest epoch that ever reserved for an
+    attempt; `ceiling` what the 429s say.
     """
 
     lines: int = 0
@@ -35,25 +29,30 @@ class Book:
     live: Mapping[str, tuple[int, Need]] = field(default_factory=dict)
     held: tuple[tuple[float, int], ...] = ()
     epochs: Mapping[str, int] = field(default_factory=dict)
+    since: Mapping[str, int] = field(default_factory=dict)
+    ceiling: Ceiling = field(default_factory=Ceiling)
 
     def add(self, *lines: SpendLine) -> Book:
         """The book after more lines."""
-        live, epochs, held = dict(self.live), dict(self.epochs), list(self.held)
-        usd = self.usd_nano
-        for line in lines:
-            known = live.get(line.attempt)
-            if line.kind == "reserve":
-                # A next epoch of the same attempt reuses its reservation: one live line each.
-                usd += line.need.usd_nano if known is None else 0
-                live[line.attempt] = (line.epoch, line.need)
-                epochs[line.attempt] = max(line.epoch, epochs.get(line.attempt, 0))
-            elif known is not None:
-                if line.kind == "void":
-                    usd -= known[1].usd_nano
-                else:
-                    held.append((line.held_until, known[1].result_bytes))
-                del live[line.attempt]
-        return Book(self.lines + len(lines), usd, live, tuple(held), epochs)
+        draft = _Draft(
+            self.usd_nano,
+            dict(self.live),
+            list(self.held),
+            dict(self.epochs),
+            dict(self.since),
+            self.ceiling,
+        )
+        for number, line in enumerate(lines, self.lines + 1):
+            draft.add(number, line)
+        return Book(
+            self.lines + len(lines),
+            draft.usd_nano,
+            draft.live,
+            tuple(draft.held),
+            draft.epochs,
+            draft.since,
+            draft.ceiling,
+        )
 
     def epoch_of(self, attempt: str) -> int:
         """The epoch that holds the attempt's reservation; 0 for none."""
@@ -62,7 +61,22 @@ class Book:
 
     def used(self, now: float) -> Need:
         """Everything reserved at the storage's time `now`; `result_bytes` are all file bytes."""
-        needs = [need for _, need in self.live.values()]
+        return self._sum([need for _, need in self.live.values()], now)
+
+    def quotas_under(self, quotas: Quotas, now: float) -> Quotas:
+        """The quotas under the ceiling that the 429s of this log tell."""
+        return self.ceiling.under(quotas, now, self.used(now))
+
+    def taken_before(self, attempt: str, now: float) -> Need:
+        """What was reserved before an attempt: jobs that the service has most likely taken.
+
+        Those behind it are as likely on their way still, and are about to be refused themselves.
+        """
+        mine = self.since.get(attempt, self.lines + 1)
+        before = [name for name in self.live if self.since.get(name, 0) < mine]
+        return self._sum([self.live[name][1] for name in before], now)
+
+    def _sum(self, needs: list[Need], now: float) -> Need:
         waiting = sum(size for until, size in self.held if until > now)
         return Need(
             usd_nano=self.usd_nano,
@@ -79,19 +93,64 @@ class Book:
         cap = quotas.max_usd_nano
         if cap is not None and used.usd_nano + need.usd_nano > cap:
             return "capped"
+        # A job may go alone, above what a refusal in company allows for the sum.
+        tokens = max(quotas.tokens, min(need.tokens, quotas.job_tokens))
         fits = (
             used.jobs + need.jobs <= quotas.jobs
-            and used.tokens + need.tokens <= quotas.tokens
+            and used.tokens + need.tokens <= tokens
             and used.result_bytes + need.input_bytes + need.result_bytes <= quotas.file_bytes
         )
         return "fits" if fits else "busy"
+
+    def gap(self, need: Need, quotas: Quotas, now: float) -> int:
+        """Tokens that stay unused because a job is larger than what is left, and only therefore."""
+        wide = replace(quotas, tokens=self.used(now).tokens + need.tokens)
+        if self.room("", need, wide, now) != "fits":
+            return 0
+        left = quotas.tokens - self.used(now).tokens
+        return left if 0 < left < need.tokens else 0
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A book while lines are added to it: copying it for each line would take long."""
+
+    usd_nano: int
+    live: dict[str, tuple[int, Need]]
+    held: list[tuple[float, int]]
+    epochs: dict[str, int]
+    since: dict[str, int]
+    ceiling: Ceiling
+
+    def add(self, number: int, line: SpendLine) -> None:
+        """Take a line in."""
+        if line.kind == "refused":
+            self.ceiling = refused(self.ceiling, line)
+        elif line.kind == "reserve":
+            self._reserve(number, line)
+        elif line.attempt in self.live:
+            _, need = self.live.pop(line.attempt)
+            self.since.pop(line.attempt, None)
+            if line.kind == "void":
+                self.usd_nano -= need.usd_nano
+            else:
+                self.held.append((line.held_until, need.result_bytes))
+                self.ceiling = served(self.ceiling)
+
+    def _reserve(self, number: int, line: SpendLine) -> None:
+        if line.attempt not in self.live:
+            # A next epoch of the same attempt reuses its reservation: one live line each.
+            self.usd_nano += line.need.usd_nano
+            self.since[line.attempt] = number
+        self.live[line.attempt] = (line.epoch, line.need)
+        self.epochs[line.attempt] = max(line.epoch, self.epochs.get(line.attempt, 0))
 
 
 class Fold(Record):
     """`folds/<seq>`: the spend log's lines up to `seq`, folded; the same from whoever writes it.
 
     Holds all that a `Book` holds. Another field there, which folds on disk lack, needs another
-    schema version.
+    schema version, unless what it is without them is true of all logs that such folds are of.
     """
 
     book: Book

@@ -15,8 +15,12 @@ from reembed.core.machine.epochs import (
 )
 from reembed.core.machine.late import late_job
 from reembed.core.machine.records import Need
-from reembed.core.machine.rules import Rules, World, goes_inline, without_files
+from reembed.core.machine.rules import Rules, World, form_of, is_inline
 from reembed.core.machine.view import AttemptView, ShardView
+
+# A share of the token quota above this is worth a cut, when the log has not moved for so many of
+# the shortest poll intervals.
+GAP_SHARE, QUIET_POLLS = 0.02, 4
 
 
 def decide_creating(
@@ -47,22 +51,24 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
         return act.MakeClaim(attempt.path, attempt.epoch + 1, "ended")
     if _stopped(world):
         return _call_off(attempt, world)
-    need = attempt.need
-    if goes_inline(need, rules):
-        need = without_files(need)
-    if need.tokens > world.quotas.tokens:
+    need = form_of(_name(view, attempt), attempt.need, world, rules)
+    if _is_too_large(need, world):
         if _is_one_request(view, attempt):
-            return act.Leave("one request is above the tokens that the service takes at a time")
+            return act.Leave("one request is above what the service takes at a time")
         return act.MakeClaim(attempt.path, attempt.epoch + 1, "split")
-    if world.now < world.no_create_before:
-        return act.Wait(world.no_create_before)
-    return _no_room(view, attempt, need, world, rules) or _next_epoch(view, attempt, world, rules)
+    waiting = _no_room(view, attempt, need, world, rules)
+    if isinstance(waiting, act.Wait) and _fills_a_gap(view, attempt, need, world, rules):
+        return act.MakeClaim(attempt.path, attempt.epoch + 1, "split")
+    return waiting or _next_epoch(view, attempt, world, rules)
 
 
 def _no_room(
     view: ShardView, attempt: AttemptView, need: Need, world: World, rules: Rules
 ) -> act.ReadBook | act.Leave | act.Wait | None:
     """What is done while a job does not fit the budget or the quotas; None when it fits."""
+    closed = world.book.ceiling.opens(need) - world.storage_now
+    if closed > 0:
+        return act.Wait(world.now + closed)
     room = world.book.room(_name(view, attempt), need, world.quotas, world.storage_now)
     if room == "fits":
         return None
@@ -82,6 +88,30 @@ def _until_read_again(world: World, rules: Rules) -> float:
     return min(high, max(low, (world.book_at - world.quiet_since) / 2))
 
 
+def _is_too_large(need: Need, world: World) -> bool:
+    """Whether a job is above what can ever be taken, however little runs beside it."""
+    files = need.input_bytes + need.result_bytes
+    lowered = world.book.ceiling.file_bytes is not None  # rises again by itself
+    return need.tokens > world.quotas.job_tokens or (
+        files > world.quotas.file_bytes and not lowered
+    )
+
+
+def _fills_a_gap(
+    view: ShardView, attempt: AttemptView, need: Need, world: World, rules: Rules
+) -> bool:
+    """Whether to cut a shard in two, so that a piece fits what the others leave of the quota.
+
+    Only the attempt for which the log was read last asks itself, and only once nothing has moved
+    for a while: whatever fits whole goes first.
+    """
+    quiet = world.now - world.quiet_since >= QUIET_POLLS * rules.poll[0]
+    if not quiet or world.asked != _name(view, attempt) or _is_one_request(view, attempt):
+        return False
+    gap = world.book.gap(need, world.quotas, world.storage_now)
+    return gap > GAP_SHARE * world.quotas.tokens
+
+
 def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
     local, epoch = attempt.local, attempt.epoch
     if local.unknown_since is not None:
@@ -90,7 +120,10 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
     giving_up = _why_not(attempt, world, rules, late is not None)
     if giving_up:
         return _give_up(attempt, giving_up)
-    inline = goes_inline(attempt.need, rules)
+    need = attempt.need  # what was uploaded goes as a file
+    if not local.uploaded:
+        need = form_of(_name(view, attempt), need, world, rules)
+    inline = is_inline(need, rules)
     fencing = _fence(view, attempt, world, rules)
     if fencing is not None:
         return fencing
@@ -102,10 +135,9 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
         if held is not None:
             return held
     if not local.reserved:
-        need = without_files(attempt.need) if inline else attempt.need
         return _write_off(view, attempt, world, rules) or act.Reserve(attempt.path, epoch, need)
     if local.prepared is None:
-        return act.Prepare(attempt.path, epoch)
+        return act.Prepare(attempt.path, epoch, inline)
     if not inline and not local.uploaded:
         return act.Upload(attempt.path, epoch)
     if not is_fresh(attempt, world):
@@ -144,8 +176,9 @@ def _holds(attempt: AttemptView, world: World, rules: Rules) -> bool:
     local = attempt.local
     if local.throttled_at is None or not local.uploaded:
         return False
-    ready = max(local.claim_after, world.no_create_before, world.now)
-    fits = attempt.need.tokens <= world.quotas.tokens
+    closed = world.book.ceiling.opens(attempt.need) - world.storage_now
+    ready = max(local.claim_after, world.now + closed, world.now)
+    fits = not _is_too_large(attempt.need, world)
     return fits and ready - local.throttled_at <= rules.hold
 
 
@@ -157,10 +190,11 @@ def _held(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
     local = attempt.local
     if local.reserved:
         return act.Release(attempt.path, attempt.epoch, "void")
-    ready = max(local.claim_after, world.no_create_before)
-    if world.now < ready:
-        return act.Wait(ready)
+    if world.now < local.claim_after:
+        return act.Wait(local.claim_after)
     waiting = _no_room(view, attempt, attempt.need, world, rules)
+    if isinstance(waiting, act.Wait) and _fills_a_gap(view, attempt, attempt.need, world, rules):
+        return _give_up(attempt, "a piece of it fits the quota")
     return _give_up(attempt, waiting.reason) if isinstance(waiting, act.Leave) else waiting
 
 

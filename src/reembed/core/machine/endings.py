@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reembed.core.machine.records import Child, Need, Outcome, ranges_of
+from reembed.core.machine.records import NOT_SENT, Child, Need, Outcome, ranges_of
 from reembed.core.names import child
 from reembed.core.row_errors import RowError, clip
 
@@ -53,6 +53,8 @@ def past_of(attempt: str, outcomes: Mapping[str, Outcome | None]) -> Past:
     steps = attempt.split(".")
     for count in range(1, len(steps)):
         parent = outcomes.get(".".join(steps[:count]))
+        if parent is not None and parent.state == NOT_SENT:
+            continue  # cut by ourselves, for a quota: it has been neither tried nor refused
         split = parent is not None and len(parent.children) > 1
         splits += split
         retries += not split

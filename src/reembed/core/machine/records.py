@@ -180,15 +180,22 @@ class SpendLine(Record):
 
     `reserve` takes `need` for an attempt; `void` gives all of it back; `end` gives back tokens,
     the job and the input file, keeps the dollars, and keeps the result bytes until `held_until`
-    (seconds, by the storage's clock). `total_usd_nano` is the running total after this line.
+    (seconds, by the storage's clock). `refused` tells of a 429 at the storage's time `at`, and of
+    `what` it speaks (a file: it came to an upload), when `taken` had gone through of others; all
+    its file bytes are in `taken.result_bytes`. `total_usd_nano` is the running total after this
+    line.
     """
 
-    kind: Literal["reserve", "void", "end"]
+    kind: Literal["reserve", "void", "end", "refused"]
     attempt: str
     epoch: int
     need: Need = Need()
     held_until: float = 0.0
     total_usd_nano: int = 0
+    what: Literal["tokens", "jobs", "file"] = "tokens"
+    taken: Need = Need()
+    at: float = 0.0
+    retry_after: float | None = None
 
 
 class Stop(Record):

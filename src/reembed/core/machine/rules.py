@@ -12,6 +12,9 @@ from reembed.core.shards import ShardPlan
 # Above these an inline answer may not be fetchable: its payload stands twice in the reply.
 INLINE_MAX_WIRE_BYTES = 4_000_000
 INLINE_MAX_RESULT_BYTES = 4_000_000
+# What a create's body may be at most: below 20 MB (the vendor's batch page), less what stands
+# around the requests.
+INLINE_BODY_BYTES = 19_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,9 @@ class World:
 
     `now` is the local monotonic clock, `storage_now` the storage's wall clock. `found` maps
     ``(shard, attempt)`` to the remote jobs of that name as of `scanned_at`, when the listing
-    began; `book_at` is when the spend log was last read to its tail, and `quiet_since` when it was
-    last seen to have moved.
+    began; `book_at` is when the spend log was last read to its tail, `asked` for which
+    ``shard/attempt`` that was, and `quiet_since` when it was last seen to have moved. `quotas`
+    are those under the ceiling that the log tells.
     """
 
     now: float
@@ -72,9 +76,9 @@ class World:
     stopped: bool = False
     halted: str = ""
     scanned_at: float = float("-inf")
-    no_create_before: float = float("-inf")
     found: Mapping[tuple[str, str], tuple[Found, ...]] = field(default_factory=dict)
     book_at: float = float("-inf")
+    asked: str = ""
     quiet_since: float = float("-inf")
 
 
@@ -94,7 +98,7 @@ def without_files(need: Need) -> Need:
     return need.model_copy(update={"input_bytes": 0, "result_bytes": 0})
 
 
-def goes_inline(need: Need, rules: Rules) -> bool:
+def goes_inline(need: Need, rules: Rules, most_wire: int = INLINE_MAX_WIRE_BYTES) -> bool:
     """Whether an attempt's requests travel in the create's body.
 
     `auto` asks for a small body *and* a small predicted result, and for a service that gives the
@@ -104,6 +108,36 @@ def goes_inline(need: Need, rules: Rules) -> bool:
         return True
     if rules.inline == "file" or not rules.metadata_echo:
         return False
-    return (
-        need.input_bytes <= INLINE_MAX_WIRE_BYTES and need.result_bytes <= INLINE_MAX_RESULT_BYTES
-    )
+    return need.input_bytes <= most_wire and need.result_bytes <= INLINE_MAX_RESULT_BYTES
+
+
+def form_of(name: str, need: Need, world: World, rules: Rules) -> Need:
+    """What an attempt takes in the form in which it goes: no file bytes means inline.
+
+    The form that was reserved stands. Where files have no room and `auto` may go inline, a body
+    up to the service's limit is preferred to waiting for hours until results expire.
+
+    Args:
+        name: ``shard/attempt``, as the spend log has it.
+        need: of the attempt, as a file.
+        world: with the spend log.
+        rules: of the run.
+    """
+    if goes_inline(need, rules):
+        return without_files(need)
+    inline = without_files(need)
+    if not goes_inline(need, rules, INLINE_BODY_BYTES):
+        return need
+    reserved = world.book.live.get(name)
+    if reserved is not None:
+        return need if reserved[1].input_bytes else inline
+    now, ceiling = world.storage_now, world.book.ceiling
+    no_file = ceiling.opens(need) > max(now, ceiling.opens(inline))
+    no_room = world.book.room(name, need, world.quotas, now) == "busy"
+    fits = world.book.room(name, inline, world.quotas, now) == "fits"
+    return inline if fits and (no_file or no_room) else need
+
+
+def is_inline(need: Need, rules: Rules) -> bool:
+    """Whether a need, as `form_of` gives it, is that of an inline job."""
+    return rules.inline != "file" and need.input_bytes == 0
