@@ -199,7 +199,7 @@ class Measurement:
             )
         return plans
 
-    def _wrote(self, uri: str, data: bytes) -> None:
+    def _wrote(self, uri: str, data: bytes, *_: object) -> None:
         if "/spend/" in uri:
             line = SpendLine.decode(data, uri)
             self.book = self.book.add(line)
@@ -253,7 +253,8 @@ class Measurement:
             scratch=scratch,
         )
         state = RunState(RUN, quotas, clock, self.disk.offset)
-        return SimRunner(tools, state, process, Parts(performer=self._performer))
+        parts = Parts(performer=self._performer)
+        return SimRunner(tools, state, process, parts, lambda attempt: None)
 
     def _performer(self, tools: Tools, state: RunState) -> Any:
         return _Light(self, tools, state)

@@ -169,8 +169,8 @@ class Judge:
     """Storage: read the manifest to say what follows where there are no answers.
 
     `why`: ``ended`` (the job ended without them, or nothing could be rendered), ``stopped`` (the
-    user wants no more jobs), ``split`` (too large for what the service takes now), ``fill`` (a
-    piece fits what is left of the quota).
+    user wants no more jobs), ``split`` (too large for what the service takes, or a piece fits
+    what is left of the quota).
     """
 
     attempt: str
