@@ -11,6 +11,7 @@ from pathlib import Path
 from kills.cases import Bench, Case, Verdict
 from kills.matrix import cases_of, resume_cases_of, worst_of
 from kills.outcome import Output
+from kills.runners import start_forkserver
 from kills.scenarios import SCENARIOS, Prepared, prepare
 
 
@@ -18,6 +19,7 @@ class Benches:
     """Benches that share prepared scenarios; `references` are what undisturbed runs left."""
 
     def __init__(self, folder: Path, workers: int, names: Iterable[str]) -> None:
+        start_forkserver()
         self.prepared: dict[str, Prepared] = {}
         for name in names:
             (folder / name).mkdir()

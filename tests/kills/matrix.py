@@ -9,6 +9,8 @@ from kills.points import REQUEST_HOWS, WRITE_HOWS, Point
 
 # Of a kind that comes as often as time passes, so many are killed.
 _MOST = {"get": 8, "list": 4, "progress": 2, "renewal": 4}
+# What other scenarios do only on a slow machine; here it is sure to happen.
+_AT_HOME = {"void": "quota", "spend void": "quota", "renewal": "slow"}
 # A call that was killed here leaves the most to find out: its resume is killed at all points too.
 _WORST = Point("request", "create", 1, "after")
 _WITHOUT_BODY = ("get", "list", "download", "delete", "other")
@@ -47,20 +49,23 @@ def resume_cases_of(verdict: Verdict) -> Iterator[Case]:
         yield Case(case.scenario, (_WORST, point), case.fast)
 
 
-def spread(cases: Mapping[str, list[Case]], size: int) -> list[Case]:
-    """A part of all cases, always the same: each (kind, side) once, then evenly more of the rest.
+def spread(cases: Mapping[str, list[Case]], more: int) -> list[Case]:
+    """A part of all cases, always the same: each kind on each side once, and some of the rest.
 
     Args:
         cases: by scenario, the quickest scenarios first: a kind is taken where it comes first.
-        size: how many at least, where there are as many.
+        more: how many of the rest of each scenario, evenly.
     """
     chosen: list[Case] = []
-    rest: list[Case] = []
     seen: set[tuple[str, str]] = set()
-    for case in (case for group in cases.values() for case in group):
-        spot = (case.points[-1].kind, case.points[-1].how)
-        (rest if spot in seen else chosen).append(case)
-        seen.add(spot)
-    more = max(0, size - len(chosen))
-    step = max(1, len(rest) // more) if more else 1
-    return chosen + (rest[::step][:more] if more else [])
+    for name, group in cases.items():
+        rest: list[Case] = []
+        for case in group:
+            kind, how = case.points[-1].kind, case.points[-1].how
+            if (kind, how) in seen or _AT_HOME.get(kind, name) != name:
+                rest.append(case)
+                continue
+            chosen.append(case)
+            seen.add((kind, how))
+        chosen += rest[:: max(1, len(rest) // more)][:more]
+    return chosen

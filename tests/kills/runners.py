@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, replace
+from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +21,10 @@ from reembed.driver.session import Session
 COMMAND = Path(sys.executable).with_name("reembed")
 HERE = Path(__file__).resolve().parent
 _KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL")
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+# Each start looks after all earlier processes: two threads would read one exit code.
+_multiprocessing = threading.Lock()
 
 
 class Running(Protocol):
@@ -36,11 +42,19 @@ class Starter(Protocol):
     def start(self, watch: Watch, said: Path, resumed: bool) -> Running: ...
 
 
-def forkserver() -> multiprocessing.context.ForkServerContext:
-    """A server that has imported what a lane needs, so that a process starts in milliseconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kills.lane", "reembed.driver.session", "pyarrow.parquet"])
-    return context
+def start_forkserver() -> None:
+    """Start the server that forks lanes; it has imported all they need, so that each is quick."""
+    # Also what is imported late, and what each process imports again as its main module.
+    late = ["pyarrow.parquet", "pandas", "httpcore", "httpx", "anyio", "_strptime"]
+    _CONTEXT.set_forkserver_preload(["kills.lane", "kills.bench", "pytest", *late])
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(HERE.parent)
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 @dataclass(frozen=True)
@@ -53,8 +67,9 @@ class LaneStarter:
     def start(self, watch: Watch, said: Path, resumed: bool) -> Running:
         session = replace(self.session, resumed=resumed)
         call = lane.Call(session, watch, str(said), self.plant)
-        process = forkserver().Process(target=lane.main, args=(call,))
-        process.start()
+        process = _CONTEXT.Process(target=lane.main, args=(call,))
+        with _multiprocessing:
+            process.start()
         assert process.pid is not None
         return _Forked(process, process.pid)
 
@@ -65,13 +80,15 @@ class _Forked:
     pid: int
 
     def wait(self, seconds: float) -> int:
-        self.process.join(seconds)
-        code = self.process.exitcode
-        if code is None:
-            self.process.kill()
+        ended = connection.wait([self.process.sentinel], seconds)
+        with _multiprocessing:
+            if not ended:
+                self.process.kill()
             self.process.join()
+            code = self.process.exitcode
+            self.process.close()
+        if not ended or code is None:
             raise TimeoutError(f"not ended within {seconds} s")
-        self.process.close()
         return code
 
 
