@@ -10,7 +10,7 @@ from kills.points import REQUEST_HOWS, WRITE_HOWS, Point
 # Of a kind that comes as often as time passes, so many are killed.
 _MOST = {"get": 8, "list": 4, "progress": 2, "renewal": 4}
 # What other scenarios do only on a slow machine; here it is sure to happen.
-_AT_HOME = {"void": "quota", "spend void": "quota", "renewal": "slow"}
+_AT_HOME = {"void": "refused", "spend void": "quota", "renewal": "slow"}
 # A call that was killed here leaves the most to find out: its resume is killed at all points too.
 _WORST = Point("request", "create", 1, "after")
 _WITHOUT_BODY = ("get", "list", "download", "delete", "other")

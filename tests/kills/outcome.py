@@ -73,6 +73,10 @@ def problems_of(
 
 
 def _money(run_dir: Path, commit: Commit, paid: Paid) -> Iterable[Problem]:
+    commits = sorted(path.name for path in (run_dir / "ledger").glob("commit.*"))
+    if len(commits) != 1:
+        # Each would be a run of its own, with the same rows.
+        yield Problem("runs twice", ", ".join(commits))
     if paid.twins:
         yield Problem("jobs twice", ", ".join(paid.twins))
     if paid.twice:

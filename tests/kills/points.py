@@ -52,6 +52,8 @@ def kind_of_request(method: str, target: str, headers: Mapping[str, str]) -> str
 _OTHERS = (
     (r"ledger/commit\.\d+", "commit"),
     (r"ledger/runs/\d+/settled\.g\d+", "run settled"),
+    (r"ledger/runs/\d+/published\.g\d+", "published"),
+    (r"ledger/runs/\d+/rollups/.*", "rollup"),
     (r"ledger/runs/\d+/stop/.*", "stop"),
     (r"ledger/runs/\d+/progress/.*", "progress"),
     (r"vectors/.*", "part"),

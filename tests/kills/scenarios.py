@@ -89,6 +89,8 @@ _FAILING = (
     {"job": "*", "do": "fail_rows", "rows": [7], "code": 3},
 )
 _QUOTA = {"on": "batches.create", "do": "status", "status": 429, "retry_after": 1, "nth": 1}
+# As after a fence: the epoch is given back, and the next begins five seconds later.
+_NO_INPUT = {"on": "batches.create", "do": "status", "status": 404, "nth": 1}
 _SLOW = {"on": "upload.finalize", "do": "delay", "seconds": 0.9, "nth": 1}
 _FILE, _INLINE = {"input": "file", "max_requests": 12}, {"input": "inline", "max_requests": 12}
 
@@ -101,6 +103,7 @@ SCENARIOS = {
         Scenario("rows-inline", texts(12), _INLINE, _FAILING),
         Scenario("media", pictures(3), {"input": "file"}, after_plan=_repaint),
         Scenario("quota", texts(12), _FILE, (_QUOTA,)),
+        Scenario("refused", texts(6), _FILE, (_NO_INPUT,)),
         Scenario("slow", texts(12), _FILE, (_SLOW,)),
         Scenario("two", texts(20), _FILE, runners=2),
         Scenario("two-rows", texts(20), _FILE, _FAILING, runners=2),

@@ -17,8 +17,18 @@ from kills.matrix import spread
 from kills.points import Point, kind_of_request, kind_of_write
 
 # In this order a kind of point is taken from the first that has it; `rows` waits for its retries.
-SCENARIOS = ("file", "inline", "quota", "slow", "rows-inline", "media", "two", "two-inline")
-MORE = 3
+SCENARIOS = (
+    "file",
+    "inline",
+    "quota",
+    "refused",
+    "slow",
+    "rows-inline",
+    "media",
+    "two",
+    "two-inline",
+)
+MORE = 1
 WORKERS = 6
 
 REQUESTS = {
@@ -34,7 +44,16 @@ WRITES = {
     (kind, how)
     for kind in (
         *("claim", "spend reserve", "spend end", "spend void", "created", "outcome", "settled"),
-        *("part", "attempt rows", "rejects", "attempt rejects", "void", "renewal", "unsent"),
+        *(
+            "part",
+            "attempt rows",
+            "rejects",
+            "attempt rejects",
+            "void",
+            "renewal",
+            "unsent",
+            "rollup",
+        ),
     )
     for how in ("before", "after")
 }
@@ -141,6 +160,7 @@ def test_requests_are_told_apart(
         ("ledger/runs/0001/stripes/00000000/000001/0.e1.r12", "renewal"),
         ("ledger/runs/0001/stripes/00000000/000001/settled.g0", "settled"),
         ("ledger/runs/0001/settled.g0", "run settled"),
+        ("ledger/runs/0001/rollups/00000000.g0", "rollup"),
         ("work/0001/00000000-000000/0.abc.rows.parquet", "attempt rows"),
         ("plans/abc/shards/00000000-000000.parquet", "plan shards"),
         ("something/new", "other"),
