@@ -141,8 +141,7 @@ class _Trial:
             reached = reached and (killed or point is None)
         requests, writes = dict(self.proxy.counts), dict(self.writes)
         calls = max(1, len(self.case.points))
-        # Of a run that has ended the command would begin the next one.
-        while 0 not in self.codes[-self.prepared.scenario.runners :] and calls <= MOST_RESUMES:
+        while not self._is_over() and calls <= MOST_RESUMES:
             calls += 1
             self._call(True, None)
         commit = Commit.decode((self.run_dir / "ledger" / "commit.0001").read_bytes(), "commit")
@@ -152,11 +151,16 @@ class _Trial:
         # Of two that plan at once one commits, and the other is told to come again.
         joins = words.count("run again to join it")
         odd = [code for code in self.codes if code not in _WILLING]
-        if odd != [1] * joins or 0 not in self.codes:
+        if odd != [1] * joins or not self._is_over():
             problems.append(Problem("ended", f"exit codes {self.codes}: {words[-2000:]}"))
         lost = len(reference.keys - output.keys) if reference else 0
         self.emulator.hide(commit.run)
         return Verdict(self.case, reached, calls, output, paid, lost, problems, requests, writes)
+
+    def _is_over(self) -> bool:
+        """Whether the run has ended: from there on the command would begin the next one."""
+        published = Path(Layout(str(self.run_dir)).run_published(1, 0)).exists()
+        return published or 0 in self.codes[-self.prepared.scenario.runners :]
 
     def _call(self, resumed: bool, point: Point | None) -> bool:
         """One call, or several at once; whether a process was killed at the point."""
