@@ -66,7 +66,7 @@ def _planted(session: Session, plant: str) -> Iterator[tuple[str, Settled]]:
     """As `drive_lane` does, with a performer that has a bug, and without its first scan."""
     from simulation.plants import PLANTS
 
-    performer = PLANTS[plant]().performer
+    performer = PLANTS[plant].make().performer
     with (
         tempfile.TemporaryDirectory() as folder,
         open_service(session.config.service, service_key(session.config)) as service,

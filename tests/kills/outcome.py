@@ -19,7 +19,8 @@ from reembed.pipeline.results import count_run
 from reembed.storage.open import open_storage
 
 # What may differ between two runs over the same input.
-_OF_THE_RUN = ("run", "job", "embedded_at")
+# An attempt that the service lost, for instance to a fence, goes on as its child.
+_OF_THE_RUN = ("run", "job", "attempt", "embedded_at")
 
 Key = tuple[str, int, int]
 
