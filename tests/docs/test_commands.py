@@ -42,6 +42,7 @@ SCRIPTS = {
     "./scripts/bigquery-server": "tests/support/bigquery.py",
     "./scripts/gcs-server": "tests/support/gcs.py",
     "./scripts/simulate": "tests/simulation",
+    "./scripts/kills": "tests/kills",
     "./scripts/setup": "",
     "./scripts/check": "",
     "./scripts/test": "",

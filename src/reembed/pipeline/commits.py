@@ -58,15 +58,23 @@ def _is_there(storage: Storage, name: str) -> bool:
 
 
 def commit_plan(
-    storage: Storage, layout: Layout, config: Config, plan: PlanSummary, api_key: str
+    storage: Storage,
+    layout: Layout,
+    config: Config,
+    plan: PlanSummary,
+    api_key: str,
+    *,
+    after: int = 0,
 ) -> Commit:
-    """Commit a plan as the next run.
+    """Commit a plan as the run after run `after`, the newest when planning began; 0 for none.
+
+    A run that was committed meanwhile has most likely the same plan: a second one beside it would
+    pay for everything again.
 
     Raises:
-        RunFailedError: somebody else committed at the same moment.
+        RunFailedError: somebody else committed meanwhile.
     """
-    before = newest_commit(storage, layout)
-    number = before.commit.number + 1 if before else 1
+    number = after + 1
     salt = secrets.token_hex(8)
     hashed = key_hash(api_key, salt)
     commit = Commit(
@@ -85,8 +93,8 @@ def commit_plan(
         storage.create(layout.commit(number), commit.encode())
     except AlreadyExistsError as err:
         raise RunFailedError(
-            f"another call committed run {number} in {layout.run_dir} at the same moment; "
-            "run again to join it"
+            f"another call committed run {number} in {layout.run_dir} meanwhile; run again to "
+            "join it"
         ) from err
     return commit
 

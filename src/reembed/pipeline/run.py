@@ -125,7 +125,8 @@ def run(call: RunCall) -> dict[str, Any]:
         plan = _plan(call, storage, layout)
         if last is not None and _nothing_new(plan, last.commit):
             return {**last_report(layout.run_dir), "already": True}
-        commit = _commit(call, storage, layout, plan, key)
+        after = last.commit.number if last is not None else 0
+        commit = commit_plan(storage, layout, _approved(call, plan), plan, key, after=after)
     config = _with_cap(call.loaded.config, commit)
     one_round = call.mode != "run"
     session = Session(
@@ -202,12 +203,12 @@ def _nothing_new(plan: PlanSummary, last: Commit) -> bool:
     return not totals.rejects or plan.digest == last.digest
 
 
-def _commit(call: RunCall, storage: Storage, layout: Layout, plan: PlanSummary, key: str) -> Commit:
+def _approved(call: RunCall, plan: PlanSummary) -> Config:
+    """The configuration with the cap under which the plan was approved."""
     cap = call.approve(plan)
     config = call.loaded.config
     budget = config.budget.model_copy(update={"max_usd": cap})
-    approved = config.model_copy(update={"budget": budget})
-    return commit_plan(storage, layout, approved, plan, key)
+    return config.model_copy(update={"budget": budget})
 
 
 def _embed(session: Session, beam_arguments: Sequence[str]) -> None:
