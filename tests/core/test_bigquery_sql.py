@@ -98,7 +98,7 @@ def test_a_vector_index_says_kind_and_distance() -> None:
     text = vector_index_sql(T, "embedding", "items_index", ["key"])
     assert text.splitlines() == [
         "CREATE VECTOR INDEX IF NOT EXISTS `items_index`",
-        "ON `my-project`.`data`.`items`(`embedding`)",
+        "ON `my-project.data.items`(`embedding`)",
         "STORING (`key`)",
         "OPTIONS (index_type = 'IVF', distance_type = 'COSINE')",
     ]

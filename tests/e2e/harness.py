@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from reembed.config.load import load_config
+from reembed.core.canaries import canary_count
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
 from reembed.ledger.layout import Layout
@@ -264,6 +265,11 @@ def one_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     assert len(lines) == 1, text
     return lines[0]
+
+
+def requests_of(total: int) -> int:
+    """The requests of a job of so many lines, without its canaries."""
+    return next(n for n in range(total, -1, -1) if n + canary_count(n) == total)
 
 
 def texts(count: int) -> dict[str, str]:

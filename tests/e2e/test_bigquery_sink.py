@@ -12,8 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from e2e.harness import Done, Project, Remote, emulator, invoke, reembed, start, wait_until
-from reembed.core.canaries import canary_count
+from e2e.harness import (
+    Done,
+    Project,
+    Remote,
+    emulator,
+    invoke,
+    reembed,
+    requests_of,
+    start,
+    wait_until,
+)
 from reembed.core.table_names import TableName
 from reembed.warehouse import client
 from reembed.warehouse.base import Read, Statement, Warehouse
@@ -74,11 +83,6 @@ class Migration:
     @property
     def published(self) -> dict[str, Any]:
         return dict(self.project.results().report["published"])
-
-
-def requests_of(total: int) -> int:
-    """The requests of a job of so many lines, without its canaries."""
-    return next(n for n in range(total, -1, -1) if n + canary_count(n) == total)
 
 
 @pytest.fixture

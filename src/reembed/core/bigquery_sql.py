@@ -221,9 +221,11 @@ def vector_index_sql(
         raise ValueError(f"{kind!r} is no kind of vector index; use IVF or TREE_AH")
     if kind == "TREE_AH" and storing:
         raise ValueError("a TREE_AH index stores no columns; use IVF, or leave them out")
+    # Quoted as one: the local server does not take this statement's table apart otherwise.
+    whole = f"`{table.project}.{table.dataset}.{table.table}`"
     held = f"\nSTORING ({', '.join(quoted(inner) for inner in storing)})" if storing else ""
     return (
-        f"CREATE VECTOR INDEX IF NOT EXISTS {quoted(name)}\nON {table.sql}({quoted(column)})"
+        f"CREATE VECTOR INDEX IF NOT EXISTS {quoted(name)}\nON {whole}({quoted(column)})"
         f"{held}\nOPTIONS (index_type = '{kind}', distance_type = 'COSINE')"
     )
 
