@@ -183,8 +183,9 @@ class Remote:
         if draw("job", ("job_unknown_state",)):
             job.odd_until = starts + self.random.choice(_LENGTHS)
         if file and not self.reads_at_create and draw("job", ("input_gone",)):
-            held = self.files[file]
-            self.files[file] = replace(held, born=min(held.born, starts - FILE_LIFE))
+            held = self.files.get(file)
+            if held is not None:  # a create that is committed late may find it deleted already
+                self.files[file] = replace(held, born=min(held.born, starts - FILE_LIFE))
         self.jobs[job.name] = job
         self.kernel.note(f"service: {job.name} {display_name} made, {job.fate}, ends {ends:.0f}")
         self.on_made(job)
