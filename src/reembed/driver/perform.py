@@ -162,7 +162,7 @@ class Performer:
     def _prepare(self, view: ShardView, action: act.Prepare) -> Result:
         tools, attempt = self._tools, view.attempts[action.attempt]
         renderer = Renderer(
-            tools.storage, tools.policy, tools.request_options, self._inline(view, action.attempt)
+            tools.places, tools.policy, tools.request_options, self._inline(view, action.attempt)
         )
         path = tools.scratch / f"{view.plan.shard}-{action.attempt}.requests"
         manifest = tools.manifest(view.plan.shard)

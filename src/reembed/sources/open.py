@@ -8,6 +8,7 @@ from reembed.config.load import LoadedConfig
 from reembed.errors import UsageError
 from reembed.sources.base import Source
 from reembed.sources.files import open_files
+from reembed.sources.manifest import open_manifest
 from reembed.sources.parquet import open_parquet
 from reembed.storage.base import Storage
 
@@ -21,6 +22,7 @@ def _open_bigquery(loaded: LoadedConfig, storage: Storage) -> Source:
 
 OPENERS: dict[str, Callable[[LoadedConfig, Storage], Source]] = {
     "files": open_files,
+    "manifest": open_manifest,
     "parquet": open_parquet,
     "bigquery": _open_bigquery,
 }

@@ -6,13 +6,16 @@ import datetime
 import decimal
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from reembed.config.source import Columns
-from reembed.errors import UsageError
+from reembed.core.data_uris import is_data
+from reembed.errors import RejectError, UsageError
+from reembed.sources.uris import Resolver
 from reembed.types import Item, ItemPart, Position, Reject
 
 STAGE = "read"
@@ -82,6 +85,7 @@ def items_of_rows(
     origin: tuple[str, str],
     positions: Iterable[Position],
     most: bytes | None = None,
+    resolver: Resolver | None = None,
 ) -> list[Item]:
     """An item for each row, but for those that a sample leaves out.
 
@@ -93,6 +97,7 @@ def items_of_rows(
         origin: URI and generation of the file or table.
         positions: one a row.
         most: the largest `sample_digest` that is taken; None takes all.
+        resolver: makes places of what rows call them; None takes them as they are.
     """
     keys = rows.column(columns.key).to_pylist()
     content = rows.column(columns.content).to_pylist()
@@ -100,7 +105,7 @@ def items_of_rows(
     metadata = _metadata(rows, columns.metadata)
     made = zip(keys, content, titles, metadata, positions, strict=True)
     return [
-        _item(columns, origin, *row)
+        _placed(_item(columns, origin, *row), resolver)
         for row in made
         if most is None or (row[0] is not None and sample_digest(str(row[0])) <= most)
     ]
@@ -117,9 +122,14 @@ def _item(
 ) -> Item:
     uri, generation = origin
     found = _content(columns, key, content)
-    named = f"{uri}#{position.index}.{position.offset}" if key in (None, "") else str(key)
+    row = f"{uri}#{position.index}.{position.offset}"
+    named = row if key in (None, "") else str(key)
+    data = None
     if columns.uri is not None and isinstance(found, str):
-        uri, generation = found, ""
+        if is_data(found):
+            uri, data = row, found
+        else:
+            uri, generation = found, ""
     return Item(
         named,
         uri,
@@ -130,7 +140,20 @@ def _item(
         text=found if columns.text is not None and isinstance(found, str) else None,
         parts=found if isinstance(found, tuple) else (),
         reject=found if isinstance(found, Reject) else None,
+        data=data,
     )
+
+
+def _placed(item: Item, resolver: Resolver | None) -> Item:
+    """The item with its places resolved, or as a reject where one cannot be read."""
+    if resolver is None or item.reject is not None or item.text is not None:
+        return item
+    try:
+        if item.parts:
+            return replace(item, parts=resolver.parts(item.parts))
+        return item if item.data is not None else replace(item, uri=resolver.resolve(item.uri))
+    except RejectError as err:
+        return replace(item, reject=Reject(err.code, err.message, STAGE))
 
 
 def _content(columns: Columns, key: Any, content: Any) -> str | tuple[ItemPart, ...] | Reject:
