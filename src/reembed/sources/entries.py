@@ -31,17 +31,6 @@ class Entry:
     title: str | None = None
     metadata: str | None = None
 
-    @property
-    def named(self) -> str:
-        """Its key.
-
-        Raises:
-            RejectError: ``no_key``.
-        """
-        if not self.key:
-            raise RejectError("no_key", "the line has no key; give it one")
-        return self.key
-
 
 def read_entry(data: bytes | None, header: Sequence[str] | None) -> Entry:
     """Read one record of a manifest.
@@ -83,6 +72,17 @@ def read_entry(data: bytes | None, header: Sequence[str] | None) -> Entry:
         said["title"],
         None if metadata is None else orjson.dumps(metadata).decode(),
     )
+
+
+def check_key(entry: Entry) -> str:
+    """The key of an entry.
+
+    Raises:
+        RejectError: ``no_key``.
+    """
+    if not entry.key:
+        raise RejectError("no_key", "the line has no key; give it one")
+    return entry.key
 
 
 def check_content(entry: Entry) -> None:

@@ -17,7 +17,7 @@ from reembed.core.names import STRIPE_ITEMS, stripe_of
 from reembed.errors import ObjectNotFoundError, RejectError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, Span
-from reembed.sources.entries import Entry, check_content, read_entry, read_header
+from reembed.sources.entries import Entry, check_content, check_key, read_entry, read_header
 from reembed.sources.lines import Record, read_records
 from reembed.sources.rows import STAGE, sample_digest
 from reembed.sources.uris import Resolver
@@ -71,7 +71,6 @@ class ManifestLines:
     resolver: Resolver
     sample: int | None = None
     unique: bool = True
-    ranked: bool = False
 
     def identity(self) -> Iterator[bytes]:
         """Every manifest in its generation; what its lines name is not looked at."""
@@ -187,13 +186,13 @@ def _key_of(file: ManifestFile, record: Record) -> str:
 
 def _key_in(file: ManifestFile, record: Record, entry: Entry | Reject) -> str:
     """A line's key; that of a line which cannot be read is its place."""
-    return f"{file.name}:{record.line}" if isinstance(entry, Reject) else entry.named
+    return f"{file.name}:{record.line}" if isinstance(entry, Reject) else check_key(entry)
 
 
 def _entry(file: ManifestFile, record: Record) -> Entry | Reject:
     try:
         entry = read_entry(record.data, file.header)
-        _ = entry.named
+        check_key(entry)
         check_content(entry)
     except RejectError as err:
         return _reject(file, record, err)

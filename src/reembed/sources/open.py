@@ -10,6 +10,8 @@ from reembed.sources.base import Source
 from reembed.sources.files import open_files
 from reembed.sources.manifest import open_manifest
 from reembed.sources.parquet import open_parquet
+from reembed.sources.placed import PlacedRows
+from reembed.sources.uris import Resolver
 from reembed.storage.base import Storage
 
 
@@ -38,4 +40,8 @@ def open_source(loaded: LoadedConfig, storage: Storage) -> Source:
     kind = loaded.config.source.kind
     if kind not in OPENERS:
         raise UsageError(f"source.{kind} cannot be read by this version; give source.files")
-    return OPENERS[kind](loaded, storage)
+    source = OPENERS[kind](loaded, storage)
+    columns = loaded.config.source.parquet or loaded.config.source.bigquery
+    if columns is None or columns.text is not None:
+        return source
+    return PlacedRows(source, Resolver(str(loaded.base), https=loaded.config.source.https))

@@ -17,7 +17,6 @@ from reembed.errors import ObjectNotFoundError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, Span, cut_blocks
 from reembed.sources.rows import check_columns, items_of_rows, sample_digest
-from reembed.sources.uris import Resolver
 from reembed.storage.base import Storage
 from reembed.storage.listing import list_files
 from reembed.types import Item, Position
@@ -41,7 +40,6 @@ class ParquetRows:
     columns: ParquetSource
     files: tuple[_File, ...]
     sample: int | None = None
-    resolver: Resolver | None = None
     unique: bool = False
 
     def identity(self) -> Iterator[bytes]:
@@ -57,10 +55,10 @@ class ParquetRows:
                 spans.append(Span(file.uri, number, number + 1, rows, file.generation))
                 rows += count
         if self.sample is None:
-            return Prepared(ParquetReader(self.columns, None, self.resolver), tuple(spans), rows)
+            return Prepared(ParquetReader(self.columns), tuple(spans), rows)
         chosen = heapq.nsmallest(self.sample, self._digests(storage))
         most = chosen[-1] if chosen else b""
-        return Prepared(ParquetReader(self.columns, most, self.resolver), tuple(spans), len(chosen))
+        return Prepared(ParquetReader(self.columns, most), tuple(spans), len(chosen))
 
     def _digests(self, storage: Storage) -> Iterator[bytes]:
         for file in self.files:
@@ -100,8 +98,7 @@ def open_parquet(loaded: LoadedConfig, storage: Storage) -> ParquetRows:
         meta = footer.metadata
         groups = tuple(meta.row_group(n).num_rows for n in range(meta.num_row_groups))
         files.append(_File(item.uri, item.generation, groups))
-    resolver = Resolver(str(loaded.base), https=config.source.https)
-    return ParquetRows(columns, tuple(files), config.source.sample, resolver)
+    return ParquetRows(columns, tuple(files), config.source.sample)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +107,6 @@ class ParquetReader:
 
     columns: ParquetSource
     most: bytes | None = None
-    resolver: Resolver | None = None
 
     def read(self, storage: Storage, span: Span) -> Iterator[Block]:
         """The items of a row group, in blocks that lie in one stripe each."""
@@ -127,9 +123,7 @@ class ParquetReader:
                     rows = batch.slice(start - at, end - start)
                     positions = (Position(number) for number in range(start, end))
                     origin = (span.uri, span.generation)
-                    items = items_of_rows(
-                        rows, self.columns, origin, positions, self.most, self.resolver
-                    )
+                    items = items_of_rows(rows, self.columns, origin, positions, self.most)
                     yield from cut_blocks(items, stripe_of(start), _block_size(items))
                 at += batch.num_rows
 

@@ -85,7 +85,6 @@ def items_of_rows(
     origin: tuple[str, str],
     positions: Iterable[Position],
     most: bytes | None = None,
-    resolver: Resolver | None = None,
 ) -> list[Item]:
     """An item for each row, but for those that a sample leaves out.
 
@@ -97,7 +96,6 @@ def items_of_rows(
         origin: URI and generation of the file or table.
         positions: one a row.
         most: the largest `sample_digest` that is taken; None takes all.
-        resolver: makes places of what rows call them; None takes them as they are.
     """
     keys = rows.column(columns.key).to_pylist()
     content = rows.column(columns.content).to_pylist()
@@ -105,7 +103,7 @@ def items_of_rows(
     metadata = _metadata(rows, columns.metadata)
     made = zip(keys, content, titles, metadata, positions, strict=True)
     return [
-        _placed(_item(columns, origin, *row), resolver)
+        _item(columns, origin, *row)
         for row in made
         if most is None or (row[0] is not None and sample_digest(str(row[0])) <= most)
     ]
@@ -144,9 +142,9 @@ def _item(
     )
 
 
-def _placed(item: Item, resolver: Resolver | None) -> Item:
+def placed(item: Item, resolver: Resolver) -> Item:
     """The item with its places resolved, or as a reject where one cannot be read."""
-    if resolver is None or item.reject is not None or item.text is not None:
+    if item.reject is not None or item.text is not None:
         return item
     try:
         if item.parts:

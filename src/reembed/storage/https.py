@@ -76,7 +76,7 @@ def split_https(url: str) -> Page:
         raise RejectError("bad_uri", f"{url[:200]!r} is no address of a page ({err})") from err
     if parts.scheme != "https":
         raise RejectError("unsupported_uri", f"{url[:200]!r}: only https:// pages are read")
-    if not named or port == 0 or any(c.isspace() or not c.isprintable() for c in url):
+    if not named or port == 0 or " " in parts.netloc or not url.isprintable():
         raise RejectError("bad_uri", f"{url[:200]!r} is no address of a page")
     if "@" in parts.netloc:
         # The address is written into rows: it must not carry a password.
