@@ -95,8 +95,11 @@ def test_every_kind_of_line(tmp_path: Path, remote: Remote) -> None:
     assert report["tokens"].keys() == {"text", "image"}
     # Two pictures alone and two in the one mixed request, whose count is spread as estimated.
     assert 258 * 3.9 < report["tokens"]["image"] < 258 * 6.1
-    # Again: nothing is new.
-    assert invoke("run", project.config, "--json").json()["already"]
+    # Again: nothing is new, so nothing is sent.
+    before = len(remote.jobs())
+    again = invoke("run", project.config, "--json")
+    assert (again.code, len(remote.jobs())) == (0, before)
+    assert project.results().report["skipped"] == len(wanted)
 
 
 def test_what_changes_after_the_plan_is_refused(tmp_path: Path, remote: Remote) -> None:
