@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Modality = Literal["text", "image", "audio", "video", "pdf", "unknown"]
+Modality = Literal["text", "image", "audio", "video", "pdf", "mixed", "unknown"]
 Unit = Literal["char", "second", "page"]
-Operation = Literal["as_is", "image", "audio", "video", "pdf"]
+Operation = Literal["as_is", "image", "audio", "video", "pdf", "mixed"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,11 +46,12 @@ class ItemPart:
 class Item:
     """One input as its source named it.
 
-    Its content is the object at `uri`; or `text`, with `uri` saying where that stood; or `parts`,
-    which share one vector. `generation` names the state of the object (Cloud Storage: its
-    generation; disk: size and modification time in nanoseconds; empty: whatever is there when it
-    is read), `checksum` is what the listing says of the bytes (``crc32c:…``, ``md5:…``) and may
-    be empty. `reject` says that the source itself could not make an input of it.
+    Its content is the object at `uri`; or `text`, `data` (a ``data:`` URI) or `parts`, which share
+    one vector, with `uri` saying where these stood. `generation` names the state of the object at
+    `uri` (Cloud Storage: its generation; disk: size and modification time in nanoseconds; empty:
+    whatever is there when it is read), `checksum` is what the listing says of the bytes
+    (``crc32c:…``, ``md5:…``) and may be empty. `reject` says that the source itself could not make
+    an input of it.
     """
 
     key: str
@@ -64,6 +65,25 @@ class Item:
     text: str | None = None
     parts: tuple[ItemPart, ...] = ()
     reject: Reject | None = None
+    data: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecipePart:
+    """One content of a mixed request: a text, or media with the state of their object.
+
+    `tokens` and `input_bytes` are as a `Piece` has them; `generation` and `source_hash` as a
+    `Chunk`.
+    """
+
+    modality: Modality
+    tokens: int
+    input_bytes: int
+    text: str | None = None
+    uri: str = ""
+    generation: str = ""
+    source_hash: str = ""
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +92,8 @@ class Recipe:
 
     `start` and `end` are seconds (audio, video) or 1-based inclusive page numbers (pdf); None
     means the whole. `options` are sorted (name, value) pairs that the operation needs to make the
-    same bytes again, for instance ``(("mode", "copy"),)``.
+    same bytes again, for instance ``(("mode", "copy"),)``. `uri` is where the bytes are if that
+    is not the chunk's own URI; `parts` are the contents of a mixed request, in order.
     """
 
     operation: Operation
@@ -80,6 +101,8 @@ class Recipe:
     start: float | None = None
     end: float | None = None
     options: tuple[tuple[str, str], ...] = ()
+    uri: str = ""
+    parts: tuple[RecipePart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +148,8 @@ class Chunk:
 
     An unusable item is one chunk with part 0 of 1 and `reject` set. `source_hash` is the SHA-256
     of the item's bytes; `content_hash` covers the source and everything in the configuration that
-    changes its vector, and is the same for all parts of an item.
+    changes its vector, and is the same for all parts of an item. `split` has `tokens` by modality
+    where a request mixes them.
     """
 
     key: str
@@ -151,6 +175,7 @@ class Chunk:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     reject: Reject | None = None
+    split: tuple[tuple[Modality, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,3 +154,31 @@ def test_patterns_and_buckets_that_are_not_there(
         assert done.code == 2
         assert pattern.rstrip("*/") in done.err.splitlines()[-1]
         assert "Traceback" not in done.err
+
+
+def test_a_manifest_in_a_bucket_names_objects(
+    bucket: storage.Bucket, remote: Remote, tmp_path: Path, corpus: Path
+) -> None:
+    place = f"gs://{bucket.name}"
+    put(bucket, "map.png", (corpus / "pictures" / "map-1.png").read_bytes())
+    put(bucket, "note.txt", "Words of a note.")
+    parts = [{"text": "A map."}, {"uri": f"{place}/map.png"}]
+    lines = [
+        {"key": "map", "uri": f"{place}/map.png"},
+        {"key": "note", "uri": f"{place}/note.txt"},
+        {"key": "both", "parts": parts},
+        {"key": "gone", "uri": f"{place}/nothing"},
+        {"key": "local", "uri": "/etc/hostname"},
+    ]
+    put(bucket, "m.jsonl", "\n".join(map(json.dumps, lines)))
+    source = {"files": [], "manifest": [f"{place}/m.jsonl"]}
+    job = job_in(bucket, tmp_path, remote, source=source)
+    done = invoke("run", job.config, "--json")
+    assert done.code == 0, done.err
+    rows = {row["key"]: row for row in table_of(bucket, "vectors").to_pylist()}
+    assert [rows[key]["modality"] for key in ("map", "note", "both")] == ["image", "text", "mixed"]
+    blob = bucket.get_blob("map.png")
+    assert blob is not None
+    assert rows["map"]["generation"] == str(blob.generation)
+    rejects = {row["key"]: row["reason"] for row in table_of(bucket, "rejects").to_pylist()}
+    assert rejects == {"gone": "source_missing", "local": "uri_not_allowed"}

@@ -203,15 +203,6 @@ def test_free_keys_may_change_on_resume(half_done: Project) -> None:
     assert done.code == 0, done.err
 
 
-def test_a_settled_run_is_not_taken_for_other_input(project: Callable[..., Project]) -> None:
-    job = project().write(texts(3))
-    assert invoke("run", job.config).code == 0
-    job.write({"new.txt": "another text"})
-    done = invoke("run", job.config)
-    assert done.code == 2
-    assert "--run-dir" in one_line(done.err)
-
-
 @pytest.mark.parametrize(
     "arguments",
     [["embed", "x.yaml"], ["run"], ["run", "x.yaml", "--fast"], ["plan", "--sample", "none", "x"],

@@ -79,6 +79,7 @@ def manifest(
         "metadata": [None] * count,
         "content_hash": [f"{n:064x}" for n in range(count)],
         "token_count": list(tokens or range(10, 10 + count)),
+        "token_split": [None] * count,
         "input_bytes": [20] * count,
         "chunker": ["text/1"] * count,
         "generation": ["7"] * count,

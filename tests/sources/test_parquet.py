@@ -14,28 +14,30 @@ from reembed.config.load import config_from_mapping
 from reembed.core.names import STRIPE_ITEMS
 from reembed.errors import ObjectNotFoundError, UsageError
 from reembed.ledger.layout import Layout
+from reembed.sources.base import Source
 from reembed.sources.open import open_source
 from reembed.sources.parquet import ParquetRows
+from reembed.sources.placed import PlacedRows
 from reembed.storage.local import LocalStorage
 from reembed.types import Item, ItemPart, Position
 
-Open = Callable[..., ParquetRows]
+Open = Callable[..., Source]
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Open:
-    def open_(sample: int | None = None, **columns: Any) -> ParquetRows:
+    def open_(sample: int | None = None, **columns: Any) -> Source:
         parquet = {"files": ["*.parquet"], "key": "id", **columns}
         data = {"name": "t", "source": {"parquet": parquet, "sample": sample}}
         loaded = config_from_mapping(data, tmp_path)
         source = open_source(loaded, LocalStorage())
-        assert isinstance(source, ParquetRows)
+        assert isinstance(source, ParquetRows | PlacedRows)
         return source
 
     return open_
 
 
-def items_of(source: ParquetRows, tmp_path: Path) -> list[Item]:
+def items_of(source: Source, tmp_path: Path) -> list[Item]:
     prepared = source.prepare(LocalStorage(), Layout(str(tmp_path / "run")), "p")
     blocks = [b for span in prepared.spans for b in prepared.reader.read(LocalStorage(), span)]
     for block in blocks:

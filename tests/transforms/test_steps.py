@@ -24,6 +24,7 @@ from reembed.sources.base import BLOCK_ITEMS, Block
 from reembed.sources.listed import ListedSource
 from reembed.storage.local import LocalStorage
 from reembed.storage.open import open_storage
+from reembed.storage.places import Places
 from reembed.transforms.blocks import ChunkBatch, from_bytes, to_bytes
 from reembed.transforms.chunk_items import ChunkItems, read_and_chunk
 from reembed.transforms.drive_shards import DealLanes, LaneSpec
@@ -38,7 +39,7 @@ PLAN = "plan-1"
 
 def test_a_table_comes_back_from_its_bytes(config: Config, item: MakeItem) -> None:
     policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
-    chunked = read_and_chunk(LocalStorage(), item(0, b"Some words."), policy)
+    chunked = read_and_chunk(Places(LocalStorage()), item(0, b"Some words."), policy)
     table = manifest_of(chunked.chunks, options)
     again = from_bytes(to_bytes(table))
     assert again.equals(table)
@@ -51,7 +52,7 @@ def test_a_file_that_vanished_or_changed_since_the_listing(config: Config, item:
     Path(gone.uri).unlink()
     Path(changed.uri).write_bytes(b"other words")
     for listed in (gone, changed):
-        [chunk] = read_and_chunk(storage, listed, policy).chunks
+        [chunk] = read_and_chunk(Places(storage), listed, policy).chunks
         assert chunk.reject is not None
         assert (chunk.reject.code, chunk.reject.stage) == ("source_changed", "read")
         assert listed.uri in chunk.reject.message
@@ -62,7 +63,7 @@ def test_a_file_that_cannot_be_read(config: Config, item: MakeItem, tmp_path: Pa
     listed = item(0, b"words")
     Path(listed.uri).unlink()
     Path(listed.uri).mkdir()
-    [chunk] = read_and_chunk(LocalStorage(), listed, ChunkPolicy.of(config)).chunks
+    [chunk] = read_and_chunk(Places(LocalStorage()), listed, ChunkPolicy.of(config)).chunks
     assert chunk.reject is not None
     assert chunk.reject.code in ("source_changed", "source_unreadable")
 
@@ -107,7 +108,7 @@ def corpus_png() -> bytes:
 
 def _batch(config: Config, items: list[Item]) -> ChunkBatch:
     policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
-    chunked = [read_and_chunk(LocalStorage(), each, policy) for each in items]
+    chunked = [read_and_chunk(Places(LocalStorage()), each, policy) for each in items]
     chunks = [chunk for one in chunked for chunk in one.chunks]
     return ChunkBatch(len(items), to_bytes(manifest_of(chunks, options)))
 

@@ -42,28 +42,31 @@ class ImageLimits(_Frozen):
 
 
 class AudioLimits(_Frozen):
-    """One sound in a request."""
+    """A sound in a request."""
 
     mime_types: tuple[str, ...] = ("audio/mpeg", "audio/wav")
     max_seconds: float = Field(180.0, gt=0)
     tokens_per_second: float = Field(25.0, gt=0)
+    max_per_request: int = Field(1, gt=0)
 
 
 class VideoLimits(_Frozen):
-    """One film in a request: one frame a second, at most `max_frames` evenly spaced."""
+    """A film in a request: one frame a second, at most `max_frames` evenly spaced."""
 
     mime_types: tuple[str, ...] = ("video/mp4", "video/quicktime")
     codecs: tuple[str, ...] = ("h264", "hevc", "av1", "vp9")
     max_seconds: float = Field(120.0, gt=0)
     max_frames: int = Field(32, gt=0)
     tokens_per_frame: int = Field(66, gt=0)
+    max_per_request: int = Field(1, gt=0)
 
 
 class PdfLimits(_Frozen):
-    """One PDF in a request."""
+    """A PDF in a request."""
 
     max_pages: int = Field(6, gt=0)
     tokens_per_page: int = Field(258, gt=0)
+    max_per_request: int = Field(1, gt=0)
 
 
 class Price(_Frozen):

@@ -18,7 +18,7 @@ import orjson
 from reembed.config.models import ModelSpec
 from reembed.config.schema import Config
 from reembed.core.names import parse_wire_key
-from reembed.core.requests import MediaPart, Part
+from reembed.core.requests import MediaPart, Part, TextPart, contents_of
 
 _PDF = "application/pdf"
 _LINE_FIELDS = frozenset({"key", "request"})
@@ -92,14 +92,25 @@ def _content_fault(
         )
     content = request.get("content")
     parts = content.get("parts") if isinstance(content, dict) else None
-    if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict):
-        return "its content has not exactly one part"
-    if isinstance(part, MediaPart):
-        return _media_fault(part, parts[0].get("inlineData"), limits)
-    if not part.text.strip() or not isinstance(parts[0].get("text"), str):
-        return "its text is empty"
+    wanted = contents_of(part)
+    if not isinstance(parts, list) or len(parts) != len(wanted):
+        wants = "one part" if len(wanted) == 1 else f"{len(wanted)} parts"
+        return f"its content has not exactly {wants}"
+    faults = (_part_fault(one, sent, limits) for one, sent in zip(wanted, parts, strict=True))
+    if fault := next(filter(None, faults), ""):
+        return fault
     most = spec.text.max_tokens
-    return f"it counts {tokens:,} tokens, {spec.name} takes {most:,}" if tokens > most else ""
+    # Media alone were cut below their own limits.
+    counted = tokens > most and any(isinstance(one, TextPart) for one in wanted)
+    return f"it counts {tokens:,} tokens, {spec.name} takes {most:,}" if counted else ""
+
+
+def _part_fault(part: TextPart | MediaPart, sent: Any, limits: RequestLimits) -> str:
+    if not isinstance(sent, dict):
+        return "a part of it is none"
+    if isinstance(part, MediaPart):
+        return _media_fault(part, sent.get("inlineData"), limits)
+    return "" if part.text.strip() and isinstance(sent.get("text"), str) else "its text is empty"
 
 
 def _media_fault(part: MediaPart, sent: Any, limits: RequestLimits) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import orjson
@@ -19,13 +20,25 @@ STAGE = "chunk"
 _BLOCK = 1 << 20
 
 
-def chunk_item(item: Item, source: BinaryIO, policy: ChunkPolicy) -> ChunkedItem:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What became of some bytes; `found` are their pieces, or why there are none."""
+
+    known: Recognised
+    source_hash: str
+    found: Pieces | Reject
+
+
+def chunk_item(
+    item: Item, source: BinaryIO, policy: ChunkPolicy, name: str | None = None
+) -> ChunkedItem:
     """Make all chunks of an item, or the one rejected chunk that says why there are none.
 
     Args:
-        item: as the listing saw it; its URI names the file.
+        item: as the listing saw it.
         source: its bytes, readable and seekable.
         policy: how items are cut.
+        name: of the file; None: the item's URI.
 
     Returns:
         At least one chunk, numbered from 0, all with the same `content_hash`.
@@ -34,13 +47,32 @@ def chunk_item(item: Item, source: BinaryIO, policy: ChunkPolicy) -> ChunkedItem
         OSError, StorageError: reading `source` failed; that is the caller's to repeat, and to
             reject with `rejected_item`.
     """
+    name = item.uri if name is None else name
+    cut = cut_source(source, name, item.title, policy)
+    if isinstance(cut.found, Reject):
+        return reject_item(item, cut.known, cut.source_hash, cut.found)
+    return _chunks(item, cut.found, cut, name, policy)
+
+
+def cut_source(source: BinaryIO, name: str, title: str | None, policy: ChunkPolicy) -> Cut:
+    """Recognise, hash and cut some bytes.
+
+    Args:
+        source: readable and seekable.
+        name: of the file; may be empty.
+        title: given with them.
+        policy: how they are cut.
+
+    Raises:
+        OSError, StorageError: reading `source` failed.
+    """
     head, source_hash, size = _read_through(source)
-    known = recognise(head, item.uri, size)
+    known = recognise(head, name, size)
     try:
-        pieces = _cut(known, source, item, policy)
+        pieces = _cut(known, source, name, title, policy)
         _check_modalities(pieces, policy)
     except RejectError as err:
-        return _reject(item, known, source_hash, Reject(err.code, err.message, STAGE))
+        return Cut(known, source_hash, Reject(err.code, err.message, STAGE))
     except StorageError:
         raise
     except Exception as err:  # the one place: whatever a media library throws on hostile bytes
@@ -48,8 +80,8 @@ def chunk_item(item: Item, source: BinaryIO, policy: ChunkPolicy) -> ChunkedItem
             f"{known.label or 'the file'} could not be read ({type(err).__name__}: {err}); "
             "check that it opens elsewhere, or convert it"
         )
-        return _reject(item, known, source_hash, Reject("unreadable_media", message, STAGE))
-    return _chunks(item, pieces, known, source_hash, policy)
+        return Cut(known, source_hash, Reject("unreadable_media", message, STAGE))
+    return Cut(known, source_hash, pieces)
 
 
 def chunk_text_item(item: Item, text: str, policy: ChunkPolicy) -> ChunkedItem:
@@ -67,13 +99,13 @@ def chunk_text_item(item: Item, text: str, policy: ChunkPolicy) -> ChunkedItem:
     try:
         pieces = cut_plain(text, item.title, policy)
     except RejectError as err:
-        return _reject(item, known, source_hash, Reject(err.code, err.message, STAGE))
-    return _chunks(item, pieces, known, source_hash, policy)
+        return reject_item(item, known, source_hash, Reject(err.code, err.message, STAGE))
+    return _chunks(item, pieces, Cut(known, source_hash, pieces), "", policy)
 
 
 def rejected_item(item: Item, code: str, message: str, stage: str) -> ChunkedItem:
     """Make the reject of an item whose bytes could not be had: part 0 of 1, hashes empty."""
-    return _reject(item, Recognised("unknown", ""), "", Reject(code, message, stage))
+    return reject_item(item, Recognised("unknown", ""), "", Reject(code, message, stage))
 
 
 def _read_through(source: BinaryIO) -> tuple[bytes, str, int]:
@@ -89,7 +121,9 @@ def _read_through(source: BinaryIO) -> tuple[bytes, str, int]:
     return head, digest.hexdigest(), size
 
 
-def _cut(known: Recognised, source: BinaryIO, item: Item, policy: ChunkPolicy) -> Pieces:
+def _cut(
+    known: Recognised, source: BinaryIO, name: str, title: str | None, policy: ChunkPolicy
+) -> Pieces:
     if not source.read(1):
         raise RejectError("empty_file", "the file has no bytes; write it again, or remove it")
     source.seek(0)
@@ -98,13 +132,15 @@ def _cut(known: Recognised, source: BinaryIO, item: Item, policy: ChunkPolicy) -
     wanted = ("audio", "video") if known.family == "av" else (_family_modality(known),)
     if not set(wanted) & set(policy.spec.modalities()):
         raise _unsupported(" and ".join(wanted), policy)
-    pieces = _cutter(known, item, policy)(source)
+    pieces = _cutter(known, name, title, policy)(source)
     if not pieces.pieces:
         raise RejectError("blank_text", "there is nothing to embed in it; remove the file")
     return pieces
 
 
-def _cutter(known: Recognised, item: Item, policy: ChunkPolicy) -> Callable[[BinaryIO], Pieces]:
+def _cutter(
+    known: Recognised, name: str, title: str | None, policy: ChunkPolicy
+) -> Callable[[BinaryIO], Pieces]:
     """Choose the chunker; imported here, so that text loads no media library."""
     if known.family == "image":
         from reembed.core.media.image import cut_image
@@ -123,7 +159,7 @@ def _cutter(known: Recognised, item: Item, policy: ChunkPolicy) -> Callable[[Bin
     def cut(source: BinaryIO) -> Pieces:
         check_size(known.family, source.seek(0, 2))
         source.seek(0)
-        return cut_text(source.read(), known.family, item.uri, policy, item.title)
+        return cut_text(source.read(), known.family, name, policy, title)
 
     return cut
 
@@ -149,14 +185,15 @@ def _family_modality(known: Recognised) -> Modality:
     return "text" if known.family == "html" else known.family
 
 
-def _chunks(
-    item: Item, pieces: Pieces, known: Recognised, source_hash: str, policy: ChunkPolicy
-) -> ChunkedItem:
-    title = pieces.title
+def _chunks(item: Item, pieces: Pieces, cut: Cut, name: str, policy: ChunkPolicy) -> ChunkedItem:
+    known, source_hash, title = cut.known, cut.source_hash, pieces.title
     if pieces.pieces[0].modality != "text":
         # Not sent with media; kept in the row for people.
-        title = clean_title(item.title) or clean_title(title) or title_of_name(item.uri)
-    content_hash = _content_hash(source_hash, pieces, title, policy)
+        title = clean_title(item.title) or clean_title(title) or title_of_name(name)
+    modalities = {piece.modality for piece in pieces.pieces}
+    # A title counts only where it is sent.
+    sent = title if modalities == {"text"} and policy.task == DOCUMENT_TASK else None
+    content_hash = hash_content(source_hash, modalities, sent, policy)
     warnings = (*((known.warning,) if known.warning else ()), *pieces.warnings)
 
     def chunk(part: int, piece: Piece) -> Chunk:
@@ -190,13 +227,20 @@ def _chunks(
     return ChunkedItem(tuple(chunk(part, piece) for part, piece in parts), pieces.extracted)
 
 
-def _content_hash(source_hash: str, pieces: Pieces, title: str | None, policy: ChunkPolicy) -> str:
-    """SHA-256 over the source and all of the configuration that changes its vectors."""
-    modalities = sorted({str(piece.modality) for piece in pieces.pieces})
+def hash_content(
+    source_hash: str, kinds: Iterable[Modality], title: str | None, policy: ChunkPolicy
+) -> str:
+    """SHA-256 over the source and all of the configuration that changes its vectors.
+
+    Args:
+        source_hash: of the bytes.
+        kinds: modalities of the pieces.
+        title: where it is sent, else None.
+        policy: how they are cut.
+    """
+    modalities = sorted(str(kind) for kind in kinds)
     sections = policy.chunking.model_dump(mode="json", include=set(modalities))
     limits = policy.spec.model_dump(mode="json", include=set(modalities))
-    # A title counts only where it is sent.
-    sent = title if modalities == ["text"] and policy.task == DOCUMENT_TASK else None
     task = policy.task if "text" in modalities else None
     said = [
         source_hash,
@@ -206,12 +250,13 @@ def _content_hash(source_hash: str, pieces: Pieces, title: str | None, policy: C
         policy.spec.name,
         policy.dimensions,
         task,
-        sent,
+        title,
     ]
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _reject(item: Item, known: Recognised, source_hash: str, reject: Reject) -> ChunkedItem:
+def reject_item(item: Item, known: Recognised, source_hash: str, reject: Reject) -> ChunkedItem:
+    """Make the reject of an item: part 0 of 1."""
     modality = _family_modality(known)
     chunk = Chunk(
         key=item.key,

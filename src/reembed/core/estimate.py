@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from reembed.core.requests import MediaPart, Part, RequestOptions
+from reembed.core.requests import MediaPart, MixedPart, Part, RequestOptions
 from reembed.core.tasks import DOCUMENT_TASK, TaskStyle, clean_title, wrap_text
 
 # Around the text or the base64 of a request: braces, field names, taskType, dimension, MIME type,
@@ -57,6 +57,8 @@ def text_request_bytes(style: TaskStyle, task: str, title: str | None, text: str
 
 def request_bytes(part: Part, options: RequestOptions) -> int:
     """Bytes of the line of a part that is at hand; never less than what is sent."""
+    if isinstance(part, MixedPart):
+        return sum(request_bytes(each, options) for each in part.parts)
     if isinstance(part, MediaPart):
         return media_request_bytes(len(part.data))
     return text_request_bytes(options.style, options.task, part.title, part.text)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reembed.core.estimate import media_request_bytes, text_request_bytes
 from reembed.core.requests import RequestOptions
 from reembed.core.schema import MANIFEST
-from reembed.types import Chunk, Recipe
+from reembed.types import Chunk, Recipe, RecipePart
 
 # What of a chunk decides the request that is sent for it, and so the shard's fingerprint.
 _IDENTITY = (
@@ -35,16 +35,44 @@ _ASKED = ("reject_code", "donor", "title", "text", "recipe", "source_hash")
 
 def recipe_to_json(recipe: Recipe | None) -> str | None:
     """A recipe as it stands in a manifest; None for a text."""
-    return None if recipe is None else orjson.dumps(asdict(recipe)).decode()
+    return None if recipe is None else orjson.dumps(_said(asdict(recipe))).decode()
+
+
+def _said(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's fields, without those that only few have."""
+    for part in recipe["parts"]:
+        if part["recipe"] is not None:
+            part["recipe"] = _said(part["recipe"])
+    return {n: v for n, v in recipe.items() if v or n not in ("uri", "parts")}
 
 
 def recipe_from_json(text: str | None) -> Recipe | None:
     """The recipe that a manifest holds."""
     if text is None:
         return None
-    body: dict[str, Any] = orjson.loads(text)
+    return _recipe(orjson.loads(text))
+
+
+def _recipe(body: dict[str, Any]) -> Recipe:
     body["options"] = tuple((name, value) for name, value in body["options"])
+    body["parts"] = tuple(_part(part) for part in body.get("parts", ()))
     return Recipe(**body)
+
+
+def _part(body: dict[str, Any]) -> RecipePart:
+    inner = body.pop("recipe")
+    return RecipePart(**body, recipe=None if inner is None else _recipe(inner))
+
+
+def _content_of(recipe: str) -> str:
+    """A recipe without the places that its bytes come from: equal for equal content."""
+    if '"uri"' not in recipe:
+        return recipe
+    body: dict[str, Any] = orjson.loads(recipe)
+    for each in (body, *body.get("parts", ())):
+        for name in ("uri", "generation"):
+            each.pop(name, None)
+    return orjson.dumps(body).decode()
 
 
 def manifest_of(chunks: Iterable[Chunk], options: RequestOptions) -> pa.Table:
@@ -59,9 +87,17 @@ def manifest_of(chunks: Iterable[Chunk], options: RequestOptions) -> pa.Table:
 def _wire_bytes(chunk: Chunk, options: RequestOptions) -> int:
     if chunk.reject is not None:
         return 0
+    if chunk.recipe is not None and chunk.recipe.parts:
+        return sum(_part_bytes(part, chunk.title, options) for part in chunk.recipe.parts)
     if chunk.text is not None:
         return text_request_bytes(options.style, options.task, chunk.title, chunk.text)
     return media_request_bytes(chunk.input_bytes)
+
+
+def _part_bytes(part: RecipePart, title: str | None, options: RequestOptions) -> int:
+    if part.text is None:
+        return media_request_bytes(part.input_bytes)
+    return text_request_bytes(options.style, options.task, title, part.text)
 
 
 def _row(chunk: Chunk, wire_bytes: int) -> dict[str, Any]:
@@ -83,6 +119,7 @@ def _row(chunk: Chunk, wire_bytes: int) -> dict[str, Any]:
         "metadata": chunk.metadata,
         "content_hash": chunk.content_hash,
         "token_count": chunk.tokens,
+        "token_split": [{"modality": m, "tokens": n} for m, n in chunk.split] or None,
         "input_bytes": wire_bytes,
         "chunker": chunk.chunker,
         "generation": chunk.generation,
@@ -114,7 +151,10 @@ def request_groups(chunks: pa.Table, with_titles: bool) -> NDArray[np.int64]:
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             reject, donor, title, text, recipe, source = row
             if reject is None and donor is None:
-                said = (recipe, source) if recipe is not None else (with_titles and title, text)
+                said: tuple[Any, ...] = (with_titles and title, text)
+                if recipe is not None:
+                    # Titles are sent with texts, and only mixed requests have both.
+                    said = (_content_of(recipe), source, *(said if text is not None else ()))
                 digest = hashlib.blake2b(repr(said).encode(), digest_size=16).digest()
                 groups[at] = known.setdefault(digest, len(known))
             at += 1

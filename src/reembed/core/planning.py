@@ -25,6 +25,7 @@ from reembed.core.pricing import price
 from reembed.core.rows import request_of
 from reembed.core.shards import ShardPlan
 from reembed.core.tasks import DOCUMENT_TASK
+from reembed.core.token_counts import TokenCounts
 from reembed.core.totals import PlanTotals
 
 _ORDER = [("source_index", "ascending"), ("offset", "ascending"), ("part", "ascending")]
@@ -126,11 +127,10 @@ def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
     canaries = plan_canaries(len(chosen))
     twins = chosen[[canary.twin for canary in canaries]] if canaries else chosen[:0]
     rows = np.concatenate([chosen, twins])
-    tokens = manifest.column("token_count").to_numpy(zero_copy_only=False)
-    modalities = manifest.column("modality").to_pylist()
+    counts = TokenCounts.of(manifest)
     by_modality: Counter[str] = Counter()
     for row in rows.tolist():
-        by_modality[modalities[row]] += int(tokens[row])
+        _count(by_modality, counts, row)
     wire = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
     return ShardPlan(
         shard=shard,
@@ -194,22 +194,26 @@ def _spared(shard: PackedShard) -> Counter[str]:
     """Tokens by modality of the chunks that take a vector which is there, or asked for, already."""
     manifest, spared = shard.manifest, Counter[str]()
     requests, seen = request_of(manifest).tolist(), set[int]()
-    columns = (manifest.column(name).to_pylist() for name in ("modality", "token_count", "donor"))
-    for request, modality, tokens, donor in zip(requests, *columns, strict=True):
+    counts, donors = TokenCounts.of(manifest), manifest.column("donor").to_pylist()
+    for row, (request, donor) in enumerate(zip(requests, donors, strict=True)):
         if donor is not None or request in seen:
-            spared[modality] += tokens
+            _count(spared, counts, row)
         if request >= 0:
             seen.add(request)
     return spared
+
+
+def _count(total: Counter[str], counts: TokenCounts, row: int) -> None:
+    for modality, tokens in counts.of_row(row):
+        total[modality] += tokens
 
 
 def need_of_requests(manifest: pa.Table, config: Config) -> Callable[[Sequence[int]], Need]:
     """What sending some requests again takes at most, from the manifest's weights."""
     requests = request_of(manifest)
     chosen = np.flatnonzero(requests >= 0)
-    tokens = manifest.column("token_count").to_numpy(zero_copy_only=False)
+    counts = TokenCounts.of(manifest)
     sizes = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
-    modalities = manifest.column("modality").to_pylist()
     row_of = {int(requests[row]): int(row) for row in chosen[::-1]}
     per_line = result_line_bytes(config.model.dimensions)
     spec = config.model.spec()
@@ -217,8 +221,7 @@ def need_of_requests(manifest: pa.Table, config: Config) -> Callable[[Sequence[i
     def need(ordinals: Sequence[int]) -> Need:
         by_modality: Counter[str] = Counter()
         for ordinal in ordinals:
-            row = row_of[ordinal]
-            by_modality[modalities[row]] += int(tokens[row])
+            _count(by_modality, counts, row_of[ordinal])
         return Need(
             usd_nano=price(by_modality, spec).batch_usd_nano,
             tokens=sum(by_modality.values()),

@@ -17,7 +17,7 @@ from reembed.core.totals import PlanTotals
 from reembed.types import Item, ItemPart, Position, Reject
 
 # Raised when the same chunks would be packed or written in another way.
-PLANNER_VERSION = 2
+PLANNER_VERSION = 3
 
 LISTING = pa.schema(
     [
@@ -32,6 +32,7 @@ LISTING = pa.schema(
         pa.field("metadata", pa.string()),
         pa.field("text", pa.string()),
         pa.field("parts", pa.list_(pa.struct([("text", pa.string()), ("uri", pa.string())]))),
+        pa.field("data", pa.string()),
         pa.field("reject", pa.struct([(n, pa.string()) for n in ("code", "message", "stage")])),
     ]
 )
@@ -96,6 +97,7 @@ def listing_table(items: Iterable[Item]) -> pa.Table:
             "metadata": item.metadata,
             "text": item.text,
             "parts": [asdict(part) for part in item.parts] or None,
+            "data": item.data,
             "reject": asdict(item.reject) if item.reject else None,
         }
         for item in items
@@ -117,6 +119,7 @@ def items_of(table: pa.Table) -> list[Item]:
             metadata=row["metadata"],
             text=row["text"],
             parts=tuple(ItemPart(**part) for part in row["parts"] or ()),
+            data=row["data"],
             reject=Reject(**row["reject"]) if row["reject"] else None,
         )
         for row in table.to_pylist()

@@ -14,6 +14,7 @@ CHUNKER_VERSIONS = {
     "audio": "audio/1",
     "video": "video/1",
     "pdf": "pdf/1",
+    "mixed": "mixed/1",
     "unknown": "none/1",
 }
 

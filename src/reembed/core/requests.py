@@ -29,7 +29,14 @@ class MediaPart:
     mime_type: str
 
 
-Part = TextPart | MediaPart
+@dataclass(frozen=True, slots=True)
+class MixedPart:
+    """Several contents of one request, in order; one vector."""
+
+    parts: tuple[TextPart | MediaPart, ...]
+
+
+Part = TextPart | MediaPart | MixedPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +59,16 @@ def embed_request(part: Part, options: RequestOptions) -> bytes:
     """Write an EmbedContentRequest as JSON, without `model` (see `inline_request`).
 
     ``outputDimensionality`` stands at the top level: inside ``embedContentConfig`` the service
-    was measured to ignore it. Media carry no task text.
+    was measured to ignore it. Media carry no task text; texts beside them do.
 
     Raises:
         RejectError: the text holds code points that UTF-8 cannot carry (lone surrogates).
     """
-    body: dict[str, Any] = {"content": {"parts": [_wire_part(part, options)]}}
+    contents = contents_of(part)
+    body: dict[str, Any] = {"content": {"parts": [_wire_part(each, options) for each in contents]}}
     if options.style == "field":
         body["taskType"] = options.task.upper()
-        title = clean_title(part.title) if isinstance(part, TextPart) else ""
+        title = next((clean_title(p.title) for p in contents if isinstance(p, TextPart)), "")
         if title and options.task == DOCUMENT_TASK:
             body["title"] = title
     body["outputDimensionality"] = options.dimensions
@@ -73,7 +81,12 @@ def embed_request(part: Part, options: RequestOptions) -> bytes:
         ) from err
 
 
-def _wire_part(part: Part, options: RequestOptions) -> dict[str, Any]:
+def contents_of(part: Part) -> tuple[TextPart | MediaPart, ...]:
+    """The contents of a request, in order."""
+    return part.parts if isinstance(part, MixedPart) else (part,)
+
+
+def _wire_part(part: TextPart | MediaPart, options: RequestOptions) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"text": wrap_text(options.style, options.task, part.title, part.text)}
     # Base64 needs no escaping: a fragment spares a copy and a scan of what may be 500 MB.

@@ -65,13 +65,22 @@ REJECT = pa.schema(
     ]
 )
 
-# One row a planned chunk of a shard, in input order. `request` is the ordinal of the request that
-# brings its vector (several chunks may share one); null when the chunk is a reject already, or
-# when the destination holds its vector under another key, the `donor`.
+_SPLIT = pa.struct(
+    [
+        pa.field("modality", pa.string(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+    ]
+)
+
+# One row a planned chunk of a shard, in input order. `token_split` has the tokens by modality where
+# a request mixes them; null: all are of the row's modality. `request` is the ordinal of the request
+# that brings its vector (several chunks may share one); null when the chunk is a reject already,
+# or when the destination holds its vector under another key, the `donor`.
 MANIFEST = pa.schema(
     [
         *_LINEAGE,
         pa.field("token_count", pa.int64(), nullable=False),
+        pa.field("token_split", pa.list_(_SPLIT)),
         pa.field("input_bytes", pa.int64(), nullable=False),
         pa.field("chunker", pa.string(), nullable=False),
         pa.field("generation", pa.string(), nullable=False),

@@ -22,6 +22,7 @@ from reembed.core.machine.view import AttemptView, Ended, ShardView
 from reembed.core.planning import need_of_requests
 from reembed.core.row_errors import RowError
 from reembed.core.rows import Lineage, reject_table, request_of
+from reembed.core.token_counts import TokenCounts
 from reembed.driver.render import ordinals_in_wire_order
 from reembed.driver.tools import Tools
 from reembed.errors import AlreadyExistsError
@@ -257,8 +258,7 @@ def _tokens(
 
     Of a job that several attempts share, each counts what it wanted of it.
     """
-    modalities = manifest.column("modality").to_pylist()
-    estimates = manifest.column("token_count").to_pylist()
+    counts = TokenCounts.of(manifest)
     row_of = _row_of(manifest)
     total: Counter[str] = Counter()
     for ordinal, counted, ok in zip(
@@ -266,8 +266,8 @@ def _tokens(
     ):
         request = twins.get(ordinal, ordinal)
         if ok and request in wanted:
-            row = row_of[request]
-            total[modalities[row]] += counted if counted >= 0 else estimates[row]
+            for modality, tokens in counts.of_row(row_of[request], counted):
+                total[modality] += tokens
     return dict(sorted(total.items()))
 
 

@@ -71,7 +71,7 @@ def _faults(
     """
     assert attempt.created is not None
     inline = not attempt.created.input_file
-    renderer = Renderer(tools.storage, tools.policy, tools.request_options, inline)
+    renderer = Renderer(tools.places, tools.policy, tools.request_options, inline)
     limits = RequestLimits.of(tools.config)
     faults: dict[int, str] = {}
     for ordinal, made in renderer.each(view.plan, manifest, ranges_of(list(ordinals))):

@@ -163,7 +163,7 @@ class Performer:
 
     def _prepare(self, view: ShardView, action: act.Prepare) -> Result:
         tools, attempt = self._tools, view.attempts[action.attempt]
-        renderer = Renderer(tools.storage, tools.policy, tools.request_options, action.inline)
+        renderer = Renderer(tools.places, tools.policy, tools.request_options, action.inline)
         path = tools.scratch / f"{view.plan.shard}-{action.attempt}.requests"
         manifest = tools.manifest(view.plan.shard)
         model = tools.config.model

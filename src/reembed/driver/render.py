@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -18,6 +18,7 @@ from reembed.core.names import wire_key
 from reembed.core.policy import ChunkPolicy
 from reembed.core.requests import (
     MediaPart,
+    MixedPart,
     Part,
     RequestOptions,
     TextPart,
@@ -28,8 +29,8 @@ from reembed.core.requests import (
 from reembed.core.row_errors import clip
 from reembed.core.shards import ShardPlan
 from reembed.errors import ObjectNotFoundError, RejectError, StorageError
-from reembed.storage.base import Storage
-from reembed.types import Recipe
+from reembed.storage.places import Places
+from reembed.types import Recipe, RecipePart
 
 _COLUMNS = (
     "source_uri",
@@ -41,6 +42,18 @@ _COLUMNS = (
     "source_hash",
     "token_count",
 )
+
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Bytes as the plan saw them: their place, its generation (if it keeps one), their hash."""
+
+    uri: str
+    generation: str
+    source_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,7 @@ class Renderer:
     `inline` asks for the form that stands in a create's body instead of a line of a file.
     """
 
-    storage: Storage
+    places: Places
     policy: ChunkPolicy
     options: RequestOptions
     inline: bool
@@ -115,16 +128,31 @@ class Renderer:
         recipe = recipe_from_json(row["recipe"])
         if recipe is None:
             return TextPart(row["text"], row["title"])
-        return MediaPart(self._media(row, recipe), recipe.mime_type)
+        if recipe.parts:
+            return MixedPart(tuple(self._content(part, row["title"]) for part in recipe.parts))
+        # What stood in the source itself is kept elsewhere, under the name of its hash.
+        at = _State(recipe.uri, "", row["source_hash"])
+        if not recipe.uri:
+            at = _State(row["source_uri"], row["generation"], row["source_hash"])
+        return MediaPart(self._media(at, recipe), recipe.mime_type)
 
-    def _media(self, row: Mapping[str, Any], recipe: Recipe) -> bytes:
+    def _content(self, part: RecipePart, title: str | None) -> TextPart | MediaPart:
+        if part.recipe is None:
+            return TextPart(part.text or "", title)
+        at = _State(part.uri, part.generation, part.source_hash)
+        return MediaPart(self._media(at, part.recipe), part.recipe.mime_type)
+
+    def _media(self, at: _State, recipe: Recipe) -> bytes:
         # Imported here: a run over texts alone never loads the media libraries.
         from reembed.core.media.render import render
 
-        uri = row["source_uri"]
+        uri = at.uri
         try:
-            with self.storage.open(uri, row["generation"]) as source:
-                data = render(recipe, source, self.policy)
+            with self.places.open(uri, at.generation) as opened:
+                if not at.generation:
+                    _check_hash(at, _hash_of(opened.stream))
+                    opened.stream.seek(0)
+                data = render(recipe, opened.stream, self.policy)
         except ObjectNotFoundError as err:
             raise RejectError(
                 "source_changed",
@@ -132,12 +160,23 @@ class Renderer:
             ) from err
         except (StorageError, OSError) as err:
             raise RejectError("source_unreadable", f"{uri} cannot be read: {err}") from err
-        whole = recipe.operation == "as_is"
-        if whole and hashlib.sha256(data).hexdigest() != row["source_hash"]:
-            raise RejectError(
-                "source_changed", f"{uri} holds other bytes than at the plan; plan again"
-            )
+        if recipe.operation == "as_is":
+            _check_hash(at, hashlib.sha256(data).hexdigest())
         return data
+
+
+def _hash_of(source: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := source.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_hash(at: _State, found: str) -> None:
+    if found != at.source_hash:
+        raise RejectError(
+            "source_changed", f"{at.uri} holds other bytes than at the plan; plan again"
+        )
 
 
 def rows_by_request(manifest: pa.Table) -> dict[int, dict[str, Any]]:

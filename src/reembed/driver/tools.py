@@ -18,6 +18,7 @@ from reembed.ledger.ledger import Ledger
 from reembed.ledger.spend import SpendLog
 from reembed.service.base import BatchService
 from reembed.storage.base import Storage
+from reembed.storage.places import Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class Tools:
         """The chunks of a shard, schema `core.schema.MANIFEST`, in input order."""
         with self.storage.open(self.layout.manifest(self.plan, shard)) as stream:
             return pq.read_table(stream)
+
+    @property
+    def places(self) -> Places:
+        """Where contents are read again."""
+        return Places.of(self.config.source, self.storage, self.layout.given())
 
     @property
     def policy(self) -> ChunkPolicy:

@@ -111,6 +111,10 @@ class Layout:
         """Readable text that character offsets point into, by the source's SHA-256."""
         return f"{self.run_dir}/extracted/{digest}.txt"
 
+    def given(self) -> str:
+        """The folder of contents that stood in the source itself, each by its SHA-256."""
+        return f"{self.run_dir}/given"
+
     def commit(self, number: int) -> str:
         """The record that selects a plan."""
         return f"{self.run_dir}/ledger/commit.{number:04}"

@@ -102,8 +102,8 @@ def build_plan(
         _ = blocks | "CheckKeys" >> CheckKeys(layout, plan, wanted.gone)  # KeyFindings
     return (
         blocks
-        | "ChunkItems"
-        >> ChunkItems(layout, plan, policy, request_options, held)  # (stripe, ChunkBatch)
+        # (stripe, ChunkBatch)
+        | "ChunkItems" >> ChunkItems(layout, plan, policy, request_options, held, config.source)
         | "PackShards" >> PackShards(layout, plan, Packing.of(config))  # StripePlan
     )
 

@@ -36,6 +36,7 @@ from reembed.pipeline.commits import (
     newest_commit,
     record_settled,
 )
+from reembed.pipeline.news import is_nothing_new
 from reembed.pipeline.publish import publish_run
 from reembed.pipeline.repay import Costs, price_of_rest
 from reembed.pipeline.results import (
@@ -123,7 +124,7 @@ def run(call: RunCall) -> dict[str, Any]:
         commit, plan = before.commit, read_plan(storage, layout, before.commit.plan)
     else:
         plan = _plan(call, storage, layout)
-        if last is not None and _nothing_new(plan, last.commit):
+        if last is not None and is_nothing_new(storage, layout, plan, last.commit):
             return {**last_report(layout.run_dir), "already": True}
         after = last.commit.number if last is not None else 0
         commit = commit_plan(storage, layout, _approved(call, plan), plan, key, after=after)
@@ -192,15 +193,6 @@ def _plan(call: RunCall, storage: Storage, layout: Layout) -> PlanSummary:
     plan = make_plan(call.loaded, storage, call.beam_arguments)
     call.observer.planned(plan)
     return plan
-
-
-def _nothing_new(plan: PlanSummary, last: Commit) -> bool:
-    """Whether a run of this plan would leave everything as the last run left it."""
-    totals = plan.plan_totals()
-    if totals.requests or totals.copies or totals.gone:
-        return False
-    # Inputs that cannot be embedded are planned each time; the last run has said so already.
-    return not totals.rejects or plan.digest == last.digest
 
 
 def _approved(call: RunCall, plan: PlanSummary) -> Config:

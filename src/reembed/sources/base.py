@@ -21,7 +21,8 @@ class Span:
     """A share of a source that one worker reads on its own.
 
     `uri` and `generation` name the file (or stream) that holds it, `start` and `end` (half-open)
-    the rows in it, `first` the position's index of row `start`.
+    the rows in it, `first` the position's index of row `start`. Of a manifest `start` and `end`
+    are byte offsets, and `line` is the number of the line at `start`, from 1.
     """
 
     uri: str
@@ -29,6 +30,7 @@ class Span:
     end: int
     first: int = 0
     generation: str = ""
+    line: int = 1
 
 
 @dataclass(frozen=True, slots=True)

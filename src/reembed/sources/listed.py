@@ -26,6 +26,7 @@ class ListedSource:
 
     items: Sequence[Item]
     unique: bool = True
+    said: str = ""
 
     def identity(self) -> Iterator[bytes]:
         """Every item, with its generation."""
@@ -53,7 +54,8 @@ class ListedSource:
     def describe(self) -> str:
         """How many items, and their size."""
         size = sum(item.size for item in self.items)
-        return f"{len(self.items):,} items, {size / 1e6:,.1f} MB"
+        told = f"; {self.said}" if self.said else ""
+        return f"{len(self.items):,} items, {size / 1e6:,.1f} MB{told}"
 
 
 class ListingReader:

@@ -8,7 +8,10 @@ from reembed.config.load import LoadedConfig
 from reembed.errors import UsageError
 from reembed.sources.base import Source
 from reembed.sources.files import open_files
+from reembed.sources.manifest import open_manifest
 from reembed.sources.parquet import open_parquet
+from reembed.sources.placed import PlacedRows
+from reembed.sources.uris import Resolver
 from reembed.storage.base import Storage
 
 
@@ -21,6 +24,7 @@ def _open_bigquery(loaded: LoadedConfig, storage: Storage) -> Source:
 
 OPENERS: dict[str, Callable[[LoadedConfig, Storage], Source]] = {
     "files": open_files,
+    "manifest": open_manifest,
     "parquet": open_parquet,
     "bigquery": _open_bigquery,
 }
@@ -36,4 +40,8 @@ def open_source(loaded: LoadedConfig, storage: Storage) -> Source:
     kind = loaded.config.source.kind
     if kind not in OPENERS:
         raise UsageError(f"source.{kind} cannot be read by this version; give source.files")
-    return OPENERS[kind](loaded, storage)
+    source = OPENERS[kind](loaded, storage)
+    columns = loaded.config.source.parquet or loaded.config.source.bigquery
+    if columns is None or columns.text is not None:
+        return source
+    return PlacedRows(source, Resolver(str(loaded.base), https=loaded.config.source.https))

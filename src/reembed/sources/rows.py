@@ -6,13 +6,16 @@ import datetime
 import decimal
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from reembed.config.source import Columns
-from reembed.errors import UsageError
+from reembed.core.data_uris import is_data
+from reembed.errors import RejectError, UsageError
+from reembed.sources.uris import Resolver
 from reembed.types import Item, ItemPart, Position, Reject
 
 STAGE = "read"
@@ -117,9 +120,14 @@ def _item(
 ) -> Item:
     uri, generation = origin
     found = _content(columns, key, content)
-    named = f"{uri}#{position.index}.{position.offset}" if key in (None, "") else str(key)
+    row = f"{uri}#{position.index}.{position.offset}"
+    named = row if key in (None, "") else str(key)
+    data = None
     if columns.uri is not None and isinstance(found, str):
-        uri, generation = found, ""
+        if is_data(found):
+            uri, data = row, found
+        else:
+            uri, generation = found, ""
     return Item(
         named,
         uri,
@@ -130,7 +138,20 @@ def _item(
         text=found if columns.text is not None and isinstance(found, str) else None,
         parts=found if isinstance(found, tuple) else (),
         reject=found if isinstance(found, Reject) else None,
+        data=data,
     )
+
+
+def placed(item: Item, resolver: Resolver) -> Item:
+    """The item with its places resolved, or as a reject where one cannot be read."""
+    if item.reject is not None or item.text is not None:
+        return item
+    try:
+        if item.parts:
+            return replace(item, parts=resolver.parts(item.parts))
+        return item if item.data is not None else replace(item, uri=resolver.resolve(item.uri))
+    except RejectError as err:
+        return replace(item, reject=Reject(err.code, err.message, STAGE))
 
 
 def _content(columns: Columns, key: Any, content: Any) -> str | tuple[ItemPart, ...] | Reject:

@@ -2,44 +2,97 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import apache_beam as beam
 import pyarrow as pa
 
+from reembed.config.source import SourceConfig
 from reembed.core.chunking import chunk_item, chunk_text_item, rejected_item
+from reembed.core.data_uris import decode_data, is_data
 from reembed.core.held import Held, skip_held
 from reembed.core.keys import KEYS
 from reembed.core.manifest import manifest_of
+from reembed.core.mixed import OpenPart, chunk_parts
 from reembed.core.policy import ChunkPolicy
 from reembed.core.requests import RequestOptions
-from reembed.errors import AlreadyExistsError, ObjectNotFoundError, StorageError
+from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RejectError, StorageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.notes import PlanProgress
 from reembed.sources.base import Block
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
+from reembed.storage.places import Places, name_of
 from reembed.transforms.blocks import ChunkBatch, to_bytes
-from reembed.types import ChunkedItem, Item
+from reembed.types import Chunk, ChunkedItem, Item, ItemPart
 
 
-def read_and_chunk(storage: Storage, item: Item, policy: ChunkPolicy) -> ChunkedItem:
-    """Open an item in the generation that was listed and cut it; what cannot be is a reject."""
+def read_and_chunk(places: Places, item: Item, policy: ChunkPolicy) -> ChunkedItem:
+    """Open an item in the generation that was listed and cut it; what cannot be is a reject.
+
+    Where none was listed, the chunks say in which generation it was found.
+    """
     if item.reject is not None:
         return rejected_item(item, item.reject.code, item.reject.message, item.reject.stage)
     if item.text is not None:
         return chunk_text_item(item, item.text, policy)
+    given = bool(item.parts) or item.data is not None
     try:
-        with storage.open(item.uri, item.generation) as source:
-            return chunk_item(item, source, policy)
-    except ObjectNotFoundError:
-        message = f"{item.uri} vanished or changed after it was listed; run again to take it"
-        return rejected_item(item, "source_changed", message, "read")
+        return _read_given(places, item, policy) if given else _read_object(places, item, policy)
+    except RejectError as err:
+        return rejected_item(item, err.code, err.message, "read")
+    except ObjectNotFoundError as err:
+        if item.generation and not given:
+            message = f"{item.uri} vanished or changed after it was listed; run again to take it"
+            return rejected_item(item, "source_changed", message, "read")
+        message = f"what the source names is not there ({err}); mend its place, or put it there"
+        return rejected_item(item, "source_missing", message, "read")
     except (StorageError, OSError) as err:
         message = f"{item.uri} cannot be read: {err}"
         return rejected_item(item, "source_unreadable", message, "read")
+
+
+def _read_object(places: Places, item: Item, policy: ChunkPolicy) -> ChunkedItem:
+    with places.open(item.uri, item.generation) as opened:
+        found = replace(item, generation=opened.generation)
+        return chunk_item(found, opened.stream, policy, name_of(item.uri))
+
+
+def _read_given(places: Places, item: Item, policy: ChunkPolicy) -> ChunkedItem:
+    """Cut what stands in the source itself: parts, or the content of a ``data:`` URI."""
+    if item.parts:
+        return chunk_parts(item, _opened(places, item.parts), policy)
+    data = decode_data(item.data or "")
+    chunked = chunk_item(item, io.BytesIO(data), policy, "")
+    if all(chunk.recipe is None for chunk in chunked.chunks):
+        return chunked
+    uri = places.keep(data)
+    return replace(chunked, chunks=tuple(_found_at(chunk, uri) for chunk in chunked.chunks))
+
+
+def _found_at(chunk: Chunk, uri: str) -> Chunk:
+    return chunk if chunk.recipe is None else replace(chunk, recipe=replace(chunk.recipe, uri=uri))
+
+
+def _opened(places: Places, parts: Iterable[ItemPart]) -> Iterator[OpenPart]:
+    """Open one part after the other; each is closed before the next."""
+    for number, part in enumerate(parts, 1):
+        if not part.uri:
+            yield OpenPart(text=part.text)
+            continue
+        try:
+            if is_data(part.uri):
+                data = decode_data(part.uri)
+                yield OpenPart(source=io.BytesIO(data), uri=places.keep(data))
+                continue
+            with places.open(part.uri) as opened:
+                yield OpenPart(None, opened.stream, name_of(part.uri), part.uri, opened.generation)
+        except RejectError as err:
+            raise RejectError(err.code, f"part {number}: {err.message}") from err
 
 
 class ChunkItems(beam.PTransform):
@@ -51,6 +104,7 @@ class ChunkItems(beam.PTransform):
         policy: how items are cut.
         options: what the requests' size on the wire depends on.
         held: the place of the index of what the destination holds; empty for none.
+        source: says which pages of the web may be read; None: none.
     """
 
     def __init__(
@@ -60,9 +114,13 @@ class ChunkItems(beam.PTransform):
         policy: ChunkPolicy,
         options: RequestOptions,
         held: str = "",
+        source: SourceConfig | None = None,
     ) -> None:
         super().__init__()
-        self._chunk = _Chunk(layout, plan, policy, options, held)
+        places = Places(open_storage(), given=layout.given())
+        if source is not None:
+            places = Places.of(source, places.storage, places.given)
+        self._chunk = _Chunk(layout, plan, policy, options, held, places)
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[tuple[int, ChunkBatch]]:
         """Cut every block."""
@@ -71,12 +129,19 @@ class ChunkItems(beam.PTransform):
 
 class _Chunk(beam.DoFn):
     def __init__(
-        self, layout: Layout, plan: str, policy: ChunkPolicy, options: RequestOptions, held: str
+        self,
+        layout: Layout,
+        plan: str,
+        policy: ChunkPolicy,
+        options: RequestOptions,
+        held: str,
+        places: Places,
     ) -> None:
         self._layout, self._plan = layout, plan
         self._policy, self._options = policy, options
         self._held_at = held
-        self._storage = open_storage()
+        self._places = places
+        self._storage = places.storage
 
     def setup(self) -> None:
         self._note = PlanProgress(self._storage, self._layout, self._plan)
@@ -86,7 +151,7 @@ class _Chunk(beam.DoFn):
         self._note.tell(last=True)
 
     def process(self, element: Block) -> Iterator[tuple[int, ChunkBatch]]:
-        chunked = [read_and_chunk(self._storage, item, self._policy) for item in element.items]
+        chunked = [read_and_chunk(self._places, item, self._policy) for item in element.items]
         for one in chunked:
             self._keep_extracted(one)
         chunks = [chunk for one in chunked for chunk in one.chunks]

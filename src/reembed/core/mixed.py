@@ -1,0 +1,220 @@
+"""Interleaved content: several parts and one vector, held against the model's limits, never cut."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import orjson
+
+from reembed.config.models import ModelSpec
+from reembed.core.chunking import STAGE, cut_source, hash_content, reject_item
+from reembed.core.media.sniff import Recognised
+from reembed.core.media.title import clean_title, has_content
+from reembed.core.media.tokens import estimate_tokens
+from reembed.core.policy import CHUNKER_VERSIONS, ChunkPolicy
+from reembed.core.tasks import DOCUMENT_TASK, surrounding_text
+from reembed.errors import RejectError
+from reembed.types import Chunk, ChunkedItem, Item, Modality, Recipe, RecipePart, Reject
+
+MIXED_TYPE = "multipart/mixed"
+# The tokenizer frames each part with marks of beginning and end.
+_FRAME_TOKENS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPart:
+    """A part at hand: a `text`, or a `source` to read that is found again at `uri`.
+
+    `name` is the file's, or empty; `generation` is the state in which `source` was opened.
+    """
+
+    text: str | None = None
+    source: BinaryIO | None = None
+    name: str = ""
+    uri: str = ""
+    generation: str = ""
+
+
+def chunk_parts(item: Item, parts: Iterable[OpenPart], policy: ChunkPolicy) -> ChunkedItem:
+    """Make the one chunk of an item of several parts, or the reject that says why there is none.
+
+    Each text part is sent with the task's words and the item's title, as a text alone would be:
+    the vendor's page says of these words "text parts only" and nothing of texts beside media.
+
+    Args:
+        item: its parts.
+        parts: the same, opened one after the other; each is closed when the next is taken.
+        policy: limits; sizes of chunks are the model's own here.
+
+    Raises:
+        OSError, StorageError: reading a part failed.
+    """
+    title = clean_title(item.title) if policy.chunking.text.title else None
+    whole = uncut(policy)
+    made: list[RecipePart] = []
+    warnings: list[str] = []
+    for number, part in enumerate(parts, 1):
+        try:
+            one, told = _make(part, title, whole)
+            made.append(one)
+            check_parts(made, policy.spec)
+            _check_weight(made, policy)
+        except RejectError as err:
+            reject = Reject(err.code, f"part {number}: {err.message}", STAGE)
+            return reject_item(item, Recognised("unknown", MIXED_TYPE), "", reject)
+        warnings += [f"part {number}: {warning}" for warning in told]
+    return ChunkedItem((_chunk(item, tuple(made), title, tuple(warnings), whole),))
+
+
+def uncut(policy: ChunkPolicy) -> ChunkPolicy:
+    """The same policy with the model's limits for sizes: what is cut by it takes several requests.
+
+    Sound tracks are left out, since they would be a second piece.
+    """
+    spec, chunking = policy.spec, policy.chunking
+    sections: dict[str, dict[str, object]] = {
+        "text": {"max_tokens": spec.text.max_tokens, "overlap_tokens": 0, "title": False}
+    }
+    if spec.audio is not None:
+        sections["audio"] = {"max_seconds": spec.audio.max_seconds, "overlap_seconds": 0.0}
+    if spec.video is not None:
+        sections["video"] = {
+            "max_seconds": spec.video.max_seconds,
+            "overlap_seconds": 0.0,
+            "soundtrack": "drop",
+        }
+    if spec.pdf is not None:
+        sections["pdf"] = {"max_pages": spec.pdf.max_pages, "overlap_pages": 0}
+    sizes = {n: getattr(chunking, n).model_copy(update=new) for n, new in sections.items()}
+    return ChunkPolicy(
+        chunking.model_copy(update=sizes),
+        spec,
+        policy.dimensions,
+        policy.task,
+        policy.max_media_bytes,
+    )
+
+
+def check_parts(parts: Iterable[RecipePart], spec: ModelSpec) -> None:
+    """Hold parts against what the model takes in one request.
+
+    Raises:
+        RejectError: ``parts_over_limit``: too many of a modality, or too many tokens together.
+    """
+    counts, tokens = Counter[Modality](), 0
+    for part in parts:
+        counts[part.modality] += 1
+        tokens += part.tokens
+    for modality, count in counts.items():
+        limits = None if modality == "text" else getattr(spec, modality)
+        if limits is not None and count > limits.max_per_request:
+            raise _over(
+                f"it is number {count} of its kind, {modality}; {spec.name} takes at most "
+                f"{limits.max_per_request} in one request"
+            )
+    if tokens > spec.text.max_tokens:
+        raise _over(
+            f"with it the parts count about {tokens:,} tokens together; {spec.name} takes "
+            f"{spec.text.max_tokens:,}"
+        )
+
+
+def _over(message: str) -> RejectError:
+    remedy = "parts that share a vector are not cut: leave some out, or make items of them"
+    return RejectError("parts_over_limit", f"{message}; {remedy}")
+
+
+def _check_weight(parts: Iterable[RecipePart], policy: ChunkPolicy) -> None:
+    weight = sum(part.input_bytes for part in parts)
+    if weight > policy.max_media_bytes:
+        raise RejectError(
+            "media_too_large",
+            f"with it the parts weigh {weight:,} bytes together; one request may hold "
+            f"{policy.max_media_bytes:,}: raise batch.max_input_mb",
+        )
+
+
+def _make(
+    part: OpenPart, title: str | None, whole: ChunkPolicy
+) -> tuple[RecipePart, tuple[str, ...]]:
+    if part.source is None:
+        return _text_part(part.text or "", title, whole), ()
+    cut = cut_source(part.source, part.name, None, whole)
+    if isinstance(cut.found, Reject):
+        raise RejectError(cut.found.code, cut.found.message)
+    told = (*((cut.known.warning,) if cut.known.warning else ()), *cut.found.warnings)
+    if len(cut.found.pieces) > 1:
+        raise _over(
+            f"{part.uri or 'it'} is more {cut.found.pieces[0].modality} than one request takes"
+        )
+    [piece] = cut.found.pieces
+    if piece.text is not None:
+        return _text_part(piece.text, title, whole), told
+    made = RecipePart(
+        piece.modality,
+        piece.tokens,
+        piece.input_bytes,
+        uri=part.uri,
+        generation=part.generation,
+        source_hash=cut.source_hash,
+        recipe=piece.recipe,
+    )
+    return made, told
+
+
+def _text_part(text: str, title: str | None, policy: ChunkPolicy) -> RecipePart:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as err:
+        raise RejectError(
+            "text_not_unicode",
+            f"the text holds code points that UTF-8 cannot carry ({err.reason}); mend it",
+        ) from err
+    if not has_content(text):
+        raise RejectError("blank_text", "there is nothing to embed: only white space")
+    if size > 32 * policy.spec.text.max_tokens:
+        # No token is that long on average: spares the count of what cannot fit.
+        raise _over(f"its text has {size:,} bytes, more than {policy.spec.name} takes")
+    around = estimate_tokens(surrounding_text(policy.spec.task_style, policy.task, title))
+    return RecipePart("text", estimate_tokens(text) + around + _FRAME_TOKENS, size, text=text)
+
+
+def _chunk(
+    item: Item,
+    parts: tuple[RecipePart, ...],
+    title: str | None,
+    warnings: tuple[str, ...],
+    policy: ChunkPolicy,
+) -> Chunk:
+    texts = [part.text for part in parts if part.text is not None]
+    split = Counter[Modality]()
+    for part in parts:
+        split[part.modality] += part.tokens
+    said = [[part.text, part.source_hash] for part in parts]
+    source_hash = hashlib.sha256(orjson.dumps(said)).hexdigest()
+    sent = title if texts and policy.task == DOCUMENT_TASK else None
+    return Chunk(
+        key=item.key,
+        uri=item.uri,
+        position=item.position,
+        part=0,
+        parts=1,
+        modality="mixed",
+        mime_type=MIXED_TYPE,
+        tokens=sum(split.values()),
+        input_bytes=sum(part.input_bytes for part in parts),
+        generation=item.generation,
+        source_hash=source_hash,
+        content_hash=hash_content(source_hash, {*split, "mixed"}, sent, policy),
+        chunker=CHUNKER_VERSIONS["mixed"],
+        title=title,
+        text="\n\n".join(texts) or None,
+        metadata=item.metadata,
+        recipe=Recipe("mixed", MIXED_TYPE, parts=parts),
+        warnings=warnings,
+        split=tuple(sorted(split.items())),
+    )

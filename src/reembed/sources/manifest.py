@@ -1,0 +1,297 @@
+"""`source.manifest`: JSONL or CSV, a line an input, read by ranges of lines; nothing is copied."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from array import array
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import orjson
+
+from reembed.config.load import LoadedConfig
+from reembed.core.data_uris import is_data
+from reembed.core.names import STRIPE_ITEMS, stripe_of
+from reembed.errors import ObjectNotFoundError, RejectError, UsageError
+from reembed.ledger.layout import Layout
+from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, Span
+from reembed.sources.entries import Entry, check_content, check_key, read_entry, read_header
+from reembed.sources.lines import Record, read_records
+from reembed.sources.rows import STAGE, sample_digest
+from reembed.sources.uris import Resolver
+from reembed.storage.base import Storage
+from reembed.storage.listing import list_files
+from reembed.storage.names import is_gs
+from reembed.types import Item, ItemPart, Position, Reject
+
+_EXAMPLES = 3
+_HEAD = 4096
+_BOM = b"\xef\xbb\xbf"
+_JSON = (".jsonl", ".ndjson", ".json")
+# A span is one worker's: its lines are held in memory together.
+_SPAN_BYTES = 8_000_000
+_OBJECT_WEIGHT = BLOCK_ROWS // BLOCK_ITEMS
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFile:
+    """A manifest: its place and state, its short name, and the columns of CSV (None: JSON)."""
+
+    uri: str
+    generation: str
+    name: str
+    header: tuple[str, ...] | None
+
+    def records(
+        self, storage: Storage, start: int = 0, line: int = 1, end: int | None = None
+    ) -> Iterator[Record]:
+        """Its records from an offset on, up to another, without the header."""
+        quoted = self.header is not None
+        with storage.open(self.uri, self.generation) as stream:
+            records = read_records(stream, start, line, quoted=quoted)
+            if quoted and start == 0:
+                next(records, None)
+            for record in records:
+                if end is not None and record.offset >= end:
+                    return
+                if record.data != _BOM:  # a file of nothing but a mark
+                    yield record
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestLines:
+    """The lines of manifests, numbered over all of them in the order of the names."""
+
+    files: tuple[ManifestFile, ...]
+    storage: Storage
+    resolver: Resolver
+    sample: int | None = None
+    unique: bool = True
+
+    def identity(self) -> Iterator[bytes]:
+        """Every manifest in its generation; what its lines name is not looked at."""
+        for file in self.files:
+            yield orjson.dumps(asdict(file))
+
+    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+        """Read all lines once, for their number, their keys and their ranges; write nothing.
+
+        Raises:
+            UsageError: keys came more than once.
+        """
+        scan = _Scan()
+        for file in self.files:
+            for record in file.records(storage):
+                scan.add(file, record)
+        scan.close()
+        doubled = scan.doubled()
+        if doubled:
+            raise UsageError(self._examples(storage, doubled))
+        reader = ManifestReader(self.files, self.resolver)
+        if self.sample is None:
+            return Prepared(reader, tuple(scan.spans), len(scan.digests))
+        keys = (key for file in self.files for key in _keys(file, storage))
+        chosen = heapq.nsmallest(self.sample, map(sample_digest, keys))
+        reader = replace(reader, most=chosen[-1] if chosen else b"")
+        return Prepared(reader, tuple(scan.spans), len(chosen))
+
+    def _examples(self, storage: Storage, doubled: frozenset[int]) -> str:
+        seen: dict[str, list[str]] = {}
+        for file in self.files:
+            for record in file.records(storage):
+                key = _key_of(file, record)
+                if _digest(key) in doubled:
+                    seen.setdefault(key, []).append(f"{file.name}:{record.line}")
+        found = {key: places for key, places in seen.items() if len(places) > 1}
+        shown = "; ".join(
+            f"{key!r} ({len(places):,} times, at {', '.join(places[:_EXAMPLES])})"
+            for key, places in list(found.items())[:_EXAMPLES]
+        )
+        return (
+            f"{len(found):,} keys came more than once, and a key names one input: {shown}; make "
+            "the keys unique"
+        )
+
+    def describe(self) -> str:
+        """How many lines, in how many manifests, and how many cannot be read."""
+        lines = bad = 0
+        for file in self.files:
+            for record in file.records(self.storage):
+                lines += 1
+                bad += isinstance(_entry(file, record), Reject)
+        told = f", of which {bad:,} cannot be read" if bad else ""
+        return f"{lines:,} lines in {len(self.files):,} manifests{told}"
+
+
+class _Scan:
+    """What one reading of all lines gathers: 8 bytes a line, and the spans."""
+
+    def __init__(self) -> None:
+        self.digests, self.spans = array("Q"), list[Span]()
+        self._first: tuple[ManifestFile, Record, int] | None = None
+        self._end = self._weight = 0
+
+    def add(self, file: ManifestFile, record: Record) -> None:
+        """Count a record, and put it into the span that is open, or into a new one."""
+        index = len(self.digests)
+        entry = _entry(file, record)
+        self.digests.append(_digest(_key_in(file, record, entry)))
+        # Objects have to be fetched, which many workers share; texts are here already.
+        cheap = isinstance(entry, Reject) or entry.text is not None
+        weight = 1 if cheap else _OBJECT_WEIGHT
+        if self._first is None or not self._fits(file, record, index, weight):
+            self.close()
+            self._first, self._weight = (file, record, index), 0
+        self._end = record.end
+        self._weight += weight
+
+    def _fits(self, file: ManifestFile, record: Record, index: int, weight: int) -> bool:
+        assert self._first is not None
+        return (
+            self._weight + weight <= BLOCK_ROWS
+            and index % STRIPE_ITEMS != 0
+            and record.end - self._first[1].offset <= _SPAN_BYTES
+            and self._first[0] is file
+        )
+
+    def close(self) -> None:
+        """End the span that is open."""
+        if self._first is not None:
+            file, record, index = self._first
+            place = file.uri, record.offset, self._end, index
+            self.spans.append(Span(*place, file.generation, record.line))
+        self._first = None
+
+    def doubled(self) -> frozenset[int]:
+        """Digests that came more than once; two keys in 2**64 may share one."""
+        found = np.sort(np.frombuffer(self.digests, np.uint64))
+        return frozenset(found[1:][found[1:] == found[:-1]].tolist())
+
+
+def _digest(key: str) -> int:
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
+
+
+def _keys(file: ManifestFile, storage: Storage) -> Iterator[str]:
+    return (_key_of(file, record) for record in file.records(storage))
+
+
+def _key_of(file: ManifestFile, record: Record) -> str:
+    return _key_in(file, record, _entry(file, record))
+
+
+def _key_in(file: ManifestFile, record: Record, entry: Entry | Reject) -> str:
+    """A line's key; that of a line which cannot be read is its place."""
+    return f"{file.name}:{record.line}" if isinstance(entry, Reject) else check_key(entry)
+
+
+def _entry(file: ManifestFile, record: Record) -> Entry | Reject:
+    try:
+        entry = read_entry(record.data, file.header)
+        check_key(entry)
+        check_content(entry)
+    except RejectError as err:
+        return _reject(file, record, err)
+    return entry
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestReader:
+    """Reads ranges of lines; `most` is the largest digest that a sample takes."""
+
+    files: tuple[ManifestFile, ...]
+    resolver: Resolver
+    most: bytes | None = None
+
+    def read(self, storage: Storage, span: Span) -> Iterator[Block]:
+        """The items of a span, which lies in one stripe, as one block."""
+        file = next(file for file in self.files if file.uri == span.uri)
+        # A path in a bucket's manifest is whose who wrote it, and the files are not.
+        resolver = replace(self.resolver, local=not is_gs(file.uri))
+        items = []
+        records = file.records(storage, span.start, span.line, span.end)
+        for index, record in enumerate(records, span.first):
+            item = _item(file, record, Position(index, record.offset), resolver)
+            if self.most is None or sample_digest(item.key) <= self.most:
+                items.append(item)
+        if items:
+            yield Block(stripe_of(span.first), tuple(items))
+
+
+def _item(file: ManifestFile, record: Record, position: Position, resolver: Resolver) -> Item:
+    entry = _entry(file, record)
+    key = _key_in(file, record, entry)
+    if isinstance(entry, Reject):
+        return Item(key, file.uri, position, generation=file.generation, reject=entry)
+    place, generation, data = file.uri, file.generation, None
+    parts: tuple[ItemPart, ...] = ()
+    reject = None
+    try:
+        if entry.uri is not None and is_data(entry.uri):
+            place, data = f"{file.uri}:{record.line}", entry.uri
+        elif entry.uri is not None:
+            place, generation = resolver.resolve(entry.uri), ""
+        parts = resolver.parts(entry.parts)
+    except RejectError as err:
+        reject = _reject(file, record, err)
+    return Item(
+        key,
+        place,
+        position,
+        generation=generation,
+        title=entry.title,
+        metadata=entry.metadata,
+        text=entry.text,
+        parts=parts,
+        reject=reject,
+        data=data,
+    )
+
+
+def _reject(file: ManifestFile, record: Record, err: RejectError) -> Reject:
+    return Reject(err.code, f"{file.name}, line {record.line}: {err.message}", STAGE)
+
+
+def open_manifest(loaded: LoadedConfig, storage: Storage) -> ManifestLines:
+    """List the manifests of a configuration and look at how each begins.
+
+    Raises:
+        UsageError: a pattern matches nothing; a file is no manifest.
+    """
+    config = loaded.config
+    listed = list_files(config.source.manifest, storage, loaded.base, exclude=(config.run_dir,))
+    files = tuple(look_at(item, storage) for item in listed)
+    resolver = Resolver(str(loaded.base), https=config.source.https)
+    return ManifestLines(files, storage, resolver, config.source.sample)
+
+
+def look_at(item: Item, storage: Storage) -> ManifestFile:
+    """Tell JSONL from CSV, by the name, else by the first character.
+
+    Raises:
+        UsageError: it is neither, or not in UTF-8.
+    """
+    try:
+        with storage.open(item.uri, item.generation) as stream:
+            head = stream.read(_HEAD)
+            if head.startswith(_UTF16):
+                raise UsageError(f"{item.uri} is in UTF-16; save it as UTF-8")
+            if head.startswith(_PACKED):
+                raise UsageError(f"{item.uri} is packed; unpack it")
+            begins = head.removeprefix(_BOM).lstrip()
+            name = item.uri.lower()
+            if name.endswith(".csv") or (not name.endswith(_JSON) and begins[:1] != b"{"):
+                header = next(read_records(stream, quoted=True), None)
+                if header is None:
+                    raise UsageError(f"{item.uri} is empty; give it a header and lines")
+                named = read_header(header.data, item.uri)
+                return ManifestFile(item.uri, item.generation, item.key, named)
+    except ObjectNotFoundError as err:
+        raise UsageError(f"{item.uri} vanished while it was listed; run again") from err
+    if begins.startswith(b"["):
+        raise UsageError(f"{item.uri} holds a JSON array; give one object a line")
+    return ManifestFile(item.uri, item.generation, item.key, None)

@@ -1,0 +1,94 @@
+"""What a manifest or a table calls a place, made absolute, if it may be read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reembed.core.data_uris import is_data
+from reembed.errors import RejectError, UsageError
+from reembed.storage.https import split_https
+from reembed.storage.names import GS, split_gs
+from reembed.storage.places import HTTPS
+from reembed.types import ItemPart
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """How places are read.
+
+    Relative paths start from the folder `base`. `local` False: no path is, since who writes into
+    a bucket must not choose files of this machine. `https` allows pages of the web.
+    """
+
+    base: str
+    local: bool = True
+    https: bool = False
+
+    def resolve(self, uri: str) -> str:
+        """The place as it will be opened: a path, ``gs://``, ``https://``, or ``data:`` as it is.
+
+        Raises:
+            RejectError: ``unsupported_uri``, ``uri_not_allowed``, ``bad_uri``.
+        """
+        if is_data(uri):
+            return uri
+        scheme = _SCHEME.match(uri)
+        if scheme is None:
+            return self._path(uri)
+        if scheme.group(0) == GS:
+            return _object(uri)
+        if scheme.group(0).lower() == HTTPS:
+            return self._page(HTTPS + uri[len(HTTPS) :])
+        raise RejectError(
+            "unsupported_uri",
+            f"{uri[:200]!r}: {scheme.group(0)} is not read; give a path, {GS}…, a data: URI, or "
+            f"{HTTPS}… with source.https",
+        )
+
+    def parts(self, parts: Iterable[ItemPart]) -> tuple[ItemPart, ...]:
+        """Parts with their places resolved.
+
+        Raises:
+            RejectError: as `resolve`, with the part's number.
+        """
+        made = []
+        for number, part in enumerate(parts, 1):
+            try:
+                made.append(ItemPart(uri=self.resolve(part.uri)) if part.uri else part)
+            except RejectError as err:
+                raise RejectError(err.code, f"part {number}: {err.message}") from err
+        return tuple(made)
+
+    def _path(self, uri: str) -> str:
+        if not self.local:
+            raise RejectError(
+                "uri_not_allowed",
+                f"{uri[:200]!r}: a manifest in Cloud Storage cannot name files of this machine; "
+                f"give {GS}…",
+            )
+        if not uri.strip() or "\0" in uri:
+            raise RejectError("bad_uri", f"{uri[:200]!r} is no path of a file")
+        return os.path.normpath(os.path.join(self.base, uri))
+
+    def _page(self, uri: str) -> str:
+        if not self.https:
+            raise RejectError(
+                "uri_not_allowed", f"{uri[:200]}: pages of the web are read with source.https: true"
+            )
+        split_https(uri)
+        return uri
+
+
+def _object(uri: str) -> str:
+    try:
+        _, name = split_gs(uri)
+    except UsageError as err:
+        raise RejectError("bad_uri", str(err)) from err
+    if not name or name.endswith("/"):
+        raise RejectError("bad_uri", f"{uri[:200]!r} names no object; give {GS}bucket/name")
+    return uri
