@@ -321,6 +321,7 @@ def test_a_late_answer_is_verified_as_a_whole_before_any_piece_is_taken(site):
     )
     run.drive()
     run.advance(3600)
+    until_well(run.tools())
     results = run.drive()
     assert [type(r) for r in results.values()] == [Left]
     assert "cannot be trusted: canary_differs" in run.halted

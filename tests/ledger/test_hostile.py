@@ -18,7 +18,7 @@ from reembed.errors import RunFailedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.trust import placed
-from reembed.storage.local import LocalStorage
+from reembed.storage.open import open_storage
 
 SHARD = "00000003-000007"
 PART = f"part-0001-{SHARD}.parquet"
@@ -42,7 +42,7 @@ ODD_NAMES = ["", ".", "..", "../x", "a/b", "/etc", "a\\..\\b", "a\n", "a\0", "x"
 
 def write(ledger: Ledger, file: str, body: dict[str, Any]) -> None:
     name = ledger.layout.shard_records(1, SHARD) + file
-    LocalStorage().create(name, json.dumps({"schema": 1, **body}).encode())
+    open_storage().create(name, json.dumps({"schema": 1, **body}).encode())
 
 
 @pytest.mark.parametrize("uri", LEADING_OUT)
@@ -74,7 +74,7 @@ def test_a_rollup_names_no_file_but_its_shards(ledger: Ledger, uri: str) -> None
 
 def rollup(ledger: Ledger, shards: dict[str, Any]) -> None:
     body = {"schema": 1, "generation": 0, "shards": shards}
-    LocalStorage().create(ledger.layout.rollup(1, "00000003", 0), json.dumps(body).encode())
+    open_storage().create(ledger.layout.rollup(1, "00000003", 0), json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("shard", ["00000004-000001", "../../../x", ""])

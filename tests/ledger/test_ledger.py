@@ -19,7 +19,10 @@ from reembed.core.machine.records import (
 from reembed.core.machine.snapshot import ShardRecords
 from reembed.errors import RunFailedError
 from reembed.ledger.ledger import Ledger
-from reembed.storage.local import LocalStorage
+from reembed.storage.open import open_storage
+
+# They set or look at files.
+ON_DISK = pytest.mark.parametrize("layout", ["disk"], indirect=True)
 
 
 def created(job="batches/1"):
@@ -39,7 +42,7 @@ def test_the_first_claim_of_an_epoch_wins(ledger, shard):
 
 
 def test_the_first_record_of_each_kind_stands_and_is_given_back(ledger, layout, shard):
-    other = Ledger(LocalStorage(), layout, 1, "you")
+    other = Ledger(open_storage(), layout, 1, "you")
     assert ledger.created(shard, "0", created("batches/1")).job == "batches/1"
     assert other.created(shard, "0", created("batches/2")).job == "batches/1"
     assert ledger.outcome(shard, "0", Outcome(state="SUCCEEDED", job="a", rows=3)).rows == 3
@@ -68,7 +71,7 @@ def test_a_look_reads_back_all_that_was_written(ledger, layout, shard):
     ledger.created(shard, "0", created())
     ledger.outcome(shard, "0", ended)
     ledger.claim(shard, "0.0", Claim(holder="me", epoch=1))
-    records = Ledger(LocalStorage(), layout, 1, "you").look(shard)
+    records = Ledger(open_storage(), layout, 1, "you").look(shard)
     assert sorted(records.claims) == ["0", "0.0"]
     assert records.voids == {("0", 1)}
     assert records.created == {"0": created()}
@@ -101,6 +104,7 @@ def test_the_newest_generation_counts(ledger, shard):
     assert list(ledger.load(["00000003-000008"])) == []
 
 
+@ON_DISK
 def test_age_is_by_the_storages_clock_and_from_the_newest_renewal(ledger, layout, shard):
     ledger.claim(shard, "0", Claim(holder="me", epoch=1))
     ledger.claim(shard, "0.0", Claim(holder="me", epoch=1))
@@ -114,6 +118,7 @@ def test_age_is_by_the_storages_clock_and_from_the_newest_renewal(ledger, layout
     assert 0 <= ages["0.0", 1] < 60
 
 
+@ON_DISK
 def test_a_claim_from_the_future_has_age_0(ledger, layout, shard):
     ledger.claim(shard, "0", Claim(holder="me", epoch=1))
     later = time.time() + 1000
@@ -121,10 +126,11 @@ def test_a_claim_from_the_future_has_age_0(ledger, layout, shard):
     assert ledger.look(shard).ages["0", 1] == 0.0
 
 
+@ON_DISK
 def test_reading_the_clock_leaves_nothing(ledger, layout):
     before = time.time()
     assert before - 1 <= ledger.storage_now() <= time.time() + 1
-    assert list(LocalStorage().list(layout.clock("")))[:1] == []
+    assert list(open_storage().list(layout.clock("")))[:1] == []
 
 
 def test_stop_and_lift_take_turns(ledger):
@@ -144,7 +150,7 @@ def test_stop_and_lift_take_turns(ledger):
 def test_a_stop_and_a_lift_of_one_moment_are_a_stop(ledger, layout):
     ledger.stop("stop", "enough")
     lift = layout.stops(1) + "lift.1"
-    LocalStorage().create(lift, b"{}")
+    open_storage().create(lift, b"{}")
     assert ledger.stopped()
 
 
@@ -162,7 +168,7 @@ def test_a_stop_and_a_lift_of_one_moment_are_a_stop(ledger, layout):
 )
 def test_a_record_that_cannot_be_read_stops_the_run_and_says_which(ledger, layout, shard, data):
     name = layout.shard_records(1, shard) + "0.e1.claim"
-    LocalStorage().create(name, data)
+    open_storage().create(name, data)
     with pytest.raises(RunFailedError, match=r"0\.e1\.claim: not a Claim record") as caught:
         ledger.look(shard)
     assert "use the version that wrote it" in str(caught.value)
@@ -171,10 +177,10 @@ def test_a_record_that_cannot_be_read_stops_the_run_and_says_which(ledger, layou
 def test_a_field_of_a_later_release_is_passed_over(ledger, layout, shard):
     name = layout.shard_records(1, shard) + "0.e1.claim"
     body = {"schema": 1, "holder": "me", "epoch": 1, "mood": "good"}
-    LocalStorage().create(name, orjson.dumps(body))
+    open_storage().create(name, orjson.dumps(body))
     assert ledger.look(shard).claims["0"][1] == Claim(holder="me", epoch=1)
 
 
 def test_strange_files_among_the_records_are_passed_over(ledger, layout, shard):
-    LocalStorage().create(layout.shard_records(1, shard) + ".DS_Store", b"?")
+    open_storage().create(layout.shard_records(1, shard) + ".DS_Store", b"?")
     assert ledger.look(shard) == ShardRecords()

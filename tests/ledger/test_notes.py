@@ -1,9 +1,9 @@
 from reembed.ledger.notes import PlanProgress, read_notes, sum_notes
-from reembed.storage.local import LocalStorage
+from reembed.storage.open import open_storage
 
 
 def test_notes_of_several_workers_add_up_and_damage_is_left_out(layout):
-    storage = LocalStorage()
+    storage = open_storage()
     workers = [PlanProgress(storage, layout, "p") for _ in range(2)]
     workers[0].add(3, 9)
     workers[0].add(1, 1)

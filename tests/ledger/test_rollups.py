@@ -8,7 +8,7 @@ from reembed.core.machine.records import Child, Created, Need, Outcome, Redrive,
 from reembed.errors import RunFailedError
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.rollups import read_standing
-from reembed.storage.local import LocalStorage
+from reembed.storage.open import open_storage
 from support.counting import CountingStorage
 
 STRIPE = "00000003"
@@ -41,7 +41,7 @@ def settle(ledger: Ledger, shard: str, generation: int = 0) -> None:
 
 
 def of(layout, storage=None) -> Ledger:
-    return Ledger(storage or LocalStorage(), layout, 1, "reader", at_once=4)
+    return Ledger(storage or open_storage(), layout, 1, "reader", at_once=4)
 
 
 def told(records):
@@ -60,7 +60,7 @@ def test_a_stripe_is_rolled_up_once_its_last_shard_is_settled(ledger, layout):
         settle(ledger, shard)
     assert ledger.roll_up(STRIPE, SHARDS, 0)
     assert ledger.roll_up(STRIPE, SHARDS, 0)
-    names = [stat.uri for stat in LocalStorage().list(layout.rollups(1))]
+    names = [stat.uri for stat in open_storage().list(layout.rollups(1))]
     assert names == [layout.rollup(1, STRIPE, 0)]
 
 
@@ -83,20 +83,20 @@ def test_whoever_rolls_up_writes_the_same_bytes(ledger, layout):
     name = layout.rollup(1, STRIPE, 0)
     seen = set()
     for at_once in (1, 8):
-        Ledger(LocalStorage(), layout, 1, f"w{at_once}", at_once).roll_up(STRIPE, SHARDS, 0)
-        seen.add(LocalStorage().read(name))
-        LocalStorage().delete(name)
+        Ledger(open_storage(), layout, 1, f"w{at_once}", at_once).roll_up(STRIPE, SHARDS, 0)
+        seen.add(open_storage().read(name))
+        open_storage().delete(name)
     # A process that froze says only now what it created: that belongs to no attempt's end.
     ledger.created(SHARDS[0], "0.1", Created(job="batches/late", display_name="d", epoch=1))
     of(layout).roll_up(STRIPE, SHARDS[::-1], 0)
-    assert seen == {LocalStorage().read(name)}
+    assert seen == {open_storage().read(name)}
 
 
 def test_of_a_stripe_that_is_rolled_up_nothing_else_is_listed_or_read(ledger, layout):
     for shard in SHARDS:
         settle(ledger, shard)
     ledger.roll_up(STRIPE, SHARDS, 0)
-    storage = CountingStorage(LocalStorage())
+    storage = CountingStorage(open_storage())
     assert len(dict(of(layout, storage).load(SHARDS))) == 3
     assert dict(storage.counts) == {"list": 1, "read": 1}
 
@@ -122,7 +122,7 @@ def test_a_redrive_makes_the_roll_up_stale_and_a_new_one_follows(ledger, layout)
     assert ledger.roll_up(STRIPE, SHARDS, 1)
     assert {shard: told(records) for shard, records in of(layout).load(SHARDS)} == before
     assert [before[shard][0].generation for shard in SHARDS] == [0, 1, 0]
-    assert read_standing(LocalStorage(), layout, 1).holds(STRIPE)
+    assert read_standing(open_storage(), layout, 1).holds(STRIPE)
 
 
 def test_a_stripe_opened_beyond_the_runs_generation_is_left_alone(ledger, layout):
@@ -131,7 +131,7 @@ def test_a_stripe_opened_beyond_the_runs_generation_is_left_alone(ledger, layout
         settle(ledger, shard)
     ledger.reopen(STRIPE, 1)
     assert not ledger.roll_up(STRIPE, SHARDS, 0)
-    assert not read_standing(LocalStorage(), layout, 1).holds(STRIPE)
+    assert not read_standing(open_storage(), layout, 1).holds(STRIPE)
     assert len(dict(of(layout).load(SHARDS))) == 3
 
 
@@ -160,7 +160,7 @@ def test_a_redrive_at_any_moment_of_a_roll_up_never_hides_an_open_shard(
                 step()
         count += 1
 
-    writer = Ledger(CountingStorage(LocalStorage(), before=before), layout, 1, "w", at_once=1)
+    writer = Ledger(CountingStorage(open_storage(), before=before), layout, 1, "w", at_once=1)
     writer.roll_up(STRIPE, SHARDS, 0)
     done = todo if count <= calls else todo[steps:]
     for step in done:
@@ -180,14 +180,14 @@ def test_all_that_is_due_is_rolled_up_and_nothing_else(ledger, layout):
         settle(ledger, shards[0])
     ledger.roll_up("00000000", stripes["00000000"], 0)
     of(layout).roll_up_all(stripes, 0)
-    standing = read_standing(LocalStorage(), layout, 1)
+    standing = read_standing(open_storage(), layout, 1)
     assert [stripe for stripe in stripes if standing.holds(stripe)] == list(stripes)[:3]
 
 
 def test_an_open_stripe_is_read_by_several_threads(ledger, layout):
     for shard in SHARDS:
         settle(ledger, shard)
-    storage = CountingStorage(LocalStorage(), seconds=0.01)
+    storage = CountingStorage(open_storage(), seconds=0.01)
     found = dict(of(layout, storage).load(SHARDS))
     assert len(found) == 3
     # The roll-ups, the stripe; a settlement, three outcomes and two jobs of each shard.
@@ -196,14 +196,14 @@ def test_an_open_stripe_is_read_by_several_threads(ledger, layout):
 
 
 def test_a_roll_up_that_cannot_be_read_stops_the_run_and_says_which(ledger, layout):
-    LocalStorage().create(layout.rollup(1, STRIPE, 0), b"{}")
+    open_storage().create(layout.rollup(1, STRIPE, 0), b"{}")
     with pytest.raises(RunFailedError, match=r"00000003\.g0: not a Rollup record"):
         dict(of(layout).load(SHARDS))
 
 
 def test_strange_files_among_the_roll_ups_are_passed_over(layout):
     for name in (".DS_Store", "00000003.g0.open.tmp", "3.g0", "00000003.g-1"):
-        LocalStorage().create(layout.rollups(1) + name, b"?")
-    standing = read_standing(LocalStorage(), layout, 1)
+        open_storage().create(layout.rollups(1) + name, b"?")
+    standing = read_standing(open_storage(), layout, 1)
     assert not standing.holds(STRIPE)
     assert standing.generation(STRIPE) == 0

@@ -15,19 +15,19 @@ from reembed.core.machine.records import Need, SpendLine
 from reembed.errors import RunFailedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.spend import SpendLog
-from reembed.storage.local import LocalStorage
+from reembed.storage.open import open_storage
 from support.counting import CountingStorage
 from support.spending import ONE, WIDE, early, spend_ten
 
 
 @pytest.fixture
 def log(layout):
-    return SpendLog(LocalStorage(), layout, 1)
+    return SpendLog(open_storage(), layout, 1)
 
 
 def lines_of(layout):
-    stats = LocalStorage().list(layout.run(1) + "/spend/")
-    return [SpendLine.decode(LocalStorage().read(stat.uri), stat.uri) for stat in stats]
+    stats = open_storage().list(layout.run(1) + "/spend/")
+    return [SpendLine.decode(open_storage().read(stat.uri), stat.uri) for stat in stats]
 
 
 def test_a_reservation_an_end_and_a_void_leave_what_they_should(log):
@@ -84,16 +84,16 @@ def test_the_same_reservation_or_release_again_writes_nothing(log, layout):
 
 def test_another_process_goes_on_where_the_log_ends(log, layout):
     log.reserve("a", 1, ONE, WIDE, early)
-    other = SpendLog(LocalStorage(), layout, 1)
+    other = SpendLog(open_storage(), layout, 1)
     other.reserve("b", 1, ONE, WIDE, early)
     other.release("a", 1, "void", 0.0)
-    assert log.read() == other.read() == SpendLog(LocalStorage(), layout, 1).read()
-    assert SpendLog(LocalStorage(), layout, 2).read() == Book()
+    assert log.read() == other.read() == SpendLog(open_storage(), layout, 1).read()
+    assert SpendLog(open_storage(), layout, 2).read() == Book()
 
 
 def test_eight_threads_never_pass_the_cap_and_leave_no_gap(layout):
     quotas = replace(WIDE, max_usd_nano=200)
-    logs = [SpendLog(LocalStorage(), layout, 1) for _ in range(4)]
+    logs = [SpendLog(open_storage(), layout, 1) for _ in range(4)]
     start = threading.Barrier(8)
 
     def work(number):
@@ -128,7 +128,7 @@ def test_four_processes_never_pass_the_cap_and_leave_no_gap(layout):
 
 
 def _check(layout, count, usd_nano):
-    names = [stat.uri for stat in LocalStorage().list(layout.run(1) + "/spend/")]
+    names = [stat.uri for stat in open_storage().list(layout.run(1) + "/spend/")]
     assert names == [layout.spend(1, seq) for seq in range(1, count + 1)]
     totals = [line.total_usd_nano for line in lines_of(layout)]
     assert totals == list(range(10, usd_nano + 1, 10))
@@ -137,7 +137,7 @@ def _check(layout, count, usd_nano):
 def test_a_line_of_an_unknown_version_is_refused(log, layout):
     log.reserve("a", 1, ONE, WIDE, early)
     body = {"schema": 2, "kind": "reserve", "attempt": "b", "epoch": 1}
-    LocalStorage().create(layout.spend(1, 2), orjson.dumps(body))
+    open_storage().create(layout.spend(1, 2), orjson.dumps(body))
     with pytest.raises(RunFailedError, match="000000002: not a SpendLine record"):
         log.read()
 
@@ -154,7 +154,7 @@ ACTS = st.tuples(
 @given(st.lists(ACTS, max_size=25), st.integers(0, 90))
 def test_whatever_happens_the_total_is_the_sum_and_under_the_cap(tmp_path_factory, acts, cap):
     layout = Layout(str(tmp_path_factory.mktemp("spend")))
-    logs = [SpendLog(LocalStorage(), layout, 1) for _ in range(2)]
+    logs = [SpendLog(open_storage(), layout, 1) for _ in range(2)]
     quotas = replace(WIDE, max_usd_nano=cap, jobs=3)
     needs = {}
     for turn, (kind, attempt, epoch, usd) in enumerate(acts):
@@ -175,7 +175,7 @@ def test_whatever_happens_the_total_is_the_sum_and_under_the_cap(tmp_path_factor
 
 
 def folds_of(layout):
-    return [stat.uri.rsplit("/", 1)[1] for stat in LocalStorage().list(layout.folds(1))]
+    return [stat.uri.rsplit("/", 1)[1] for stat in open_storage().list(layout.folds(1))]
 
 
 @settings(deadline=None, max_examples=40)
@@ -184,7 +184,7 @@ def test_a_reader_of_folds_has_the_book_of_a_reader_of_lines(
     tmp_path_factory, acts, fold_every, at_once
 ):
     layout = Layout(str(tmp_path_factory.mktemp("spend")))
-    log = SpendLog(LocalStorage(), layout, 1, fold_every=fold_every)
+    log = SpendLog(open_storage(), layout, 1, fold_every=fold_every)
     for kind, attempt, epoch, usd in acts:
         if kind == "reserve":
             log.reserve(attempt, epoch, Need(usd_nano=usd, jobs=1, result_bytes=7), WIDE, early)
@@ -193,37 +193,37 @@ def test_a_reader_of_folds_has_the_book_of_a_reader_of_lines(
     book, lines = Book(), lines_of(layout)
     for line in lines:
         book = book.add(line)
-    assert SpendLog(LocalStorage(), layout, 1, at_once).read() == book == log.read()
+    assert SpendLog(open_storage(), layout, 1, at_once).read() == book == log.read()
     expected = [f"{seq:09}" for seq in range(fold_every, len(lines) + 1, fold_every)]
     assert folds_of(layout) == expected
 
 
 def test_the_same_lines_give_the_same_fold_from_any_writer(layout):
-    logs = [SpendLog(LocalStorage(), layout, 1, fold_every=4) for _ in range(2)]
+    logs = [SpendLog(open_storage(), layout, 1, fold_every=4) for _ in range(2)]
     for number in range(3):
         logs[number % 2].reserve(f"z{9 - number}", 1, ONE, WIDE, early)
     logs[0].release("z9", 1, "end", 9.5)
     name = layout.fold(1, 4)
-    first = LocalStorage().read(name)
-    LocalStorage().delete(name)
+    first = open_storage().read(name)
+    open_storage().delete(name)
     # Begun from another fold: that of the first two lines.
-    SpendLog(LocalStorage(), layout, 1, fold_every=4)._fold(logs[1].read())
-    assert LocalStorage().read(name) == first
+    SpendLog(open_storage(), layout, 1, fold_every=4)._fold(logs[1].read())
+    assert open_storage().read(name) == first
 
 
 def test_a_fold_that_a_dead_writer_left_out_is_not_missed(layout):
-    log = SpendLog(LocalStorage(), layout, 1, fold_every=3)
+    log = SpendLog(open_storage(), layout, 1, fold_every=3)
     for number in range(10):
         log.reserve(f"a{number}", 1, ONE, WIDE, early)
-    LocalStorage().delete(layout.fold(1, 9))
-    assert SpendLog(LocalStorage(), layout, 1).read() == log.read()
+    open_storage().delete(layout.fold(1, 9))
+    assert SpendLog(open_storage(), layout, 1).read() == log.read()
 
 
 def test_only_the_lines_after_the_newest_fold_are_read(layout):
-    log = SpendLog(LocalStorage(), layout, 1, fold_every=50)
+    log = SpendLog(open_storage(), layout, 1, fold_every=50)
     for number in range(57):
         log.reserve(f"a{number}", 1, ONE, WIDE, early)
-    storage = CountingStorage(LocalStorage())
+    storage = CountingStorage(open_storage())
     reader = SpendLog(storage, layout, 1, at_once=16)
     assert reader.read().lines == 57
     # One page of folds, the newest; the seven lines are among the first eight asked for.
@@ -241,11 +241,11 @@ def test_a_line_that_came_between_two_reads_of_one_look_waits_for_the_next(layou
 
     def before(call, uri):
         if uri.endswith("000000002") and not late:
-            late.append(SpendLog(LocalStorage(), layout, 1))
+            late.append(SpendLog(open_storage(), layout, 1))
             late[0].reserve("a", 1, ONE, WIDE, early)
             late[0].reserve("b", 1, ONE, WIDE, early)
 
-    reader = SpendLog(CountingStorage(LocalStorage(), before=before), layout, 1, at_once=1)
+    reader = SpendLog(CountingStorage(open_storage(), before=before), layout, 1, at_once=1)
     assert reader.read().lines == 0
     found = reader._lines(range(1, 4))
     assert [line.attempt for line in found] == []
@@ -254,6 +254,6 @@ def test_a_line_that_came_between_two_reads_of_one_look_waits_for_the_next(layou
 
 
 def test_a_fold_of_an_unknown_version_is_refused(layout):
-    LocalStorage().create(layout.fold(1, 256), orjson.dumps({"schema": 2, "book": {}}))
+    open_storage().create(layout.fold(1, 256), orjson.dumps({"schema": 2, "book": {}}))
     with pytest.raises(RunFailedError, match="000000256: not a Fold record"):
-        SpendLog(LocalStorage(), layout, 1).read()
+        SpendLog(open_storage(), layout, 1).read()

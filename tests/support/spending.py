@@ -6,7 +6,7 @@ from reembed.core.machine.book import Quotas
 from reembed.core.machine.records import Need
 from reembed.ledger.layout import Layout
 from reembed.ledger.spend import SpendLog
-from reembed.storage.local import LocalStorage
+from reembed.storage.open import open_storage
 
 WIDE = Quotas(max_usd_nano=None, jobs=1000, tokens=10**9, file_bytes=10**12)
 ONE = Need(usd_nano=10, tokens=100, jobs=1, input_bytes=1000, result_bytes=5000)
@@ -17,7 +17,7 @@ def early():
 
 
 def spend_ten(run_dir, number, start, answers):
-    log = SpendLog(LocalStorage(), Layout(run_dir), 1)
+    log = SpendLog(open_storage(), Layout(run_dir), 1)
     start.wait(timeout=60)
     quotas = replace(WIDE, max_usd_nano=200)
     answers.put(sum(log.reserve(f"{number}-{n}", 1, ONE, quotas, early) for n in range(10)))

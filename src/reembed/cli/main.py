@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -44,6 +45,10 @@ RunDirOption = Annotated[
 SampleOption = Annotated[
     int | None,
     typer.Option("--sample", min=1, help="Only N items, chosen by the hash of their keys."),
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option("--where", help="A condition on the rows of source.bigquery.table, in GoogleSQL."),
 ]
 MaxUsdOption = Annotated[
     float | None,
@@ -88,12 +93,13 @@ def plan(
     set_: SetOption = None,
     run_dir: RunDirOption = None,
     sample: SampleOption = None,
+    where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a run would do, cost and take; pays nothing."""
     from reembed.cli.plan import plan_command
 
-    overrides = _overrides(set_, sample=sample)
+    overrides = _overrides(set_, sample=sample, where=where)
     _exit_with(lambda: plan_command(config, overrides, run_dir, beam or [], as_json))
 
 
@@ -104,6 +110,7 @@ def run(
     set_: SetOption = None,
     run_dir: RunDirOption = None,
     sample: SampleOption = None,
+    where: WhereOption = None,
     max_usd: MaxUsdOption = None,
     key_rotated: KeyRotatedOption = False,
     accept_repay: AcceptRepayOption = False,
@@ -113,7 +120,7 @@ def run(
     """Plan, submit, wait, settle, write; the same command resumes."""
     from reembed.cli.run import run_command
 
-    overrides = _overrides(set_, sample=sample, max_usd=max_usd)
+    overrides = _overrides(set_, sample=sample, where=where, max_usd=max_usd)
     _exit_with(
         lambda: run_command(
             config,
@@ -136,13 +143,14 @@ def submit(
     set_: SetOption = None,
     run_dir: RunDirOption = None,
     sample: SampleOption = None,
+    where: WhereOption = None,
     max_usd: MaxUsdOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Plan, submit what the quotas allow, and leave; `advance` goes on."""
     from reembed.cli.run import run_command
 
-    overrides = _overrides(set_, sample=sample, max_usd=max_usd)
+    overrides = _overrides(set_, sample=sample, where=where, max_usd=max_usd)
     _exit_with(
         lambda: run_command(config, overrides, run_dir, beam or [], False, as_json, "submit")
     )
@@ -306,11 +314,16 @@ def emulator(
 
 
 def _overrides(
-    given: list[str] | None, sample: int | None = None, max_usd: float | None = None
+    given: list[str] | None,
+    sample: int | None = None,
+    max_usd: float | None = None,
+    where: str | None = None,
 ) -> list[str]:
     overrides = list(given or [])
     if sample is not None:
         overrides.append(f"source.sample={sample}")
+    if where is not None:
+        overrides.append(f"source.bigquery.where={json.dumps(where)}")
     if max_usd is not None:
         overrides.append(f"budget.max_usd={max_usd}")
     return overrides
