@@ -267,7 +267,7 @@ def test_on_a_terminal_it_asks_and_no_sends_nothing(
         os.write(own, b"n\n")
         shown = read_until(own, "")
         assert process.wait(timeout=20) == 2
-    assert "nothing was submitted" in shown
+    assert "nothing was sent" in shown
     assert remote.count(*CREATING) == before
 
 

@@ -60,7 +60,7 @@ MINIMUMS: dict[tuple[str, str], int] = {
     ("result_gone", "fetch"): 10,
     ("answer_keyless", "answer"): 5,
     ("answer_wrong_dimension", "answer"): 5,
-    ("answer_scrambled", "answer"): 5,
+    ("answer_scrambled", "answer"): 2,
     ("answer_keys_lost", "answer"): 5,
     ("answer_damaged_once", "fetch"): 5,
     ("source_changed", "source"): 10,

@@ -198,9 +198,10 @@ def show_report(report: dict[str, Any], out: Console) -> None:
         )
     for late in report.get("late", ()):
         out.print(
-            f"[bold]ended well too late[/]: {late['job']} (shard {late['shard']}, attempt "
+            f"ended well too late: {late['job']} (shard {late['shard']}, attempt "
             f"{late['attempt']}) had read {late['held']}; its requests were sent again or are "
-            "rejects, and its answer is not used"
+            "rejects, and its answer is not used",
+            style="bold",
         )
     show_published(report.get("published") or {}, out)
     out.print(f"vectors: {report['vectors']}", soft_wrap=True)

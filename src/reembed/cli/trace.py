@@ -40,7 +40,7 @@ def trace_command(
 
 def _show(way: Way, out: Console) -> None:
     chunk = way.chunk
-    out.print(f"[bold]run {way.run}[/] (commit {way.commit})")
+    out.print(f"run {way.run} (commit {way.commit})", style="bold")
     state = f", state {chunk['generation']}" if chunk["generation"] else ""
     position = f"{chunk['source_index']}.{chunk['offset']}"
     out.print(f"  source   {chunk['source_uri']}{state}, position {position}", markup=False)

@@ -109,15 +109,25 @@ class Renderer:
         rows = rows_by_request(manifest)
         twins = {c.ordinal: c.twin for c in plan_canaries(plan.requests)}
         for ordinal in ordinals_in_wire_order(plan, ordinals):
-            row = rows[twins.get(ordinal, ordinal)]
+            key = wire_key(plan.fingerprint, ordinal)
+            yield ordinal, self._first_of(rows[twins.get(ordinal, ordinal)], key)
+
+    def _first_of(self, rows: Sequence[Mapping[str, Any]], key: str) -> Rendered | RejectError:
+        """The request from the first of its chunks whose content is still to be had.
+
+        All of them asked for the same bytes when the plan was made.
+        """
+        refused: RejectError | None = None
+        for row in rows:
             try:
                 part = self._part(row)
-                request = embed_request(part, self.options)
+                line = self._line(key, embed_request(part, self.options))
             except RejectError as err:
-                yield ordinal, err
-                continue
-            line = self._line(wire_key(plan.fingerprint, ordinal), request)
-            yield ordinal, Rendered(part, row["token_count"], line)
+                refused = refused or err
+            else:
+                return Rendered(part, row["token_count"], line)
+        assert refused is not None
+        return refused
 
     def _line(self, key: str, request: bytes) -> bytes:
         if self.inline:
@@ -179,13 +189,18 @@ def _check_hash(at: _State, found: str) -> None:
         )
 
 
-def rows_by_request(manifest: pa.Table) -> dict[int, dict[str, Any]]:
-    """The first manifest row of each request, by ordinal, with what rendering needs."""
+def rows_by_request(manifest: pa.Table) -> dict[int, list[dict[str, Any]]]:
+    """The manifest rows of each request, by ordinal, with what rendering needs.
+
+    Of texts, which stand in the manifest itself, the first row alone.
+    """
     table = manifest.select([*_COLUMNS, "recipe", "request"])
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, list[dict[str, Any]]] = {}
     for row in _dicts(table):
         if row["request"] is not None:
-            found.setdefault(row["request"], row)
+            rows = found.setdefault(row["request"], [])
+            if not rows or row["recipe"] is not None:
+                rows.append(row)
     return found
 
 
