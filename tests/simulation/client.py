@@ -23,6 +23,7 @@ _PAGE = 3
 # A create that the service commits within this share of the client's patience is in the bounds;
 # the rest is for clocks that differ and for the age of the last look.
 _LATE_SHARE = 0.85
+_FEW = 3
 
 
 class Watch(Protocol):
@@ -157,7 +158,8 @@ class SimClient:
                 del lines[found.unsteady]
             if damage and draw("fetch", ("answer_damaged_once",)):
                 found.damage = ""  # the next fetch shows it whole
-            if damage:
+            # More than three lines that are not there are in question by themselves.
+            if damage or len(found.requests) - len(lines) > _FEW:
                 self._watch.shown_badly(found)
             return "\n".join(shown_lines(lines, damage, self._kernel.random)) + "\n"
 

@@ -112,6 +112,12 @@ def test_what_is_new_in_a_seed_happens(reports: list[Report]) -> None:
     assert outside["rounds that a scheduler began"] >= 100
 
 
+@pytest.mark.parametrize("seed", [1852, 4024])
+def test_what_long_runs_once_found_stays_mended(seed: int) -> None:
+    # A lone request left for ever after a storm of 429s; a part merged with itself by two runners.
+    assert not run_seed(seed).violations
+
+
 def test_a_seed_replays_to_the_letter() -> None:
     first: list[str] = []
     second: list[str] = []

@@ -22,7 +22,7 @@ from reembed.core.rows import reject_table, request_of
 from reembed.core.schema import REJECT
 from reembed.driver.collect import lineage_of
 from reembed.driver.tools import Tools
-from reembed.errors import AlreadyExistsError
+from reembed.errors import AlreadyExistsError, ObjectNotFoundError
 from reembed.sinks.parquet import part_metadata, write_part, write_rejects
 
 _ORDER = [("source_index", "ascending"), ("offset", "ascending"), ("part", "ascending")]
@@ -47,7 +47,14 @@ def write_merged_part(tools: Tools, view: ShardView) -> Wrote:
         return Wrote(uri)  # written by a call that did not live to say so
     first = before or _copies(tools, view)
     sources = (first, *(outcome.rows_uri for outcome in _outcomes(view)))
-    return Wrote(_write_part(tools, view, [uri for uri in sources if uri], stands))
+    try:
+        return Wrote(_write_part(tools, view, [uri for uri in sources if uri], stands))
+    except ObjectNotFoundError:
+        # Another call has replaced the part since the look, and with what this one would write.
+        now = _standing(tools, _if_there(tools, uri))
+        if now is None or now.generation != view.generation:
+            raise
+        return Wrote(uri)
 
 
 def clear_part(tools: Tools, view: ShardView) -> None:
@@ -73,7 +80,11 @@ def _write_part(
     local = tools.scratch / f"{view.plan.shard}.part"
     local.unlink(missing_ok=True)
     with ExitStack() as stack:
-        streams = [_batches(stack.enter_context(tools.storage.open(uri))) for uri in sources]
+        opened = (
+            tools.storage.open(source, stands.state if stands and source == uri else "")
+            for source in sources
+        )
+        streams = [_batches(stack.enter_context(stream)) for stream in opened]
         compression = tools.config.sink.parquet.compression
         write_part(local, merge_rows(streams), _marked(metadata, view), compression)
     return _publish(tools, local, uri, stands)
@@ -127,7 +138,7 @@ def _standing(tools: Tools, uri: str) -> _Standing | None:
     if not uri:
         return None
     state = tools.storage.stat(uri).generation
-    with tools.storage.open(uri) as stream:
+    with tools.storage.open(uri, state) as stream:
         metadata = pq.read_metadata(stream).metadata or {}
     return _Standing(int(metadata.get(_GENERATION.encode(), b"0")), state)
 

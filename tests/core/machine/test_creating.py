@@ -7,7 +7,9 @@ import pytest
 
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Missed, Refused, Unsure
+from reembed.core.machine.creating import HOPELESS_AFTER
 from reembed.core.machine.epochs import FRESH
+from reembed.core.machine.governor import Bound, Ceiling
 from reembed.core.machine.records import Claim, Need, Outcome
 from reembed.core.machine.rules import Found
 from reembed.core.machine.snapshot import ShardRecords
@@ -645,6 +647,18 @@ def test_one_request_is_not_cut_and_a_small_gap_is_left(play):
     game = play(quotas={"tokens": 610})
     gap(game, seconds=100.0)
     assert isinstance(game.next(), act.Wait)
+
+
+def test_one_request_above_a_lowered_ceiling_waits_until_it_rises(play):
+    game = play(plan={"requests": 1, "canaries": 0})
+    lowered = replace(game.world.quotas, largest=499)
+    game.world = replace(game.world, quotas=lowered, book_at=game.world.now)
+    # Nothing has lowered it, so nothing will raise it.
+    assert isinstance(game.next(), act.Leave)
+    for refusals, expected in ((3, act.Wait), (HOPELESS_AFTER, act.Leave)):
+        ceiling = Ceiling(largest=Bound(499, 0.0), refusals=refusals)
+        game.world = replace(game.world, book=replace(game.world.book, ceiling=ceiling))
+        assert isinstance(game.next(), expected)
 
 
 def test_a_shard_above_what_the_service_takes_is_cut(play):

@@ -21,6 +21,8 @@ from reembed.core.machine.view import AttemptView, ShardView
 # A share of the token quota above this is worth a cut, when the log has not moved for so many of
 # the shortest poll intervals.
 GAP_SHARE, QUIET_POLLS = 0.02, 4
+# So many refusals in a row with nothing else enqueued take three hours and more.
+HOPELESS_AFTER = 14
 
 
 def decide_creating(
@@ -54,7 +56,7 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
     need = form_of(_name(view, attempt), attempt.need, world, rules)
     if _is_too_large(need, world):
         if _is_one_request(view, attempt):
-            return act.Leave("one request is above what the service takes at a time")
+            return _alone_too_large(attempt, world, rules)
         return act.MakeClaim(attempt.path, attempt.epoch + 1, "split")
     waiting = _no_room(view, attempt, need, world, rules)
     if isinstance(waiting, act.Wait) and _fills_a_gap(view, attempt, need, world, rules):
@@ -95,6 +97,22 @@ def _is_too_large(need: Need, world: World) -> bool:
     return need.tokens > world.quotas.job_tokens or (
         files > world.quotas.file_bytes and not lowered
     )
+
+
+def _alone_too_large(
+    attempt: AttemptView, world: World, rules: Rules
+) -> act.ReadBook | act.Leave | act.Wait:
+    """What one request does that is above what a job may have now: nothing is left to cut.
+
+    What 429s have lowered rises again by itself; only when many in a row said the same is it the
+    request.
+    """
+    ceiling = world.book.ceiling
+    if ceiling.largest is None or ceiling.refusals >= HOPELESS_AFTER:
+        return act.Leave("one request is above what the service takes at a time")
+    if world.now >= world.book_at + _until_read_again(world, rules):
+        return act.ReadBook(attempt.path)
+    return act.Wait(world.now + rules.poll[0])
 
 
 def _fills_a_gap(
