@@ -7,9 +7,8 @@ import pytest
 
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Missed, Refused, Unsure
-from reembed.core.machine.creating import HOPELESS_AFTER
 from reembed.core.machine.epochs import FRESH
-from reembed.core.machine.governor import Bound, Ceiling
+from reembed.core.machine.governor import LONGEST_PATIENCE, Bound, Ceiling
 from reembed.core.machine.records import Claim, Need, Outcome
 from reembed.core.machine.rules import Found
 from reembed.core.machine.snapshot import ShardRecords
@@ -655,8 +654,9 @@ def test_one_request_above_a_lowered_ceiling_waits_until_it_rises(play):
     game.world = replace(game.world, quotas=lowered, book_at=game.world.now)
     # Nothing has lowered it, so nothing will raise it.
     assert isinstance(game.next(), act.Leave)
-    for refusals, expected in ((3, act.Wait), (HOPELESS_AFTER, act.Leave)):
-        ceiling = Ceiling(largest=Bound(499, 0.0), refusals=refusals)
+    now = game.world.storage_now
+    for at, expected in ((now, act.Wait), (now - LONGEST_PATIENCE - 1, act.Leave)):
+        ceiling = Ceiling(largest=Bound(499, at))
         game.world = replace(game.world, book=replace(game.world.book, ceiling=ceiling))
         assert isinstance(game.next(), expected)
 

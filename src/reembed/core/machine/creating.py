@@ -13,6 +13,7 @@ from reembed.core.machine.epochs import (
     may_have_sent,
     oldest,
 )
+from reembed.core.machine.governor import LONGEST_PATIENCE
 from reembed.core.machine.late import late_job
 from reembed.core.machine.records import Need
 from reembed.core.machine.rules import Rules, World, form_of, is_inline
@@ -21,8 +22,6 @@ from reembed.core.machine.view import AttemptView, ShardView
 # A share of the token quota above this is worth a cut, when the log has not moved for so many of
 # the shortest poll intervals.
 GAP_SHARE, QUIET_POLLS = 0.02, 4
-# So many refusals in a row with nothing else enqueued take three hours and more.
-HOPELESS_AFTER = 14
 
 
 def decide_creating(
@@ -104,11 +103,11 @@ def _alone_too_large(
 ) -> act.ReadBook | act.Leave | act.Wait:
     """What one request does that is above what a job may have now: nothing is left to cut.
 
-    What 429s have lowered rises again by itself; only when many in a row said the same is it the
-    request.
+    What 429s have lowered rises again by itself within the longest patience; what is too large
+    then still is left to a later call.
     """
-    ceiling = world.book.ceiling
-    if ceiling.largest is None or ceiling.refusals >= HOPELESS_AFTER:
+    lowered = world.book.ceiling.largest
+    if lowered is None or world.storage_now - lowered.at > LONGEST_PATIENCE:
         return act.Leave("one request is above what the service takes at a time")
     if world.now >= world.book_at + _until_read_again(world, rules):
         return act.ReadBook(attempt.path)
