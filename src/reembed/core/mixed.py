@@ -13,16 +13,14 @@ import orjson
 from reembed.config.models import ModelSpec
 from reembed.core.chunking import STAGE, cut_source, hash_content, reject_item
 from reembed.core.media.sniff import Recognised
-from reembed.core.media.title import clean_title, has_content
+from reembed.core.media.title import clean_title
 from reembed.core.media.tokens import estimate_tokens
 from reembed.core.policy import CHUNKER_VERSIONS, ChunkPolicy
-from reembed.core.tasks import DOCUMENT_TASK, surrounding_text
+from reembed.core.tasks import DOCUMENT_TASK
 from reembed.errors import RejectError
 from reembed.types import Chunk, ChunkedItem, Item, Modality, Recipe, RecipePart, Reject
 
 MIXED_TYPE = "multipart/mixed"
-# The tokenizer frames each part with marks of beginning and end.
-_FRAME_TOKENS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,20 +165,14 @@ def _make(
 
 
 def _text_part(text: str, title: str | None, policy: ChunkPolicy) -> RecipePart:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as err:
-        raise RejectError(
-            "text_not_unicode",
-            f"the text holds code points that UTF-8 cannot carry ({err.reason}); mend it",
-        ) from err
-    if not has_content(text):
-        raise RejectError("blank_text", "there is nothing to embed: only white space")
+    from reembed.core.media.text import text_size, tokens_around
+
+    size = text_size(text)
     if size > 32 * policy.spec.text.max_tokens:
         # No token is that long on average: spares the count of what cannot fit.
         raise _over(f"its text has {size:,} bytes, more than {policy.spec.name} takes")
-    around = estimate_tokens(surrounding_text(policy.spec.task_style, policy.task, title))
-    return RecipePart("text", estimate_tokens(text) + around + _FRAME_TOKENS, size, text=text)
+    tokens = estimate_tokens(text) + tokens_around(title, policy)
+    return RecipePart("text", tokens, size, text=text)
 
 
 def _chunk(

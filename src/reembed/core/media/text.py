@@ -57,7 +57,7 @@ def cut_text(
         what = "no readable text is in the page" if family == "html" else "only white space"
         raise RejectError("blank_text", f"there is nothing to embed: {what}; remove the file")
     kept, sizes = _fit(title or found or title_of_name(name), policy)
-    around = _around(kept, policy)
+    around = tokens_around(kept, policy)
     spans = split_text(text, sizes, markdown and family == "text")
     mime_type = _mime_type(family, markdown)
     return Pieces(
@@ -79,6 +79,20 @@ def cut_plain(text: str, title: str | None, policy: ChunkPolicy) -> Pieces:
     Raises:
         RejectError: ``too_large``, ``blank_text``, ``text_not_unicode``, ``limit_too_small``.
     """
+    check_size("text", text_size(text))
+    kept, sizes = _fit(title, policy)
+    around = tokens_around(kept, policy)
+    spans = split_text(text, sizes, False)
+    pieces = tuple(_piece(text, span, "text/plain", around) for span in spans)
+    return Pieces(pieces=pieces, title=kept)
+
+
+def text_size(text: str) -> int:
+    """The bytes of a text that came as text.
+
+    Raises:
+        RejectError: ``text_not_unicode``, ``blank_text``.
+    """
     try:
         size = len(text.encode())
     except UnicodeEncodeError as err:
@@ -88,12 +102,7 @@ def cut_plain(text: str, title: str | None, policy: ChunkPolicy) -> Pieces:
         ) from err
     if not has_content(text):
         raise RejectError("blank_text", "there is nothing to embed: only white space")
-    check_size("text", size)
-    kept, sizes = _fit(title, policy)
-    around = _around(kept, policy)
-    spans = split_text(text, sizes, False)
-    pieces = tuple(_piece(text, span, "text/plain", around) for span in spans)
-    return Pieces(pieces=pieces, title=kept)
+    return size
 
 
 def check_size(family: str, size: int) -> None:
@@ -126,9 +135,9 @@ def _fit(title: str | None, policy: ChunkPolicy) -> tuple[str | None, SplitSizes
     """
     wanted, limit = policy.chunking.text, policy.spec.text.max_tokens
     kept = clean_title(title) if wanted.title else None
-    if kept and 2 * _around(kept, policy) > limit:
+    if kept and 2 * tokens_around(kept, policy) > limit:
         kept = None
-    most = min(wanted.max_tokens, limit - _around(kept, policy))
+    most = min(wanted.max_tokens, limit - tokens_around(kept, policy))
     if most < _LEAST_TOKENS:
         raise RejectError(
             "limit_too_small",
@@ -138,8 +147,8 @@ def _fit(title: str | None, policy: ChunkPolicy) -> tuple[str | None, SplitSizes
     return kept, SplitSizes(most, min(wanted.overlap_tokens, most // 2))
 
 
-def _around(title: str | None, policy: ChunkPolicy) -> int:
-    """Tokens of a request beside the chunk's own text."""
+def tokens_around(title: str | None, policy: ChunkPolicy) -> int:
+    """The tokens of a request beside the chunk's own text: the task's words, the frame."""
     words = surrounding_text(policy.spec.task_style, policy.task, title)
     return estimate_tokens(words) + _FRAME_TOKENS
 
