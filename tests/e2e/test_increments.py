@@ -221,3 +221,13 @@ def test_more_rows_than_a_stripe(tmp_path: Path, remote: Remote) -> None:
     migration.run()
     rows = migration.project.results().rows()
     assert [row["key"] for row in rows] == list(migration.rows)
+
+
+def test_a_report_that_somebody_deleted_is_said_in_a_line(migration: Migration) -> None:
+    migration.run()
+    (migration.project.run_dir / "report.json").unlink()
+    for command in ("run", "advance"):
+        done = invoke(command, migration.project.config)
+        assert done.code == 1
+        assert "report.json is missing or damaged" in done.err
+        assert "Traceback" not in done.err

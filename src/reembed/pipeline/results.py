@@ -15,7 +15,7 @@ from reembed.core.names import stripe_id
 from reembed.core.plans import PlanSummary
 from reembed.core.pricing import price
 from reembed.driver.session import Session, shards_of, stripes_in
-from reembed.errors import RunFailedError, StorageError
+from reembed.errors import ObjectNotFoundError, RunFailedError, StorageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.parallel import in_parallel
@@ -161,10 +161,25 @@ def write_report(storage: Storage, layout: Layout, report: dict[str, Any]) -> No
     storage.put(layout.report(), data + b"\n")
 
 
-def last_report(run_dir: str) -> dict[str, Any]:
-    """The report that stands in a run directory; empty where there is none."""
+def read_report(storage: Storage, layout: Layout) -> dict[str, Any]:
+    """The report that stands in a run directory.
+
+    Raises:
+        RunFailedError: it is not there, or is damaged.
+    """
     try:
-        report: dict[str, Any] = orjson.loads(open_storage().read(Layout(run_dir).report()))
-    except (StorageError, orjson.JSONDecodeError):
-        return {}
+        report: dict[str, Any] = orjson.loads(storage.read(layout.report()))
+    except (ObjectNotFoundError, orjson.JSONDecodeError) as err:
+        raise RunFailedError(
+            f"{layout.report()} is missing or damaged; the rows are not concerned, and "
+            "`reembed status` tells how the run stands"
+        ) from err
     return report
+
+
+def last_report(run_dir: str) -> dict[str, Any]:
+    """The report that stands in a run directory; empty where it cannot be read."""
+    try:
+        return read_report(open_storage(), Layout(run_dir))
+    except (StorageError, RunFailedError):
+        return {}

@@ -28,7 +28,6 @@ from reembed.ledger.layout import Layout
 from reembed.ledger.notes import read_notes
 from reembed.pipeline.audit import Audit, audit_jobs
 from reembed.pipeline.commits import (
-    CommitState,
     check_plan,
     check_resumable,
     commit_plan,
@@ -41,7 +40,7 @@ from reembed.pipeline.publish import publish_run
 from reembed.pipeline.repay import Costs, price_of_rest
 from reembed.pipeline.results import (
     count_run,
-    last_report,
+    read_report,
     report_of,
     require_closed,
     roll_up,
@@ -111,9 +110,9 @@ def run(call: RunCall) -> dict[str, Any]:
     before = last if last is not None and not last.settled else None
     if last is not None and last.settled:
         if not is_published(storage, layout, last):
-            return _hand_over_late(call, storage, layout, last)
+            return _hand_over(call, last.commit, storage, layout, last.generation)
         if call.mode == "advance":
-            return {**last_report(layout.run_dir), "already": True}
+            return {**read_report(storage, layout), "already": True}
     if before is None and call.mode == "advance":
         raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed submit` begins")
     _reach(call.loaded.config, key)
@@ -125,7 +124,7 @@ def run(call: RunCall) -> dict[str, Any]:
     else:
         plan = _plan(call, storage, layout)
         if last is not None and is_nothing_new(storage, layout, plan, last.commit):
-            return {**last_report(layout.run_dir), "already": True}
+            return {**read_report(storage, layout), "already": True}
         after = last.commit.number if last is not None else 0
         commit = commit_plan(storage, layout, _approved(call, plan), plan, key, after=after)
     config = _with_cap(call.loaded.config, commit)
@@ -250,7 +249,7 @@ def _finish(
             jobs=report["jobs"],
         )
         record_settled(storage, layout, commit, generation, settled)
-        return _hand_over(call, report, commit, storage, layout, generation)
+        return _hand_over(call, commit, storage, layout, generation)
     if interrupted.is_set():
         raise KeyboardInterrupt
     if report["failed"]:
@@ -295,24 +294,15 @@ def _open_words(report: dict[str, Any], rest: Costs | None) -> str:
     )
 
 
-def _hand_over_late(
-    call: RunCall, storage: Storage, layout: Layout, last: CommitState
-) -> dict[str, Any]:
-    """Hand over a settled run of which the last call did not live to do so."""
-    report = last_report(layout.run_dir)
-    return _hand_over(call, report, last.commit, storage, layout, last.generation)
-
-
 def _hand_over(
-    call: RunCall,
-    report: dict[str, Any],
-    commit: Commit,
-    storage: Storage,
-    layout: Layout,
-    generation: int,
+    call: RunCall, commit: Commit, storage: Storage, layout: Layout, generation: int
 ) -> dict[str, Any]:
-    settled = SettledRun(commit.number, commit.run, generation, report["rows"])
+    """Hand over a settled run, as its record tells it: now, or in a call after a crash."""
+    name = layout.run_settled(commit.number, generation)
+    rows = RunSettled.decode(storage.read(name), name).rows
+    settled = SettledRun(commit.number, commit.run, generation, rows)
     destination = open_destination(call.loaded.config, storage, call.observer.say)
-    report["published"] = publish_run(destination, storage, layout, commit, settled)
+    published = publish_run(destination, storage, layout, commit, settled)
+    report = {**read_report(storage, layout), "published": published}
     write_report(storage, layout, report)
     return report
