@@ -428,6 +428,23 @@ def test_the_log_is_read_ever_more_rarely_while_nothing_moves_in_it(play):
     assert game.world.now == start + 10.0
 
 
+def test_room_in_a_log_that_stands_still_is_not_waited_for_for_ever(play):
+    # As it is when the holder of a shard that this call has left, or never had, is dead.
+    game = play(quotas={"tokens": 600})
+    game.write(kind="reserve", attempt="other/0", epoch=1, need=Need(tokens=101))
+    began = game.world.now
+    while not isinstance(left := game.next(), act.Leave):
+        if isinstance(left, act.Wait):
+            game.wait()
+        else:
+            game.step(act.ReadBook)
+    assert 72 * 3600.0 < game.world.now - began < 73 * 3600.0
+    assert "other/0" in left.reason
+    assert not left.fails
+    game.write(kind="reserve", attempt="third/0", epoch=1, need=Need(tokens=1))
+    assert isinstance(game.next(), act.Wait)
+
+
 def test_an_old_book_is_read_before_a_shard_is_left_for_the_cap(play):
     game = play(quotas={"max_usd_nano": 69})
     game.after(11.0)

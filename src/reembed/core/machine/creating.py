@@ -22,6 +22,9 @@ from reembed.core.machine.view import AttemptView, ShardView
 # A share of the token quota above this is worth a cut, when the log has not moved for so many of
 # the shortest poll intervals.
 GAP_SHARE, QUIET_POLLS = 0.02, 4
+# Seconds after which nobody waits for room in a log that stands still. A job ends or expires
+# within 48 hours (the vendor's batch page), and its holder then writes a line.
+LONGEST_STANDSTILL = 72 * 3600.0
 
 
 def decide_creating(
@@ -80,7 +83,19 @@ def _no_room(
         return act.ReadBook(attempt.path)
     if room == "capped":
         return act.Leave("the budget is used up")
+    if world.now - world.quiet_since > LONGEST_STANDSTILL:
+        return act.Leave(_who_holds(world))
     return act.Wait(world.now + soon)
+
+
+def _who_holds(world: World) -> str:
+    """Why no room came: its holder died, and this call has left that shard or never had it."""
+    first = min(world.book.live, key=lambda name: (world.book.since.get(name, 0), name), default="")
+    hours = LONGEST_STANDSTILL / 3600
+    return (
+        f"the quota is in use and nothing has moved for {hours:g} hours (shard and attempt that "
+        f"hold it longest: {first or 'none'}); call again to take over what nobody drives"
+    )
 
 
 def _until_read_again(world: World, rules: Rules) -> float:
