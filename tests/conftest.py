@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from support.bigquery import BigQueryServer, start_bigquery
 from support.gcs import GcsServer, start_gcs
+
+# How long an example takes is the machine's affair, and no test asserts it.
+settings.register_profile("reembed", deadline=None)
+settings.load_profile("reembed")
 
 
 @pytest.fixture(scope="session")

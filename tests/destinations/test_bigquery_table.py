@@ -208,11 +208,10 @@ def test_killed_after_any_operation_and_resumed(tmp_path: Path, made: bool) -> N
 
     def prepared(folder: Path) -> tuple[Place, Callable[[Any], Published]]:
         place = Place(folder)
-        two_nights(place)
         if made:
-            place = Place(folder / "again")
             place.write(1, *FIRST)
             return place, lambda w: place.publish(1, len(FIRST), (), 0, w)
+        two_nights(place)
         return place, lambda w: place.publish(2, len(SECOND), ("lost",), 0, w)
 
     place, publish = prepared(tmp_path / "whole")

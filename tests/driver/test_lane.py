@@ -1,6 +1,7 @@
 """Whole runs of a lane against the emulator: what comes out, what is paid, what is asked."""
 
 import threading
+import time
 from dataclasses import replace
 
 import orjson
@@ -86,12 +87,21 @@ def test_polls_follow_the_growing_interval(site):
 
 
 def test_one_lane_keeps_many_jobs_running_at_once(site):
-    run = site(60, emulator={"pending_seconds": 1.0}, batch={"max_requests": 6})
-    seen = []
-    run.drive(each=lambda shard, result: seen.append(run.count("batches.create")))
-    assert len(seen) == 12
-    # All were created before the first had ended.
-    assert seen[0] == 12
+    run = site(60, emulator={"pending_seconds": 3600.0}, batch={"max_requests": 6})
+    # No job ends before all are there.
+    ends = threading.Thread(target=_end_jobs_once_there_are, args=(run, 12))
+    ends.start()
+    settled = run.drive()
+    ends.join()
+    assert len(settled) == 12
+
+
+def _end_jobs_once_there_are(run, count):
+    deadline = time.monotonic() + 60
+    while len(run.jobs()) < count and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(run.jobs()) == count
+    run.advance(3600)
 
 
 def test_the_quota_of_jobs_is_kept_and_used(site):

@@ -135,6 +135,8 @@ def test_a_stripe_opened_beyond_the_runs_generation_is_left_alone(ledger, layout
     assert len(dict(of(layout).load(SHARDS))) == 3
 
 
+# On a disk alone: which calls are made does not depend on the storage.
+@pytest.mark.parametrize("layout", ["disk"], indirect=True)
 @pytest.mark.parametrize("calls", range(12))
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("standing", [False, True], ids=["new", "rolled up before"])

@@ -13,18 +13,17 @@ from reembed.core.machine.epochs import (
     may_have_sent,
     oldest,
 )
-from reembed.core.machine.governor import LONGEST_PATIENCE
 from reembed.core.machine.late import late_job
-from reembed.core.machine.records import Need
+from reembed.core.machine.room import (
+    alone_too_large,
+    fills_a_gap,
+    full_name,
+    is_one_request,
+    is_too_large,
+    no_room,
+)
 from reembed.core.machine.rules import Rules, World, form_of, is_inline
 from reembed.core.machine.view import AttemptView, ShardView
-
-# A share of the token quota above this is worth a cut, when the log has not moved for so many of
-# the shortest poll intervals.
-GAP_SHARE, QUIET_POLLS = 0.02, 4
-# Seconds after which nobody waits for room in a log that stands still. A job ends or expires
-# within 48 hours (the vendor's batch page), and its holder then writes a line.
-LONGEST_STANDSTILL = 72 * 3600.0
 
 
 def decide_creating(
@@ -55,93 +54,15 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
         return act.MakeClaim(attempt.path, attempt.epoch + 1, "ended")
     if _stopped(world):
         return _call_off(attempt, world)
-    need = form_of(_name(view, attempt), attempt.need, world, rules)
-    if _is_too_large(need, world):
-        if _is_one_request(view, attempt):
-            return _alone_too_large(attempt, world, rules)
+    need = form_of(full_name(view, attempt), attempt.need, world, rules)
+    if is_too_large(need, world):
+        if is_one_request(view, attempt):
+            return alone_too_large(attempt, world, rules)
         return act.MakeClaim(attempt.path, attempt.epoch + 1, "split")
-    waiting = _no_room(view, attempt, need, world, rules)
-    if isinstance(waiting, act.Wait) and _fills_a_gap(view, attempt, need, world, rules):
+    waiting = no_room(view, attempt, need, world, rules)
+    if isinstance(waiting, act.Wait) and fills_a_gap(view, attempt, need, world, rules):
         return act.MakeClaim(attempt.path, attempt.epoch + 1, "split")
     return waiting or _next_epoch(view, attempt, world, rules)
-
-
-def _no_room(
-    view: ShardView, attempt: AttemptView, need: Need, world: World, rules: Rules
-) -> act.ReadBook | act.Leave | act.Wait | None:
-    """What is done while a job does not fit the budget or the quotas; None when it fits."""
-    closed = world.book.ceiling.opens(need) - world.storage_now
-    if closed > 0:
-        return act.Wait(world.now + closed)
-    room = world.book.room(_name(view, attempt), need, world.quotas, world.storage_now)
-    if room == "fits":
-        return None
-    # Room comes back when another runner's jobs end, which only the log itself tells. One reading
-    # is for all shards that wait; what this process gives back shows without any.
-    soon = rules.poll[0]
-    if world.now >= world.book_at + (soon if room == "capped" else _until_read_again(world, rules)):
-        return act.ReadBook(attempt.path)
-    if room == "capped":
-        return act.Leave("the budget is used up")
-    if world.now - world.quiet_since > LONGEST_STANDSTILL:
-        return act.Leave(_who_holds(world))
-    return act.Wait(world.now + soon)
-
-
-def _who_holds(world: World) -> str:
-    """Why no room came: its holder died, and this call has left that shard or never had it."""
-    first = min(world.book.live, key=lambda name: (world.book.since.get(name, 0), name), default="")
-    hours = LONGEST_STANDSTILL / 3600
-    return (
-        f"the quota is in use and nothing has moved for {hours:g} hours (shard and attempt that "
-        f"hold it longest: {first or 'none'}); call again to take over what nobody drives"
-    )
-
-
-def _until_read_again(world: World, rules: Rules) -> float:
-    """Seconds between two readings of the spend log: half as long as it has stood still."""
-    low, high = rules.poll
-    return min(high, max(low, (world.book_at - world.quiet_since) / 2))
-
-
-def _is_too_large(need: Need, world: World) -> bool:
-    """Whether a job is above what can ever be taken, however little runs beside it."""
-    files = need.input_bytes + need.result_bytes
-    lowered = world.book.ceiling.file_bytes is not None  # rises again by itself
-    return need.tokens > world.quotas.job_tokens or (
-        files > world.quotas.file_bytes and not lowered
-    )
-
-
-def _alone_too_large(
-    attempt: AttemptView, world: World, rules: Rules
-) -> act.ReadBook | act.Leave | act.Wait:
-    """What one request does that is above what a job may have now: nothing is left to cut.
-
-    What 429s have lowered rises again by itself within the longest patience; what is too large
-    then still is left to a later call.
-    """
-    lowered = world.book.ceiling.largest
-    if lowered is None or world.storage_now - lowered.at > LONGEST_PATIENCE:
-        return act.Leave("one request is above what the service takes at a time")
-    if world.now >= world.book_at + _until_read_again(world, rules):
-        return act.ReadBook(attempt.path)
-    return act.Wait(world.now + rules.poll[0])
-
-
-def _fills_a_gap(
-    view: ShardView, attempt: AttemptView, need: Need, world: World, rules: Rules
-) -> bool:
-    """Whether to cut a shard in two, so that a piece fits what the others leave of the quota.
-
-    Only the attempt for which the log was read last asks itself, and only once nothing has moved
-    for a while: whatever fits whole goes first.
-    """
-    quiet = world.now - world.quiet_since >= QUIET_POLLS * rules.poll[0]
-    if not quiet or world.asked != _name(view, attempt) or _is_one_request(view, attempt):
-        return False
-    gap = world.book.gap(need, world.quotas, world.storage_now)
-    return gap > GAP_SHARE * world.quotas.tokens
 
 
 def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
@@ -154,7 +75,7 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
         return _give_up(attempt, giving_up)
     need = attempt.need  # what was uploaded goes as a file
     if not local.uploaded:
-        need = form_of(_name(view, attempt), need, world, rules)
+        need = form_of(full_name(view, attempt), need, world, rules)
     inline = is_inline(need, rules)
     fencing = _fence(view, attempt, world, rules)
     if fencing is not None:
@@ -210,7 +131,7 @@ def _holds(attempt: AttemptView, world: World, rules: Rules) -> bool:
         return False
     closed = world.book.ceiling.opens(attempt.need) - world.storage_now
     ready = max(local.claim_after, world.now + closed, world.now)
-    fits = not _is_too_large(attempt.need, world)
+    fits = not is_too_large(attempt.need, world)
     return fits and ready - local.throttled_at <= rules.hold
 
 
@@ -224,8 +145,8 @@ def _held(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
         return act.Release(attempt.path, attempt.epoch, "void")
     if world.now < local.claim_after:
         return act.Wait(local.claim_after)
-    waiting = _no_room(view, attempt, attempt.need, world, rules)
-    if isinstance(waiting, act.Wait) and _fills_a_gap(view, attempt, attempt.need, world, rules):
+    waiting = no_room(view, attempt, attempt.need, world, rules)
+    if isinstance(waiting, act.Wait) and fills_a_gap(view, attempt, attempt.need, world, rules):
         return _give_up(attempt, "a piece of it fits the quota")
     return _give_up(attempt, waiting.reason) if isinstance(waiting, act.Leave) else waiting
 
@@ -313,17 +234,11 @@ def _write_off(
     view: ShardView, attempt: AttemptView, world: World, rules: Rules
 ) -> act.Release | None:
     """Keep the dollars of a job that is assumed to be lost: it may have run, and been billed."""
-    held = world.book.epoch_of(_name(view, attempt))
+    held = world.book.epoch_of(full_name(view, attempt))
     lost = held != attempt.epoch and held in may_have_sent(attempt)
     if lost and is_unlisted(attempt, held, world, rules):
         return act.Release(attempt.path, held, "end")
     return None
-
-
-def _is_one_request(view: ShardView, attempt: AttemptView) -> bool:
-    if attempt.ordinals is None:
-        return view.plan.requests == 1
-    return sum(end - start for start, end in attempt.ordinals) == 1
 
 
 def _stopped(world: World) -> bool:
@@ -395,7 +310,3 @@ def _adopt_or_scan(
     if adopting is None and world.scanned_at < after:
         return act.Scan(attempt.path)
     return adopting
-
-
-def _name(view: ShardView, attempt: AttemptView) -> str:
-    return f"{view.plan.shard}/{attempt.path}"
