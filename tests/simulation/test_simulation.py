@@ -112,10 +112,11 @@ def test_what_is_new_in_a_seed_happens(reports: list[Report]) -> None:
     assert outside["rounds that a scheduler began"] >= 100
 
 
-@pytest.mark.parametrize("seed", [1852, 4024, 6557])
+@pytest.mark.parametrize("seed", [1852, 4024, 6557, 7836])
 def test_what_long_runs_once_found_stays_mended(seed: int) -> None:
     # A lone request left for ever after a storm of 429s; a part merged with itself by two runners;
-    # room waited for that the dead holder of a shard already left had reserved.
+    # room waited for that the dead holder of a shard already left had reserved; a lone request
+    # left before the ceiling had risen to it.
     assert not run_seed(seed).violations
 
 

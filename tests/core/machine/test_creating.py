@@ -672,8 +672,13 @@ def test_one_request_above_a_lowered_ceiling_waits_until_it_rises(play):
     # Nothing has lowered it, so nothing will raise it.
     assert isinstance(game.next(), act.Leave)
     now = game.world.storage_now
-    for at, expected in ((now, act.Wait), (now - LONGEST_PATIENCE - 1, act.Leave)):
-        ceiling = Ceiling(largest=Bound(499, at))
+    long_ago = now - LONGEST_PATIENCE - 1
+    for at, patience, expected in (
+        (now, LONGEST_PATIENCE, act.Wait),
+        (long_ago, LONGEST_PATIENCE / 2, act.Wait),
+        (long_ago, LONGEST_PATIENCE, act.Leave),
+    ):
+        ceiling = Ceiling(largest=Bound(499, at, patience=patience))
         game.world = replace(game.world, book=replace(game.world.book, ceiling=ceiling))
         assert isinstance(game.next(), expected)
 

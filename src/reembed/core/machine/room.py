@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reembed.core.machine import actions as act
-from reembed.core.machine.governor import LONGEST_PATIENCE
+from reembed.core.machine.governor import LONGEST_PATIENCE, Bound
 from reembed.core.machine.records import Need
 from reembed.core.machine.rules import Rules, World
 from reembed.core.machine.view import AttemptView, ShardView
@@ -68,15 +68,21 @@ def alone_too_large(
 ) -> act.ReadBook | act.Leave | act.Wait:
     """What one request does that is above what a job may have now: nothing is left to cut.
 
-    What 429s have lowered rises again by itself within the longest patience; what is too large
-    then still is left to a later call.
+    What 429s have lowered rises again by itself, and the request is tried once more; each try that
+    is refused doubles the patience. What has had the longest is left to a later call.
     """
     lowered = world.book.ceiling.largest
-    if lowered is None or world.storage_now - lowered.at > LONGEST_PATIENCE:
+    if lowered is None or _has_had_its_tries(lowered, world):
         return act.Leave("one request is above what the service takes at a time")
     if world.now >= world.book_at + _until_read_again(world, rules):
         return act.ReadBook(attempt.path)
     return act.Wait(world.now + rules.poll[0])
+
+
+def _has_had_its_tries(lowered: Bound, world: World) -> bool:
+    """Whether a bound rises too slowly by now to be waited for."""
+    waited = world.storage_now - lowered.at
+    return lowered.patience >= LONGEST_PATIENCE and waited > LONGEST_PATIENCE
 
 
 def fills_a_gap(
