@@ -305,18 +305,6 @@ def suspect_is_lost_forever() -> Parts:
     return _performer(way)
 
 
-def ended_unsent_without_closing() -> Parts:
-    """An attempt is ended as not sent on a look alone; its next epoch is left for others to win."""
-
-    def careless(view: ShardView, world: World, rules: Rules) -> act.Action:
-        action = decide(view, world, rules)
-        if isinstance(action, act.MakeClaim) and action.closing:
-            return act.Judge(action.attempt, action.closing)
-        return action
-
-    return Parts(decide=careless)
-
-
 @dataclass(frozen=True, slots=True)
 class Plant:
     """A bug, and what the invariant says that has to find it (a pattern)."""
@@ -347,6 +335,5 @@ PLANTS: dict[str, Plant] = {
         (retry_resends_answered, r"answered and billed in"),
         (part_shrinks, r"a settled part is replaced by one without"),
         (suspect_is_lost_forever, r"its answer was shown whole"),
-        (ended_unsent_without_closing, _TWICE),
     )
 }
