@@ -16,11 +16,13 @@ from reembed.core.machine.records import Settled
 from reembed.core.machine.snapshot import ShardRecords, view_of
 from reembed.core.machine.view import AttemptView, ShardView
 from reembed.core.shards import ShardPlan
+from reembed.driver.events import event_of, log_event
 from reembed.driver.perform import HEAVY, Performer
 from reembed.driver.progress import Progress
 from reembed.driver.rolling import Rolling
 from reembed.driver.state import RunState
 from reembed.driver.tools import Tools
+from reembed.driver.watch import Event
 
 # Fetching waits on the network while joining computes: two at a time keep both busy.
 POOL = 2
@@ -75,6 +77,7 @@ class Lane:
         self._tools, self._state, self._progress = tools, state, progress
         self._interrupted, self._one_round = interrupted, one_round
         self._performer = Performer(tools, state)
+        self._spec = tools.config.model.spec()
         self._views: dict[str, ShardView] = {}
         self._due: list[tuple[float, str]] = []
         self._busy: dict[Future[Result], tuple[str, act.Action]] = {}
@@ -171,6 +174,7 @@ class Lane:
             # On record, so that a later call creates nothing either before the user decides.
             self._tools.ledger.suspect(shard, action.attempt, action.reason)
             self._state.halt(action.reason)
+            self._tell(Event("halted", shard, action.attempt, why=action.reason, grave=True))
             return Left(shard, action.reason)
         return Left(shard, action.reason, action.fails)
 
@@ -207,11 +211,17 @@ class Lane:
         if begun:
             wait(begun, timeout=_LONGEST_SLEEP, return_when=FIRST_COMPLETED)
 
+    def _tell(self, event: Event | None) -> None:
+        if event is not None:
+            log_event(event, self._tools.rules.run)
+            self._tools.watch.saw(event)
+
     def _perform(self, shard: str, action: act.Action) -> Result:
         return self._performer.perform(self._views[shard], action)
 
     def _apply(self, shard: str, action: act.Action, result: Result) -> None:
         now = self._tools.clock.now()
+        self._tell(event_of(self._views[shard], action, result, self._spec))
         if not isinstance(action, _ASKING):
             self._idle_since.pop(shard, None)
         view = self._views[shard] = apply(self._views[shard], action, result, now)

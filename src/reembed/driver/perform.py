@@ -319,10 +319,10 @@ class Performer:
     def _settle(self, view: ShardView, action: act.RecordSettled) -> Result:
         if not action.settled.part:
             clear_part(self._tools, view)
-        self._tools.ledger.settle(view.plan.shard, action.settled)
+        standing = self._tools.ledger.settle(view.plan.shard, action.settled)
         # Whoever held this shard before may have reserved since the log was last read here.
         self._state.set_book(self._tools.spend.read())
-        return None
+        return "won" if standing is action.settled else "lost"
 
     def _lost(self, view: ShardView, action: act.Poll | act.Fetch, why: str) -> Ended:
         """A paid result that is gone: said, never bought again by itself."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from reembed.core.machine.rules import World
-from reembed.core.machine.view import AttemptView, ShardView
+from reembed.core.machine.view import AttemptView, JobView, ShardView
+from reembed.driver.watch import Unwatched, Watch
 from reembed.errors import StorageError
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Storage
@@ -20,7 +21,8 @@ EVERY_SECONDS = 2.0
 class Progress:
     """Writes a lane's progress at most every two seconds; a failed write is not an error.
 
-    Jobs that are older than `stuck_after` seconds are named in it.
+    Jobs that are older than `stuck_after` seconds are named in it. `watch` is told, as often, how
+    old the oldest job is that has not ended.
     """
 
     def __init__(
@@ -30,9 +32,10 @@ class Progress:
         commit: int,
         lane: int,
         stuck_after: float = float("inf"),
+        watch: Watch | None = None,
     ) -> None:
         self._storage, self._uri = storage, layout.progress(commit, lane)
-        self._stuck_after = stuck_after
+        self._stuck_after, self._watch = stuck_after, watch or Unwatched()
         self._last = float("-inf")
         self._body: dict[str, Any] = {"schema": 1}
 
@@ -43,6 +46,7 @@ class Progress:
         self._last = world.now
         counts = summary(views.values())
         stuck = stuck_jobs(views.values(), world.storage_now - self._stuck_after)
+        self._watch.pending(oldest_pending(views.values(), world.storage_now))
         self._write({"schema": 1, **counts, "usd_nano": world.book.usd_nano, "stuck_jobs": stuck})
 
     def end(self, failed: str = "", left: Mapping[str, int] | None = None) -> None:
@@ -59,10 +63,21 @@ class Progress:
 
 def stuck_jobs(views: Iterable[ShardView], before: float) -> list[str]:
     """Names of jobs that were created before a moment (seconds) and have not ended."""
-    jobs = (a.job for view in views for a in view.attempts.values() if a.outcome is None)
-    return sorted(
-        j.name for j in jobs if j is not None and not j.done and 0 < j.created_at < before
-    )
+    return sorted(job.name for job in _pending(views) if job.created_at < before)
+
+
+def oldest_pending(views: Iterable[ShardView], now: float) -> int:
+    """Seconds since the oldest job was created that has not ended; 0 where none is pending."""
+    return max((max(0, int(now - job.created_at)) for job in _pending(views)), default=0)
+
+
+def _pending(views: Iterable[ShardView]) -> Iterator[JobView]:
+    """Jobs that have not ended and say when they were created."""
+    for view in views:
+        for attempt in view.attempts.values():
+            job = attempt.job
+            if attempt.outcome is None and job is not None and not job.done and job.created_at > 0:
+                yield job
 
 
 def summary(views: Any) -> dict[str, Any]:

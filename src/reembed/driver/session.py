@@ -26,6 +26,7 @@ from reembed.driver.lane import Lane, Left
 from reembed.driver.progress import Progress
 from reembed.driver.state import RunState
 from reembed.driver.tools import Tools
+from reembed.driver.watch import Unwatched, Watch
 from reembed.errors import ObjectNotFoundError, ReembedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
@@ -179,19 +180,21 @@ def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
     )
 
 
-def drive_lane(session: Session, number: int, lanes: int) -> Iterator[tuple[str, Settled]]:
+def drive_lane(
+    session: Session, number: int, lanes: int, watch: Watch | None = None
+) -> Iterator[tuple[str, Settled]]:
     """Drive every `lanes`-th shard from `number` on; yield those that are settled.
 
     Shards that are left, and what stopped the lane, go into its progress record: an exception
-    would make the engine start all over.
+    would make the engine start all over. `watch` is told of the rest, on this thread.
     """
-    config = session.config
+    config, watch = session.config, watch or Unwatched()
     stuck_after = config.batch.stuck_hours * 3600
-    progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after)
+    progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after, watch)
     with tempfile.TemporaryDirectory(prefix="reembed-") as folder:
         try:
             with open_service(config.service, service_key(config)) as service:
-                tools = open_tools(session, Path(folder), service)
+                tools = replace(open_tools(session, Path(folder), service), watch=watch)
                 yield from _drive(session, tools, progress, number, lanes)
         except ReembedError as err:
             progress.end(failed=str(err))

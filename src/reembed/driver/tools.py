@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from reembed.core.machine.rules import Rules
 from reembed.core.policy import ChunkPolicy
 from reembed.core.requests import RequestOptions
 from reembed.driver.clock import Clock
+from reembed.driver.watch import Unwatched, Watch
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.spend import SpendLog
@@ -27,7 +28,7 @@ class Tools:
 
     `scratch` is an existing local folder for request files, fetched answers and parts on their
     way; nothing in it is needed after the process. `generation` is the run's, as this process
-    found it at its start.
+    found it at its start. `watch` is told what lanes do.
     """
 
     config: Config
@@ -42,6 +43,7 @@ class Tools:
     clock: Clock
     scratch: Path
     generation: int = 0
+    watch: Watch = field(default_factory=Unwatched)
 
     def manifest(self, shard: str) -> pa.Table:
         """The chunks of a shard, schema `core.schema.MANIFEST`, in input order."""

@@ -342,6 +342,7 @@ class Ledger:
         return True
 
     def _first(self, name: str, record: R) -> R:
+        """The record that stands: this very object where it was the first."""
         return record if self._create(name, record) else self._decode(name, type(record))
 
     def _decode(self, name: str, kind: type[R]) -> R:

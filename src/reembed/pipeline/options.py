@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.runner import create_runner
 
 from reembed.errors import ReembedError, RunFailedError, UsageError
+from reembed.pipeline.metrics import log_metrics
 
 # `DirectRunner` is a switch that takes another engine where it can get one; this is the one that
 # the tests run on.
@@ -46,6 +47,7 @@ def engine(options: PipelineOptions) -> Iterator[beam.Pipeline]:
     try:
         with beam.Pipeline(runner=runner, options=options) as pipeline:
             yield pipeline
+        log_metrics(pipeline.result)
     except ReembedError:
         raise
     except Exception as err:  # the one place: engines raise whatever a worker or they themselves do

@@ -28,6 +28,7 @@ from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 from reembed.storage.places import Places, name_of
 from reembed.transforms.blocks import ChunkBatch, to_bytes
+from reembed.transforms.metrics import PLAN, count
 from reembed.types import Chunk, ChunkedItem, Item, ItemPart
 
 
@@ -159,6 +160,7 @@ class _Chunk(beam.DoFn):
         if self._held is not None:
             table, skipped = skip_held(table, self._held)
         self._note.add(len(element.items), len(chunks))
+        count(PLAN, _counts_of(element, len(chunks), skipped))
         keys = _keys_of(element) if element.ranked else b""
         yield element.stripe, ChunkBatch(len(element.items), to_bytes(table), skipped, keys)
 
@@ -170,6 +172,11 @@ class _Chunk(beam.DoFn):
             self._storage.create(uri, chunked.extracted.encode())
         except AlreadyExistsError:
             return  # the same bytes give the same text
+
+
+def _counts_of(block: Block, chunks: int, skipped: int) -> dict[str, int]:
+    size = sum(item.size for item in block.items)
+    return {"items": len(block.items), "chunks": chunks, "skipped": skipped, "source_bytes": size}
 
 
 def _keys_of(block: Block) -> bytes:

@@ -9,6 +9,7 @@ import apache_beam as beam
 
 from reembed.core.machine.records import Settled
 from reembed.driver.session import Session, drive_lane
+from reembed.transforms.metrics import LaneMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +60,4 @@ class _Drive(beam.DoFn):
         self._session = session
 
     def process(self, element: LaneSpec) -> Iterator[tuple[str, Settled]]:
-        yield from drive_lane(self._session, element.number, element.lanes)
+        yield from drive_lane(self._session, element.number, element.lanes, LaneMetrics())

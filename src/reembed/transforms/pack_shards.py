@@ -16,6 +16,7 @@ from reembed.ledger.parallel import in_parallel
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 from reembed.transforms.blocks import ChunkBatch, from_bytes
+from reembed.transforms.metrics import count_stripe
 
 # A manifest is small, and its write mostly waits for the disk or the network.
 _WRITERS = 8
@@ -97,4 +98,6 @@ class _Pack(beam.DoFn):
 
     def process(self, element: tuple[int, Iterable[ChunkBatch]]) -> Iterator[StripePlan]:
         stripe, chunks = element
-        yield pack_shards(self._storage, self._layout, self._plan, stripe, chunks, self._packing)
+        plan = pack_shards(self._storage, self._layout, self._plan, stripe, chunks, self._packing)
+        count_stripe(plan.plan_totals(), sum(shard.usd_nano for shard in plan.shards))
+        yield plan

@@ -1,0 +1,148 @@
+"""What is told of an action: its event, with the numbers that it adds to the counters."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reembed.config.models import ModelSpec
+from reembed.core.machine import actions as act
+from reembed.core.machine.apply import Refused, Result
+from reembed.core.machine.records import Created, Outcome
+from reembed.core.machine.view import ShardView
+from reembed.core.pricing import price
+from reembed.driver.watch import Event
+
+logger = logging.getLogger("reembed.events")
+
+
+def event_of(
+    view: ShardView, action: act.Action, result: Result, spec: ModelSpec
+) -> Event | None:
+    """The event of an action that gave `result`; None where there is nothing to tell.
+
+    Records are counted by the process whose record stands: the ledger returns the very object
+    that it was given where that was the first.
+
+    Args:
+        view: the shard before the action.
+        action: what was done.
+        result: what it gave.
+        spec: the model, for prices.
+    """
+    if isinstance(result, Refused):
+        return _event("quota_refused" if result.quota else "not_sent", view, action, why=result.reason)
+    if isinstance(action, act.RecordOutcome):
+        ours = result is action.outcome
+        return _job_ended(view, action, spec) if ours and action.outcome.job else None
+    make = _MAKERS.get(type(action))
+    return make(view, action, result) if make is not None else None
+
+
+def _event(name: str, view: ShardView, action: Any, **more: Any) -> Event:
+    return Event(name, view.plan.shard, getattr(action, "attempt", ""), **more)
+
+
+def _reserved(view: ShardView, action: act.Reserve, result: Result) -> Event | None:
+    if result != "won":
+        return None
+    counts = {"reserved_nano_usd": action.need.usd_nano}
+    return _event("reserved", view, action, counts=counts)
+
+
+def _uploaded(view: ShardView, action: act.Upload, result: Result) -> Event | None:
+    prepared = view.attempts[action.attempt].local.prepared
+    if not isinstance(result, str) or prepared is None:
+        return None
+    return _event("uploaded", view, action, counts={"uploaded_bytes": prepared.size})
+
+
+def _created(view: ShardView, action: act.Create, result: Result) -> Event | None:
+    if not isinstance(result, Created):
+        return None
+    prepared = view.attempts[action.attempt].local.prepared
+    counts = {"jobs_created": 1}
+    if prepared is not None:
+        counts["requests_sent"] = prepared.sent
+        if action.inline:
+            counts["uploaded_bytes"] = prepared.size
+    return _event("job_created", view, action, job=result.job, counts=counts)
+
+
+def _adopted(view: ShardView, action: act.RecordCreated, result: Result) -> Event | None:
+    if result is not action.created:
+        return None
+    counts = {"jobs_adopted": 1}
+    return _event("job_adopted", view, action, job=action.created.job, counts=counts)
+
+
+def _fetched(view: ShardView, action: act.Fetch, result: Result) -> Event | None:
+    if not isinstance(result, str):
+        return None
+    counts = {"downloaded_bytes": os.path.getsize(result)}
+    return _event("fetched", view, action, job=action.job, counts=counts)
+
+
+def _job_ended(view: ShardView, action: act.RecordOutcome, spec: ModelSpec) -> Event:
+    outcome: Outcome = action.outcome
+    well = outcome.state == "SUCCEEDED"
+    counts = {
+        "jobs_succeeded" if well else "jobs_failed": 1,
+        "spent_nano_usd": price(outcome.tokens, spec).batch_usd_nano,
+    }
+    why = outcome.state if not outcome.cause else f"{outcome.state}: {outcome.cause}"
+    return _event(
+        "job_ended", view, action, job=outcome.job, why=why, counts=counts, grave=not well
+    )
+
+
+def _stuck(view: ShardView, action: act.MarkStuck, result: Result) -> Event:
+    created = view.attempts[action.attempt].created
+    job = created.job if created is not None else ""
+    return _event("job_stuck", view, action, job=job, grave=True)
+
+
+def _settled(view: ShardView, action: act.RecordSettled, result: Result) -> Event | None:
+    """What is new since the settlement before: a redrive adds to it."""
+    if result != "won":
+        return None
+    settled, before = action.settled, view.previous
+    rows, rejects = settled.rows, settled.rejects
+    if before is not None and view.redrive is not None:
+        rows -= before.rows
+        rejects -= before.rejects - view.redrive.chunks
+    counts = {"shards_settled": 1, "rows": rows, "rejects": rejects}
+    return _event("shard_settled", view, action, counts=counts)
+
+
+_MAKERS: dict[type, Callable[[ShardView, Any, Result], Event | None]] = {
+    act.Reserve: _reserved,
+    act.Upload: _uploaded,
+    act.Create: _created,
+    act.RecordCreated: _adopted,
+    act.Fetch: _fetched,
+    act.MarkStuck: _stuck,
+    act.RecordSettled: _settled,
+}
+
+
+def log_event(event: Event, run: str) -> None:
+    """Write an event to the log: as a line, and with its fields beside it.
+
+    Engines carry only the line from their workers, so everything stands in it.
+    """
+    fields = {"run": run, "shard": event.shard, "attempt": event.attempt, "job": event.job}
+    words = [f"{name} {value}" for name, value in fields.items() if value]
+    said = f"{event.name}: {', '.join(words)}{_counted(event.counts)}"
+    logger.log(
+        logging.WARNING if event.grave else logging.INFO,
+        "%s",
+        f"{said}; {event.why}" if event.why else said,
+        extra={"event": event.name, "counts": dict(event.counts), **fields},
+    )
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return "".join(f", {name} {number}" for name, number in counts.items())

@@ -1,0 +1,59 @@
+"""Beam metrics: what a lane or a step of the plan counts, for any runner to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apache_beam.metrics import Metrics
+
+from reembed.core.totals import PlanTotals
+from reembed.driver.watch import Event
+
+EMBED, PLAN = "reembed.embed", "reembed.plan"
+# A distribution, since not every runner has gauges: its maximum is the oldest age of all.
+PENDING, PENDING_NOW = "oldest_pending_seconds", "oldest_pending_seconds_now"
+
+
+class LaneMetrics:
+    """A lane's `Watch` that tells Beam; used on the thread of the bundle alone.
+
+    Beam finds the bundle by its thread, and the threads of a lane's pool belong to none.
+    """
+
+    def saw(self, event: Event) -> None:
+        """Add an event's numbers to the counters of their names."""
+        count(EMBED, event.counts)
+
+    def pending(self, seconds: int) -> None:
+        """Keep how old the oldest pending job is."""
+        Metrics.distribution(EMBED, PENDING).update(seconds)
+        Metrics.gauge(EMBED, PENDING_NOW).set(seconds)
+
+
+def count(namespace: str, numbers: Mapping[str, int]) -> None:
+    """Add numbers to counters; a counter that is named shows, if only with 0."""
+    for name, number in numbers.items():
+        Metrics.counter(namespace, name).inc(number)
+
+
+def count_stripe(totals: PlanTotals, usd_nano: int) -> None:
+    """Count a packed stripe, which the plan then holds.
+
+    Args:
+        totals: of the stripe.
+        usd_nano: the most that its shards cost, in billionths of a dollar.
+    """
+    count(
+        PLAN,
+        {
+            "shards": totals.shards,
+            "jobs": totals.jobs,
+            "requests": totals.requests,
+            "shared": totals.shared,
+            "canaries": totals.canaries,
+            "rejects": totals.rejects,
+            "tokens": totals.all_tokens,
+            "input_bytes": totals.input_bytes,
+            "planned_nano_usd": usd_nano,
+        },
+    )
