@@ -7,7 +7,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from e2e.harness import Project, Remote, invoke, texts
+from e2e.harness import Project, Remote, texts
 from reembed.config.load import load_config
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session

@@ -1,27 +1,35 @@
-"""Logs go to a file of the run, not on the screen."""
+"""Logs go to a file of the run; as JSON, on request, to stderr too."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import re
+import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from reembed.errors import UsageError
+from reembed.cli.json_lines import JsonLines, Scrubber, TextLines
+from reembed.cli.voice import logs_are_json, record_of_error
+from reembed.errors import ReembedError, UsageError
 from reembed.storage.names import is_gs
 from reembed.storage.open import open_storage
 
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_MOMENT = re.compile(r"([0-9-]{10})[ T]([0-9:]{8})")
 
 
 @contextlib.contextmanager
-def logs_to_file(run_dir: str) -> Iterator[None]:
+def logs_to_file(run_dir: str, secrets: Iterable[str] = ()) -> Iterator[None]:
     """Send all logs and warnings of this process to ``logs/reembed.log`` of the run.
 
     On Cloud Storage, where nothing can be appended to, the log is written at the end under the
-    name of its first line's time.
+    name of its first line's time. In JSON the lines go to stderr as well.
+
+    Args:
+        run_dir: the run directory.
+        secrets: environment variables beside the API key's whose values no line may show.
 
     Raises:
         UsageError: the run directory cannot be written.
@@ -29,25 +37,49 @@ def logs_to_file(run_dir: str) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="reembed-logs-") as scratch:
         folder = Path(scratch) if is_gs(run_dir) else Path(run_dir) / "logs"
         path = folder / "reembed.log"
-        handler = _open_log(path)
-        handler.setFormatter(logging.Formatter(_FORMAT))
-        root = logging.getLogger()
-        before, level = root.handlers[:], root.level
-        root.handlers[:] = [handler]
-        root.setLevel(logging.INFO)
-        # A line for each step of each pipeline, about types: of no use to anybody here.
-        logging.getLogger("apache_beam.typehints").setLevel(logging.WARNING)
-        logging.captureWarnings(True)
+        file = _open_log(path)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("default")
+            with _handled_by(_handlers(file, Scrubber(secrets))):
                 yield
+        except ReembedError as err:
+            file.handle(record_of_error(err))  # stderr hears of it from who ends the command
+            raise
         finally:
-            logging.captureWarnings(False)
-            root.handlers[:], root.level = before, level
-            handler.close()
+            file.close()
             if is_gs(run_dir) and path.stat().st_size:
                 _keep(path, run_dir)
+
+
+def _handlers(file: logging.Handler, scrubber: Scrubber) -> list[logging.Handler]:
+    handlers = [file, *([logging.StreamHandler(sys.stderr)] if logs_are_json() else [])]
+    lines = JsonLines(scrubber) if logs_are_json() else TextLines(scrubber)
+    for handler in handlers:
+        handler.setFormatter(lines)
+    return handlers
+
+
+@contextlib.contextmanager
+def _handled_by(handlers: list[logging.Handler]) -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers[:] = handlers
+    root.setLevel(logging.INFO)
+    # A line for each step of each pipeline, about types, and one for each request of a library:
+    # of no use to anybody here.
+    quiet = [logging.getLogger(name) for name in ("apache_beam.typehints", "httpx")]
+    loud = [one.level for one in quiet]
+    for one in quiet:
+        one.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            yield
+    finally:
+        logging.captureWarnings(False)
+        root.handlers[:], root.level = before, level
+        for one, old in zip(quiet, loud, strict=True):
+            one.setLevel(old)
 
 
 def _open_log(path: Path) -> logging.FileHandler:
@@ -62,5 +94,6 @@ def _open_log(path: Path) -> logging.FileHandler:
 
 
 def _keep(path: Path, run_dir: str) -> None:
-    began = path.read_text(encoding="utf-8")[:19].replace(" ", "T").replace(":", "")
+    first = _MOMENT.search(path.read_text(encoding="utf-8"))
+    began = f"{first[1]}T{first[2].replace(':', '')}" if first else "reembed"
     open_storage().put(f"{run_dir}/logs/{began}.log", path.read_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -12,6 +13,22 @@ from typing import Annotated, Any
 
 import typer
 
+from reembed.cli.options import (
+    AcceptRepayOption,
+    AssumeLostOption,
+    BeamArguments,
+    ConfigArgument,
+    ExpectPlanOption,
+    JsonOption,
+    KeyRotatedOption,
+    LogFormatOption,
+    MaxUsdOption,
+    RunDirOption,
+    SampleOption,
+    SetOption,
+    WhereOption,
+)
+from reembed.cli.voice import LogFormat, log_format, record_of, record_of_error, say
 from reembed.errors import (
     ComeAgainError,
     ReembedError,
@@ -29,46 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file.")]
-BeamArguments = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[-- BEAM OPTIONS]", help="Beam's own options, after --."),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the configuration."),
-]
-RunDirOption = Annotated[
-    str | None, typer.Option("--run-dir", help="Folder or gs://bucket/prefix of the run.")
-]
-SampleOption = Annotated[
-    int | None,
-    typer.Option("--sample", min=1, help="Only N items, chosen by the hash of their keys."),
-]
-WhereOption = Annotated[
-    str | None,
-    typer.Option("--where", help="A condition on the rows of source.bigquery.table, in GoogleSQL."),
-]
-MaxUsdOption = Annotated[
-    float | None,
-    typer.Option("--max-usd", min=0, help="The cap in dollars over all calls of this run."),
-]
-KeyRotatedOption = Annotated[
-    bool, typer.Option("--key-rotated", help="The API key is a new one of the same project.")
-]
-AcceptRepayOption = Annotated[
-    bool,
-    typer.Option("--accept-repay", help="Buy answers again that cannot be used; shows the price."),
-]
-AssumeLostOption = Annotated[
-    bool,
-    typer.Option(
-        "--assume-lost",
-        help="Send again what may have been sent too long ago to be found at the service.",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def _version(show: bool) -> None:
@@ -94,13 +71,14 @@ def plan(
     run_dir: RunDirOption = None,
     sample: SampleOption = None,
     where: WhereOption = None,
+    log: LogFormatOption = LogFormat.TEXT,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a run would do, cost and take; pays nothing."""
     from reembed.cli.plan import plan_command
 
     overrides = _overrides(set_, sample=sample, where=where)
-    _exit_with(lambda: plan_command(config, overrides, run_dir, beam or [], as_json))
+    _exit_with(lambda: plan_command(config, overrides, run_dir, beam or [], as_json), log)
 
 
 @app.command()
@@ -112,9 +90,11 @@ def run(
     sample: SampleOption = None,
     where: WhereOption = None,
     max_usd: MaxUsdOption = None,
+    expect_plan: ExpectPlanOption = "",
     key_rotated: KeyRotatedOption = False,
     accept_repay: AcceptRepayOption = False,
     assume_lost: AssumeLostOption = False,
+    log: LogFormatOption = LogFormat.TEXT,
     as_json: JsonOption = False,
 ) -> None:
     """Plan, submit, wait, settle, write; the same command resumes."""
@@ -132,7 +112,9 @@ def run(
             "run",
             accept_repay,
             assume_lost,
-        )
+            expect_plan,
+        ),
+        log,
     )
 
 
@@ -145,6 +127,8 @@ def submit(
     sample: SampleOption = None,
     where: WhereOption = None,
     max_usd: MaxUsdOption = None,
+    expect_plan: ExpectPlanOption = "",
+    log: LogFormatOption = LogFormat.TEXT,
     as_json: JsonOption = False,
 ) -> None:
     """Plan, submit what the quotas allow, and leave; `advance` goes on."""
@@ -152,7 +136,17 @@ def submit(
 
     overrides = _overrides(set_, sample=sample, where=where, max_usd=max_usd)
     _exit_with(
-        lambda: run_command(config, overrides, run_dir, beam or [], False, as_json, "submit")
+        lambda: run_command(
+            config,
+            overrides,
+            run_dir,
+            beam or [],
+            False,
+            as_json,
+            "submit",
+            expect_plan=expect_plan,
+        ),
+        log,
     )
 
 
@@ -166,6 +160,7 @@ def advance(
     key_rotated: KeyRotatedOption = False,
     accept_repay: AcceptRepayOption = False,
     assume_lost: AssumeLostOption = False,
+    log: LogFormatOption = LogFormat.TEXT,
     as_json: JsonOption = False,
 ) -> None:
     """Take everything unsettled one round on, and leave: 0 settled, 75 come again, 1 failed."""
@@ -183,7 +178,8 @@ def advance(
             "advance",
             accept_repay,
             assume_lost,
-        )
+        ),
+        log,
     )
 
 
@@ -193,12 +189,13 @@ def cancel(
     set_: SetOption = None,
     run_dir: RunDirOption = None,
     lift: Annotated[bool, typer.Option("--lift", help="Take the stop back.")] = False,
+    log: LogFormatOption = LogFormat.TEXT,
     as_json: JsonOption = False,
 ) -> None:
     """Stop a run: buy no more, end what runs remotely, keep what has finished."""
     from reembed.cli.control import cancel_command
 
-    _exit_with(lambda: cancel_command(config, _overrides(set_), run_dir, lift, as_json))
+    _exit_with(lambda: cancel_command(config, _overrides(set_), run_dir, lift, as_json), log)
 
 
 @app.command()
@@ -211,6 +208,7 @@ def redrive(
         list[str] | None, typer.Option("--reason", help="Only rejects with this reason code.")
     ] = None,
     max_usd: MaxUsdOption = None,
+    log: LogFormatOption = LogFormat.TEXT,
     as_json: JsonOption = False,
 ) -> None:
     """Send the rejects of a settled run again, and only them."""
@@ -218,7 +216,8 @@ def redrive(
 
     overrides = _overrides(set_, max_usd=max_usd)
     _exit_with(
-        lambda: redrive_command(config, overrides, run_dir, reason or [], beam or [], as_json)
+        lambda: redrive_command(config, overrides, run_dir, reason or [], beam or [], as_json),
+        log,
     )
 
 
@@ -284,12 +283,13 @@ def doctor(
     live: Annotated[
         bool, typer.Option("--live", help="Send two tiny jobs, for a fraction of a cent.")
     ] = False,
+    log: LogFormatOption = LogFormat.TEXT,
     as_json: JsonOption = False,
 ) -> None:
     """Check that everything is in place; with --live, that the service behaves as assumed."""
     from reembed.cli.doctor import doctor_command
 
-    _exit_with(lambda: doctor_command(config, _overrides(set_), run_dir, live, as_json))
+    _exit_with(lambda: doctor_command(config, _overrides(set_), run_dir, live, as_json), log)
 
 
 @app.command()
@@ -329,21 +329,25 @@ def _overrides(
     return overrides
 
 
-def _exit_with(command: Callable[[], int]) -> None:
+def _exit_with(command: Callable[[], int], lines: LogFormat = LogFormat.TEXT) -> None:
     """Run a command; an error becomes one line and its exit code, never a traceback."""
+    with log_format(lines):
+        raise typer.Exit(_code_of(command))
+
+
+def _code_of(command: Callable[[], int]) -> int:
     try:
-        code = command()
+        return command()
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        code = INTERRUPTED
+        say(record_of("interrupted", logging.WARNING, "interrupted"))
+        return INTERRUPTED
     except ReembedError as err:
-        typer.echo(f"reembed: {err}", err=True)
-        code = exit_code(err)
+        say(record_of_error(err))
+        return exit_code(err)
     except BrokenPipeError:
         # Somebody closed our output, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = SETTLED
-    raise typer.Exit(code)
+        return SETTLED
 
 
 def exit_code(err: ReembedError) -> int:

@@ -45,6 +45,7 @@ def run_command(
     mode: Mode = "run",
     accept_repay: bool = False,
     assume_lost: bool = False,
+    expect_plan: str = "",
 ) -> int:
     """Run a configuration to its end, or one round of it."""
     loaded = load_service_config(path, overrides, run_dir)
@@ -56,7 +57,7 @@ def run_command(
         if accept_repay:
             _show_repay(loaded, as_json)
             call = replace(call, accept_repay=True)
-        call = replace(call, assume_lost=assume_lost)
+        call = replace(call, assume_lost=assume_lost, expect_plan=expect_plan)
         try:
             report = run(call)
         except ReembedError as err:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from reembed.cli.voice import logs_are_json
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
 from reembed.errors import StorageError
@@ -21,6 +23,7 @@ from reembed.ledger.notes import read_notes, sum_notes
 from reembed.storage.open import open_storage
 
 _LIVE_EVERY, _LINES_EVERY = 1.0, 10.0
+logger = logging.getLogger("reembed.run")
 
 
 def console() -> Console:
@@ -41,13 +44,17 @@ def print_json(value: dict[str, Any]) -> None:
 class Screen:
     """Shows the progress of a run from its notes, so that every engine shows it.
 
+    What it is told goes into the log too, as events.
+
     Args:
         quiet: show nothing (with --json).
     """
 
     def __init__(self, quiet: bool) -> None:
         self._err = _plain(stderr=True)
-        self._quiet, self._live = quiet, self._err.is_terminal
+        # With JSON lines, stderr takes nothing else.
+        self._json = logs_are_json()
+        self._quiet, self._live = quiet, self._err.is_terminal and not self._json
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -61,22 +68,30 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Print a line about the work, not about its result."""
-        if not self._quiet:
+        self._tell("said", text)
+
+    def _tell(self, event: str, text: str, **fields: str) -> None:
+        logger.info("%s", text, extra={"event": event, **fields})
+        if not self._quiet and not self._json:
             self._err.print(text, soft_wrap=True)
 
     def planning(self, layout: Layout) -> None:
         """Show items and chunks while they are planned."""
-        self.say("Planning: listing, reading and cutting ...")
+        self._tell("planning", "Planning: listing, reading and cutting ...")
         self._begin(lambda bars: _PlanBars(layout, bars))
 
     def planned(self, plan: PlanSummary) -> None:
         """Stop showing the planning."""
         self.ended()
+        totals = plan.plan_totals()
+        said = f"plan {plan.plan}: {totals.chunks} chunks, {totals.jobs} jobs"
+        logger.info("%s", said, extra={"event": "planned"})
 
     def embedding(self, session: Session, plan: PlanSummary, resumed: bool) -> None:
         """Show chunks, shards, rows and dollars while a run is embedded."""
         word = "Resuming" if resumed else "Embedding"
-        self.say(f"{word} run {session.run}: {plan.plan_totals().shards:,} shards ...")
+        said = f"{word} run {session.run}: {plan.plan_totals().shards:,} shards ..."
+        self._tell("resuming" if resumed else "embedding", said, run=session.run)
         self._begin(lambda bars: _EmbedBars(session, plan, bars))
 
     def ended(self) -> None:
@@ -89,7 +104,7 @@ class Screen:
 
     def _begin(self, make: Callable[[Progress], _Bars]) -> None:
         self.ended()
-        if self._quiet:
+        if self._quiet and not self._json:
             return
         target = self._show_live if self._live else self._show_lines
         self._thread = threading.Thread(target=target, args=(make,), daemon=True)
@@ -119,7 +134,7 @@ class Screen:
             last, line = time.monotonic(), shown.update()
             if line and line != said:
                 said = line
-                self._err.print(line, soft_wrap=True)
+                self._tell("progress", line)
 
 
 class _Bars:

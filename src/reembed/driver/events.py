@@ -18,9 +18,7 @@ from reembed.driver.watch import Event
 logger = logging.getLogger("reembed.events")
 
 
-def event_of(
-    view: ShardView, action: act.Action, result: Result, spec: ModelSpec
-) -> Event | None:
+def event_of(view: ShardView, action: act.Action, result: Result, spec: ModelSpec) -> Event | None:
     """The event of an action that gave `result`; None where there is nothing to tell.
 
     Records are counted by the process whose record stands: the ledger returns the very object
@@ -33,7 +31,9 @@ def event_of(
         spec: the model, for prices.
     """
     if isinstance(result, Refused):
-        return _event("quota_refused" if result.quota else "not_sent", view, action, why=result.reason)
+        return _event(
+            "quota_refused" if result.quota else "not_sent", view, action, why=result.reason
+        )
     if isinstance(action, act.RecordOutcome):
         ours = result is action.outcome
         return _job_ended(view, action, spec) if ours and action.outcome.job else None

@@ -80,7 +80,7 @@ class RunCall:
     `mode`: ``run`` waits to the end; ``submit`` commits if need be, submits what the quotas allow
     and leaves; ``advance`` takes what is committed a round on and leaves. `accept_repay` buys
     answers again that cannot be used; `assume_lost` sends again what may have been sent too long
-    ago to be found.
+    ago to be found. With `expect_plan` nothing is sent for another plan than this one.
     """
 
     loaded: LoadedConfig
@@ -91,6 +91,7 @@ class RunCall:
     mode: Mode = "run"
     accept_repay: bool = False
     assume_lost: bool = False
+    expect_plan: str = ""
 
 
 def run(call: RunCall) -> dict[str, Any]:
@@ -118,6 +119,7 @@ def run(call: RunCall) -> dict[str, Any]:
     _reach(call.loaded.config, key)
     generation = before.generation if before is not None else 0
     if before is not None:
+        _expected(call, before.commit.plan)
         check_resumable(before.commit, call.loaded.config, key, call.key_rotated)
         check_plan(storage, layout, before.commit)
         commit, plan = before.commit, read_plan(storage, layout, before.commit.plan)
@@ -125,6 +127,7 @@ def run(call: RunCall) -> dict[str, Any]:
         plan = _plan(call, storage, layout)
         if last is not None and is_nothing_new(storage, layout, plan, last.commit):
             return {**read_report(storage, layout), "already": True}
+        _expected(call, plan.plan)
         after = last.commit.number if last is not None else 0
         commit = commit_plan(storage, layout, _approved(call, plan), plan, key, after=after)
     config = _with_cap(call.loaded.config, commit)
@@ -192,6 +195,15 @@ def _plan(call: RunCall, storage: Storage, layout: Layout) -> PlanSummary:
     plan = make_plan(call.loaded, storage, call.beam_arguments)
     call.observer.planned(plan)
     return plan
+
+
+def _expected(call: RunCall, plan: str) -> None:
+    """Refuse a plan that is not the one that the caller has seen and approved."""
+    if call.expect_plan and plan != call.expect_plan:
+        raise UsageError(
+            f"--expect-plan={call.expect_plan}: the plan is {plan} now, since the source, the "
+            "destination or the configuration changed; look at `reembed plan`, and approve anew"
+        )
 
 
 def _approved(call: RunCall, plan: PlanSummary) -> Config:

@@ -12,7 +12,7 @@ from reembed.errors import UsageError
 
 DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
 LOCAL_KEY = "local"
-_KEY_VARIABLES = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+KEY_VARIABLES = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 _BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL"
 _KEY_SHAPE = re.compile(r"[\x21-\x7e]+")
 _HIDDEN = "***"
@@ -29,7 +29,7 @@ def resolve_api_key(environ: Mapping[str, str], required: bool) -> str:
     Raises:
         UsageError: no variable is set, or what it holds cannot be a key (never shown).
     """
-    for variable in _KEY_VARIABLES:
+    for variable in KEY_VARIABLES:
         key = environ.get(variable, "").strip()
         if not key:
             continue
