@@ -19,6 +19,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("core",),
     ("service", "storage", "warehouse"),
+    ("notify",),
     ("sinks",),
     ("ledger",),
     ("sources", "destinations"),

@@ -15,6 +15,7 @@ ReembedError
 │   ├── WarehouseConflictError   taken, or changed meanwhile
 │   ├── StatementRefusedError    SQL, a column, a filter or a value that BigQuery cannot run
 │   └── JobFailedError           a job ended badly; carries its id and the service's reason
+├── NotToldError        people could not be told of a run; never ends one
 └── ServiceError        the embedding service
     ├── RefusedError         4xx: sending the same again will not help
     ├── RemoteNotFoundError  404
@@ -146,6 +147,22 @@ class ServiceError(ReembedError):
 
 class RefusedError(ServiceError):
     """A 4xx: sending the same again will not help."""
+
+
+class NotToldError(ReembedError):
+    """A webhook or a command did not take a notice; the run goes on.
+
+    Args:
+        message: why, without the webhook's address.
+        transient: whether the same again may work.
+    """
+
+    def __init__(self, message: str, transient: bool) -> None:
+        super().__init__(message, transient)
+        self.message, self.transient = message, transient
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class RemoteNotFoundError(ServiceError):

@@ -25,10 +25,13 @@ class Scrubber:
 
     Args:
         variables: names of environment variables, beside those of the API key.
+        more: secrets themselves.
     """
 
-    def __init__(self, variables: Iterable[str] = ()) -> None:
-        values = {os.environ.get(name, "").strip() for name in (*KEY_VARIABLES, *variables)}
+    def __init__(self, variables: Iterable[str] = (), more: Iterable[str] = ()) -> None:
+        values = set(more) | {
+            os.environ.get(name, "").strip() for name in (*KEY_VARIABLES, *variables)
+        }
         self._values = sorted((v for v in values if len(v) >= 8), key=len, reverse=True)
 
     def clean(self, text: str) -> str:

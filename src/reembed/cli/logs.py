@@ -8,11 +8,12 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from reembed.cli.json_lines import JsonLines, Scrubber, TextLines
 from reembed.cli.voice import logs_are_json, record_of_error
+from reembed.config.notify import NotifyConfig
 from reembed.errors import ReembedError, UsageError
 from reembed.storage.names import is_gs
 from reembed.storage.open import open_storage
@@ -21,7 +22,7 @@ _MOMENT = re.compile(r"([0-9-]{10})[ T]([0-9:]{8})")
 
 
 @contextlib.contextmanager
-def logs_to_file(run_dir: str, secrets: Iterable[str] = ()) -> Iterator[None]:
+def logs_to_file(run_dir: str, notify: NotifyConfig | None = None) -> Iterator[None]:
     """Send all logs and warnings of this process to ``logs/reembed.log`` of the run.
 
     On Cloud Storage, where nothing can be appended to, the log is written at the end under the
@@ -29,7 +30,8 @@ def logs_to_file(run_dir: str, secrets: Iterable[str] = ()) -> Iterator[None]:
 
     Args:
         run_dir: the run directory.
-        secrets: environment variables beside the API key's whose values no line may show.
+        notify: who is told of the run; no line shows the webhook's address, as none shows the API
+            key.
 
     Raises:
         UsageError: the run directory cannot be written.
@@ -39,7 +41,7 @@ def logs_to_file(run_dir: str, secrets: Iterable[str] = ()) -> Iterator[None]:
         path = folder / "reembed.log"
         file = _open_log(path)
         try:
-            with _handled_by(_handlers(file, Scrubber(secrets))):
+            with _handled_by(_handlers(file, _scrubber(notify))):
                 yield
         except ReembedError as err:
             file.handle(record_of_error(err))  # stderr hears of it from who ends the command
@@ -48,6 +50,13 @@ def logs_to_file(run_dir: str, secrets: Iterable[str] = ()) -> Iterator[None]:
             file.close()
             if is_gs(run_dir) and path.stat().st_size:
                 _keep(path, run_dir)
+
+
+def _scrubber(notify: NotifyConfig | None) -> Scrubber:
+    if notify is None:
+        return Scrubber()
+    variables = [notify.webhook_env] if notify.webhook_env else []
+    return Scrubber(variables, [notify.webhook or ""])
 
 
 def _handlers(file: logging.Handler, scrubber: Scrubber) -> list[logging.Handler]:

@@ -27,7 +27,8 @@ from reembed.driver.session import interrupted
 from reembed.errors import ReembedError, UsageError
 from reembed.pipeline.repay import price_of_repay
 from reembed.pipeline.results import last_report
-from reembed.pipeline.run import Mode, RunCall, run
+from reembed.pipeline.run import Mode, RunCall
+from reembed.pipeline.told import run_and_tell
 from reembed.storage.open import open_storage
 
 _INTERRUPTED = 130
@@ -51,7 +52,7 @@ def run_command(
     loaded = load_service_config(path, overrides, run_dir)
     goes_on = "advance" if mode == "submit" else mode
     again = _same_command([goes_on, str(path)], overrides, run_dir, beam)
-    with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:
+    with logs_to_file(loaded.config.run_dir, loaded.config.notify), Screen(as_json) as screen:
         _on_interrupt(screen, again)
         call = RunCall(loaded, screen, _approval(loaded, as_json), beam, key_rotated, mode)
         if accept_repay:
@@ -59,7 +60,7 @@ def run_command(
             call = replace(call, accept_repay=True)
         call = replace(call, assume_lost=assume_lost, expect_plan=expect_plan)
         try:
-            report = run(call)
+            report = run_and_tell(call)
         except ReembedError as err:
             if as_json:
                 print_json({**last_report(loaded.config.run_dir), "error": str(err)})

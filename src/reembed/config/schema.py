@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from reembed.config.crosscheck import check_sections
 from reembed.config.messages import problems_of
 from reembed.config.models import MODELS, RETIRED, ModelSpec
+from reembed.config.notify import NotifyConfig
 from reembed.config.problems import Problem, ProblemsError, wrong
 from reembed.config.section import Section
 from reembed.config.sink import SinkConfig
@@ -234,6 +235,7 @@ class Config(Section):
     budget: BudgetConfig = BudgetConfig()
     service: ServiceConfig = ServiceConfig()
     sink: SinkConfig = SinkConfig()
+    notify: NotifyConfig = NotifyConfig()
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:

@@ -139,6 +139,14 @@ class Layout:
         """The record of what a MERGE was estimated to read and to delete."""
         return f"{self.run(commit)}/merge.g{generation}"
 
+    def notified(self, commit: int, generation: int, mark: str, channel: str) -> str:
+        """The record that people were told of something by a channel."""
+        return f"{self.all_notified(commit)}g{generation}.{mark}.{channel}"
+
+    def all_notified(self, commit: int) -> str:
+        """The prefix of what people were told; commit 0 is before the first."""
+        return f"{self.run(commit)}/notified/"
+
     def destination_seen(self) -> str:
         """Advisory, overwritable: the destination as the last plan saw it."""
         return f"{self.run_dir}/ledger/destination.json"

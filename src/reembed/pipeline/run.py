@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from reembed.config.load import LoadedConfig
+from reembed.config.notify import NotifyConfig
 from reembed.config.schema import Config
 from reembed.core.machine.records import Commit, RunSettled
 from reembed.core.plans import PlanSummary
@@ -130,7 +131,7 @@ def run(call: RunCall) -> dict[str, Any]:
         _expected(call, plan.plan)
         after = last.commit.number if last is not None else 0
         commit = commit_plan(storage, layout, _approved(call, plan), plan, key, after=after)
-    config = _with_cap(call.loaded.config, commit)
+    config = _for_workers(call.loaded.config, commit)
     one_round = call.mode != "run"
     session = Session(
         config,
@@ -174,8 +175,12 @@ def _reach(config: Config, key: str) -> None:
             ) from err
 
 
-def _with_cap(config: Config, commit: Commit) -> Config:
-    """The configuration with the cap that holds: its own, else the one that was approved."""
+def _for_workers(config: Config, commit: Commit) -> Config:
+    """The configuration as it travels: with the cap that holds, its own or the one approved.
+
+    Addresses to notify, which may be secrets, do not travel: workers notify nobody.
+    """
+    config = config.model_copy(update={"notify": NotifyConfig()})
     if config.budget.max_usd is not None:
         return config
     budget = config.budget.model_copy(update={"max_usd": commit.max_usd})
@@ -266,8 +271,7 @@ def _finish(
         raise KeyboardInterrupt
     if report["failed"]:
         raise RunFailedError(report["failed"])
-    capped = any("budget" in reason for reason in report["left"])
-    rest = price_of_rest(storage, layout, commit) if capped else None
+    rest = price_of_rest(storage, layout, commit) if is_capped(report) else None
     raise ComeAgainError(_open_words(report, rest))
 
 
@@ -280,8 +284,17 @@ def _lanes_said(
     left: Counter[str] = Counter()
     for note in notes:
         left.update(note.get("left", {}))
-    stuck = sorted({job for note in notes for job in note.get("stuck_jobs", ())})
-    return failed, dict(left), stuck
+    return failed, dict(left), stuck_in(notes)
+
+
+def stuck_in(notes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of the jobs that hang, as lanes noted them."""
+    return sorted({job for note in notes for job in note.get("stuck_jobs", ())})
+
+
+def is_capped(report: Mapping[str, Any]) -> bool:
+    """Whether shards were left because the budget is used up."""
+    return any("budget" in reason for reason in report.get("left", ()))
 
 
 def _open_words(report: dict[str, Any], rest: Costs | None) -> str:

@@ -242,6 +242,13 @@ class RunSettled(Record):
     jobs: int
 
 
+class Notified(Record):
+    """`notified/g<n>.<mark>.<channel>`: people were told; `id` is that of the notice."""
+
+    id: str
+    channel: str
+
+
 class Merge(Record):
     """`merge.g<n>` of a run: what its MERGE was estimated to read, and whose rows it deletes.
 

@@ -1,0 +1,1 @@
+"""The only code that tells people of a run: webhooks and commands of theirs."""
