@@ -157,7 +157,7 @@ class NotToldError(ReembedError):
         transient: whether the same again may work.
     """
 
-    def __init__(self, message: str, transient: bool) -> None:
+    def __init__(self, message: str, transient: bool = False) -> None:
         super().__init__(message, transient)
         self.message, self.transient = message, transient
 

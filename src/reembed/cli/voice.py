@@ -11,7 +11,7 @@ from enum import StrEnum
 import typer
 
 from reembed.cli.json_lines import JsonLines, Scrubber
-from reembed.errors import ComeAgainError, ReembedError
+from reembed.errors import ComeAgainError, ReembedError, UsageError
 
 logger = logging.getLogger("reembed")
 
@@ -56,6 +56,7 @@ def record_of(text: str, level: int, event: str) -> logging.LogRecord:
 
 def record_of_error(err: ReembedError) -> logging.LogRecord:
     """What is said of an error; that there is more to do is none."""
-    again = isinstance(err, ComeAgainError)
-    level = logging.WARNING if again else logging.ERROR
-    return record_of(f"reembed: {err}", level, "come_again" if again else "failed")
+    event = "refused" if isinstance(err, UsageError) else "failed"
+    if isinstance(err, ComeAgainError):
+        return record_of(f"reembed: {err}", logging.WARNING, "come_again")
+    return record_of(f"reembed: {err}", logging.ERROR, event)

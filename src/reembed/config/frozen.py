@@ -17,9 +17,9 @@ from reembed.errors import ConfigError, UsageError
 SCHEMA = 1
 
 # Of `batch`, what decides how chunks are packed. The rest is free: quotas, polling, priority,
-# attempts, patience. Whole sections that are free: budget, notify. Of `service`, its timeout is free; of
-# `sink`, all but whether rows carry their text, since the parts of one run should be alike, and
-# the destination table, since what is new was decided by it.
+# attempts, patience. Whole sections that are free: budget, notify. Of `service`, its timeout is
+# free; of `sink`, all but whether rows carry their text, since the parts of one run should be
+# alike, and the destination table, since what is new was decided by it.
 _PACKING = ("input", "max_requests", "max_input_mb", "max_result_mb")
 _KEY = "api_key"
 

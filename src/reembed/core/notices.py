@@ -80,6 +80,6 @@ class Notice:
 
 
 def kind_of(message: str) -> str:
-    """A short digest that is the same for messages that differ in numbers and names of jobs only."""
+    """A short digest, the same for messages that differ only in numbers and names of jobs."""
     words = [word for word in message.split() if not any(sign.isdigit() for sign in word)]
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:_KIND_DIGITS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -77,10 +78,8 @@ class Teller:
     def _record(self, notice: Notice, channel: Channel, names: Sequence[str]) -> None:
         record = Notified(id=notice.id, channel=channel.name).encode()
         for name in names:
-            try:
+            with contextlib.suppress(AlreadyExistsError):  # by another call, which told it too
                 self.storage.create(name, record)
-            except AlreadyExistsError:
-                pass  # by another call, which told it too
 
 
 def _fields(notice: Notice) -> dict[str, str]:
