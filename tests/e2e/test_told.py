@@ -41,7 +41,7 @@ def test_each_end_is_told_once_over_all_calls(project: Callable[..., Project], h
         assert float(plan["max_usd"]) >= plan["usd_batch"]
         other = invoke("submit", job.config, "--expect-plan", "0" * 16)
         assert other.code == 2
-        assert f"the plan is {plan['plan']} now" in other.err
+        assert f"the plan is {plan['plan']} now that" in other.err
         assert not fresh.jobs()
         assert told(hook) == [], "a wrong option of a call is nobody else's concern"
 

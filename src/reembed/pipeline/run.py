@@ -120,7 +120,7 @@ def run(call: RunCall) -> dict[str, Any]:
     _reach(call.loaded.config, key)
     generation = before.generation if before is not None else 0
     if before is not None:
-        _expected(call, before.commit.plan)
+        _expected(call, before.commit.plan, f"of run {before.commit.run}, which is not settled")
         check_resumable(before.commit, call.loaded.config, key, call.key_rotated)
         check_plan(storage, layout, before.commit)
         commit, plan = before.commit, read_plan(storage, layout, before.commit.plan)
@@ -128,7 +128,7 @@ def run(call: RunCall) -> dict[str, Any]:
         plan = _plan(call, storage, layout)
         if last is not None and is_nothing_new(storage, layout, plan, last.commit):
             return {**read_report(storage, layout), "already": True}
-        _expected(call, plan.plan)
+        _expected(call, plan.plan, "now that the source, destination or configuration changed")
         after = last.commit.number if last is not None else 0
         commit = commit_plan(storage, layout, _approved(call, plan), plan, key, after=after)
     config = _for_workers(call.loaded.config, commit)
@@ -202,12 +202,12 @@ def _plan(call: RunCall, storage: Storage, layout: Layout) -> PlanSummary:
     return plan
 
 
-def _expected(call: RunCall, plan: str) -> None:
+def _expected(call: RunCall, plan: str, why: str) -> None:
     """Refuse a plan that is not the one that the caller has seen and approved."""
     if call.expect_plan and plan != call.expect_plan:
         raise UsageError(
-            f"--expect-plan={call.expect_plan}: the plan is {plan} now, since the source, the "
-            "destination or the configuration changed; look at `reembed plan`, and approve anew"
+            f"--expect-plan={call.expect_plan}: the plan is {plan} {why}; nothing was sent. "
+            "Look at `reembed status` and `reembed plan`, and approve anew"
         )
 
 
