@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ import pytest
 
 from e2e.harness import Done, Project, Silent, emulator, invoke, reembed, texts, wait_until
 from reembed.config.load import load_config
-from reembed.driver.session import interrupted
+from reembed.core.plans import PlanSummary
+from reembed.driver.session import Session, interrupted
 from reembed.pipeline.run import RunCall
 from reembed.pipeline.told import run_and_tell
 from support.hooks import Hook, serve_hook
@@ -115,7 +117,8 @@ def test_jobs_that_hang_are_told_while_a_call_waits_for_them(
 
         for path in job.run_dir.glob("ledger/runs/0001/notified/*"):
             path.unlink()
-        call = RunCall(load_config(job.config), Silent(), lambda plan: 1.0)
+        seen = Seen()
+        call = RunCall(load_config(job.config), seen, lambda plan: 1.0)
         user = threading.Thread(target=_wait_then_interrupt, args=(hook,))
         user.start()
         try:
@@ -125,6 +128,18 @@ def test_jobs_that_hang_are_told_while_a_call_waits_for_them(
             user.join()
             interrupted.clear()
         assert told(hook) == ["stuck", "stuck"]
+        [session] = seen.sessions
+        assert b"secret-part" not in pickle.dumps(session), "the address travels to no worker"
+
+
+class Seen(Silent):
+    """Keeps what travels to workers."""
+
+    def __init__(self) -> None:
+        self.sessions: list[Session] = []
+
+    def embedding(self, session: Session, plan: PlanSummary, resumed: bool) -> None:
+        self.sessions.append(session)
 
 
 def _wait_then_interrupt(hook: Hook) -> None:
