@@ -263,3 +263,24 @@ def test_text_that_is_not_unicode() -> None:
 def test_a_configuration_survives_json(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, HANDBOOK)).config
     assert type(config).model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("notify", "words"),
+    [
+        ({"webhook": "chat.example.com/T0/secret"}, "notify.webhook: (not shown): not an http"),
+        ({"webhook": "https://a.example/secret", "webhook_env": "HOOK"}, "not both"),
+        ({"webhook_env": "no name"}, "notify.webhook_env"),
+        ({"events": ["ended"]}, "notify.events"),
+        ({"timeout_seconds": 0}, "notify.timeout_seconds"),
+        ({"attempts": 0}, "notify.attempts"),
+    ],
+)
+def test_what_notify_cannot_be_is_refused_without_the_address(
+    notify: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    data = {"name": "x", "source": {"files": ["*"]}, "notify": notify}
+    with pytest.raises(UsageError) as caught:
+        config_from_mapping(data, tmp_path)
+    assert words in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -35,7 +35,8 @@ class Scrubber:
         self._values = sorted((v for v in values if len(v) >= 8), key=len, reverse=True)
 
     def clean(self, text: str) -> str:
-        """The text without any of the secrets."""
+        """The text without any of the secrets, and without bytes of names that are no UTF-8."""
+        text = text.encode(errors="backslashreplace").decode()
         for value in self._values:
             text = text.replace(value, "***").replace(quote(value, safe=""), "***")
         return text

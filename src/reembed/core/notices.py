@@ -59,27 +59,33 @@ class Notice:
             "run": place.run,
             "commit": place.commit,
             "generation": place.generation,
-            "message": self.message,
+            "message": _plain(self.message),
             "next": self.next,
             "counts": {name: report.get(name, 0) for name in _COUNTS},
             "dollars": {name: report.get(name, 0) for name in _DOLLARS},
             "stuck": list(self.stuck),
-            "run_dir": place.run_dir,
-            "report": f"{place.run_dir}/report.json",
+            "run_dir": _plain(place.run_dir),
+            "report": f"{_plain(place.run_dir)}/report.json",
             "text": self.text(),
         }
 
     def text(self) -> str:
         """One line for people."""
         place = self.place
-        return f"reembed {place.name} {place.run} {self.event}: {self.message} Next: {self.next}"
+        said = f"{self.event}: {_plain(self.message)} Next: {self.next}."
+        return " ".join(word for word in ("reembed", place.name, place.run, said) if word)
 
     def body(self, text_alone: bool) -> bytes:
         """The body as it is sent."""
         return orjson.dumps({"text": self.text()} if text_alone else self.as_json())
 
 
+def _plain(text: str) -> str:
+    """A text as JSON takes it: names of files may hold bytes that are no UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def kind_of(message: str) -> str:
     """A short digest, the same for messages that differ only in numbers and names of jobs."""
-    words = [word for word in message.split() if not any(sign.isdigit() for sign in word)]
+    words = [word for word in _plain(message).split() if not any(sign.isdigit() for sign in word)]
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:_KIND_DIGITS]

@@ -61,7 +61,8 @@ class Teller:
                     self._record(notice, channel, new)
                     logger.info("told %s by %s", notice.id, channel.name, extra=_fields(notice))
             except (NotToldError, StorageError) as err:
-                words = f"{notice.event} could not be told by {channel.name}: {err}"
+                done = "told" if isinstance(err, NotToldError) else "put on record as told"
+                words = f"{notice.event} could not be {done} by {channel.name}: {err}"
                 logger.warning("%s", words, extra=_fields(notice))
                 self.say(f"notify: {words}; the next call tries again")
 
@@ -116,7 +117,7 @@ def settled_notice(place: RunPlace, report: Mapping[str, Any]) -> Notice:
     """All is done."""
     words = (
         f"{report['rows']:,} rows and {report['rejects']:,} rejects of {report['planned']:,} "
-        f"chunks, ${report['usd']:,.6f}."
+        f"chunks, ${report['usd']:,.6f}, in {place.run_dir}."
     )
     rejected = "; look at the rejects" if report["rejects"] else ""
     return Notice("settled", place, ("settled",), words, f"use the rows{rejected}", report)

@@ -15,7 +15,7 @@ from reembed.driver.session import Session
 from reembed.errors import ComeAgainError, ReembedError, RunFailedError, StorageError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.notes import read_notes
-from reembed.pipeline.commits import newest_commit
+from reembed.pipeline.commits import CommitState, newest_commit
 from reembed.pipeline.results import last_report
 from reembed.pipeline.run import Observer, RunCall, is_capped, run, stuck_in
 from reembed.pipeline.tell import (
@@ -50,23 +50,28 @@ def run_and_tell(call: RunCall, look_every: float = LOOK_EVERY) -> dict[str, Any
     return report
 
 
-def _tell_settled(teller: Teller, report: Mapping[str, Any]) -> None:
+def _newest(teller: Teller) -> tuple[bool, CommitState | None]:
+    """Whether the ledger can be read, and its newest run.
+
+    Without the ledger nobody knows what was told, and a scheduler would tell it for ever.
+    """
     try:
-        state = newest_commit(teller.storage, teller.layout)
-    except StorageError as unread:
-        logger.warning("nobody is told, since the ledger cannot be read: %s", unread)
-        return
-    if state is not None and state.settled:
+        return True, newest_commit(teller.storage, teller.layout)
+    except (StorageError, RunFailedError) as err:
+        logger.warning("nobody is told, since the ledger cannot be read: %s", err)
+        return False, None
+
+
+def _tell_settled(teller: Teller, report: Mapping[str, Any]) -> None:
+    known, state = _newest(teller)
+    if known and state is not None and state.settled:
         teller.tell(settled_notice(place_of(teller.loaded, state), report))
 
 
 def _tell_end(teller: Teller, err: ReembedError) -> None:
     """Tell of a call that ended with an error, as far as it concerns more than its caller."""
-    try:
-        state = newest_commit(teller.storage, teller.layout)
-    except (StorageError, RunFailedError) as unread:
-        # Without the ledger nobody knows what was told, and a scheduler would tell it for ever.
-        logger.warning("nobody is told, since the ledger cannot be read: %s", unread)
+    known, state = _newest(teller)
+    if not known:
         return
     place, words = place_of(teller.loaded, state), str(err)
     report = last_report(teller.loaded.config.run_dir)
