@@ -14,12 +14,14 @@ import yaml
 from pydantic import BaseModel
 
 from e2e.harness import ROOT
+from reembed.cli.json_lines import FIELDS
 from reembed.cli.main import app
 from reembed.config.load import config_from_mapping, load_config
 from reembed.config.models import MODELS
 from reembed.config.schema import Config
 from reembed.core.tasks import QUERY_NAMES
 from reembed.errors import UsageError
+from reembed.transforms.metrics import PENDING, PENDING_NOW
 
 DOCUMENTS = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -176,3 +178,37 @@ def test_files_that_the_readme_names_are_there() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"`((?:src|scripts|configs|pipelines|docs|tests)/[\w./-]+)`", text):
         assert (ROOT / target).exists(), f"README.md names {target}"
+
+
+def strings_in(path: str, call: str) -> set[str]:
+    """First words that a call of this name is given in a module."""
+    tree = ast.parse((ROOT / "src" / "reembed" / path).read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+    firsts = [node.args[0] for node in calls if ast.unparse(node.func).rsplit(".")[-1] == call]
+    parts = [part for first in firsts for part in ast.walk(first)]
+    return {part.value for part in parts if isinstance(part, ast.Constant) and part.value}
+
+
+def counted_in(path: str) -> set[str]:
+    """Keys of the dicts that a module writes out, and names in capitals beside them."""
+    tree = ast.parse((ROOT / "src" / "reembed" / path).read_text(encoding="utf-8"))
+    dicts = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]
+    keys = [part for one in dicts for key in one.keys if key for part in ast.walk(key)]
+    return {key.value for key in keys if isinstance(key, ast.Constant) and key.value}
+
+
+def test_every_metric_and_event_is_documented_and_no_other() -> None:
+    text = page("observing.md")
+    fields = {*FIELDS, "counts"}
+    metrics = {PENDING, PENDING_NOW}
+    for path in ("driver/events.py", "transforms/metrics.py", "transforms/chunk_items.py"):
+        metrics |= counted_in(path)
+    metrics -= fields
+    tables = text.split("## Log lines")[0]
+    told = {name for row in re.findall(r"^\| (`.*?) \|", tables, re.M) for name in row.split(", ")}
+    assert {name.strip("`") for name in told} == metrics
+    events = strings_in("driver/events.py", "_event") | strings_in("driver/lane.py", "Event")
+    events |= strings_in("cli/show.py", "_tell")
+    assert len(events) > 12
+    missing = {name for name in events | fields if f"`{name}`" not in text}
+    assert not missing, f"docs/observing.md lacks {missing}"

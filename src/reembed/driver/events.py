@@ -63,11 +63,10 @@ def _created(view: ShardView, action: act.Create, result: Result) -> Event | Non
     if not isinstance(result, Created):
         return None
     prepared = view.attempts[action.attempt].local.prepared
-    counts = {"jobs_created": 1}
-    if prepared is not None:
-        counts["requests_sent"] = prepared.sent
-        if action.inline:
-            counts["uploaded_bytes"] = prepared.size
+    assert prepared is not None
+    counts = {"jobs_created": 1, "requests_sent": prepared.sent}
+    if action.inline:
+        counts |= {"uploaded_bytes": prepared.size}
     return _event("job_created", view, action, job=result.job, counts=counts)
 
 

@@ -43,7 +43,7 @@ def run_and_tell(call: RunCall, look_every: float = LOOK_EVERY) -> dict[str, Any
     try:
         with _StuckWatch(call.observer, teller, look_every) as watched:
             report = run(replace(call, observer=watched))
-    except ReembedError as err:
+    except Exception as err:  # also a fault of this program is somebody's concern
         _tell_end(teller, err)
         raise
     _tell_settled(teller, report)
@@ -68,12 +68,13 @@ def _tell_settled(teller: Teller, report: Mapping[str, Any]) -> None:
         teller.tell(settled_notice(place_of(teller.loaded, state), report))
 
 
-def _tell_end(teller: Teller, err: ReembedError) -> None:
+def _tell_end(teller: Teller, err: Exception) -> None:
     """Tell of a call that ended with an error, as far as it concerns more than its caller."""
     known, state = _newest(teller)
     if not known:
         return
-    place, words = place_of(teller.loaded, state), str(err)
+    place = place_of(teller.loaded, state)
+    words = str(err) if isinstance(err, ReembedError) else f"{type(err).__name__}: {err}"
     report = last_report(teller.loaded.config.run_dir)
     if report.get("run") != place.run:
         report = {}  # of an earlier run
