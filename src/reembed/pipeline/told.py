@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from reembed.driver.session import Session
 from reembed.errors import ComeAgainError, ReembedError, RunFailedError, StorageError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.notes import read_notes
-from reembed.pipeline.commits import CommitState, newest_commit
+from reembed.pipeline.commits import CommitState, is_published, newest_commit
 from reembed.pipeline.results import last_report
 from reembed.pipeline.run import Observer, RunCall, is_capped, run, stuck_in
 from reembed.pipeline.tell import (
@@ -50,30 +50,41 @@ def run_and_tell(call: RunCall, look_every: float = LOOK_EVERY) -> dict[str, Any
     return report
 
 
-def _newest(teller: Teller) -> tuple[bool, CommitState | None]:
-    """Whether the ledger can be read, and its newest run.
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """The newest run, and whether it waits: it is open, or settled and not handed over."""
+
+    state: CommitState | None
+    waits: bool
+
+
+def _standing(teller: Teller) -> _Standing | None:
+    """How the newest run stands; None where the ledger cannot be read.
 
     Without the ledger nobody knows what was told, and a scheduler would tell it for ever.
     """
+    storage, layout = teller.storage, teller.layout
     try:
-        return True, newest_commit(teller.storage, teller.layout)
+        state = newest_commit(storage, layout)
+        ended = state is None or (state.settled and is_published(storage, layout, state))
     except (StorageError, RunFailedError) as err:
         logger.warning("nobody is told, since the ledger cannot be read: %s", err)
-        return False, None
+        return None
+    return _Standing(state, not ended)
 
 
 def _tell_settled(teller: Teller, report: Mapping[str, Any]) -> None:
-    known, state = _newest(teller)
-    if known and state is not None and state.settled:
-        teller.tell(settled_notice(place_of(teller.loaded, state), report))
+    found = _standing(teller)
+    if found is not None and found.state is not None and found.state.settled:
+        teller.tell(settled_notice(place_of(teller.loaded, found.state), report))
 
 
 def _tell_end(teller: Teller, err: Exception) -> None:
     """Tell of a call that ended with an error, as far as it concerns more than its caller."""
-    known, state = _newest(teller)
-    if not known:
+    found = _standing(teller)
+    if found is None:
         return
-    place = place_of(teller.loaded, state)
+    state, place = found.state, place_of(teller.loaded, found.state)
     words = str(err) if isinstance(err, ReembedError) else f"{type(err).__name__}: {err}"
     report = last_report(teller.loaded.config.run_dir)
     if report.get("run") != place.run:
@@ -85,9 +96,9 @@ def _tell_end(teller: Teller, err: Exception) -> None:
                 cap = state.commit.max_usd
             teller.tell(capped_notice(place, report, words, cap))
         _tell_stuck(teller, place, report)
-    elif not isinstance(err, UsageError) or (state is not None and not state.settled):
-        # What only this call's options are to blame for, its caller sees; but an open run goes on
-        # only when somebody does something.
+    elif found.waits or not isinstance(err, UsageError):
+        # What only this call's options are to blame for, its caller sees; but a run that waits
+        # goes on only when somebody does something.
         teller.tell(failed_notice(place, report, words))
 
 
