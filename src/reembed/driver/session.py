@@ -21,6 +21,7 @@ from reembed.core.machine.rules import Rules
 from reembed.core.plans import StripePlan
 from reembed.core.pricing import cap_nano
 from reembed.core.shards import ShardPlan
+from reembed.driver.at_work import AtWork
 from reembed.driver.clock import SystemClock
 from reembed.driver.lane import Lane, Left
 from reembed.driver.progress import Progress
@@ -50,6 +51,8 @@ HOLD_SECONDS = 1800.0
 
 # Set by the command line on Ctrl-C: lanes of this process take back what they have not sent.
 interrupted = threading.Event()
+# Lanes of this process, which take that back.
+at_work = AtWork()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,7 @@ def drive_lane(
     config, watch = session.config, watch or Unwatched()
     stuck_after = config.batch.stuck_hours * 3600
     progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after, watch)
-    with tempfile.TemporaryDirectory(prefix="reembed-") as folder:
+    with at_work.one(), tempfile.TemporaryDirectory(prefix="reembed-") as folder:
         try:
             with open_service(config.service, service_key(config)) as service:
                 tools = replace(open_tools(session, Path(folder), service), watch=watch)

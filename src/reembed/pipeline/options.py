@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
     DirectOptions,
+    FlinkRunnerOptions,
     PipelineOptions,
     StandardOptions,
     WorkerOptions,
 )
-from apache_beam.runners.runner import create_runner
+from apache_beam.runners.runner import PipelineResult, create_runner
+from apache_beam.utils.thread_pool_executor import shared_unbounded_instance
 
+from reembed.driver.session import at_work, interrupted
 from reembed.errors import ReembedError, RunFailedError, UsageError
 from reembed.pipeline.metrics import log_metrics
 
 # `DirectRunner` is a switch that takes another engine where it can get one; this is the one that
 # the tests run on.
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_LOOK_SECONDS = 5.0
+# What lanes of this process have to take back what they have not sent.
+_TAKING_BACK_SECONDS = 10.0
 
 
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -32,12 +41,17 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
 
 
 @contextlib.contextmanager
-def engine(options: PipelineOptions) -> Iterator[beam.Pipeline]:
+def engine(
+    options: PipelineOptions, watch: Callable[[], None] | None = None
+) -> Iterator[beam.Pipeline]:
     """A pipeline that runs on the engine of the options when the block ends.
+
+    `watch` is called now and then while the engine works elsewhere; it raises to give it up.
 
     Raises:
         UsageError: there is no such engine.
         RunFailedError: the engine failed, or something on a worker did.
+        KeyboardInterrupt: it failed after Ctrl-C, which engines' own processes get too.
     """
     name = options.view_as(StandardOptions).runner or LOCAL_RUNNER
     try:
@@ -45,17 +59,48 @@ def engine(options: PipelineOptions) -> Iterator[beam.Pipeline]:
     except (ValueError, ImportError, AttributeError) as err:
         raise UsageError(f"--runner={name}: {_last_line(err)}") from err
     try:
-        with beam.Pipeline(runner=runner, options=options) as pipeline:
-            yield pipeline
-        log_metrics(pipeline.result)
+        pipeline = beam.Pipeline(runner=runner, options=options)
+        yield pipeline
+        with _signals_kept():
+            result = pipeline.run()
+        _wait(result, watch)
+        log_metrics(result)
     except ReembedError:
         raise
     except Exception as err:  # the one place: engines raise whatever a worker or they themselves do
         logging.getLogger(__name__).exception("the engine failed")
+        if interrupted.is_set():
+            at_work.wait_for_none(_TAKING_BACK_SECONDS)
+            raise KeyboardInterrupt from err
         raise RunFailedError(
-            f"{runner_of(options)} failed: {_last_line(err)}; logs/ in the run directory has the "
-            "whole story"
+            f"{name.rsplit('.', 1)[-1]} failed: {_last_line(err)}; logs/ in the run directory has "
+            "the whole story"
         ) from err
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Put back what is done at Ctrl-C: job servers end themselves at it, before lanes can leave."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
+def _wait(result: PipelineResult, watch: Callable[[], None] | None) -> None:
+    """Wait for the engine, in a thread that keeps nobody alive when it is given up."""
+    pool = shared_unbounded_instance()
+    ended = pool.submit(result.wait_until_finish)
+    while not wait([ended], timeout=_LOOK_SECONDS).done:
+        try:
+            if watch is not None:
+                watch()
+        except RunFailedError:
+            wait([pool.submit(result.cancel)], timeout=_LOOK_SECONDS)
+            raise
+    ended.result()
 
 
 def _last_line(err: Exception) -> str:
@@ -65,11 +110,11 @@ def _last_line(err: Exception) -> str:
 
 
 def workers_of(options: PipelineOptions) -> int:
-    """How many workers the options ask for, at least 1."""
+    """How many workers the options ask for, at least 1; for Flink, its parallelism."""
     direct = options.view_as(DirectOptions).direct_num_workers or 1
     worker = options.view_as(WorkerOptions)
     asked = worker.max_num_workers or worker.num_workers or 1
-    return max(1, direct, asked)
+    return max(1, direct, asked, options.view_as(FlinkRunnerOptions).parallelism or 1)
 
 
 def runner_of(options: PipelineOptions) -> str:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
 
 from reembed.core.machine.records import Settled
 from reembed.driver.session import Session, drive_lane
-from reembed.transforms.metrics import LaneMetrics
+from reembed.transforms.metrics import LaneMetrics, OnBundleThread
+from reembed.transforms.together import Together
+
+# How long a worker keeps to one lane of its bundle, so that an engine that can split a bundle
+# gives the others to workers that have none.
+HAND_ON_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,24 @@ class DriveShards(beam.PTransform):
 
 
 class _Drive(beam.DoFn):
+    """Drives the lanes of a bundle at the same time.
+
+    Engines put several lanes into one bundle, or give one to a worker that has one already. Driven
+    one after the other, the second would wait for the jobs of the first to end.
+    """
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def start_bundle(self) -> None:
+        self._lanes: Together[tuple[str, Settled]] = Together()
+
     def process(self, element: LaneSpec) -> Iterator[tuple[str, Settled]]:
-        yield from drive_lane(self._session, element.number, element.lanes, LaneMetrics())
+        watch = OnBundleThread(LaneMetrics(), self._lanes.call)
+        lane = partial(drive_lane, self._session, element.number, element.lanes, watch)
+        self._lanes.begin(lane)
+        yield from self._lanes.results(HAND_ON_SECONDS)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for result in self._lanes.results():
+            yield GlobalWindows.windowed_value_at_end_of_window(result)

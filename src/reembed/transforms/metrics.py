@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from apache_beam.metrics import Metrics
 
 from reembed.core.totals import PlanTotals
-from reembed.driver.watch import Event
+from reembed.driver.watch import Event, Watch
 
 EMBED, PLAN = "reembed.embed", "reembed.plan"
 # A distribution, since not every runner has gauges: its maximum is the oldest age of all.
@@ -28,6 +29,26 @@ class LaneMetrics:
         """Keep how old the oldest pending job is."""
         Metrics.distribution(EMBED, PENDING).update(seconds)
         Metrics.gauge(EMBED, PENDING_NOW).set(seconds)
+
+
+class OnBundleThread:
+    """A lane's `Watch`, for a lane in a thread of its own: has another told on the bundle's.
+
+    Args:
+        watch: is told.
+        call: has something done on the thread of the bundle.
+    """
+
+    def __init__(self, watch: Watch, call: Callable[[Callable[[], None]], None]) -> None:
+        self._watch, self._call = watch, call
+
+    def saw(self, event: Event) -> None:
+        """Pass an event on."""
+        self._call(partial(self._watch.saw, event))
+
+    def pending(self, seconds: int) -> None:
+        """Pass an age on."""
+        self._call(partial(self._watch.pending, seconds))
 
 
 def count(namespace: str, numbers: Mapping[str, int]) -> None:
