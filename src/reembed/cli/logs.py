@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,15 +81,24 @@ def _handled_by(handlers: list[logging.Handler]) -> Iterator[None]:
     for one in quiet:
         one.setLevel(logging.WARNING)
     logging.captureWarnings(True)
+    threads, threading.excepthook = threading.excepthook, _log_thread
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             yield
     finally:
         logging.captureWarnings(False)
-        root.handlers[:], root.level = before, level
+        threading.excepthook = threads
+        # Job servers are ended with the process, and say so.
+        root.handlers[:], root.level = before or [logging.NullHandler()], level
         for one, old in zip(quiet, loud, strict=True):
             one.setLevel(old)
+
+
+def _log_thread(failed: threading.ExceptHookArgs) -> None:
+    """An engine's own thread died, for instance of a connection that Ctrl-C has cut."""
+    if failed.exc_value is not None:
+        logging.getLogger(__name__).error("a thread ended", exc_info=failed.exc_value)
 
 
 def _open_log(path: Path) -> logging.FileHandler:
