@@ -125,6 +125,10 @@ class Remote:
     def jobs_of(self, run: str) -> list[dict[str, Any]]:
         return [job for job in self.jobs() if job["display_name"].startswith(f"{run}/")]
 
+    def billed(self, run: str) -> int:
+        """The rows that a run was billed for."""
+        return sum(job["billed_rows"] for job in self.jobs_of(run))
+
     def count(self, *routes: str) -> int:
         """Requests of these routes so far, whatever their answer."""
         rows = self._get("requests")["counts"]
