@@ -105,13 +105,13 @@ def test_prism_ends_when_its_worker_is_killed_and_the_next_call_goes_on(
     site: Site, tmp_path: Path
 ) -> None:
     prism = ("--runner=PrismRunner", f"--prism_location={engine('prism')['PRISM']}")
-    command = ("run", site.project.config, "--run-dir", tmp_path, "--set", "batch.lanes=3", "--")
-    process = start(*command, *prism, *PROCESSES, **KEY)
+    command = ("run", site.project.config, "--run-dir", tmp_path)
+    process = start(*command, "--", *prism, *PROCESSES, **KEY)
     err = site.kill_when_all_jobs_run(process, tmp_path, lambda: workers_below(process.pid))
     assert process.returncode == 1, err
     assert "PrismRunner failed" in err
     assert not workers_below(1), "workers end with their engine"
-    again = reembed(*command, *prism, **KEY)
+    again = reembed(*command, "--set", "batch.lanes=3", "--", *prism, **KEY)
     assert again.code == 0, again.err
     site.check(tmp_path)
     assert len(lanes_of(tmp_path)) == 3
