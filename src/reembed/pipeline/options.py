@@ -89,11 +89,13 @@ def _signals_kept() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _wait(result: PipelineResult, watch: Callable[[], None] | None) -> None:
+def _wait(
+    result: PipelineResult, watch: Callable[[], None] | None, every: float = _LOOK_SECONDS
+) -> None:
     """Wait for the engine, in a thread that keeps nobody alive when it is given up."""
     pool = shared_unbounded_instance()
     ended = pool.submit(result.wait_until_finish)
-    while not wait([ended], timeout=_LOOK_SECONDS).done:
+    while not wait([ended], timeout=every).done:
         try:
             if watch is not None:
                 watch()
