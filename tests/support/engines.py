@@ -25,9 +25,12 @@ _JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 
 
 def engine(part: str) -> dict[str, str]:
-    """The variables of an installed engine; skips the test where there is none, with the reason."""
+    """The variables of an installed engine; skips the test where there is none, with the reason.
+
+    Waits for an installation that is under way.
+    """
     command = [sys.executable, str(SCRIPT), "--no-install", "--only", part]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     if found.returncode == _MISSING:
         pytest.skip(found.stderr.strip())
     assert found.returncode == 0, found.stderr

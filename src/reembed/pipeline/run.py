@@ -241,6 +241,10 @@ def _report(
         state = "settled" if counts.closes else "failed"
     else:
         state = "failed" if failed else "open"
+        # An engine that says DONE has proved nothing.
+        lost = counts.shards - counts.settled - sum(left.values())
+        if lost > 0 and not failed:
+            left["the engine ended before their lane did"] = lost
     report = report_of(session, plan, counts, state, seconds)
     report.update({"failed": failed, "left": left, "stuck": stuck, **audit.as_json()})
     write_report(storage, layout, report)
