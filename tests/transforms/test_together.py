@@ -44,6 +44,20 @@ def test_what_a_call_raises_comes_out_after_what_it_gave() -> None:
         next(results)
 
 
+def test_what_is_told_is_done_on_the_thread_that_reads_before_what_is_given_later() -> None:
+    together: Together[str] = Together()
+    told: list[int] = []
+
+    def lane() -> Iterator[str]:
+        together.call(lambda: told.append(threading.get_ident()))
+        yield "after"
+
+    together.begin(lane)
+    for _ in together.results():
+        assert told == [threading.get_ident()]
+    assert len(told) == 1
+
+
 def test_whoever_stops_waits_for_the_last_at_work() -> None:
     work, leave = AtWork(), threading.Event()
 
