@@ -5,6 +5,8 @@ ReembedError
 │   └── ConfigError     one key of the configuration
 ├── RunFailedError      the run cannot go on, or its counts do not close               (exit 1)
 ├── ComeAgainError      nothing is wrong; there is work left for a later call          (exit 75)
+├── StagedError         nothing is wrong; a launcher goes on from the job that was written (exit 0)
+├── SecretError         Secret Manager did not answer
 ├── RejectError         one item or chunk is unusable: becomes a row of rejects, not an exit
 ├── StorageError        Cloud Storage or disk
 │   ├── AlreadyExistsError   create-if-absent found the name taken
@@ -62,6 +64,14 @@ class RunFailedError(ReembedError):
 
 class ComeAgainError(ReembedError):
     """Work is left for a later call of the same command. Exit code 75."""
+
+
+class StagedError(ReembedError):
+    """A job was written for a launcher that starts it, as a Flex Template's does. Exit code 0."""
+
+
+class SecretError(ReembedError):
+    """Secret Manager did not answer, or its answer is damaged; the same call may work."""
 
 
 class RejectError(ReembedError):

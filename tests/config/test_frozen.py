@@ -28,9 +28,11 @@ FREE = [
     "batch.lease_seconds=60",
     "batch.list_lag_seconds=5",
     "batch.job_list_days=30",
+    "batch.max_wait_hours=48",
     "batch.lanes=2",
     "batch.on_stuck=resubmit",
     "service.timeout_seconds=9",
+    "service.api_key_secret=projects/demo/secrets/key/versions/2",
     "sink.parquet.compression=snappy",
     "run_dir=./elsewhere",
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reembed.config.load import config_from_mapping, load_config, resolve_place
+from reembed.config.schema import ServiceConfig
 from reembed.errors import ConfigError, UsageError
 
 HANDBOOK = """\
@@ -284,3 +285,35 @@ def test_what_notify_cannot_be_is_refused_without_the_address(
         config_from_mapping(data, tmp_path)
     assert words in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "projects/my-project/secrets/gemini/versions/3",
+        "projects/123456/secrets/gemini_key-2/versions/latest",
+        "projects/example.com:old/secrets/k/versions/1",
+        "projects/my-project/locations/europe-west4/secrets/gemini/versions/3",
+    ],
+)
+def test_a_secret_is_named_in_full(name: str) -> None:
+    assert ServiceConfig(api_key_secret=name).api_key_secret == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AIzaSy0123456789abcdefghijklmnop",
+        "",
+        "projects/my-project/secrets/gemini",
+        "secrets/gemini/versions/3",
+        "projects/my-project/secrets/gemini/versions/3 ",
+        "projects/my project/secrets/gemini/versions/3",
+        "projects/p1/locations/here/secrets/gemini/versions/3",
+    ],
+)
+def test_what_is_no_name_of_a_secret_is_refused_and_not_shown(name: str) -> None:
+    data = {"name": "a", "source": {"files": ["**"]}, "service": {"api_key_secret": name}}
+    with pytest.raises(UsageError, match="versions/VERSION, never the key itself") as caught:
+        config_from_mapping(data, Path())
+    assert not name or name not in str(caught.value)

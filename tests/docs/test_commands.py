@@ -45,13 +45,22 @@ SCRIPTS = {
     "./scripts/gcs-server": "tests/support/gcs.py",
     "./scripts/simulate": "tests/simulation",
     "./scripts/kills": "tests/kills",
+    "./scripts/dataflow-build": "tests/scripts/test_dataflow_scripts.py",
+    "./scripts/dataflow-launch": "tests/scripts/test_dataflow_scripts.py",
+    "./scripts/check-image": "tests/scripts/test_image.py",
     "./scripts/setup": "",
     "./scripts/check": "",
     "./scripts/test": "",
 }
 # Commands with these need an engine that must be installed: tests/e2e/test_engines.py runs them.
 INSTALLED = ("$PRISM", "$FLINK_JAR")
-PLACES = ("archive.yaml", "configs/real-service.yaml", "configs/handbook.yaml", "configs/demo.yaml")
+PLACES = (
+    "archive.yaml",
+    "configs/real-service.yaml",
+    "configs/handbook.yaml",
+    "configs/demo.yaml",
+    "configs/dataflow.yaml",
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,10 @@ def _run_here(command: Command, folder: Path, url: str) -> Done:
     words = [re.sub(r"^gs://[a-z-]+", str(folder), word) for word in words]
     if "--run-dir" not in words:
         words += ["--run-dir", str(folder / "run")]
+    if "--runner=DataflowRunner" in after:
+        after = []  # submitted in tests/e2e/test_dataflow.py
     local = {
+        "service.api_key_secret": "null",
         "source.files": f"['{folder}/*.txt']",
         "service.base_url": url,
         "batch.poll_seconds": "[0.1, 0.4]",

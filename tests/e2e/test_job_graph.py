@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import bz2
 import pickle
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.transforms.display import DisplayData
 
 from e2e.harness import Project, texts
@@ -26,6 +23,7 @@ from reembed.pipeline.plan import build_plan
 from reembed.service.client import open_service
 from reembed.sources.open import open_source
 from reembed.storage.open import open_storage
+from support.graphs import holds, opened_payload, unfolded
 
 KEY = "some-secret-AIzaSy0123456789abcdefghijklmnop"
 SUBMITTED = {
@@ -66,43 +64,6 @@ def graphs(session: Session, arguments: list[str]) -> Iterator[tuple[str, beam.P
         else:
             build_embed(pipeline, session, 2)
         yield name, pipeline
-
-
-def unfolded(graph: beam_runner_api_pb2.Pipeline) -> bytes:
-    """All bytes of a graph, and beside them what its payloads hold under base64 and compression."""
-    found = [graph.SerializeToString()]
-    specs = [transform.spec for transform in graph.components.transforms.values()]
-    specs += [coder.spec for coder in graph.components.coders.values()]
-    for spec in specs:
-        payloads = [spec.payload]
-        if spec.urn == "beam:transform:pardo:v1":
-            payloads.append(beam_runner_api_pb2.ParDoPayload.FromString(spec.payload).do_fn.payload)
-        found += [opened for payload in payloads if (opened := opened_payload(payload))]
-    return b"\n".join(found)
-
-
-def opened_payload(payload: bytes) -> bytes:
-    try:
-        packed = base64.b64decode(payload, validate=True)
-    except binascii.Error:
-        return b""
-    for open_it in (bz2.decompress, zlib.decompress):
-        try:
-            return open_it(packed)
-        except (OSError, ValueError, zlib.error):
-            continue
-    return packed
-
-
-def forms(secret: str) -> list[bytes]:
-    """A secret as it is, in part, and in base64 at each of the three places it can begin."""
-    plain = secret.encode()
-    shifted = [base64.b64encode(b"x" * n + plain)[4 * bool(n) : -4] for n in range(3)]
-    return [plain, plain[8:], plain[:24], plain.hex().encode(), *shifted]
-
-
-def holds(data: bytes, secret: str) -> bool:
-    return any(form in data for form in forms(secret))
 
 
 def test_the_search_would_find_a_secret_that_travels(session: Session) -> None:

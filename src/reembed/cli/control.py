@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from reembed.cli.loading import load_service_config
 from reembed.cli.run import ask, run_command
@@ -20,7 +19,7 @@ from reembed.storage.open import open_storage
 
 
 def cancel_command(
-    path: Path, overrides: Sequence[str], run_dir: str | None, lift: bool, as_json: bool
+    path: str, overrides: Sequence[str], run_dir: str | None, lift: bool, as_json: bool
 ) -> int:
     """Write the stop, cancel what runs, and take what has finished; or lift the stop."""
     loaded = load_service_config(path, overrides, run_dir)
@@ -49,7 +48,7 @@ def cancel_command(
 
 
 def redrive_command(
-    path: Path,
+    path: str,
     overrides: Sequence[str],
     run_dir: str | None,
     reasons: Sequence[str],

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
+from reembed.cli.loading import load_from
 from reembed.cli.show import console, print_json
-from reembed.config.load import load_config
 from reembed.core.table_names import parse_table
 from reembed.errors import UsageError
 from reembed.pipeline.cutover import ViewChange, cut_over, roll_back
@@ -16,10 +15,10 @@ from reembed.warehouse.client import open_warehouse
 
 
 def cutover_command(
-    path: Path, overrides: Sequence[str], run_dir: str | None, back: bool, as_json: bool
+    path: str, overrides: Sequence[str], run_dir: str | None, back: bool, as_json: bool
 ) -> int:
     """Set the view, and print the statement that would have done it."""
-    config = load_config(path, overrides, run_dir).config
+    config = load_from(path, overrides, run_dir).config
     sink = config.sink.bigquery
     if sink is None:
         raise UsageError("sink.bigquery is not given; only a table can be cut over to")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -24,7 +23,7 @@ _PATIENCE = 24 * 3600.0
 
 
 def doctor_command(
-    path: Path, overrides: Sequence[str], run_dir: str | None, live: bool, as_json: bool
+    path: str, overrides: Sequence[str], run_dir: str | None, live: bool, as_json: bool
 ) -> int:
     """Check; 0 when everything is in place, else 1."""
     loaded = load_service_config(path, overrides, run_dir)

@@ -1,4 +1,4 @@
-"""Load a configuration for a command that speaks to the service: its address settled once."""
+"""Load a configuration for a command: from a file here or in Cloud Storage."""
 
 from __future__ import annotations
 
@@ -6,17 +6,39 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from reembed.config.load import LoadedConfig, load_config
+from reembed.config.load import LoadedConfig, config_from_text, load_config
+from reembed.errors import ObjectNotFoundError, UsageError
 from reembed.service.keys import DEFAULT_BASE_URL, resolve_base_url
+from reembed.storage.names import is_gs
+from reembed.storage.open import open_storage
 
 
-def load_service_config(path: Path, overrides: Sequence[str], run_dir: str | None) -> LoadedConfig:
-    """Load a configuration, with an address from the environment written into it.
+def load_from(path: str, overrides: Sequence[str], run_dir: str | None) -> LoadedConfig:
+    """Load a configuration from a file, or from an object of Cloud Storage.
+
+    Relative places in an object start from the current folder: none lies beside it.
+
+    Raises:
+        UsageError: it is not there, or cannot be read as a configuration.
+    """
+    if not is_gs(path):
+        return load_config(Path(path), overrides, run_dir)
+    try:
+        text = open_storage().read(path).decode("utf-8-sig")
+    except ObjectNotFoundError as err:
+        raise UsageError(f"{path}: there is no such object; give the place of a YAML file") from err
+    except UnicodeDecodeError as err:
+        raise UsageError(f"{path}: not UTF-8 at byte {err.start}; save it as UTF-8") from err
+    return config_from_text(text, path, Path.cwd(), overrides, run_dir)
+
+
+def load_service_config(path: str, overrides: Sequence[str], run_dir: str | None) -> LoadedConfig:
+    """Load a configuration, with the service's address from the environment written into it.
 
     The vendor's GOOGLE_GEMINI_BASE_URL holds where the file names no address; written into the
     configuration it is frozen with it, so that a resume cannot go elsewhere unnoticed.
     """
-    loaded = load_config(path, overrides, run_dir)
+    loaded = load_from(path, overrides, run_dir)
     service = loaded.config.service
     base_url = resolve_base_url(service.base_url, os.environ)
     if service.base_url is not None or base_url == DEFAULT_BASE_URL:

@@ -32,6 +32,7 @@ from reembed.cli.voice import LogFormat, log_format, record_of, record_of_error,
 from reembed.errors import (
     ComeAgainError,
     ReembedError,
+    StagedError,
     UsageError,
 )
 from reembed.version import __version__
@@ -351,7 +352,9 @@ def _code_of(command: Callable[[], int]) -> int:
 
 
 def exit_code(err: ReembedError) -> int:
-    """The exit code of an error: usage 2, come again 75, everything else 1."""
+    """The exit code of an error: staged 0, usage 2, come again 75, everything else 1."""
+    if isinstance(err, StagedError):
+        return SETTLED
     if isinstance(err, UsageError):
         return USAGE
     if isinstance(err, ComeAgainError):

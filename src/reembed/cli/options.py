@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from reembed.cli.voice import LogFormat
 
-ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file.")]
+ConfigArgument = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="The YAML file, here or at gs://bucket/name.")
+]
 BeamArguments = Annotated[
     list[str] | None,
     typer.Argument(metavar="[-- BEAM OPTIONS]", help="Beam's own options, after --."),

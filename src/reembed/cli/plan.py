@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,7 +19,7 @@ from reembed.storage.open import open_storage
 
 
 def plan_command(
-    path: Path, overrides: Sequence[str], run_dir: str | None, beam: Sequence[str], as_json: bool
+    path: str, overrides: Sequence[str], run_dir: str | None, beam: Sequence[str], as_json: bool
 ) -> int:
     """Plan, and print the plan."""
     loaded = load_service_config(path, overrides, run_dir)

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -37,7 +36,7 @@ _PATIENCE = 15.0
 
 
 def run_command(
-    path: Path,
+    path: str,
     overrides: Sequence[str],
     run_dir: str | None,
     beam: Sequence[str],
@@ -51,10 +50,13 @@ def run_command(
     """Run a configuration to its end, or one round of it."""
     loaded = load_service_config(path, overrides, run_dir)
     goes_on = "advance" if mode == "submit" else mode
-    again = _same_command([goes_on, str(path)], overrides, run_dir, beam)
+    again = _same_command([goes_on, path], overrides, run_dir, beam)
     with logs_to_file(loaded.config.run_dir, loaded.config.notify), Screen(as_json) as screen:
         _on_interrupt(screen, again)
         call = RunCall(loaded, screen, _approval(loaded, as_json), beam, key_rotated, mode)
+        others = ("submit", "advance")
+        instead = [_same_command([name, path], overrides, run_dir, beam) for name in others]
+        call = replace(call, instead=tuple(instead))
         if accept_repay:
             _show_repay(loaded, as_json)
             call = replace(call, accept_repay=True)

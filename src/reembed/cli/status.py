@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
+from reembed.cli.loading import load_from
 from reembed.cli.show import console, print_json
-from reembed.config.load import load_config
 from reembed.errors import UsageError
 from reembed.ledger.layout import Layout
 from reembed.pipeline.status import RunStatus, read_status
@@ -17,10 +16,10 @@ _EVERY = 5.0
 
 
 def status_command(
-    path: Path, overrides: Sequence[str], run_dir: str | None, watch: bool, as_json: bool
+    path: str, overrides: Sequence[str], run_dir: str | None, watch: bool, as_json: bool
 ) -> int:
     """Print where a run stands; 0 settled, 75 not settled."""
-    loaded = load_config(path, overrides, run_dir)
+    loaded = load_from(path, overrides, run_dir)
     layout = Layout(loaded.config.run_dir)
     while True:
         found = read_status(open_storage(), layout)

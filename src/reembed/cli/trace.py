@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import orjson
 from rich.console import Console
 
+from reembed.cli.loading import load_from
 from reembed.cli.show import console, print_json
-from reembed.config.load import load_config
 from reembed.core.machine.way import Step
 from reembed.errors import UsageError
 from reembed.ledger.layout import Layout
@@ -18,10 +17,10 @@ from reembed.storage.open import open_storage
 
 
 def trace_command(
-    path: Path, key: str, overrides: Sequence[str], run_dir: str | None, as_json: bool
+    path: str, key: str, overrides: Sequence[str], run_dir: str | None, as_json: bool
 ) -> int:
     """Print what became of a key in every run that sent it or rejected it."""
-    loaded = load_config(path, overrides, run_dir)
+    loaded = load_from(path, overrides, run_dir)
     layout = Layout(loaded.config.run_dir)
     found = list(trace_key(open_storage(), layout, key))
     if not found:

@@ -11,7 +11,7 @@ from enum import StrEnum
 import typer
 
 from reembed.cli.json_lines import JsonLines, Scrubber
-from reembed.errors import ComeAgainError, ReembedError, UsageError
+from reembed.errors import ComeAgainError, ReembedError, StagedError, UsageError
 
 logger = logging.getLogger("reembed")
 
@@ -56,6 +56,8 @@ def record_of(text: str, level: int, event: str) -> logging.LogRecord:
 
 def record_of_error(err: ReembedError) -> logging.LogRecord:
     """What is said of an error; that there is more to do is none."""
+    if isinstance(err, StagedError):
+        return record_of(f"reembed: {err}", logging.INFO, "staged")
     event = "refused" if isinstance(err, UsageError) else "failed"
     if isinstance(err, ComeAgainError):
         return record_of(f"reembed: {err}", logging.WARNING, "come_again")

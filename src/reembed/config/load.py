@@ -50,9 +50,21 @@ def load_config(
         ConfigError: a key is wrong.
     """
     absolute = Path(os.path.abspath(path))
-    data = _mapping(_parsed(_text(absolute, path), path), path)
-    loaded = config_from_mapping(data, absolute.parent, overrides, run_dir)
+    text = _text(absolute, path)
+    loaded = config_from_text(text, str(path), absolute.parent, overrides, run_dir)
     return LoadedConfig(loaded.config, loaded.base, absolute)
+
+
+def config_from_text(
+    text: str, shown: str, base: Path, overrides: Sequence[str] = (), run_dir: str | None = None
+) -> LoadedConfig:
+    """Check a configuration that was read as text; messages call its place `shown`.
+
+    Raises:
+        UsageError: it is not YAML, or an override cannot be read.
+        ConfigError: a key is wrong.
+    """
+    return config_from_mapping(_mapping(_parsed(text, shown), shown), base, overrides, run_dir)
 
 
 def config_from_mapping(
@@ -113,7 +125,7 @@ def _text(absolute: Path, shown: Path) -> str:
         raise UsageError(f"{shown}: cannot be read: {err.strerror}") from err
 
 
-def _parsed(text: str, shown: Path) -> Any:
+def _parsed(text: str, shown: str) -> Any:
     try:
         return parse_yaml(text)
     except yaml.MarkedYAMLError as err:
@@ -136,7 +148,7 @@ def _yaml_message(err: yaml.MarkedYAMLError) -> str:
     return f"not YAML: {problem}; check indentation, colons and quotes here"
 
 
-def _mapping(data: Any, shown: Path) -> Mapping[str, Any]:
+def _mapping(data: Any, shown: str) -> Mapping[str, Any]:
     if data is None:
         raise UsageError(f"{shown}: empty; {_START}")
     if not isinstance(data, dict):

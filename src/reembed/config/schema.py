@@ -14,6 +14,7 @@ from reembed.config.messages import problems_of
 from reembed.config.models import MODELS, RETIRED, ModelSpec
 from reembed.config.notify import NotifyConfig
 from reembed.config.problems import Problem, ProblemsError, wrong
+from reembed.config.secret_names import is_secret_version
 from reembed.config.section import Section
 from reembed.config.sink import SinkConfig
 from reembed.config.source import SourceConfig
@@ -169,6 +170,7 @@ class BatchConfig(Section):
     list_lag_seconds: float = Field(60.0, ge=0)
     job_list_days: float = Field(7.0, ge=1)
     lanes: int | None = Field(None, gt=0, le=1000)
+    max_wait_hours: float = Field(24.0, gt=0)
 
     @model_validator(mode="after")
     def _intervals_grow(self) -> BatchConfig:
@@ -196,16 +198,29 @@ class BudgetConfig(Section):
 
 
 class ServiceConfig(Section):
-    """Where the service is; `base_url` None is the real one. The key is never in a file."""
+    """Where the service is; `base_url` None is the real one. The key is never in a file.
+
+    `api_key_secret` names a version of a secret in Secret Manager, which each process that needs
+    the key reads for itself; None reads the key from the environment.
+    """
 
     base_url: str | None = None
     api_version: str = "v1beta"
     timeout_seconds: float = Field(120.0, gt=0)
+    api_key_secret: str | None = None
 
     @model_validator(mode="after")
     def _is_http(self) -> ServiceConfig:
         if self.base_url is not None:
             _check_base_url(self.base_url)
+        return self
+
+    @model_validator(mode="after")
+    def _is_reference(self) -> ServiceConfig:
+        if self.api_key_secret is not None and not is_secret_version(self.api_key_secret):
+            # It may be the key itself, by mistake: never shown.
+            remedy = "give projects/PROJECT/secrets/NAME/versions/VERSION, never the key itself"
+            raise ProblemsError(Problem("api_key_secret", "(not shown)", remedy))
         return self
 
 

@@ -35,7 +35,7 @@ from reembed.ledger.parallel import AT_ONCE, in_parallel
 from reembed.ledger.spend import SpendLog
 from reembed.service.base import BatchService
 from reembed.service.client import open_service
-from reembed.service.keys import is_loopback, resolve_api_key, resolve_base_url
+from reembed.service.keys import configured_key
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 
@@ -59,10 +59,10 @@ at_work = AtWork()
 class Session:
     """A committed run, as it travels to workers.
 
-    It holds no key: workers have that from their own environment. With `one_round`, lanes leave
-    what must wait instead of waiting for it; with `accept_repay`, answers that cannot be used
-    are bought again; with `assume_lost`, what may have been sent too long ago to be found is sent
-    again. `generation` is the settlement generation that the run is in.
+    It holds no key: workers read that from its secret or their own environment. With `one_round`,
+    lanes leave what must wait instead of waiting for it; with `accept_repay`, answers that cannot
+    be used are bought again; with `assume_lost`, what may have been sent too long ago to be found
+    is sent again. `generation` is the settlement generation that the run is in.
     """
 
     config: Config
@@ -82,13 +82,13 @@ class Session:
 
 
 def service_key(config: Config) -> str:
-    """The API key of this process's environment; a service on this machine needs none.
+    """The API key, from its secret or this process's environment.
 
     Raises:
-        UsageError: it is not set, and the service is not on this machine.
+        UsageError: there is none, and the service is not on this machine.
+        SecretError: Secret Manager does not answer.
     """
-    base_url = resolve_base_url(config.service.base_url, os.environ)
-    return resolve_api_key(os.environ, required=not is_loopback(base_url))
+    return configured_key(config.service, os.environ)
 
 
 def stripes_in(

@@ -102,7 +102,8 @@ def _check_model(loaded: LoadedConfig, open_service: Callable[[], ClosingService
             "service.base_url and service.api_version"
         ) from err
     except AccessDeniedError as err:
-        raise ReembedError(f"the key is refused ({err}); check GEMINI_API_KEY") from err
+        where = config.service.api_key_secret or "GEMINI_API_KEY"
+        raise ReembedError(f"the key is refused ({err}); check {where}") from err
     if info.methods and _METHOD not in info.methods:
         raise ReembedError(f"{config.model.name} offers no batch jobs ({', '.join(info.methods)})")
     most = config.model.spec().text.max_tokens

@@ -106,9 +106,12 @@ def _wait(
 
 
 def _last_line(err: Exception) -> str:
-    """What was said last: engines put a worker's whole traceback into their message."""
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    return lines[-1] if lines else type(err).__name__
+    """What was said last: engines put a worker's whole traceback into their message.
+
+    Dataflow's ends in "None" where the job gave no reason, as after it was cancelled.
+    """
+    lines = [line.strip() for line in str(err).splitlines() if line.strip() not in ("", "None")]
+    return lines[-1].removesuffix(", Error:") if lines else type(err).__name__
 
 
 def workers_of(options: PipelineOptions) -> int:

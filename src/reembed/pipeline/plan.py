@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
+from typing import Any
 
 import apache_beam as beam
 
@@ -17,13 +18,16 @@ from reembed.core.policy import ChunkPolicy
 from reembed.core.requests import RequestOptions
 from reembed.core.totals import sum_totals
 from reembed.destinations.open import open_destination
-from reembed.errors import ObjectNotFoundError, RunFailedError, UsageError
+from reembed.errors import ObjectNotFoundError, RunFailedError, StagedError, UsageError
 from reembed.ledger.layout import Layout
+from reembed.pipeline.dataflow import check_dataflow, is_staged
 from reembed.pipeline.held import DonorRows, read_findings, write_copies, write_held
 from reembed.pipeline.options import beam_options, engine
 from reembed.sources.base import Prepared, Source
 from reembed.sources.open import open_source
 from reembed.storage.base import Storage
+from reembed.storage.open import open_storage
+from reembed.transforms.at_the_end import AtTheEnd
 from reembed.transforms.check_keys import CheckKeys
 from reembed.transforms.chunk_items import ChunkItems
 from reembed.transforms.pack_shards import PackShards
@@ -41,6 +45,8 @@ def make_plan(
         RunFailedError: the pipeline lost items.
     """
     config = loaded.config
+    options = beam_options(beam_arguments)
+    check_dataflow(config, options)
     layout = Layout(config.run_dir)
     source, destination = open_source(loaded, storage), open_destination(config, storage)
     destination.check()
@@ -53,14 +59,17 @@ def make_plan(
         prepared = source.prepare(storage, layout, plan)
     wanted = _wanted(config, source, prepared)
     held = write_held(storage, layout, plan, destination, wanted.gone)
-    options = beam_options(beam_arguments)
+    task = PlanTask(config, plan, prepared.items, wanted)
     with engine(options) as pipeline:
-        build_plan(pipeline, config, layout, plan, prepared, held, wanted)
-    gone = read_findings(storage, layout, plan) if wanted.keys else 0
-    names = [stat.uri for stat in storage.list(layout.stripes(plan))]
-    stripes = [StripePlan.decode(storage.read(name), name) for name in names]
-    write_copies(storage, layout, plan, stripes, DonorRows(destination, config.sink.text))
-    return _summarise(config, layout, plan, storage, prepared.items, stripes, gone)
+        built = build_plan(pipeline, config, layout, plan, prepared, held, wanted)
+        if is_staged(options):
+            _ = pipeline | "CompletePlan" >> AtTheEnd(complete_plan, task, built)
+    if is_staged(options):
+        raise StagedError(
+            f"the job that plans was written; when it has ended well, `reembed plan` shows plan "
+            f"{plan} and its price, and the next launch goes on"
+        )
+    return complete_plan(task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,33 @@ class Wanted:
 
     keys: bool
     gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTask:
+    """A plan whose pipeline has run: what is left is to look at all of it together."""
+
+    config: Config
+    plan: str
+    items: int
+    wanted: Wanted
+
+
+def complete_plan(task: PlanTask) -> PlanSummary:
+    """Check what the pipeline wrote, take over what is held, and write the summary.
+
+    Raises:
+        UsageError: two inputs have one key.
+        RunFailedError: the pipeline lost items.
+    """
+    config, plan, layout = task.config, task.plan, Layout(task.config.run_dir)
+    storage = open_storage()
+    gone = read_findings(storage, layout, plan) if task.wanted.keys else 0
+    names = [stat.uri for stat in storage.list(layout.stripes(plan))]
+    stripes = [StripePlan.decode(storage.read(name), name) for name in names]
+    donors = DonorRows(open_destination(config, storage), config.sink.text)
+    write_copies(storage, layout, plan, stripes, donors)
+    return _summarise(config, layout, plan, storage, task.items, stripes, gone)
 
 
 def _wanted(config: Config, source: Source, prepared: Prepared) -> Wanted:
@@ -90,22 +126,23 @@ def build_plan(
     prepared: Prepared,
     held: str = "",
     wanted: Wanted | None = None,
-) -> beam.PCollection[StripePlan]:
-    """Wire the plan pipeline over a prepared source."""
+) -> list[beam.PCollection[Any]]:
+    """Wire the plan pipeline over a prepared source; returns what has come when all is written."""
     policy, request_options = ChunkPolicy.of(config), RequestOptions.of(config)
     blocks = (
         pipeline
         | "Spans" >> beam.Create(prepared.spans)  # Span
         | "ReadItems" >> ReadItems(prepared.reader)  # Block
     )
-    if wanted is not None and wanted.keys:
-        _ = blocks | "CheckKeys" >> CheckKeys(layout, plan, wanted.gone)  # KeyFindings
-    return (
+    stripes = (
         blocks
         # (stripe, ChunkBatch)
         | "ChunkItems" >> ChunkItems(layout, plan, policy, request_options, held, config.source)
         | "PackShards" >> PackShards(layout, plan, Packing.of(config))  # StripePlan
     )
+    if wanted is None or not wanted.keys:
+        return [stripes]
+    return [stripes, blocks | "CheckKeys" >> CheckKeys(layout, plan, wanted.gone)]  # KeyFindings
 
 
 def _summarise(

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from reembed.core.contract import query_contract
 from reembed.core.machine.records import Commit
+from reembed.core.machine.snapshot import ShardRecords
 from reembed.core.names import stripe_id
 from reembed.core.plans import PlanSummary
 from reembed.core.pricing import price
@@ -56,7 +57,7 @@ def count_run(storage: Storage, layout: Layout, commit: Commit, skipped: int = 0
     ledger = Ledger(storage, layout, commit.number, "report")
     for _, records in ledger.load(names, brief=True):
         record = records.settled
-        if record is None or record.generation < max(records.redrives, default=0):
+        if record is None or not _is_settled(records):
             continue
         settled += 1
         jobs += record.jobs
@@ -77,6 +78,18 @@ def count_run(storage: Storage, layout: Layout, commit: Commit, skipped: int = 0
         reject_codes=dict(sorted(codes.items())),
         reserved_usd_nano=SpendLog(storage, layout, commit.number).read().usd_nano,
     )
+
+
+def settled_shards(storage: Storage, layout: Layout, commit: Commit) -> int:
+    """How many shards of a run are settled, by the ledger."""
+    names = [plan.shard for plan in shards_of(storage, layout, commit.plan)]
+    loaded = Ledger(storage, layout, commit.number, "report").load(names, brief=True)
+    return sum(1 for _, records in loaded if _is_settled(records))
+
+
+def _is_settled(records: ShardRecords) -> bool:
+    record = records.settled
+    return record is not None and record.generation >= max(records.redrives, default=0)
 
 
 def roll_up(storage: Storage, layout: Layout, commit: Commit, generation: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ from reembed.errors import (
 )
 from reembed.ledger.layout import Layout
 from reembed.ledger.notes import read_notes
+from reembed.pipeline.ahead import check_engine, check_wait
 from reembed.pipeline.audit import Audit, audit_jobs
 from reembed.pipeline.commits import (
     check_plan,
@@ -81,7 +83,8 @@ class RunCall:
     `mode`: ``run`` waits to the end; ``submit`` commits if need be, submits what the quotas allow
     and leaves; ``advance`` takes what is committed a round on and leaves. `accept_repay` buys
     answers again that cannot be used; `assume_lost` sends again what may have been sent too long
-    ago to be found. With `expect_plan` nothing is sent for another plan than this one.
+    ago to be found. With `expect_plan` nothing is sent for another plan than this one. `instead`
+    are the commands to name where this one should not wait.
     """
 
     loaded: LoadedConfig
@@ -93,6 +96,7 @@ class RunCall:
     accept_repay: bool = False
     assume_lost: bool = False
     expect_plan: str = ""
+    instead: Sequence[str] = ()
 
 
 def run(call: RunCall) -> dict[str, Any]:
@@ -106,13 +110,15 @@ def run(call: RunCall) -> dict[str, Any]:
         RunFailedError: the run cannot go on, or its counts do not close.
     """
     started = time.monotonic()
+    check_engine(call.loaded.config, call.beam_arguments)
     storage, layout = open_storage(), Layout(call.loaded.config.run_dir)
     key = service_key(call.loaded.config)
     last = newest_commit(storage, layout)
     before = last if last is not None and not last.settled else None
     if last is not None and last.settled:
         if not is_published(storage, layout, last):
-            return _hand_over(call, last.commit, storage, layout, last.generation)
+            config, say = call.loaded.config, call.observer.say
+            return _hand_over(config, last.commit, storage, last.generation, say)
         if call.mode == "advance":
             return {**read_report(storage, layout), "already": True}
     if before is None and call.mode == "advance":
@@ -124,11 +130,13 @@ def run(call: RunCall) -> dict[str, Any]:
         check_resumable(before.commit, call.loaded.config, key, call.key_rotated)
         check_plan(storage, layout, before.commit)
         commit, plan = before.commit, read_plan(storage, layout, before.commit.plan)
+        check_wait(call, storage, plan, commit)
     else:
         plan = _plan(call, storage, layout)
         if last is not None and is_nothing_new(storage, layout, plan, last.commit):
             return {**read_report(storage, layout), "already": True}
         _expected(call, plan.plan, "now that the source, destination or configuration changed")
+        check_wait(call, storage, plan, None)
         after = last.commit.number if last is not None else 0
         commit = commit_plan(storage, layout, _approved(call, plan), plan, key, after=after)
     config = _for_workers(call.loaded.config, commit)
@@ -149,11 +157,38 @@ def run(call: RunCall) -> dict[str, Any]:
         storage.delete(note.uri)  # what lanes of an earlier call said
     _embed(session, call.beam_arguments)
     call.observer.ended()
-    roll_up(storage, layout, commit, generation)
-    with open_service(config.service, key) as service:
+    return _end(session, key, call.observer.say, started)
+
+
+def end_on_worker(session: Session) -> None:
+    """End a call on a worker, where the process that began it could not wait.
+
+    Raises:
+        RunFailedError: the run cannot go on, or its counts do not close.
+    """
+
+    def say(text: str) -> None:
+        logging.getLogger(__name__).info(text)
+
+    try:
+        _end(session, service_key(session.config), say, time.monotonic())
+    except ComeAgainError as err:
+        # Nothing is wrong: another call goes on. Raised, it would make the engine try again.
+        say(str(err))
+
+
+def _end(session: Session, key: str, say: Callable[[str], None], started: float) -> dict[str, Any]:
+    """Look at what the lanes came to: count, report, put on record, hand over."""
+    storage, layout = open_storage(), session.layout
+    newest = newest_commit(storage, layout)
+    if newest is None or newest.commit.run != session.run:
+        raise RunFailedError(f"run {session.run} is not the newest of {layout.run_dir} any more")
+    commit, plan = newest.commit, read_plan(storage, layout, session.plan)
+    roll_up(storage, layout, commit, session.generation)
+    with open_service(session.config.service, key) as service:
         audit = audit_jobs(storage, layout, commit, service)
     report = _report(session, commit, plan, storage, layout, audit, time.monotonic() - started)
-    return _finish(call, report, commit, storage, layout, generation)
+    return _finish(session, report, commit, storage, say)
 
 
 def _reach(config: Config, key: str) -> None:
@@ -167,7 +202,8 @@ def _reach(config: Config, key: str) -> None:
         try:
             list(service.list_jobs())
         except AccessDeniedError as err:
-            raise UsageError(f"the service refuses the key ({err}); check GEMINI_API_KEY") from err
+            where = config.service.api_key_secret or "GEMINI_API_KEY"
+            raise UsageError(f"the service refuses the key ({err}); check {where}") from err
         except (TransientError, UnknownOutcomeError) as err:
             raise RunFailedError(
                 f"the service does not answer ({err}); check service.base_url and the network, "
@@ -222,7 +258,7 @@ def _approved(call: RunCall, plan: PlanSummary) -> Config:
 def _embed(session: Session, beam_arguments: Sequence[str]) -> None:
     from reembed.pipeline.embed import run_embed
 
-    run_embed(session, beam_arguments)
+    run_embed(session, beam_arguments, end_on_worker)
 
 
 def _report(
@@ -254,14 +290,14 @@ def _report(
 
 
 def _finish(
-    call: RunCall,
+    session: Session,
     report: dict[str, Any],
     commit: Commit,
     storage: Storage,
-    layout: Layout,
-    generation: int,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Put the end of a run on record and hand it over, or say why it has not ended."""
+    layout, generation = session.layout, session.generation
     if report["state"] == "settled":
         settled = RunSettled(
             shards=report["shards"],
@@ -270,7 +306,7 @@ def _finish(
             jobs=report["jobs"],
         )
         record_settled(storage, layout, commit, generation, settled)
-        return _hand_over(call, commit, storage, layout, generation)
+        return _hand_over(session.config, commit, storage, generation, say)
     if interrupted.is_set():
         raise KeyboardInterrupt
     if report["failed"]:
@@ -324,13 +360,18 @@ def _open_words(report: dict[str, Any], rest: Costs | None) -> str:
 
 
 def _hand_over(
-    call: RunCall, commit: Commit, storage: Storage, layout: Layout, generation: int
+    config: Config,
+    commit: Commit,
+    storage: Storage,
+    generation: int,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Hand over a settled run, as its record tells it: now, or in a call after a crash."""
+    layout = Layout(config.run_dir)
     name = layout.run_settled(commit.number, generation)
     rows = RunSettled.decode(storage.read(name), name).rows
     settled = SettledRun(commit.number, commit.run, generation, rows)
-    destination = open_destination(call.loaded.config, storage, call.observer.say)
+    destination = open_destination(config, storage, say)
     published = publish_run(destination, storage, layout, commit, settled)
     report = {**read_report(storage, layout), "published": published}
     write_report(storage, layout, report)

@@ -12,7 +12,14 @@ from typing import Any, Self
 from reembed.core.notices import RunPlace
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
-from reembed.errors import ComeAgainError, ReembedError, RunFailedError, StorageError, UsageError
+from reembed.errors import (
+    ComeAgainError,
+    ReembedError,
+    RunFailedError,
+    StagedError,
+    StorageError,
+    UsageError,
+)
 from reembed.ledger.layout import Layout
 from reembed.ledger.notes import read_notes
 from reembed.pipeline.commits import CommitState, is_published, newest_commit
@@ -43,6 +50,8 @@ def run_and_tell(call: RunCall, look_every: float = LOOK_EVERY) -> dict[str, Any
     try:
         with _StuckWatch(call.observer, teller, look_every) as watched:
             report = run(replace(call, observer=watched))
+    except StagedError:
+        raise  # nothing has ended yet
     except Exception as err:  # also a fault of this program is somebody's concern
         _tell_end(teller, err)
         raise

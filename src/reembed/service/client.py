@@ -66,7 +66,7 @@ def open_service(
         UsageError: the key or the base URL cannot be one.
     """
     base_url = resolve_base_url(settings.base_url, environ)
-    secret = Secret(api_key, required=not is_loopback(base_url))
+    secret = Secret(api_key, not is_loopback(base_url), settings.api_key_secret)
     return GeminiService(base_url, settings.api_version, secret, settings.timeout_seconds)
 
 

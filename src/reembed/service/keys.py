@@ -6,9 +6,14 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from reembed.errors import UsageError
+from reembed.service.secrets import read_secret
+
+if TYPE_CHECKING:
+    from reembed.config.schema import ServiceConfig
 
 DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
 LOCAL_KEY = "local"
@@ -45,6 +50,34 @@ def resolve_api_key(environ: Mapping[str, str], required: bool) -> str:
         "no API key: set GOOGLE_API_KEY or GEMINI_API_KEY in the environment of this process and "
         "of every worker (a service.base_url on this machine needs none)"
     )
+
+
+def configured_key(settings: ServiceConfig, environ: Mapping[str, str]) -> str:
+    """The key that a configuration means: its secret's where it names one, else the environment's.
+
+    The secret stands above the environment, so that all processes of a run have the same key.
+
+    Raises:
+        UsageError: there is none, it cannot be read, or it cannot be a key (never shown).
+        SecretError: Secret Manager does not answer.
+    """
+    return _key(
+        settings.api_key_secret,
+        environ,
+        required=not is_loopback(resolve_base_url(settings.base_url, environ)),
+    )
+
+
+def _key(secret: str | None, environ: Mapping[str, str], required: bool) -> str:
+    if secret is None:
+        return resolve_api_key(environ, required)
+    key = read_secret(secret, environ)
+    if not _KEY_SHAPE.fullmatch(key):
+        raise UsageError(
+            f"service.api_key_secret: {secret} is empty or holds characters that no API key has: "
+            "add a version with the key alone"
+        )
+    return key
 
 
 def resolve_base_url(configured: str | None, environ: Mapping[str, str]) -> str:
@@ -84,26 +117,27 @@ def is_loopback(url: str) -> bool:
 class Secret:
     """An API key that no text, log or pickle shows.
 
-    A pickle does not carry the key: the process that loads it reads its own environment, so that
-    a submitted job graph never holds a key.
+    A pickle does not carry the key: the process that loads it reads the secret that it is named
+    by, else its own environment, so that a submitted job graph never holds a key.
 
     Args:
-        value: the key; None reads the environment when it is first needed.
+        value: the key; None reads it when it is first needed.
         required: as in `resolve_api_key`, for the process that reads its environment.
+        secret: the secret's name in Secret Manager; None: the environment has the key.
     """
 
-    __slots__ = ("_required", "_value")
+    __slots__ = ("_required", "_secret", "_value")
 
-    def __init__(self, value: str | None, required: bool = True) -> None:
+    def __init__(self, value: str | None, required: bool = True, secret: str | None = None) -> None:
         if value is not None and not _KEY_SHAPE.fullmatch(value):
             # A header would refuse it too, with the key in the message.
             raise UsageError("the API key is empty or holds characters that no API key has")
-        self._value, self._required = value, required
+        self._value, self._required, self._secret = value, required, secret
 
     def reveal(self) -> str:
         """The key itself, for the header of a request only."""
         if self._value is None:
-            self._value = resolve_api_key(os.environ, self._required)
+            self._value = _key(self._secret, os.environ, self._required)
         return self._value
 
     def forms(self) -> tuple[str, ...]:
@@ -126,5 +160,5 @@ class Secret:
     def __repr__(self) -> str:
         return _HIDDEN
 
-    def __reduce__(self) -> tuple[type[Secret], tuple[None, bool]]:
-        return Secret, (None, self._required)
+    def __reduce__(self) -> tuple[type[Secret], tuple[None, bool, str | None]]:
+        return Secret, (None, self._required, self._secret)
