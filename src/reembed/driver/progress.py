@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
+from reembed.core.machine.records import Settled
 from reembed.core.machine.rules import World
 from reembed.core.machine.view import AttemptView, JobView, ShardView
 from reembed.driver.watch import Unwatched, Watch
@@ -16,6 +18,24 @@ from reembed.ledger.layout import Layout
 from reembed.storage.base import Storage
 
 EVERY_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Unseen:
+    """Shards of a lane that have no view: those that it has settled, and those yet to begin."""
+
+    planned: int = 0
+    settled: int = 0
+    chunks: int = 0
+    rows: int = 0
+    rejects: int = 0
+
+    def settle(self, settled: Settled) -> None:
+        """One more is settled."""
+        self.settled += 1
+        self.chunks += settled.planned
+        self.rows += settled.rows
+        self.rejects += settled.rejects
 
 
 class Progress:
@@ -39,12 +59,14 @@ class Progress:
         self._last = float("-inf")
         self._body: dict[str, Any] = {"schema": 1}
 
-    def tell(self, views: Mapping[str, ShardView], world: World, last: bool = False) -> None:
-        """Note the state of all shards of the lane."""
+    def tell(
+        self, views: Mapping[str, ShardView], unseen: Unseen, world: World, last: bool = False
+    ) -> None:
+        """Note the state of all shards of the lane, those without a view too."""
         if not last and world.now - self._last < EVERY_SECONDS:
             return
         self._last = world.now
-        counts = summary(views.values())
+        counts = summary(views.values(), unseen)
         stuck = stuck_jobs(views.values(), world.storage_now - self._stuck_after)
         self._watch.pending(oldest_pending(views.values(), world.storage_now))
         self._write({"schema": 1, **counts, "usd_nano": world.book.usd_nano, "stuck_jobs": stuck})
@@ -80,17 +102,16 @@ def _pending(views: Iterable[ShardView]) -> Iterator[JobView]:
                 yield job
 
 
-def summary(views: Any) -> dict[str, Any]:
+def summary(views: Iterable[ShardView], unseen: Unseen) -> dict[str, Any]:
     """Count shards by state, chunks that are done, and requests that jobs still work on."""
-    states: Counter[str] = Counter()
-    done = rows = rejects = pending = 0
+    states = +Counter({"planned": unseen.planned})
+    total = replace(unseen)
+    done = pending = 0
     for view in views:
-        states[state_of(view)] += 1
         if view.settled is not None:
-            done += view.settled.planned
-            rows += view.settled.rows
-            rejects += view.settled.rejects
+            total.settle(view.settled)
             continue
+        states[state_of(view)] += 1
         answered = 0
         for attempt in view.attempts.values():
             if attempt.outcome is not None:
@@ -101,11 +122,12 @@ def summary(views: Any) -> dict[str, Any]:
                 answered += max(0, attempt.job.total - left)
         # A job's total has its canaries in it.
         done += min(answered, view.plan.chunks)
+    states += Counter({"settled": total.settled})
     return {
         "shards": dict(sorted(states.items())),
-        "chunks_done": done,
-        "rows": rows,
-        "rejects": rejects,
+        "chunks_done": total.chunks + done,
+        "rows": total.rows,
+        "rejects": total.rejects,
         "pending_requests": pending,
     }
 
