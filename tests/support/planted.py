@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from reembed.config.schema import Config
 from reembed.core.machine.book import Book, Fold
 from reembed.core.machine.records import (
+    Commit,
     Created,
     Need,
     Outcome,
@@ -28,7 +29,6 @@ from reembed.core.plans import PlanSummary, StripePlan, digest_of
 from reembed.core.shards import ShardPlan
 from reembed.driver.session import Session
 from reembed.ledger.layout import Layout
-from reembed.pipeline.commits import commit_plan
 from reembed.service.base import Job
 from support.memory import MemoryStorage
 
@@ -90,7 +90,11 @@ class Planted:
             stripes=tuple(range(self.stripes)), digest=digest_of(stripes),
         )  # fmt: skip
         self.storage.put(self.layout.plan_summary(PLAN), summary.encode())
-        commit_plan(self.storage, self.layout, self.config, summary, "")
+        commit = Commit(
+            number=1, run=RUN, plan=PLAN, digest=summary.digest, planned=summary.items,
+            items=summary.items, frozen={}, key_salt="", key_hash="",
+        )  # fmt: skip
+        self.storage.put(self.layout.commit(1), commit.encode())
         self._plant_settled()
         self._plant_running()
         self._plant_log()
@@ -135,7 +139,8 @@ class Planted:
         return {"items": rows, "chunks": rows, "requests": rows, "shards": shards, "jobs": shards,
                 "tokens": {"text": 500 * rows}}  # fmt: skip
 
-    def _settled_of(self, shard: str) -> Settled:
+    def settled_of(self, shard: str) -> Settled:
+        """The record of its settlement."""
         part = self.layout.part(1, shard)
         return Settled(
             generation=0, planned=self.rows, rows=self.rows, rejects=0, part=part, jobs=1,
@@ -149,7 +154,7 @@ class Planted:
             stripe, rolled = first // self.per_stripe, {}
             whole = first + self.per_stripe <= min(self.settled, self.shards)
             for shard in map(self._name, range(first, min(first + self.per_stripe, self.settled))):
-                settled, job = self._settled_of(shard), f"batches/{shard}"
+                settled, job = self.settled_of(shard), f"batches/{shard}"
                 folder = self.layout.shard_records(1, shard)
                 done = Outcome(state="SUCCEEDED", job=job, rows=self.rows, rows_uri=settled.part)
                 found[f"{folder}0.e1.claim"] = b"{}"

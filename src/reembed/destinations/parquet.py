@@ -96,7 +96,8 @@ class ParquetParts:
 
         def read(stat: Stat) -> pa.Table:
             with self._storage.open(stat.uri, stat.generation) as stream:
-                file = pq.ParquetFile(stream)
+                # Arrow would read ahead in a pool of its own, which is smaller than ours.
+                file = pq.ParquetFile(stream, pre_buffer=False)
                 return file.read(HELD.names, use_threads=False).cast(HELD)
 
         for start in range(0, len(parts), AT_ONCE):

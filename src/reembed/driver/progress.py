@@ -17,7 +17,10 @@ from reembed.errors import StorageError
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Storage
 
-EVERY_SECONDS = 2.0
+# Seconds between two notes: of a lane that has run for long, fewer, since each is a paid write and
+# nobody looks at a run of weeks by the second.
+EVERY_SECONDS, RARELY_SECONDS = 2.0, 30.0
+_SHARE_OF_AGE = 120
 
 
 @dataclass(slots=True)
@@ -39,7 +42,7 @@ class Unseen:
 
 
 class Progress:
-    """Writes a lane's progress at most every two seconds; a failed write is not an error.
+    """Writes a lane's progress every two seconds, later more rarely; a failed write is no error.
 
     Jobs that are older than `stuck_after` seconds are named in it. `watch` is told, as often, how
     old the oldest job is that has not ended.
@@ -57,13 +60,16 @@ class Progress:
         self._storage, self._uri = storage, layout.progress(commit, lane)
         self._stuck_after, self._watch = stuck_after, watch or Unwatched()
         self._last = float("-inf")
+        self._began: float | None = None
         self._body: dict[str, Any] = {"schema": 1}
 
     def tell(
         self, views: Mapping[str, ShardView], unseen: Unseen, world: World, last: bool = False
     ) -> None:
         """Note the state of all shards of the lane, those without a view too."""
-        if not last and world.now - self._last < EVERY_SECONDS:
+        if self._began is None:
+            self._began = world.now
+        if not last and world.now - self._last < pause_after(world.now - self._began):
             return
         self._last = world.now
         counts = summary(views.values(), unseen)
@@ -81,6 +87,11 @@ class Progress:
             self._storage.put(self._uri, orjson.dumps(body))
         except StorageError:
             return  # advisory: the records decide, and they raise
+
+
+def pause_after(age: float) -> float:
+    """Seconds until the next note of a lane that has run for so many."""
+    return min(RARELY_SECONDS, max(EVERY_SECONDS, age / _SHARE_OF_AGE))
 
 
 def stuck_jobs(views: Iterable[ShardView], before: float) -> list[str]:
