@@ -29,6 +29,9 @@ BYTES_A_VALUE, BYTES_A_ROW = 3.4, 200
 # Vectors a second that one core collects and texts of 2 KB that one core plans and renders, from
 # benchmarks/README.md; measured on a shared machine.
 COLLECT_RATE, PLAN_RATE = 5_500, 2_000
+# What the in-process runner held of a plan of a million texts of 500 characters (the same page): it
+# keeps in memory what it groups, which others write down.
+IN_PROCESS_BYTES = 5_500
 # Of these quotas the tables of objects, operations and memory are.
 STATED = TIERS[2]
 
@@ -183,6 +186,7 @@ def memory(each: Bytes) -> str:
     """Memory of what is held whole, by process."""
     shapes = [shape_of(TEXT, chunks, STATED) for chunks in SIZES]
     lines: list[tuple[str, str, Callable[[Shape], float]]] = [
+        ("`plan` in process", "all that it groups", lambda s: IN_PROCESS_BYTES * float(s.chunks)),
         ("`plan`, files as source", "items listed", lambda s: each.item * s.chunks),
         ("`plan`, a manifest", "8 bytes a key", lambda s: 8.0 * s.chunks),
         ("`plan`, a table, Parquet files", "spans", lambda s: 0.0),

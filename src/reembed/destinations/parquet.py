@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 import pyarrow as pa
@@ -22,6 +23,7 @@ from reembed.ledger.parallel import AT_ONCE, in_parallel
 from reembed.sinks.parquet import write_part
 from reembed.storage.base import Stat, Storage
 
+T = TypeVar("T")
 _BATCH_ROWS = 256
 _NAMES = ("key", "content_hash", "part")
 
@@ -54,15 +56,14 @@ class ParquetParts:
     def rows(self, keys: Iterable[str]) -> Iterator[pa.RecordBatch]:
         """The rows of some keys; a part without any of them is read by its keys alone."""
         wanted = pa.array(sorted(set(keys)), pa.string())
-        for stat in self._parts():
+
+        def read(stat: Stat) -> list[pa.Table]:
             with self._storage.open(stat.uri, stat.generation) as stream:
-                file = pq.ParquetFile(stream)
-                for group in range(file.num_row_groups):
-                    there = pc.is_in(file.read_row_group(group, ["key"]).column("key"), wanted)
-                    if not pc.any(there).as_py():
-                        continue
-                    table = file.read_row_group(group, ROW.names).filter(there)
-                    yield from table.cast(ROW).to_batches(max_chunksize=_BATCH_ROWS)
+                return list(_rows_of(pq.ParquetFile(stream, pre_buffer=False), wanted))
+
+        for _, tables in self._each(self._parts(), read):
+            for table in tables:
+                yield from table.to_batches(max_chunksize=_BATCH_ROWS)
 
     def publish(self, settled: SettledRun, gone: Iterable[str]) -> Published:
         """Take older rows out of the parts of earlier runs; the run's own parts stand already.
@@ -100,6 +101,10 @@ class ParquetParts:
                 file = pq.ParquetFile(stream, pre_buffer=False)
                 return file.read(HELD.names, use_threads=False).cast(HELD)
 
+        return self._each(parts, read)
+
+    def _each(self, parts: Sequence[Stat], read: Callable[[Stat], T]) -> Iterator[tuple[Stat, T]]:
+        """What is read of each part, in order; many are read at once."""
         for start in range(0, len(parts), AT_ONCE):
             some = parts[start : start + AT_ONCE]
             yield from zip(some, in_parallel(read, some), strict=True)
@@ -140,6 +145,14 @@ class ParquetParts:
                     yield rows.cast(ROW)
 
         write_part(local, kept(), metadata, self._config.sink.parquet.compression)
+
+
+def _rows_of(file: pq.ParquetFile, wanted: pa.Array) -> Iterator[pa.Table]:
+    for group in range(file.num_row_groups):
+        keys = file.read_row_group(group, ["key"], use_threads=False).column("key")
+        there = pc.is_in(keys, wanted)
+        if pc.any(there).as_py():
+            yield file.read_row_group(group, ROW.names, use_threads=False).filter(there).cast(ROW)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ def _reach(config: Config, key: str) -> None:
     """
     with open_service(config.service, key) as service:
         try:
-            list(service.list_jobs())
+            next(iter(service.list_jobs()), None)  # one page is enough
         except AccessDeniedError as err:
             raise UsageError(f"the service refuses the key ({err}); check GEMINI_API_KEY") from err
         except (TransientError, UnknownOutcomeError) as err:
