@@ -134,5 +134,5 @@ def test_parts_are_read_side_by_side(parts: ParquetParts, tmp_path: Path) -> Non
     found = pa.Table.from_batches(list(slow.rows(["kept-3", "old-5"])))
     assert found.column("key").to_pylist() == ["kept-3", "old-5", "old-5"]
     assert publish(slow).replaced == 20
-    # Those held, those with some keys, then those of this run and those before it, then each that lost a row.
+    # For `held`, for `rows`, for both runs' keys, and each part that lost a row.
     assert storage.counts["open"] == 21 + 21 + 21 + 20

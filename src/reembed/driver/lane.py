@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -91,7 +91,8 @@ class Lane:
         self._held: deque[str] = deque()
         self._full = False
         self._idle_since: dict[str, float] = {}
-        self._later: dict[str, ShardPlan] = {}
+        # Ordered by links: in a plain dictionary that lost its first entries the first is sought.
+        self._later: OrderedDict[str, ShardPlan] = OrderedDict()
         self._asking: set[str] = set()
         self._settled: deque[tuple[str, Settled]] = deque()
         self._turned_away, self._lines, self._loaded_at = 0, 0, 0.0
@@ -297,10 +298,10 @@ class Lane:
         self._tell(event_of(self._views[shard], action, result, self._spec))
         if not isinstance(action, _ASKING):
             self._idle_since.pop(shard, None)
-        if shard in self._asking and not isinstance(action, act.ReadBook):
-            self._asked(shard)
         view = self._views[shard] = apply(self._views[shard], action, result, now)
         heapq.heappush(self._due, (now, shard))
+        if shard in self._asking and any(a.epoch or a.created for a in view.attempts.values()):
+            self._asked(shard)
         if any(is_sending(attempt) for attempt in view.attempts.values()):
             self._sending.add(shard)
         else:
