@@ -204,7 +204,8 @@ class Lane:
             if isinstance(action, act.Wait) and self._waited_enough(shard, action.until, now):
                 yield shard, self._end(shard, act.Leave("it waits for the service"))
             elif isinstance(action, act.Wait):
-                later.append((action.until, shard))
+                again = now + _MOMENT if self._one_round else action.until
+                later.append((min(again, action.until), shard))
             elif isinstance(action, act.Finished | act.Leave | act.Halt):
                 yield shard, self._end(shard, action)
             elif _would_send(action) and self._must_hold(shard):
@@ -223,7 +224,20 @@ class Lane:
         attempts = self._views[shard].attempts.values()
         if any(is_sending(attempt) or is_closing(attempt) for attempt in attempts):
             return False
+        if self._is_unsent(shard) and self._is_at_work():
+            return False  # what is collected now may give it room
         return self._one_round and until > self._idle_since.setdefault(shard, now) + _MOMENT
+
+    def _is_unsent(self, shard: str) -> bool:
+        """Whether something of a shard has no job yet; it waits for room where it waits."""
+        attempts = self._views[shard].attempts.values()
+        return any(a.created is None and a.outcome is None for a in attempts)
+
+    def _is_at_work(self) -> bool:
+        """Whether any shard that has its job has something to do now."""
+        now = self._tools.clock.now()
+        due = (shard for at, shard in self._due if at <= now)
+        return bool(self._busy) or any(not self._is_unsent(shard) for shard in due)
 
     def _end(self, shard: str, action: act.Finished | act.Leave | act.Halt) -> LaneResult:
         self._sending.discard(shard)
