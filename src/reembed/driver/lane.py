@@ -116,14 +116,14 @@ class Lane:
                         yield from self._leave()
                         continue
                     yield from self._round(pool)
-                    self._tell()
+                    self._note()
                     self._sleep()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        self._tell(last=True)
+        self._note(last=True)
 
-    def _tell(self, last: bool = False) -> None:
+    def _note(self, last: bool = False) -> None:
         self._unseen.planned = len(self._later) + self._turned_away
         self._progress.tell(self._views, self._unseen, self._state.world(), last)
 
