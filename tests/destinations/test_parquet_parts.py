@@ -17,6 +17,7 @@ from reembed.destinations.open import open_destination
 from reembed.destinations.parquet import ParquetParts
 from reembed.sinks.parquet import part_metadata, write_part
 from reembed.storage.local import LocalStorage
+from support.counting import CountingStorage
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -120,3 +121,18 @@ def test_what_it_holds(parts: ParquetParts, tmp_path: Path) -> None:
     assert found.schema.equals(ROW)
     assert found.column("key").to_pylist() == ["b"]
     assert b"".join(parts.identity()) != empty
+
+
+def test_parts_are_read_side_by_side(parts: ParquetParts, tmp_path: Path) -> None:
+    for seq in range(20):
+        write(tmp_path, 1, row(f"old-{seq}"), row(f"kept-{seq}"), seq=seq)
+    write(tmp_path, 2, *(row(f"old-{seq}", "new") for seq in range(20)))
+    storage = CountingStorage(LocalStorage(), seconds=0.005)
+    slow = ParquetParts(parts._config, storage, parts._layout)
+    assert sum(batch.num_rows for batch in slow.held()) == 60
+    assert storage.at_once > 8
+    found = pa.Table.from_batches(list(slow.rows(["kept-3", "old-5"])))
+    assert found.column("key").to_pylist() == ["kept-3", "old-5", "old-5"]
+    assert publish(slow).replaced == 20
+    # For `held`, for `rows`, for both runs' keys, and each part that lost a row.
+    assert storage.counts["open"] == 21 + 21 + 21 + 20

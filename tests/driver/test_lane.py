@@ -200,3 +200,17 @@ def test_one_reading_of_the_log_is_for_all_shards_that_wait(site):
     # 14 of 15 shards wait for over three seconds: by turns they would have asked a hundred times.
     assert len(run.jobs()) == 1
     assert len(reads) < 20
+
+
+def test_one_round_sends_into_the_room_that_it_makes(site):
+    # Polled every quarter of a minute, as by default: longer than a round waits for anything else.
+    batch = {"max_requests": 7, "concurrent_jobs": 2, "poll_seconds": [15.0, 300.0]}
+    run = site(24, emulator={"pending_seconds": 1000.0}, batch=batch)
+    run.drive(one_round=True)
+    assert len(run.jobs()) == 2
+    for _ in range(2):
+        run.advance(2000.0)  # it begins, it ends
+        run.jobs()
+    results = run.drive(one_round=True)
+    assert sum(isinstance(result, Settled) for result in results.values()) == 2
+    assert len(run.jobs()) == 4, results

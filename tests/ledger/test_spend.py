@@ -1,5 +1,6 @@
 """The spend log: gap-free, never above the cap, whoever writes."""
 
+import itertools
 import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from reembed.core.machine.book import Book, Quotas
 from reembed.core.machine.records import Need, SpendLine
 from reembed.errors import RunFailedError
 from reembed.ledger.layout import Layout
-from reembed.ledger.spend import SpendLog
+from reembed.ledger.spend import SpendLog, is_folded
 from reembed.storage.open import open_storage
 from support.counting import CountingStorage
 from support.spending import ONE, WIDE, early, spend_ten
@@ -257,3 +258,26 @@ def test_a_fold_of_an_unknown_version_is_refused(layout):
     open_storage().create(layout.fold(1, 256), orjson.dumps({"schema": 2, "book": {}}))
     with pytest.raises(RunFailedError, match="000000256: not a Fold record"):
         SpendLog(open_storage(), layout, 1).read()
+
+
+def test_results_are_forgotten_once_nothing_can_hold_them_any_more():
+    book, life = Book(), 48 * 3600.0
+    for hour in range(200):
+        name, now = f"s{hour}/0", hour * 3600.0
+        reserve = SpendLine(kind="reserve", attempt=name, epoch=1, need=ONE)
+        end = SpendLine(kind="end", attempt=name, epoch=1, held_until=now + life)
+        book = book.add(reserve, end)
+        stored = min(hour + 1, 48)
+        assert book.used(now).result_bytes == stored * ONE.result_bytes
+        assert len(book.held) <= 48
+    assert len(book.epochs) == 200
+
+
+def test_folds_are_written_more_rarely_as_the_log_grows():
+    folded = [lines for lines in range(400_000) if is_folded(lines)]
+    assert folded[:128] == list(range(256, 128 * 256 + 1, 256))
+    for fold, following in itertools.pairwise(folded):
+        # What a new reader reads one by one, beside what it spares.
+        assert following - fold <= max(256, following / 64)
+    # All folds together: a small multiple of the log, not of its square.
+    assert sum(folded) < 130 * 400_000

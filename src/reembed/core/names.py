@@ -47,6 +47,11 @@ def split_shard_id(shard: str) -> tuple[str, str]:
     return match.group(1), match.group(2)
 
 
+def is_shard(text: str) -> bool:
+    """Whether the text is a shard's name."""
+    return _SHARD.fullmatch(text) is not None
+
+
 def stripes_of(shards: Iterable[str]) -> list[str]:
     """The stripes, as text, that shards lie in; sorted."""
     return sorted({split_shard_id(shard)[0] for shard in shards})

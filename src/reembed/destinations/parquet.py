@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 import pyarrow as pa
@@ -17,10 +19,13 @@ from reembed.destinations.base import HELD, Published, SettledRun
 from reembed.destinations.rejects import drop_older_rejects
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RunFailedError
 from reembed.ledger.layout import Layout
+from reembed.ledger.parallel import AT_ONCE, in_parallel
 from reembed.sinks.parquet import write_part
 from reembed.storage.base import Stat, Storage
 
+T = TypeVar("T")
 _BATCH_ROWS = 256
+_NAMES = ("key", "content_hash", "part")
 
 
 class ParquetParts:
@@ -45,23 +50,20 @@ class ParquetParts:
 
     def held(self) -> Iterator[pa.RecordBatch]:
         """The rows of all parts, by the columns that say what is there."""
-        for stat in self._parts():
-            with self._storage.open(stat.uri, stat.generation) as stream:
-                file = pq.ParquetFile(stream)
-                yield from file.iter_batches(columns=HELD.names, use_threads=False)
+        for _, table in self._said(self._parts()):
+            yield from table.to_batches()
 
     def rows(self, keys: Iterable[str]) -> Iterator[pa.RecordBatch]:
         """The rows of some keys; a part without any of them is read by its keys alone."""
         wanted = pa.array(sorted(set(keys)), pa.string())
-        for stat in self._parts():
+
+        def read(stat: Stat) -> list[pa.Table]:
             with self._storage.open(stat.uri, stat.generation) as stream:
-                file = pq.ParquetFile(stream)
-                for group in range(file.num_row_groups):
-                    there = pc.is_in(file.read_row_group(group, ["key"]).column("key"), wanted)
-                    if not pc.any(there).as_py():
-                        continue
-                    table = file.read_row_group(group, ROW.names).filter(there)
-                    yield from table.cast(ROW).to_batches(max_chunksize=_BATCH_ROWS)
+                return list(_rows_of(pq.ParquetFile(stream, pre_buffer=False), wanted))
+
+        for _, tables in self._each(self._parts(), read):
+            for table in tables:
+                yield from table.to_batches(max_chunksize=_BATCH_ROWS)
 
     def publish(self, settled: SettledRun, gone: Iterable[str]) -> Published:
         """Take older rows out of the parts of earlier runs; the run's own parts stand already.
@@ -73,13 +75,15 @@ class ParquetParts:
         before = [stat for stat in self._parts() if not self._is_of(stat, commit)]
         if not before:
             return Published(inserted=settled.rows)
-        fresh = self._fresh(commit)
-        lost = pa.array(sorted(set(gone)), pa.string())
+        ours = (stat for stat in self._parts() if self._is_of(stat, commit))
+        given = _GivenWay.to((table for _, table in self._said(list(ours))), frozenset(gone))
         replaced = deleted = 0
         with tempfile.TemporaryDirectory(prefix="reembed-") as folder:
-            for stat in before:
-                found = self._thin(stat, fresh, lost, Path(folder))
-                replaced, deleted = replaced + found[0], deleted + found[1]
+            for stat, table in self._said(before):
+                rows = given.of(table)
+                if rows is not None:
+                    self._thin(stat, rows, Path(folder))
+                    replaced, deleted = replaced + rows.replaced, deleted + rows.deleted
         return Published(settled.rows, replaced, deleted)
 
     def _parts(self) -> list[Stat]:
@@ -88,29 +92,30 @@ class ParquetParts:
     def _is_of(self, stat: Stat, commit: int) -> bool:
         return stat.uri.rsplit("/", 1)[1].startswith(f"part-{commit:04}-")
 
-    def _fresh(self, commit: int) -> pa.Table:
-        """The keys that a run wrote, each with its content: an item has one."""
-        tables = []
-        for stat in self._parts():
-            if self._is_of(stat, commit):
-                with self._storage.open(stat.uri) as stream:
-                    tables.append(pq.read_table(stream, columns=HELD.names))
-        return pa.concat_tables([HELD.empty_table(), *(table.cast(HELD) for table in tables)])
+    def _said(self, parts: Sequence[Stat]) -> Iterator[tuple[Stat, pa.Table]]:
+        """Parts with the columns that say what is there, `HELD`; many are read at once."""
 
-    def _thin(self, stat: Stat, fresh: pa.Table, lost: pa.Array, folder: Path) -> tuple[int, int]:
-        """Write one part again without the rows that are replaced or gone; counts of both."""
+        def read(stat: Stat) -> pa.Table:
+            with self._storage.open(stat.uri, stat.generation) as stream:
+                # Arrow would read ahead in a pool of its own, which is smaller than ours.
+                file = pq.ParquetFile(stream, pre_buffer=False)
+                return file.read(HELD.names, use_threads=False).cast(HELD)
+
+        return self._each(parts, read)
+
+    def _each(self, parts: Sequence[Stat], read: Callable[[Stat], T]) -> Iterator[tuple[Stat, T]]:
+        """What is read of each part, in order; many are read at once."""
+        for start in range(0, len(parts), AT_ONCE):
+            some = parts[start : start + AT_ONCE]
+            yield from zip(some, in_parallel(read, some), strict=True)
+
+    def _thin(self, stat: Stat, rows: _Rows, folder: Path) -> None:
+        """Write one part again without the rows that are replaced or gone."""
+        local = folder / stat.uri.rsplit("/", 1)[1]
         with self._storage.open(stat.uri, stat.generation) as stream:
-            there = pq.read_table(stream, columns=HELD.names).cast(HELD)
-            replaced = _replaced(there, fresh)
-            deleted = pc.and_not(pc.is_in(there.column("key"), lost), replaced)
-            counts = _sum(replaced), _sum(deleted)
-            if not any(counts):
-                return 0, 0
-            keep = pc.invert(pc.or_(replaced, deleted))
-            local = folder / stat.uri.rsplit("/", 1)[1]
-            self._write(pq.ParquetFile(stream), keep, local)
+            self._write(pq.ParquetFile(stream), rows.keep, local)
         try:
-            if _sum(keep):
+            if pc.any(rows.keep).as_py():
                 self._storage.publish(local, stat.uri, replace=stat.generation)
             else:
                 self._storage.delete(stat.uri)
@@ -121,9 +126,8 @@ class ParquetParts:
             ) from err
         finally:
             local.unlink(missing_ok=True)
-        return counts
 
-    def _write(self, file: pq.ParquetFile, keep: pa.ChunkedArray, local: Path) -> None:
+    def _write(self, file: pq.ParquetFile, keep: pa.BooleanArray, local: Path) -> None:
         kept_metadata = file.metadata.metadata or {}
         metadata = {
             name.decode(): value.decode()
@@ -134,7 +138,7 @@ class ParquetParts:
         def kept() -> Iterator[pa.RecordBatch]:
             at = 0
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
-                mask = keep.slice(at, batch.num_rows).combine_chunks()
+                mask = keep.slice(at, batch.num_rows)
                 at += batch.num_rows
                 rows = batch.filter(mask)
                 if rows.num_rows:
@@ -143,19 +147,57 @@ class ParquetParts:
         write_part(local, kept(), metadata, self._config.sink.parquet.compression)
 
 
-def _replaced(there: pa.Table, fresh: pa.Table) -> pa.ChunkedArray:
-    """Which rows give way: their key was written anew, with other content or in this very part."""
-    contents = dict(
-        zip(fresh.column("key").to_pylist(), fresh.column("content_hash").to_pylist(), strict=True)
-    )
-    parts = set(zip(fresh.column("key").to_pylist(), fresh.column("part").to_pylist(), strict=True))
-    columns = (there.column(name).to_pylist() for name in ("key", "content_hash", "part"))
-    gives_way = [
-        key in contents and (contents[key] != content or (key, part) in parts)
-        for key, content, part in zip(*columns, strict=True)
-    ]
-    return pa.chunked_array([pa.array(gives_way, pa.bool_())])
+def _rows_of(file: pq.ParquetFile, wanted: pa.Array) -> Iterator[pa.Table]:
+    for group in range(file.num_row_groups):
+        keys = file.read_row_group(group, ["key"], use_threads=False).column("key")
+        there = pc.is_in(keys, wanted)
+        if pc.any(there).as_py():
+            yield file.read_row_group(group, ROW.names, use_threads=False).filter(there).cast(ROW)
 
 
-def _sum(mask: pa.ChunkedArray) -> int:
-    return int(pc.sum(mask).as_py() or 0)
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a part that stay, and how many are replaced or deleted."""
+
+    keep: pa.BooleanArray
+    replaced: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenWay:
+    """Which rows give way: `contents` and `parts` of the keys that a run wrote; `gone` keys."""
+
+    contents: Mapping[str, str]
+    parts: Set[tuple[str, int]]
+    gone: Set[str]
+
+    @classmethod
+    def to(cls, fresh: Iterable[pa.Table], gone: Set[str]) -> _GivenWay:
+        """What gives way to the rows that a run wrote; an item has one content."""
+        contents: dict[str, str] = {}
+        parts: set[tuple[str, int]] = set()
+        for table in fresh:
+            keys, hashes, numbers = (table.column(name).to_pylist() for name in _NAMES)
+            contents.update(zip(keys, hashes, strict=True))
+            parts.update(zip(keys, numbers, strict=True))
+        return cls(contents, parts, gone)
+
+    def of(self, there: pa.Table) -> _Rows | None:
+        """What becomes of the rows of a part; None where all stay."""
+        keys = there.column("key").to_pylist()
+        if not any(key in self.contents or key in self.gone for key in keys):
+            return None
+        rest = (there.column(name).to_pylist() for name in _NAMES[1:])
+        replaced = [self._replaces(*row) for row in zip(keys, *rest, strict=True)]
+        deleted = [k in self.gone and not r for k, r in zip(keys, replaced, strict=True)]
+        keep = [not (r or d) for r, d in zip(replaced, deleted, strict=True)]
+        if all(keep):
+            return None
+        return _Rows(pa.array(keep, pa.bool_()), sum(replaced), sum(deleted))
+
+    def _replaces(self, key: str, content: str, part: int) -> bool:
+        """Whether the key was written anew, with other content or in this very part."""
+        if key not in self.contents:
+            return False
+        return self.contents[key] != content or (key, part) in self.parts

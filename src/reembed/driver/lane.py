@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Result, apply
+from reembed.core.machine.book import Book
 from reembed.core.machine.decide import decide
 from reembed.core.machine.records import Settled
-from reembed.core.machine.snapshot import ShardRecords, view_of
+from reembed.core.machine.snapshot import ShardRecords, is_settled, view_of
 from reembed.core.machine.view import AttemptView, ShardView
 from reembed.core.shards import ShardPlan
 from reembed.driver.events import event_of, log_event
 from reembed.driver.perform import HEAVY, Performer
-from reembed.driver.progress import Progress
+from reembed.driver.progress import Progress, Unseen
 from reembed.driver.rolling import Rolling
 from reembed.driver.state import RunState
 from reembed.driver.tools import Tools
@@ -28,6 +30,9 @@ from reembed.driver.watch import Event
 POOL = 2
 # Shards between claim and job at a time: each holds a lease, room in the budget, and a file.
 SENDING = 2 * POOL
+# Shards that ask for room at a time, in input order: a run has many times more, and each that asks
+# is decided again every few seconds. Enough to find one that fits what the others leave.
+AHEAD = 64
 _LONGEST_SLEEP = 1.0
 # What one round still waits for, in seconds.
 _MOMENT = 1.0
@@ -86,6 +91,12 @@ class Lane:
         self._held: deque[str] = deque()
         self._full = False
         self._idle_since: dict[str, float] = {}
+        # Ordered by links: in a plain dictionary that lost its first entries the first is sought.
+        self._later: OrderedDict[str, ShardPlan] = OrderedDict()
+        self._asking: set[str] = set()
+        self._settled: deque[tuple[str, Settled]] = deque()
+        self._turned_away, self._lines, self._loaded_at = 0, 0, 0.0
+        self._unseen = Unseen()
         self._rolling = Rolling(tools, ())
 
     def run(self, shards: Sequence[ShardPlan]) -> Iterator[tuple[str, LaneResult]]:
@@ -95,6 +106,8 @@ class Lane:
             RunFailedError: the run cannot go on; what runs remotely goes on there.
         """
         self._start(shards)
+        while self._settled:
+            yield self._settled.popleft()
         with ThreadPoolExecutor(POOL, thread_name_prefix="reembed-lane") as pool:
             try:
                 while self._due or self._busy or self._held:
@@ -103,38 +116,85 @@ class Lane:
                         yield from self._leave()
                         continue
                     yield from self._round(pool)
-                    self._progress.tell(self._views, self._state.world())
+                    self._note()
                     self._sleep()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        self._progress.tell(self._views, self._state.world(), last=True)
+        self._note(last=True)
+
+    def _note(self, last: bool = False) -> None:
+        self._unseen.planned = len(self._later) + self._turned_away
+        self._progress.tell(self._views, self._unseen, self._state.world(), last)
 
     def _start(self, shards: Sequence[ShardPlan]) -> None:
-        """Read what the ledger knows, roll-ups first, then begin with every shard."""
-        now = self._tools.clock.now()
-        known = dict(self._tools.ledger.load((plan.shard for plan in shards), ages=True))
+        """Read what the ledger knows, roll-ups first, then begin with every shard.
+
+        Of settled shards little is kept, and of those that nobody has begun nothing but the plan:
+        a lane may have a hundred thousand of either.
+        """
+        self._loaded_at = self._tools.clock.now()
+        known, over = dict[str, ShardRecords](), dict[str, Settled]()
+        for shard, records in self._tools.ledger.load((p.shard for p in shards), ages=True):
+            self._learn(records)
+            if records.settled is not None and is_settled(records):
+                over[shard] = records.settled
+            else:
+                known[shard] = records
         # After the records, since a reservation comes before the claim's job: read the other way
         # round, a job recorded between would stand there without its reservation.
-        self._state.set_book(self._tools.spend.read())
+        book = self._tools.spend.read()
+        self._state.set_book(book)
         self._state.set_stopped(self._tools.ledger.stopped())
+        reserved = _shards_in(book)
+        listed = {shard for shard, _ in self._state.world().found}
         for plan in shards:
-            records = known.get(plan.shard, ShardRecords())
-            for outcome in records.outcomes.values():
-                # Only what came through: jobs refused in an earlier call were counted there.
-                if outcome.state == "SUCCEEDED":
-                    self._state.job_ended(outcome.state, request_shaped=False)
-            for attempt, reason in sorted(records.suspects.items()):
-                if attempt not in records.outcomes and not self._tools.rules.accept_repay:
-                    self._state.halt(reason)
-            self._views[plan.shard] = view_of(plan, records, now)
-            heapq.heappush(self._due, (now, plan.shard))
-        self._rolling = Rolling(self._tools, (s for s, v in self._views.items() if not v.settled))
+            shard = plan.shard
+            if shard in over and shard in reserved:
+                self._begin(plan, self._tools.ledger.look(shard))  # to give it back
+            elif shard in over:
+                self._unseen.settle(over[shard])
+                self._settled.append((shard, over[shard]))
+            elif shard in known or shard in reserved or shard in listed:
+                self._begin(plan, known.get(shard, ShardRecords()))
+            else:
+                self._later[shard] = plan
+        self._rolling = Rolling(self._tools, (p.shard for p in shards if p.shard not in over))
+        self._admit()
+
+    def _learn(self, records: ShardRecords) -> None:
+        """Take from a shard's records what concerns all shards."""
+        for outcome in records.outcomes.values():
+            # Only what came through: jobs refused in an earlier call were counted there.
+            if outcome.state == "SUCCEEDED":
+                self._state.job_ended(outcome.state, request_shaped=False)
+        for attempt, reason in sorted(records.suspects.items()):
+            if attempt not in records.outcomes and not self._tools.rules.accept_repay:
+                self._state.halt(reason)
+
+    def _begin(self, plan: ShardPlan, records: ShardRecords) -> None:
+        self._views[plan.shard] = view_of(plan, records, self._loaded_at)
+        heapq.heappush(self._due, (self._tools.clock.now(), plan.shard))
+
+    def _admit(self) -> None:
+        """Let the next shards ask for room, as many as may at a time."""
+        for shard in list(islice(self._later, max(0, AHEAD - len(self._asking)))):
+            self._asking.add(shard)
+            self._begin(self._later.pop(shard), ShardRecords())
+
+    def _admit_reserved(self) -> None:
+        """Look after shards that another reserved for: it may die, and its room with it."""
+        book = self._state.world().book
+        if self._later and book.lines != self._lines:
+            self._lines = book.lines
+            for shard in _shards_in(book) & self._later.keys():
+                self._begin(self._later.pop(shard), ShardRecords())
 
     def _round(self, pool: ThreadPoolExecutor) -> Iterator[tuple[str, LaneResult]]:
         """Give every shard that is due its next actions, up to one that waits or takes long."""
         now = self._tools.clock.now()
         self._full = False
+        self._admit_reserved()
         later: list[tuple[float, str]] = []
         for _ in range(min(len(self._held), SENDING - len(self._sending))):
             heapq.heappush(self._due, (now, self._held.popleft()))
@@ -144,7 +204,8 @@ class Lane:
             if isinstance(action, act.Wait) and self._waited_enough(shard, action.until, now):
                 yield shard, self._end(shard, act.Leave("it waits for the service"))
             elif isinstance(action, act.Wait):
-                later.append((action.until, shard))
+                again = now + _MOMENT if self._one_round else action.until
+                later.append((min(again, action.until), shard))
             elif isinstance(action, act.Finished | act.Leave | act.Halt):
                 yield shard, self._end(shard, action)
             elif _would_send(action) and self._must_hold(shard):
@@ -163,11 +224,30 @@ class Lane:
         attempts = self._views[shard].attempts.values()
         if any(is_sending(attempt) or is_closing(attempt) for attempt in attempts):
             return False
+        if self._is_unsent(shard) and self._is_at_work():
+            return False  # what is collected now may give it room
         return self._one_round and until > self._idle_since.setdefault(shard, now) + _MOMENT
+
+    def _is_unsent(self, shard: str) -> bool:
+        """Whether something of a shard has no job yet; it waits for room where it waits."""
+        attempts = self._views[shard].attempts.values()
+        return any(a.created is None and a.outcome is None for a in attempts)
+
+    def _is_at_work(self) -> bool:
+        """Whether any shard that has its job has something to do now."""
+        now = self._tools.clock.now()
+        due = (shard for at, shard in self._due if at <= now)
+        return bool(self._busy) or any(not self._is_unsent(shard) for shard in due)
 
     def _end(self, shard: str, action: act.Finished | act.Leave | act.Halt) -> LaneResult:
         self._sending.discard(shard)
+        if shard in self._asking or isinstance(action, act.Finished):
+            del self._views[shard]  # there is nothing left to show of it but its count
+            self._turned_away += not isinstance(action, act.Finished)
+        if shard in self._asking:
+            self._asked(shard)
         if isinstance(action, act.Finished):
+            self._unseen.settle(action.settled)
             self._rolling.settled(shard)
             return action.settled
         if isinstance(action, act.Halt):
@@ -177,6 +257,11 @@ class Lane:
             self._tell(Event("halted", shard, action.attempt, why=action.reason, grave=True))
             return Left(shard, action.reason)
         return Left(shard, action.reason, action.fails)
+
+    def _asked(self, shard: str) -> None:
+        """It has its claim, or has left: another may ask."""
+        self._asking.discard(shard)
+        self._admit()
 
     def _must_hold(self, shard: str) -> bool:
         """Whether enough other shards are on their way to a job; one on its way always goes on."""
@@ -203,11 +288,14 @@ class Lane:
             shard = heapq.heappop(self._due)[1]
             action = decide(self._views[shard], self._state.world(), self._tools.rules)
             if isinstance(action, act.Finished):
-                yield shard, action.settled
+                yield shard, self._end(shard, action)
             elif isinstance(action, _TAKING_BACK):
                 self._apply(shard, action, self._perform(shard, action))
             else:
                 yield shard, Left(shard, "interrupted")
+        yield from ((shard, Left(shard, "interrupted")) for shard in self._later)
+        self._turned_away += len(self._later)
+        self._later.clear()
         if begun:
             wait(begun, timeout=_LONGEST_SLEEP, return_when=FIRST_COMPLETED)
 
@@ -226,6 +314,8 @@ class Lane:
             self._idle_since.pop(shard, None)
         view = self._views[shard] = apply(self._views[shard], action, result, now)
         heapq.heappush(self._due, (now, shard))
+        if shard in self._asking and any(a.epoch or a.created for a in view.attempts.values()):
+            self._asked(shard)
         if any(is_sending(attempt) for attempt in view.attempts.values()):
             self._sending.add(shard)
         else:
@@ -263,6 +353,11 @@ class Lane:
             wait(list(self._busy), timeout=pause, return_when=FIRST_COMPLETED)
         else:
             self._tools.clock.sleep(pause)
+
+
+def _shards_in(book: Book) -> set[str]:
+    """The shards for which something is reserved."""
+    return {attempt.rpartition("/")[0] for attempt in book.live}
 
 
 def _would_send(action: act.Action) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
+from reembed.core.machine.records import Settled
 from reembed.core.machine.rules import World
 from reembed.core.machine.view import AttemptView, JobView, ShardView
 from reembed.driver.watch import Unwatched, Watch
@@ -15,11 +17,32 @@ from reembed.errors import StorageError
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Storage
 
-EVERY_SECONDS = 2.0
+# Seconds between two notes: of a lane that has run for long, fewer, since each is a paid write and
+# nobody looks at a run of weeks by the second.
+EVERY_SECONDS, RARELY_SECONDS = 2.0, 30.0
+_SHARE_OF_AGE = 120
+
+
+@dataclass(slots=True)
+class Unseen:
+    """Shards of a lane that have no view: those that it has settled, and those yet to begin."""
+
+    planned: int = 0
+    settled: int = 0
+    chunks: int = 0
+    rows: int = 0
+    rejects: int = 0
+
+    def settle(self, settled: Settled) -> None:
+        """One more is settled."""
+        self.settled += 1
+        self.chunks += settled.planned
+        self.rows += settled.rows
+        self.rejects += settled.rejects
 
 
 class Progress:
-    """Writes a lane's progress at most every two seconds; a failed write is not an error.
+    """Writes a lane's progress every two seconds, later more rarely; a failed write is no error.
 
     Jobs that are older than `stuck_after` seconds are named in it. `watch` is told, as often, how
     old the oldest job is that has not ended.
@@ -37,14 +60,19 @@ class Progress:
         self._storage, self._uri = storage, layout.progress(commit, lane)
         self._stuck_after, self._watch = stuck_after, watch or Unwatched()
         self._last = float("-inf")
+        self._began: float | None = None
         self._body: dict[str, Any] = {"schema": 1}
 
-    def tell(self, views: Mapping[str, ShardView], world: World, last: bool = False) -> None:
-        """Note the state of all shards of the lane."""
-        if not last and world.now - self._last < EVERY_SECONDS:
+    def tell(
+        self, views: Mapping[str, ShardView], unseen: Unseen, world: World, last: bool = False
+    ) -> None:
+        """Note the state of all shards of the lane, those without a view too."""
+        if self._began is None:
+            self._began = world.now
+        if not last and world.now - self._last < pause_after(world.now - self._began):
             return
         self._last = world.now
-        counts = summary(views.values())
+        counts = summary(views.values(), unseen)
         stuck = stuck_jobs(views.values(), world.storage_now - self._stuck_after)
         self._watch.pending(oldest_pending(views.values(), world.storage_now))
         self._write({"schema": 1, **counts, "usd_nano": world.book.usd_nano, "stuck_jobs": stuck})
@@ -59,6 +87,11 @@ class Progress:
             self._storage.put(self._uri, orjson.dumps(body))
         except StorageError:
             return  # advisory: the records decide, and they raise
+
+
+def pause_after(age: float) -> float:
+    """Seconds until the next note of a lane that has run for so many."""
+    return min(RARELY_SECONDS, max(EVERY_SECONDS, age / _SHARE_OF_AGE))
 
 
 def stuck_jobs(views: Iterable[ShardView], before: float) -> list[str]:
@@ -80,17 +113,16 @@ def _pending(views: Iterable[ShardView]) -> Iterator[JobView]:
                 yield job
 
 
-def summary(views: Any) -> dict[str, Any]:
+def summary(views: Iterable[ShardView], unseen: Unseen) -> dict[str, Any]:
     """Count shards by state, chunks that are done, and requests that jobs still work on."""
-    states: Counter[str] = Counter()
-    done = rows = rejects = pending = 0
+    states = +Counter({"planned": unseen.planned})
+    total = replace(unseen)
+    done = pending = 0
     for view in views:
-        states[state_of(view)] += 1
         if view.settled is not None:
-            done += view.settled.planned
-            rows += view.settled.rows
-            rejects += view.settled.rejects
+            total.settle(view.settled)
             continue
+        states[state_of(view)] += 1
         answered = 0
         for attempt in view.attempts.values():
             if attempt.outcome is not None:
@@ -101,11 +133,12 @@ def summary(views: Any) -> dict[str, Any]:
                 answered += max(0, attempt.job.total - left)
         # A job's total has its canaries in it.
         done += min(answered, view.plan.chunks)
+    states += Counter({"settled": total.settled})
     return {
         "shards": dict(sorted(states.items())),
-        "chunks_done": done,
-        "rows": rows,
-        "rejects": rejects,
+        "chunks_done": total.chunks + done,
+        "rows": total.rows,
+        "rejects": total.rejects,
         "pending_requests": pending,
     }
 

@@ -213,7 +213,8 @@ def _drive(
         # Jobs that the ledger does not know are adopted before anything is bought.
         began = clock.now()
         state.scanned(tools.service.list_jobs(), began)
-    plans = list(shards_of(tools.storage, tools.layout, session.plan))[number::lanes]
+    every = shards_of(tools.storage, tools.layout, session.plan)
+    plans = list(islice(every, number, None, lanes))
     left: dict[str, int] = {}
     asked: list[str] = []
     lane = Lane(tools, state, progress, interrupted, session.one_round)

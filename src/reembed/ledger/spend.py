@@ -17,8 +17,19 @@ from reembed.storage.base import Storage
 
 # So many lines from one fold to the next: a new reader reads fewer than these one by one.
 FOLD_EVERY = 256
+# In a long log a fold is as large as the log is long. So it is written each time that the log has
+# grown by about a 64th, and all folds together grow with the log and not with its square.
+_FOLDS_A_LENGTH = 64
 # Lines that a new reader asks for at once; from then on twice as many each time.
 _FIRST_LOOK = 8
+
+
+def is_folded(lines: int, every: int = FOLD_EVERY) -> bool:
+    """Whether the fold of so many lines is kept: by their number alone, for whoever writes it."""
+    step = every
+    while step * 2 * _FOLDS_A_LENGTH <= lines:
+        step *= 2
+    return lines > 0 and lines % step == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +50,15 @@ class SpendLog:
 
     A line is written under the next free number by create-if-absent. Who loses that race reads
     what the winner wrote and decides again, so no two runners can spend the same room. Who writes
-    a line whose number `fold_every` divides also writes the fold of all lines so far: a reader
-    begins with the newest fold, and where one is missing, with the one before.
+    a line whose number `is_folded` also writes the fold of all lines so far: a reader begins with
+    the newest fold, and where one is missing, with the one before.
 
     Args:
         storage: where the lines lie.
         layout: their names.
         commit: the number of the commit.
         at_once: threads that read ahead where many lines are new.
-        fold_every: lines from one fold to the next.
+        fold_every: lines from one fold to the next; more in a long log.
     """
 
     def __init__(
@@ -176,7 +187,7 @@ class SpendLog:
         except AlreadyExistsError:
             return False
         self._book = book.add(line)
-        if self._book.lines % self._fold_every == 0:
+        if is_folded(self._book.lines, self._fold_every):
             self._fold(self._book)
         return True
 

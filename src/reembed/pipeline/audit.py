@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from reembed.core.machine.late import Uncollected, find_uncollected
 from reembed.core.machine.records import Commit, Created
 from reembed.core.machine.snapshot import ShardRecords
 from reembed.core.machine.twins import Remote, Twin, find_twins, foreign_fingerprints, remote_of
+from reembed.core.names import is_shard, stripes_of
+from reembed.core.shards import ShardPlan
 from reembed.driver.session import shards_of
 from reembed.errors import RefusedError, RemoteNotFoundError, RunFailedError, ServiceError
 from reembed.ledger.layout import Layout
@@ -43,16 +45,16 @@ def audit_jobs(storage: Storage, layout: Layout, commit: Commit, service: BatchS
     """List the remote jobs once; cancel twins that still run; say what is there twice.
 
     A job that the ledger does not know at all is a stray: the next call adopts it, or, after the
-    shard is settled, it stays reported.
+    shard is settled, it stays reported. Only shards of which the service lists a job are read.
 
     Raises:
         RunFailedError: a job bears our name and other content.
     """
-    plans = {plan.shard: plan for plan in shards_of(storage, layout, commit.plan)}
     try:
         remotes = _remotes(commit, service)
     except ServiceError as err:
         return Audit(unchecked=f"the remote jobs could not be listed: {err}")
+    plans = _plans_of(storage, layout, commit.plan, {remote.shard for remote in remotes})
     foreign = foreign_fingerprints(remotes, {s: plan.fingerprint for s, plan in plans.items()})
     if foreign:
         raise RunFailedError(
@@ -74,6 +76,17 @@ def _remotes(commit: Commit, service: BatchService) -> list[Remote]:
         for job in service.list_jobs()
     )
     return [remote for remote in found if remote is not None]
+
+
+def _plans_of(
+    storage: Storage, layout: Layout, plan: str, shards: Collection[str]
+) -> dict[str, ShardPlan]:
+    """The plans of shards that jobs name; a name that the plan does not have is left out."""
+    there = {stat.uri for stat in storage.list(layout.stripes(plan))}
+    named = stripes_of(shard for shard in shards if is_shard(shard))
+    stripes = [stripe for stripe in named if layout.stripe(plan, int(stripe)) in there]
+    found = shards_of(storage, layout, plan, stripes)
+    return {each.shard: each for each in found if each.shard in shards}
 
 
 def _created(records: Mapping[str, ShardRecords]) -> dict[tuple[str, str], Created]:

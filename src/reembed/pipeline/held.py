@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from reembed.core.held import index_of
 from reembed.core.keys import KEYS, KeyFindings, into_buckets
-from reembed.core.plans import StripePlan
 from reembed.core.schema import ROW
+from reembed.core.shards import ShardPlan
 from reembed.destinations.base import Destination
 from reembed.errors import RunFailedError, UsageError
 from reembed.ledger.layout import Layout
@@ -89,7 +89,7 @@ def write_copies(
     storage: Storage,
     layout: Layout,
     plan: str,
-    stripes: Iterable[StripePlan],
+    shards: Iterable[ShardPlan],
     source: DonorRows,
 ) -> None:
     """Take the vectors that the destination holds under other keys, as rows of their new keys.
@@ -98,7 +98,7 @@ def write_copies(
         RunFailedError: the destination changed while it was read.
     """
     group: list[tuple[str, pa.Table]] = []
-    for shard in (shard for stripe in stripes for shard in stripe.shards if shard.copies):
+    for shard in (shard for shard in shards if shard.copies):
         with storage.open(layout.manifest(plan, shard.shard)) as stream:
             manifest = pq.read_table(stream)
         group.append((shard.shard, manifest.filter(manifest.column("donor").is_valid())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any
@@ -16,8 +16,10 @@ from reembed.core.planning import Packing
 from reembed.core.plans import PlanSummary, StripePlan, digest_of, plan_id
 from reembed.core.policy import ChunkPolicy
 from reembed.core.requests import RequestOptions
-from reembed.core.totals import sum_totals
+from reembed.core.shards import ShardPlan
+from reembed.core.totals import PlanTotals, sum_totals
 from reembed.destinations.open import open_destination
+from reembed.driver.session import stripes_in
 from reembed.errors import ObjectNotFoundError, RunFailedError, StagedError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.pipeline.dataflow import check_dataflow, is_staged
@@ -100,11 +102,39 @@ def complete_plan(task: PlanTask) -> PlanSummary:
     config, plan, layout = task.config, task.plan, Layout(task.config.run_dir)
     storage = open_storage()
     gone = read_findings(storage, layout, plan) if task.wanted.keys else 0
-    names = [stat.uri for stat in storage.list(layout.stripes(plan))]
-    stripes = [StripePlan.decode(storage.read(name), name) for name in names]
+    packed = read_packed(storage, layout, plan)
     donors = DonorRows(open_destination(config, storage), config.sink.text)
-    write_copies(storage, layout, plan, stripes, donors)
-    return _summarise(config, layout, plan, storage, task.items, stripes, gone)
+    write_copies(storage, layout, plan, packed.copying, donors)
+    summary = _summarise(config, plan, packed, task.items, gone)
+    storage.put(layout.plan_summary(plan), summary.encode())
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What a plan's stripes come to; `copying` are the shards that have copies."""
+
+    totals: PlanTotals
+    stripes: tuple[int, ...]
+    digest: str
+    copying: tuple[ShardPlan, ...]
+
+
+def read_packed(storage: Storage, layout: Layout, plan: str) -> Packed:
+    """Sum up the stripes that the pipeline has written; they are read many at a time, none kept."""
+    totals: list[PlanTotals] = []
+    numbers: list[int] = []
+    copying: list[ShardPlan] = []
+
+    def read() -> Iterator[StripePlan]:
+        for stripe in stripes_in(storage, layout, plan):
+            totals.append(stripe.plan_totals())
+            numbers.append(stripe.stripe)
+            copying.extend(shard for shard in stripe.shards if shard.copies)
+            yield stripe
+
+    digest = digest_of(read())
+    return Packed(sum_totals(totals), tuple(numbers), digest, tuple(copying))
 
 
 def _wanted(config: Config, source: Source, prepared: Prepared) -> Wanted:
@@ -145,30 +175,20 @@ def build_plan(
     return [stripes, blocks | "CheckKeys" >> CheckKeys(layout, plan, wanted.gone)]  # KeyFindings
 
 
-def _summarise(
-    config: Config,
-    layout: Layout,
-    plan: str,
-    storage: Storage,
-    items: int,
-    stripes: Sequence[StripePlan],
-    gone: int,
-) -> PlanSummary:
-    totals = replace(sum_totals(stripe.plan_totals() for stripe in stripes), gone=gone)
+def _summarise(config: Config, plan: str, packed: Packed, items: int, gone: int) -> PlanSummary:
+    totals = replace(packed.totals, gone=gone)
     if totals.items != items:
         # An engine that says DONE has proved nothing.
         raise RunFailedError(
             f"the engine returned {totals.items} of {items} items; run the plan again, on "
             "another runner if it persists"
         )
-    summary = PlanSummary(
+    return PlanSummary(
         plan=plan,
         name=config.name,
         frozen=frozen_view(config),
         items=items,
         totals=asdict(totals),
-        stripes=tuple(stripe.stripe for stripe in stripes),
-        digest=digest_of(stripes),
+        stripes=packed.stripes,
+        digest=packed.digest,
     )
-    storage.put(layout.plan_summary(plan), summary.encode())
-    return summary

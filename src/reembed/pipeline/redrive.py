@@ -18,9 +18,12 @@ from reembed.driver.session import shards_of
 from reembed.errors import AlreadyExistsError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
+from reembed.ledger.parallel import in_parallel
 from reembed.pipeline.commits import newest_commit
 from reembed.storage.base import Storage
 
+# Shards whose rejects and manifest are in memory beside each other.
+_TABLES = 16
 _SPOT = ("source_index", "offset", "part")
 
 
@@ -62,11 +65,13 @@ def plan_redrive(
             "it rejects can be sent again after that"
         )
     commit, generation = newest.commit, newest.generation + 1
-    found = [
-        resend
-        for plan, settled, begun in _settled(storage, layout, commit, generation)
-        if (resend := begun or _of_shard(storage, layout, config, commit, plan, settled, reasons))
-    ]
+
+    def choose(known: tuple[ShardPlan, Settled, Resend | None]) -> Resend | None:
+        plan, settled, begun = known
+        return begun or _of_shard(storage, layout, config, commit, plan, settled, reasons)
+
+    chosen = in_parallel(choose, _settled(storage, layout, commit, generation), _TABLES)
+    found = [resend for resend in chosen if resend]
     if not found:
         which = f" with {', '.join(reasons)}" if reasons else ""
         raise UsageError(f"no reject{which} had a request that could be sent again")
@@ -82,10 +87,9 @@ def write_redrive(
     sees it there sees all shards (see `Ledger.roll_up`).
     """
     ledger = Ledger(storage, layout, commit.number, "redrive")
-    for stripe in stripes_of(resend.shard for resend in found):
-        ledger.reopen(stripe, generation)
-    for resend in found:
-        ledger.redrive(resend.shard, generation, resend.redrive)
+    stripes = stripes_of(resend.shard for resend in found)
+    in_parallel(lambda stripe: ledger.reopen(stripe, generation), stripes)
+    in_parallel(lambda each: ledger.redrive(each.shard, generation, each.redrive), found)
     if ledger.stopped():
         ledger.stop("lift", "redrive")
     try:
@@ -102,8 +106,8 @@ def _settled(
     ledger = Ledger(storage, layout, commit.number, "redrive")
     plans = {plan.shard: plan for plan in shards_of(storage, layout, commit.plan)}
     for shard, records in ledger.load(plans, brief=True):
-        if records.settled is not None:
-            begun = records.redrives.get(generation)
+        begun = records.redrives.get(generation)
+        if records.settled is not None and (records.settled.rejects or begun):
             yield plans[shard], records.settled, Resend(shard, begun) if begun else None
 
 
@@ -141,4 +145,4 @@ def _spots(table: pa.Table) -> Iterator[tuple[int, int, int]]:
 
 def _table(storage: Storage, uri: str) -> pa.Table:
     with storage.open(uri) as stream:
-        return pq.read_table(stream)
+        return pq.read_table(stream, pre_buffer=False, use_threads=False)

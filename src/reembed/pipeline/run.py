@@ -200,7 +200,7 @@ def _reach(config: Config, key: str) -> None:
     """
     with open_service(config.service, key) as service:
         try:
-            list(service.list_jobs())
+            next(iter(service.list_jobs()), None)  # one page is enough
         except AccessDeniedError as err:
             where = config.service.api_key_secret or "GEMINI_API_KEY"
             raise UsageError(f"the service refuses the key ({err}); check {where}") from err

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from pydantic import field_validator
+
 from reembed.core.machine.governor import Ceiling, Quotas, refused, served
+from reembed.core.machine.grown import Grown
 from reembed.core.machine.records import Need, Record, SpendLine
+from reembed.core.quotas import RESULT_HOURS
 
 __all__ = ["Book", "Fold", "Quotas", "Verdict"]
 
 Verdict = Literal["fits", "busy", "capped"]
+
+_RESULT_SECONDS = RESULT_HOURS * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +26,10 @@ class Book:
     """The log's state after `lines` lines.
 
     `live` are the needs of attempts whose job may run, by attempt, and `since` the numbers of the
-    lines that reserved them first; `held` the result bytes that stand until a time; `usd_nano` all
-    dollars ever reserved and not given back; `epochs` the highest epoch that ever reserved for an
-    attempt; `ceiling` what the 429s say.
+    lines that reserved them first; `held` the result bytes that stand until a time, without those
+    that were gone already when the newest line was written; `usd_nano` all dollars ever reserved
+    and not given back; `epochs` the highest epoch that ever reserved for an attempt; `ceiling` what
+    the 429s say.
     """
 
     lines: int = 0
@@ -37,8 +45,8 @@ class Book:
         draft = _Draft(
             self.usd_nano,
             dict(self.live),
-            list(self.held),
-            dict(self.epochs),
+            deque(self.held),
+            self.epochs,
             dict(self.since),
             self.ceiling,
         )
@@ -49,7 +57,7 @@ class Book:
             draft.usd_nano,
             draft.live,
             tuple(draft.held),
-            draft.epochs,
+            Grown.of(self.epochs).plus(draft.raised),
             draft.since,
             draft.ceiling,
         )
@@ -65,7 +73,7 @@ class Book:
 
     def quotas_under(self, quotas: Quotas, now: float) -> Quotas:
         """The quotas under the ceiling that the 429s of this log tell."""
-        return self.ceiling.under(quotas, now, self.used(now))
+        return self.ceiling.under(quotas, now, self.used(now)) if self.ceiling.bounds else quotas
 
     def taken_before(self, attempt: str, now: float) -> Need:
         """What was reserved before an attempt: jobs that the service has most likely taken.
@@ -117,10 +125,11 @@ class _Draft:
 
     usd_nano: int
     live: dict[str, tuple[int, Need]]
-    held: list[tuple[float, int]]
-    epochs: dict[str, int]
+    held: deque[tuple[float, int]]
+    epochs: Mapping[str, int]
     since: dict[str, int]
     ceiling: Ceiling
+    raised: dict[str, int] = field(default_factory=dict)
 
     def add(self, number: int, line: SpendLine) -> None:
         """Take a line in."""
@@ -134,8 +143,15 @@ class _Draft:
             if line.kind == "void":
                 self.usd_nano -= need.usd_nano
             else:
-                self.held.append((line.held_until, need.result_bytes))
+                self._hold(line.held_until, need.result_bytes)
                 self.ceiling = served(self.ceiling)
+
+    def _hold(self, until: float, size: int) -> None:
+        # Nothing is held for longer, so whatever is older by as much was gone when this was
+        # written: without this a long run's log would only grow, and each decision sums it up.
+        while self.held and self.held[0][0] <= until - _RESULT_SECONDS:
+            self.held.popleft()
+        self.held.append((until, size))
 
     def _reserve(self, number: int, line: SpendLine) -> None:
         if line.attempt not in self.live:
@@ -143,7 +159,8 @@ class _Draft:
             self.usd_nano += line.need.usd_nano
             self.since[line.attempt] = number
         self.live[line.attempt] = (line.epoch, line.need)
-        self.epochs[line.attempt] = max(line.epoch, self.epochs.get(line.attempt, 0))
+        known = self.raised.get(line.attempt) or self.epochs.get(line.attempt, 0)
+        self.raised[line.attempt] = max(line.epoch, known)
 
 
 class Fold(Record):
@@ -154,3 +171,8 @@ class Fold(Record):
     """
 
     book: Book
+
+    @field_validator("book")
+    @classmethod
+    def _as_written(cls, book: Book) -> Book:
+        return replace(book, epochs=Grown.of(book.epochs).whole())

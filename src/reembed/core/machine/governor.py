@@ -99,9 +99,14 @@ class Ceiling:
     create_after: float = 0.0
     upload_after: float = 0.0
 
+    @property
+    def bounds(self) -> bool:
+        """Whether any number is lowered at all."""
+        return bool(self.tokens or self.jobs or self.largest or self.file_bytes)
+
     def under(self, quotas: Quotas, now: float, used: Need = _NOTHING) -> Quotas:
         """The quotas under this ceiling at the storage's time `now`, when so much is reserved."""
-        if not (self.tokens or self.jobs or self.largest or self.file_bytes):
+        if not self.bounds:
             return quotas
         return replace(
             quotas,

@@ -31,6 +31,12 @@ class ShardRecords:
     looked_at: float | None = None
 
 
+def is_settled(records: ShardRecords) -> bool:
+    """Whether a shard is settled in its newest generation."""
+    newest = records.settled
+    return newest is not None and newest.generation >= max(records.redrives, default=0)
+
+
 def view_of(
     plan: ShardPlan, records: ShardRecords, now: float, before: ShardView | None = None
 ) -> ShardView:

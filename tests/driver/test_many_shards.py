@@ -1,0 +1,174 @@
+"""A lane over many shards: its work grows with what runs, not with the plan."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+import pytest
+
+from reembed.core.machine.book import Quotas
+from reembed.core.machine.records import Claim, Settled
+from reembed.core.machine.rules import World
+from reembed.driver.lane import AHEAD, Lane, LaneResult, Left
+from reembed.driver.progress import Progress
+from reembed.driver.session import open_tools, shards_of
+from reembed.driver.state import RunState
+from reembed.ledger.ledger import Ledger
+from reembed.ledger.spend import SpendLog
+from reembed.service.base import BatchService, Job
+from support.memory import NOW, MemoryStorage
+from support.planted import PLAN, RUN, Planted
+
+RUNNING = 5
+
+
+class JumpingClock:
+    """A clock that jumps where somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self.slept: Callable[[], None] = lambda: None
+
+    def now(self) -> float:
+        return self.at
+
+    def wall(self) -> float:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+        self.slept()
+
+
+class Until(threading.Event):
+    """An event that is set when a clock has reached a time."""
+
+    def __init__(self, clock: JumpingClock, at: float) -> None:
+        super().__init__()
+        self._clock, self._at = clock, at
+
+    def is_set(self) -> bool:
+        return self._clock.at >= self._at
+
+
+class CountingState(RunState):
+    """Counts how often the world is looked at: once a decision, and little besides."""
+
+    looks = 0
+
+    def world(self) -> World:
+        self.looks += 1
+        return super().world()
+
+
+class StillService:
+    """Jobs that run on for ever; nothing can be created."""
+
+    def __init__(self, planted: Planted) -> None:
+        self._jobs = {job.name: job for job in planted.jobs()}
+        self.asked: list[str] = []
+
+    def list_jobs(self) -> Iterator[Job]:
+        return iter(self._jobs.values())
+
+    def get(self, name: str) -> Job:
+        self.asked.append(name)
+        return self._jobs.get(name) or Job(name, "", "RUNNING", "RUNNING")
+
+
+class Site:
+    """A planted run, and a lane over all of it."""
+
+    def __init__(self, scratch: Path, shards: int, settled: int = 0, **quotas: Any) -> None:
+        self.planted = Planted(MemoryStorage(), shards, 24, 10, settled=settled, running=RUNNING)
+        self.planted.plant()
+        self.clock, self.service = JumpingClock(), StillService(self.planted)
+        storage, layout = self.planted.storage, self.planted.layout
+        tools = open_tools(self.planted.session(), scratch, cast(BatchService, self.service))
+        ledger, spend = Ledger(storage, layout, 1, "lane"), SpendLog(storage, layout, 1)
+        self.tools = replace(tools, storage=storage, ledger=ledger, spend=spend, clock=self.clock)
+        wide = Quotas(max_usd_nano=None, jobs=RUNNING, tokens=10**15, file_bytes=10**18)
+        self.state = CountingState(RUN, replace(wide, **quotas), self.clock, NOW)
+        self.plans = list(shards_of(storage, layout, PLAN))
+
+    def drive(self, seconds: float, one_round: bool = False) -> dict[str, LaneResult]:
+        """Drive the lane until it leaves, or is interrupted after so long."""
+        progress = Progress(self.tools.storage, self.planted.layout, 1, 0)
+        until = Until(self.clock, seconds)
+        lane = Lane(self.tools, self.state, progress, until, one_round)
+        return dict(lane.run(self.plans))
+
+    def note(self) -> dict[str, Any]:
+        """What the lane said last."""
+        name = self.planted.layout.progress(1, 0)
+        found: dict[str, Any] = orjson.loads(self.planted.storage.read(name))
+        return found
+
+
+def reasons(results: dict[str, LaneResult]) -> set[str]:
+    return {result.reason for result in results.values() if isinstance(result, Left)}
+
+
+def test_decisions_grow_with_what_asks_and_not_with_the_plan(tmp_path: Path) -> None:
+    looks = []
+    for shards in (200, 2000):
+        site = Site(tmp_path, shards)
+        results = site.drive(300.0)
+        assert len(results) == shards
+        assert reasons(results) == {"interrupted"}
+        looks.append(site.state.looks)
+    # One look for each that leaves; while they wait, the 64 that ask are asked again.
+    assert looks[1] < 1.1 * looks[0]
+    assert looks[0] > 300 / 15 * AHEAD
+
+
+def test_every_shard_is_counted_whether_it_is_looked_at_or_not(tmp_path: Path) -> None:
+    site = Site(tmp_path, 500, settled=240)
+    results = site.drive(30.0)
+    assert len(results) == 500
+    assert sum(isinstance(result, Settled) for result in results.values()) == 240
+    assert site.note()["shards"] == {"planned": 255, "running": RUNNING, "settled": 240}
+    assert (site.note()["rows"], site.note()["chunks_done"]) == (2400, 2400)
+
+
+@pytest.mark.parametrize(
+    ("quotas", "why"),
+    [
+        ({"jobs": RUNNING}, "it waits for the service"),
+        ({"max_usd_nano": 1, "jobs": 10**6}, "the budget is used up"),
+    ],
+    ids=["quota", "budget"],
+)
+def test_one_round_leaves_every_shard_at_once(
+    tmp_path: Path, quotas: dict[str, int], why: str
+) -> None:
+    site = Site(tmp_path, 400, **quotas)
+    results = site.drive(1e9, one_round=True)
+    assert len(results) == 400
+    assert reasons(results) == {why, "it waits for the service"}
+    assert site.clock.at < 20
+    assert site.note()["shards"] == {"planned": 395, "running": RUNNING}
+
+
+def test_a_shard_far_behind_is_looked_after_once_another_reserves_for_it(tmp_path: Path) -> None:
+    site = Site(tmp_path, 400)
+    last, log = site.plans[-1].shard, SpendLog(site.planted.storage, site.planted.layout, 1)
+    other = Ledger(site.planted.storage, site.planted.layout, 1, "other")
+    wide = Quotas(max_usd_nano=None, jobs=10**6, tokens=10**15, file_bytes=10**18)
+
+    def reserve() -> None:
+        """Another runner sends the last shard, and dies."""
+        site.clock.slept = lambda: None
+        other.claim(last, "0", Claim(holder="other", epoch=1))
+        other.created(last, "0", site.planted.created_of(last))
+        log.reserve(f"{last}/0", 1, site.planted.need(), wide, lambda: NOW)
+
+    site.clock.slept = reserve
+    results = site.drive(600.0)
+    assert f"batches/{last}" in site.service.asked
+    assert len(results) == 400
