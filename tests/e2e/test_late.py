@@ -48,3 +48,20 @@ def test_what_ends_well_after_it_was_bought_again_is_reported_and_not_used(
     assert f"ended well too late: {first['name']}" in done.out
     assert {row["job"] for row in job.results().rows()} == {second["name"]}
     assert report["usd_reserved"] >= report["usd"]
+
+
+def test_what_ends_well_after_the_settlement_is_reported_by_the_next_call(
+    project: Callable[..., Project], served: Remote
+) -> None:
+    kept = {"on": "files.delete", "do": "status", "status": 400}
+    served.faults(kept, {"job": 1, "do": "seems_ended", "seconds": 3600})
+    job = project(served.url).write(texts(ITEMS))
+    assert invoke("run", job.config).code == 0
+    assert job.results().report["late"] == []
+    served.advance(3600)
+    done = invoke("run", job.config)
+    assert done.code == 0, done.err
+    first = served.jobs()[0]["name"]
+    assert [late["job"] for late in job.results().report["late"]] == [first]
+    assert f"ended well too late: {first}" in done.out
+    assert len(served.jobs()) == 2

@@ -134,7 +134,7 @@ def run(call: RunCall) -> dict[str, Any]:
     else:
         plan = _plan(call, storage, layout)
         if last is not None and is_nothing_new(storage, layout, plan, last.commit):
-            return {**read_report(storage, layout), "already": True}
+            return _settled_before(call.loaded.config, last.commit, key)
         _expected(call, plan.plan, "now that the source, destination or configuration changed")
         check_wait(call, storage, plan, None)
         after = last.commit.number if last is not None else 0
@@ -189,6 +189,16 @@ def _end(session: Session, key: str, say: Callable[[str], None], started: float)
         audit = audit_jobs(storage, layout, commit, service)
     report = _report(session, commit, plan, storage, layout, audit, time.monotonic() - started)
     return _finish(session, report, commit, storage, say)
+
+
+def _settled_before(config: Config, commit: Commit, key: str) -> dict[str, Any]:
+    """The report of a run that is settled, with what the list of remote jobs says by now."""
+    storage, layout = open_storage(), Layout(config.run_dir)
+    with open_service(config.service, key) as service:
+        audit = audit_jobs(storage, layout, commit, service)
+    report = {**read_report(storage, layout), **audit.as_json()}
+    write_report(storage, layout, report)
+    return {**report, "already": True}
 
 
 def _reach(config: Config, key: str) -> None:
