@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
 
 DIMENSIONS = 3072
 MODEL = "gemini-embedding-2"
@@ -35,10 +39,21 @@ def task_from_arguments() -> Task:
     return Task(given.url, given.vectors, given.dimensions, given.per_shard, given.folder)
 
 
+def warm_up() -> None:
+    """Load what libraries load when they are first used: it takes as long as some thousand vectors.
+
+    pyarrow loads pandas where it is installed, and httpx its transport.
+    """
+    pa.array(np.zeros(1, np.float32))
+    importlib.import_module("httpcore")
+    importlib.import_module("anyio")
+
+
 class Stopwatch:
     """Wall and CPU time of a stretch, from the constructor to `report`."""
 
     def __init__(self) -> None:
+        warm_up()
         self._memory = status_bytes("VmRSS")
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 

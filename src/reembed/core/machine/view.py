@@ -83,7 +83,6 @@ class Local:
     unknown_since: float | None = None
     odd_since: float | None = None
     claimed_at: float = 0.0
-    fetched: str = ""
     ended: Ended | None = None
     input_deleted: bool = False
     cancelled: bool = False
