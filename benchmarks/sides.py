@@ -85,7 +85,7 @@ def run_side(command: Sequence[str], place: int | None = -1) -> Times:
 def interleave(
     sides: Sequence[str], rounds: int, run: Callable[[str], Times]
 ) -> dict[str, list[Times]]:
-    """Run every side once a round; who goes first takes turns, so that what warms up favours none."""
+    """Run every side once a round; who goes first takes turns."""
     measured: dict[str, list[Times]] = {side: [] for side in sides}
     for number in range(rounds):
         for side in sides if number % 2 == 0 else tuple(reversed(sides)):
@@ -117,9 +117,7 @@ def ratio(measured: dict[str, list[Times]], ours: str, theirs: str, name: str) -
     return f"{statistics.median(found):.2f} × ({min(found):.2f} to {max(found):.2f})"
 
 
-def compare(
-    measured: dict[str, list[Times]], ours: str, theirs: str, what: str, mark: str
-) -> Mark:
+def compare(measured: dict[str, list[Times]], ours: str, theirs: str, what: str, mark: str) -> Mark:
     """Print and return the ratio of two sides."""
     wall, cpu = (ratio(measured, ours, theirs, name) for name in ("seconds", "cpu"))
     say(f"{ours} / {theirs}: {wall} in time, {cpu} in CPU")

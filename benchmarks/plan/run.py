@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import orjson
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from sides import Stopwatch, compare, interleave, keep, run_side, table
 
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.core.chunking import chunk_text_item
@@ -27,9 +23,10 @@ from reembed.pipeline.plan import make_plan
 from reembed.sources.parquet import open_parquet
 from reembed.storage.open import open_storage
 from reembed.types import Chunk, Item, Position
+from sides import Stopwatch, compare, interleave, keep, run_side, table
+from texts import make_table
 
 _STRIPE = 20_000
-_WORDS = [f"{a}{b}" for a in ("ka", "mo", "ri", "tu", "se") for b in ("ndo", "lin", "ra", "st")]
 
 
 def main() -> None:
@@ -61,22 +58,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--marks", type=Path, help="a file for the ratios")
     parser.add_argument("--side", choices=list(_SIDES), help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-def make_table(path: Path, rows: int, characters: int) -> None:
-    """Texts of made-up words, each different."""
-    schema = pa.schema([("id", pa.string()), ("body", pa.string())])
-    with pq.ParquetWriter(path, schema) as writer:
-        for start in range(0, rows, 10_000):
-            numbers = range(start, min(rows, start + 10_000))
-            texts = [_text(number, characters) for number in numbers]
-            writer.write_table(pa.table([[f"doc-{n}" for n in numbers], texts], schema=schema))
-
-
-def _text(number: int, characters: int) -> str:
-    dice = random.Random(number)
-    said = " ".join(dice.choices(_WORDS, k=characters // 4))
-    return f"{number} {said}"[:characters].strip()
 
 
 def loaded(folder: Path) -> LoadedConfig:
