@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 from common import MODEL, Stopwatch, task_from_arguments
-from render import fingerprint, manifest, shards
+from render import FINGERPRINT, manifest
 
 from reembed.core.canaries import plan_canaries
 from reembed.core.names import shard_id
@@ -24,10 +25,9 @@ _ENDED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 def attempt_of(shard: int, chunks: pa.Table, dimensions: int) -> Attempt:
     """What the plan would hold of a shard."""
     canaries = plan_canaries(len(chunks))
-    name = shard_id(0, shard)
     lineage = Lineage(
         run="benchmark",
-        shard=name,
+        shard=shard_id(0, shard),
         job=f"batches/{shard}",
         attempt="0",
         embedded_at=_ENDED,
@@ -36,7 +36,7 @@ def attempt_of(shard: int, chunks: pa.Table, dimensions: int) -> Attempt:
         task="retrieval_document",
     )
     ordinals = range(len(chunks) + len(canaries))
-    return Attempt(chunks, fingerprint(shard), ordinals, canaries, lineage)
+    return Attempt(chunks, FINGERPRINT, ordinals, canaries, lineage)
 
 
 def collect_shard(
@@ -47,8 +47,7 @@ def collect_shard(
     Raises:
         RuntimeError: the answer was not trusted.
     """
-    part = folder / f"part-{attempt.lineage.shard}.parquet"
-    part.unlink(missing_ok=True)
+    part = folder / f"part-{os.getpid()}-{attempt.lineage.shard}.parquet"
     collected = collect_stream(attempt, lambda sink: service.stream(job, sink), part, room)
     if not collected.verdict.ok:
         raise RuntimeError(f"{attempt.lineage.shard}: {collected.verdict.reasons}")
@@ -59,16 +58,19 @@ def main() -> None:
     task = task_from_arguments()
     rows = size = 0
     room = Room(spill_dir=task.folder)
+    file = f"files/shard-{task.per_shard}"
     watch = Stopwatch()
     with GeminiService(task.url, "v1beta", _KEY, 60.0) as service:
-        for shard, (start, count) in enumerate(shards(task.vectors, task.per_shard)):
-            file = f"files/shard-{shard}"
+        for shard in range(task.shards):
             job = Job(f"batches/{shard}", "", "SUCCEEDED", "", responses_file=file)
-            attempt = attempt_of(shard, manifest(start, count), task.dimensions)
-            part = collect_shard(service, job, attempt, room, task.folder).part
-            rows += part.rows if part else 0
-            size += part.bytes if part else 0
-    watch.report(rows, size)
+            chunks = manifest(0, task.per_shard)
+            attempt = attempt_of(shard, chunks, task.dimensions)
+            info = collect_shard(service, job, attempt, room, task.folder).part
+            rows += info.rows if info else 0
+            size += info.bytes if info else 0
+    watch.report(rows, output_bytes=size)
+    for part in task.folder.glob(f"part-{os.getpid()}-*"):
+        part.unlink()
 
 
 if __name__ == "__main__":
