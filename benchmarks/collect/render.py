@@ -36,16 +36,16 @@ def render(folder: Path, per_shard: int, dimensions: int) -> None:
             file.write(_line(wire_key(FINGERPRINT, ordinal), number, values))
 
 
-def made_lines(count: int) -> Iterator[bytes]:
+def made_lines(count: int, dimensions: int) -> Iterator[bytes]:
     """The answer of a shard of any size: 64 vectors, again and again."""
     for ordinal, number in _shuffled(count):
-        yield _line(wire_key(FINGERPRINT, ordinal), number, _few()[number % _MADE])
+        yield _line(wire_key(FINGERPRINT, ordinal), number, _few(dimensions)[number % _MADE])
 
 
 @cache
-def _few() -> list[bytes]:
+def _few(dimensions: int) -> list[bytes]:
     flag = orjson.OPT_SERIALIZE_NUMPY
-    return [orjson.dumps(vector(number, 3072), option=flag) for number in range(_MADE)]
+    return [orjson.dumps(vector(number, dimensions), option=flag) for number in range(_MADE)]
 
 
 def _shuffled(count: int) -> Iterator[tuple[int, int]]:

@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="collect-", dir=options.folder) as name:
         folder = Path(name)
         render(folder, options.per_shard, options.dimensions)
-        with _server(folder, options.per_shard) as (url, server):
+        with _server(folder, options) as (url, server):
             bench = Bench(url, server, folder, options)
             for what in options.what:
                 marks += _MEASURES[what](bench)
@@ -75,8 +75,9 @@ def _options() -> argparse.Namespace:
 
 
 @contextmanager
-def _server(folder: Path, per_shard: int) -> Iterator[tuple[str, int]]:
-    command = [sys.executable, str(_HERE / "server.py"), str(folder), str(per_shard)]
+def _server(folder: Path, options: argparse.Namespace) -> Iterator[tuple[str, int]]:
+    numbers = [str(options.per_shard), str(options.dimensions)]
+    command = [sys.executable, str(_HERE / "server.py"), str(folder), *numbers]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pin(0)) as process:
         assert process.stdout is not None
         try:

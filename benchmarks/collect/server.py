@@ -21,6 +21,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     folder: Path
     per_shard: int
+    dimensions: int
 
     def do_POST(self) -> None:
         path = self.path.partition("?")[0]
@@ -69,8 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_made(self, count: int) -> None:
         """An answer of any size that is on no disk."""
-        self._begin(sum(map(len, made_lines(count))))
-        for line in made_lines(count):
+        self._begin(sum(map(len, made_lines(count, self.dimensions))))
+        for line in made_lines(count, self.dimensions):
             self.wfile.write(line)
 
     def _begin(self, size: int) -> None:
@@ -116,7 +117,8 @@ def _operation(state: str, shards: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    _Handler.folder, _Handler.per_shard = Path(sys.argv[1]), int(sys.argv[2])
+    _Handler.folder = Path(sys.argv[1])
+    _Handler.per_shard, _Handler.dimensions = int(sys.argv[2]), int(sys.argv[3])
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     sys.stdout.write(f"{server.server_address[1]}\n")
     sys.stdout.flush()
