@@ -25,7 +25,7 @@ _WHAT = ("sides", "workers", "memory", "one-shard")
 # What the default packing (256 MB of predicted result) makes of 3,072 values.
 _PER_SHARD = 6500
 # The script holds 260 KB a vector in memory.
-_COOKBOOK_VECTORS = 13_000
+_COOKBOOK_VECTORS = 19_500
 _LARGEST = 200_000
 
 
