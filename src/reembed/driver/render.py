@@ -93,7 +93,7 @@ class Renderer:
         """
         unsent: dict[int, tuple[str, str]] = {}
         sent = size = 0
-        with path.open("wb") as out:
+        with path.open("wb", buffering=_BLOCK) as out:
             for ordinal, made in self.each(plan, manifest, ordinals):
                 if isinstance(made, RejectError):
                     unsent[ordinal] = (made.code, clip(made.message))
