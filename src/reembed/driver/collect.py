@@ -73,7 +73,8 @@ def join_answer(tools: Tools, view: ShardView, path: str, job: Job, room: Room) 
     )
     collected = _collect(tools, job, asked, local, room)
     if not collected.verdict.ok:
-        return _quarantine(tools, view, attempt, _answer_of(local), collected)
+        ended = _quarantine(tools, view, attempt, _answer_of(local), collected)
+        return replace(ended, answer_bytes=collected.answer_bytes)
     wanted = frozenset(n for n in wanted if n < view.plan.requests)
     errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n in wanted}
     need = need_of_requests(manifest, tools.config)
@@ -88,7 +89,8 @@ def join_answer(tools: Tools, view: ShardView, path: str, job: Job, room: Room) 
         rows_uri=_publish_rows(tools, view, attempt, local, collected, bool(ending.children)),
         tokens=_tokens(manifest, collected.joined, {c.ordinal: c.twin for c in canaries}, wanted),
     )
-    return Ended(with_ending(tools, view, attempt, manifest, outcome, ending))
+    outcome = with_ending(tools, view, attempt, manifest, outcome, ending)
+    return Ended(outcome, answer_bytes=collected.answer_bytes)
 
 
 def _collect(tools: Tools, job: Job, asked: Attempt, local: Path, room: Room) -> Collected:

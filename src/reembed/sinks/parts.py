@@ -134,12 +134,13 @@ class Options:
 class Collected:
     """How an answer ended: `part` is None when the verdict says that it must not be used.
 
-    `joined` is without its vectors.
+    `joined` is without its vectors. `answer_bytes` came, those before a beginning anew included.
     """
 
     joined: Joined
     verdict: Verdict
     part: PartInfo | None
+    answer_bytes: int
 
 
 class Intake:
@@ -153,10 +154,12 @@ class Intake:
 
     def __init__(self, attempt: Attempt, scratch: Scratch, max_line_bytes: int) -> None:
         self._attempt, self._scratch, self._cap = attempt, scratch, max_line_bytes
+        self.size = 0
         self.rewind()
 
     def write(self, piece: bytes, /) -> None:
         """Take the next bytes, cut anywhere."""
+        self.size += len(piece)
         self._take(self._reader.feed(piece))
 
     def rewind(self) -> None:
@@ -224,7 +227,7 @@ def collect_stream(
         joined = intake.finish()
         verdict = verify(joined, canaries, text_lengths(manifest, canaries))
         info = _write(attempt, joined, scratch, part, options) if verdict.ok else None
-        return Collected(joined.without_vectors(), verdict, info)
+        return Collected(joined.without_vectors(), verdict, info, intake.size)
 
 
 def _write(
