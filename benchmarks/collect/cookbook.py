@@ -32,7 +32,7 @@ def main() -> None:
     job = client.batches.create_embeddings(
         model=MODEL,
         src=types.EmbeddingsBatchJobSource(file_name=uploaded.name),
-        config=types.CreateEmbeddingsBatchJobConfig(display_name="benchmark"),
+        config=types.CreateEmbeddingsBatchJobConfig(display_name=f"{task.shards}"),
     )
     while job.state.name not in ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED"):
         time.sleep(0.05)
@@ -50,7 +50,7 @@ def main() -> None:
     table = pa.table({"key": keys, "embedding": embeddings})
     part = task.folder / "cookbook.parquet"
     pq.write_table(table, part, compression="zstd")
-    watch.report(len(keys), part.stat().st_size)
+    watch.report(len(keys), output_bytes=part.stat().st_size)
 
 
 if __name__ == "__main__":

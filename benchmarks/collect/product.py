@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pyarrow as pa
 from common import MODEL, Stopwatch, task_from_arguments
-from render import fingerprint, manifest, shards
+from render import FINGERPRINT, manifest
 
 from reembed.core.canaries import plan_canaries
 from reembed.core.names import shard_id
 from reembed.core.rows import Lineage
-from reembed.sinks.parts import Attempt, Collected, Room, collect_part
+from reembed.service.base import Job
+from reembed.service.client import GeminiService
+from reembed.sinks.parts import Attempt, Collected, Room, collect_stream
 
-_ANSWER = "answer.jsonl"
+# As long as a real one: an answer is searched for it.
+_KEY = "benchmark-0123456789-0123456789-0123456"
 _ENDED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-
-
-def fetch(client: httpx.Client, url: str, path: Path) -> None:
-    """Write an answer to a local file as it comes, over what an earlier answer left there.
-
-    Fresh pages for a new file cost 6 to 90 microseconds a vector, on a virtual machine most of
-    all; pages that the file has already cost 3.
-    """
-    mode = "r+b" if path.exists() else "xb"
-    with client.stream("GET", url) as response, path.open(mode, buffering=0) as file:
-        response.raise_for_status()
-        for chunk in response.iter_raw():
-            file.write(chunk)
-        file.truncate()
 
 
 def attempt_of(shard: int, chunks: pa.Table, dimensions: int) -> Attempt:
     """What the plan would hold of a shard."""
     canaries = plan_canaries(len(chunks))
-    name = shard_id(0, shard)
     lineage = Lineage(
         run="benchmark",
-        shard=name,
+        shard=shard_id(0, shard),
         job=f"batches/{shard}",
         attempt="0",
         embedded_at=_ENDED,
@@ -48,21 +36,19 @@ def attempt_of(shard: int, chunks: pa.Table, dimensions: int) -> Attempt:
         task="retrieval_document",
     )
     ordinals = range(len(chunks) + len(canaries))
-    return Attempt(chunks, fingerprint(shard), ordinals, canaries, lineage)
+    return Attempt(chunks, FINGERPRINT, ordinals, canaries, lineage)
 
 
 def collect_shard(
-    client: httpx.Client, url: str, attempt: Attempt, room: Room, folder: Path
+    service: GeminiService, job: Job, attempt: Attempt, room: Room, folder: Path
 ) -> Collected:
-    """Fetch, parse, join, verify, normalise, order and write one shard.
+    """Stream, parse, join, verify, normalise, order and write one shard.
 
     Raises:
         RuntimeError: the answer was not trusted.
     """
-    answer, part = folder / _ANSWER, folder / f"part-{attempt.lineage.shard}.parquet"
-    part.unlink(missing_ok=True)
-    fetch(client, url, answer)
-    collected = collect_part(attempt, answer, part, room)
+    part = folder / f"part-{os.getpid()}-{attempt.lineage.shard}.parquet"
+    collected = collect_stream(attempt, lambda sink: service.stream(job, sink), part, room)
     if not collected.verdict.ok:
         raise RuntimeError(f"{attempt.lineage.shard}: {collected.verdict.reasons}")
     return collected
@@ -72,17 +58,19 @@ def main() -> None:
     task = task_from_arguments()
     rows = size = 0
     room = Room(spill_dir=task.folder)
+    file = f"files/shard-{task.per_shard}"
     watch = Stopwatch()
-    with httpx.Client(timeout=60) as client:
-        for shard, (start, count) in enumerate(shards(task.vectors, task.per_shard)):
-            url = f"{task.url}/v1beta/files/shard-{shard}:download?alt=media"
-            attempt = attempt_of(shard, manifest(start, count), task.dimensions)
-            part = collect_shard(client, url, attempt, room, task.folder).part
-            rows += part.rows if part else 0
-            size += part.bytes if part else 0
-    watch.report(rows, size)
-    # The next round begins, like this one, without a file to write over.
-    (task.folder / _ANSWER).unlink()
+    with GeminiService(task.url, "v1beta", _KEY, 60.0) as service:
+        for shard in range(task.shards):
+            job = Job(f"batches/{shard}", "", "SUCCEEDED", "", responses_file=file)
+            chunks = manifest(0, task.per_shard)
+            attempt = attempt_of(shard, chunks, task.dimensions)
+            info = collect_shard(service, job, attempt, room, task.folder).part
+            rows += info.rows if info else 0
+            size += info.bytes if info else 0
+    watch.report(rows, output_bytes=size)
+    for part in task.folder.glob(f"part-{os.getpid()}-*"):
+        part.unlink()
 
 
 if __name__ == "__main__":

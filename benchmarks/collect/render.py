@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,9 @@ from reembed.core.schema import MANIFEST
 SEED = 20_26
 
 
-def fingerprint(shard: int) -> str:
-    """A shard's fingerprint: eight hexadecimal digits."""
-    return f"{0xABC00000 + shard:08x}"
-
-
-def shards(vectors: int, per_shard: int) -> list[tuple[int, int]]:
-    """First vector and number of vectors of each shard."""
-    return [(at, min(per_shard, vectors - at)) for at in range(0, vectors, per_shard)]
+# Of every shard: all have the same answer, so that any number of them takes one file.
+FINGERPRINT = "abc00000"
+_MADE = 64
 
 
 def token_count(number: int) -> int:
@@ -32,32 +28,36 @@ def token_count(number: int) -> int:
     return 20 + (number * 7919) % 1000
 
 
-def render(folder: Path, vectors: int, dimensions: int, per_shard: int) -> None:
-    """Write ``whole.jsonl`` (keys ``row-<n>``) and ``shard-<k>.jsonl`` (wire keys, canaries).
-
-    Both hold the same vectors, each file in an order of its own.
-    """
-    whole = np.random.default_rng(SEED).permutation(vectors)
-    with (folder / "whole.jsonl").open("wb", buffering=1 << 20) as file:
-        for number in whole.tolist():
-            file.write(_line(f"row-{number}", number, dimensions))
-    for index, (start, count) in enumerate(shards(vectors, per_shard)):
-        with (folder / f"shard-{index}.jsonl").open("wb", buffering=1 << 20) as file:
-            for ordinal, number in _shuffled(start, count):
-                file.write(_line(wire_key(fingerprint(index), ordinal), number, dimensions))
+def render(folder: Path, per_shard: int, dimensions: int) -> None:
+    """Write ``shard.jsonl``: the answer of a shard, canaries among it, in an order of its own."""
+    with (folder / "shard.jsonl").open("wb", buffering=1 << 20) as file:
+        for ordinal, number in _shuffled(per_shard):
+            values = orjson.dumps(vector(number, dimensions), option=orjson.OPT_SERIALIZE_NUMPY)
+            file.write(_line(wire_key(FINGERPRINT, ordinal), number, values))
 
 
-def _shuffled(start: int, count: int) -> Iterator[tuple[int, int]]:
+def made_lines(count: int, dimensions: int) -> Iterator[bytes]:
+    """The answer of a shard of any size: 64 vectors, again and again."""
+    for ordinal, number in _shuffled(count):
+        yield _line(wire_key(FINGERPRINT, ordinal), number, _few(dimensions)[number % _MADE])
+
+
+@cache
+def _few(dimensions: int) -> list[bytes]:
+    flag = orjson.OPT_SERIALIZE_NUMPY
+    return [orjson.dumps(vector(number, dimensions), option=flag) for number in range(_MADE)]
+
+
+def _shuffled(count: int) -> Iterator[tuple[int, int]]:
     """Ordinal on the wire and number of the vector, canaries among them."""
-    pairs = [(ordinal, start + ordinal) for ordinal in range(count)]
-    pairs += [(canary.ordinal, start + canary.twin) for canary in plan_canaries(count)]
-    order = np.random.default_rng(SEED + start).permutation(len(pairs))
+    pairs = [(ordinal, ordinal) for ordinal in range(count)]
+    pairs += [(canary.ordinal, canary.twin) for canary in plan_canaries(count)]
+    order = np.random.default_rng(SEED).permutation(len(pairs))
     return (pairs[place] for place in order.tolist())
 
 
-def _line(key: str, number: int, dimensions: int) -> bytes:
+def _line(key: str, number: int, values: bytes) -> bytes:
     """Key first and last by turns, values with the digits of a float32, as the service has them."""
-    values = orjson.dumps(vector(number, dimensions), option=orjson.OPT_SERIALIZE_NUMPY)
     response = b'"response":{"tokenCount":"%d","embedding":{"values":%b}}' % (
         token_count(number),
         values,

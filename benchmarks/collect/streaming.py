@@ -48,7 +48,9 @@ def main() -> None:
     watch = Stopwatch()
     with (
         httpx.Client(timeout=60) as client,
-        client.stream("GET", f"{task.url}/v1beta/files/whole:download?alt=media") as response,
+        client.stream(
+            "GET", f"{task.url}/v1beta/files/whole-{task.shards}:download?alt=media"
+        ) as response,
         pq.ParquetWriter(
             part,
             _SCHEMA,
@@ -72,7 +74,7 @@ def main() -> None:
         if keys:
             writer.write_table(block(keys, matrix[: len(keys)]))
             count += len(keys)
-    watch.report(count, part.stat().st_size)
+    watch.report(count, output_bytes=part.stat().st_size)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,13 @@ import simdjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reembed.core.results import MAX_LINE_BYTES, Answer, parse_line, read_answers, read_lines
+from reembed.core.results import (
+    MAX_LINE_BYTES,
+    Answer,
+    LineSplitter,
+    parse_line,
+    read_answers,
+)
 from sinks.builders import line
 
 
@@ -165,13 +171,19 @@ def test_blank_lines_and_windows_line_ends_are_passed_over() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"\n", b".")), max_size=8))
-def test_lines_are_passed_on_or_named_by_their_length(texts: list[bytes]) -> None:
+@given(
+    st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"\n", b".")), max_size=8),
+    st.integers(1, 20),
+)
+def test_lines_are_passed_on_or_named_by_their_length(texts: list[bytes], piece: int) -> None:
     cap = 6
-    stream = io.BytesIO(b"\n".join(texts))
+    data = b"\n".join(texts)
+    splitter = LineSplitter(cap)
+    found = [line for at in range(0, len(data), piece) for line in splitter.feed(data[at:][:piece])]
+    found += splitter.end()
     whole = [text + b"\n" for text in texts[:-1]] + texts[-1:]
     named = [text if len(text) <= cap else None for text in whole]
-    assert list(read_lines(stream, cap)) == [text for text in named if text is None or text.strip()]
+    assert found == [text for text in named if text is None or text.strip()]
 
 
 class _Endless(io.RawIOBase):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,7 @@ from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Refused, Result
 from reembed.core.machine.records import Child, Created, Need, Outcome, Redrive, Settled
 from reembed.core.machine.snapshot import ShardRecords, view_of
-from reembed.core.machine.view import JobView, Prepared, ShardView
+from reembed.core.machine.view import Ended, JobView, Prepared, ShardView
 from reembed.core.shards import ShardPlan
 from reembed.driver.events import event_of
 from reembed.driver.progress import oldest_pending
@@ -49,15 +48,14 @@ def test_money_that_was_reserved_counts_and_a_full_book_does_not(view: ShardView
     assert counts(view, reserve, "full") == {}
 
 
-def test_bytes_count_where_they_travel(view: ShardView, tmp_path: Path) -> None:
+def test_bytes_count_where_they_travel(view: ShardView) -> None:
     assert counts(view, act.Upload("0", 1), "files/x") == {"uploaded_bytes": 1234}
     by_file = {"jobs_created": 1, "requests_sent": 10}
     assert counts(view, act.Create("0", 1, inline=False), JOB) == by_file
     inline = {**by_file, "uploaded_bytes": 1234}
     assert counts(view, act.Create("0", 1, inline=True), JOB) == inline
-    answer = tmp_path / "answer"
-    answer.write_bytes(b"x" * 77)
-    assert counts(view, act.Fetch("0", "batches/one"), str(answer)) == {"downloaded_bytes": 77}
+    ended = Ended(Outcome(state="SUCCEEDED", job="batches/one"), answer_bytes=77)
+    assert counts(view, act.Join("0", "batches/one"), ended) == {"downloaded_bytes": 77}
 
 
 def test_a_record_of_another_process_is_not_counted_again(view: ShardView) -> None:

@@ -12,7 +12,7 @@ from reembed.errors import (
     TransientError,
     UnknownOutcomeError,
 )
-from reembed.service.base import Job, ModelInfo, RemoteFile
+from reembed.service.base import AnswerSink, Job, ModelInfo, RemoteFile
 from simulation.answers import shown_lines
 from simulation.corpus import text_of, vector_json
 from simulation.kernel import Process
@@ -146,6 +146,18 @@ class SimClient:
         self._call("delete", lambda: self._remote.jobs.pop(name, None))
 
     def fetch(self, job: Job, path: Path) -> int:
+        data = self._answer(job)
+        path.write_bytes(data)
+        return len(data)
+
+    def stream(self, job: Job, sink: AnswerSink) -> int:
+        data = self._answer(job)
+        half = len(data) // 2
+        sink.write(data[:half])
+        sink.write(data[half:])
+        return len(data)
+
+    def _answer(self, job: Job) -> bytes:
         def effect() -> str:
             found, draw = self._remote.find(job.name), self._kernel.faults.draw
             if draw("fetch", ("result_gone",)):
@@ -163,9 +175,7 @@ class SimClient:
                 self._watch.shown_badly(found)
             return "\n".join(shown_lines(lines, damage, self._kernel.random)) + "\n"
 
-        data = self._call("fetch", effect).encode()
-        path.write_bytes(data)
-        return len(data)
+        return self._call("fetch", effect).encode()
 
     def delete_file(self, name: str) -> None:
         self._call("delete file", lambda: self._remote.delete_file(name))

@@ -297,7 +297,7 @@ def suspect_is_lost_forever() -> Parts:
 
     def way(self: Any, view: ShardView, action: act.Action) -> Result:
         result = self.real.perform(view, action)
-        if isinstance(action, act.Fetch) and isinstance(result, str) and len(view.attempts) > 1:
+        if isinstance(action, act.Join) and isinstance(result, Ended) and len(view.attempts) > 1:
             job = action.job
             return Ended(Outcome(state="RESULT_LOST", job=job), f"RESULT_LOST: {job}")
         return result

@@ -284,8 +284,6 @@ class _Light:
             path = self.tools.scratch / f"{shard}-{action.attempt}"
             path.write_text(str(view.attempts[action.attempt].need.tokens))
             return Prepared(str(path), 1, 1)
-        if isinstance(action, act.Fetch):
-            return "answer"
         if isinstance(action, act.Join):
             self.world.kernel.pause(COLLECT)
             created = view.attempts[action.attempt].created

@@ -8,8 +8,9 @@ import pytest
 
 from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.merging import merge_rows
+from reembed.errors import TransientError
 from reembed.sinks.parquet import read_batches, write_part
-from reembed.sinks.parts import Attempt, Options, Room, collect_part
+from reembed.sinks.parts import Attempt, Intake, Options, Room, collect_part, collect_stream
 from sinks.builders import FINGERPRINT, keyed, line, lineage, manifest, unit, vectors
 
 
@@ -70,6 +71,35 @@ def test_a_scrambled_answer_makes_no_part(tmp_path: Path, room: Room) -> None:
     assert collected.part is None
     assert not (tmp_path / "part").exists()
     assert path.exists()
+
+
+def test_an_answer_is_joined_as_it_comes_and_begins_again_if_told(
+    tmp_path: Path, room: Room
+) -> None:
+    truth = vectors(120)
+    whole = answer(tmp_path / "a", 120, truth).read_bytes()
+
+    def pour(intake: Intake) -> None:
+        intake.write(answer(tmp_path / "b", 120, truth, moved=1).read_bytes()[:9000])
+        intake.rewind()
+        for at in range(0, len(whole), 777):
+            intake.write(whole[at : at + 777])
+
+    collected = collect_stream(attempt(120), pour, tmp_path / "part", room)
+    assert collected.verdict.ok
+    assert collected.joined.lines == 122
+    got = np.stack(pq.read_table(tmp_path / "part")["embedding"].to_numpy())
+    np.testing.assert_allclose(got, [unit(vector) for vector in truth], atol=1e-7)
+
+
+def test_an_answer_that_breaks_off_makes_no_part(tmp_path: Path, room: Room) -> None:
+    def pour(intake: Intake) -> None:
+        intake.write(answer(tmp_path / "a", 120, vectors(120)).read_bytes()[:9000])
+        raise TransientError("cut")
+
+    with pytest.raises(TransientError):
+        collect_stream(attempt(120), pour, tmp_path / "part", room)
+    assert not (tmp_path / "part").exists()
 
 
 def test_what_failed_is_told_and_the_rest_is_written(tmp_path: Path, room: Room) -> None:

@@ -16,6 +16,8 @@ from reembed.core.row_errors import RowError, error_from_status
 # 14 times the longest line, which is why the cap is not larger.
 MAX_LINE_BYTES = 4 * 1024 * 1024
 
+_PIECE_BYTES = 64 * 1024
+
 # What a forgiving parser may be given: it makes Python objects, about 16 bytes for each byte.
 _MAX_FORGIVEN_BYTES = 1024 * 1024
 
@@ -44,37 +46,90 @@ class Answer(NamedTuple):
     broken: Broken = ""
 
 
-def read_lines(stream: BinaryIO, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[bytes | None]:
-    """Split a stream into lines that are not blank; None stands for one over the cap.
+class LineSplitter:
+    """Cuts a stream into lines that are not blank; None stands for one over the cap.
 
-    Memory is bounded by the cap: the rest of an over-long line is read and thrown away.
+    Memory is bounded by the cap and a piece: the rest of an over-long line is thrown away.
 
     Args:
-        stream: binary, with a `readline` that takes a limit (open files with a large buffer).
         max_line_bytes: longest line that is passed on, newline included.
     """
-    while line := stream.readline(max_line_bytes + 1):
-        if len(line) > max_line_bytes:
-            while line and not line.endswith(b"\n"):
-                line = stream.readline(max_line_bytes)
+
+    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self._cap = max_line_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, piece: bytes) -> Iterator[bytes | None]:
+        """The lines that end in the next piece, which is any bytes of the stream."""
+        start = 0
+        # Copies each line once, and finds its end as fast as memory is read; `split` does neither.
+        while (end := piece.find(b"\n", start) + 1) > 0:
+            self._keep(piece[start:end])
+            yield from self.end()
+            start = end
+        if start < len(piece):
+            self._keep(piece[start:])
+
+    def end(self) -> Iterator[bytes | None]:
+        """What is left, as a line; of a stream that ended, its last."""
+        over = self._size > self._cap
+        line = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        if over:
             yield None
-        elif not line.isspace():
+        elif line and not line.isspace():
             yield line
+
+    def _keep(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > self._cap:
+            self._parts.clear()
+        else:
+            self._parts.append(part)
+
+
+class AnswerReader:
+    """Parses an answer line by line as it comes; never raises on its content.
+
+    Keys may stand anywhere in a line. Errors are read in each form that was seen: a top-level
+    ``error``, one inside ``response``, a top-level ``status`` (code 0 means none). An answer's
+    values live in the parser's buffer until the next one is asked for.
+
+    Args:
+        max_line_bytes: as for `LineSplitter`.
+    """
+
+    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self._lines = LineSplitter(max_line_bytes)
+        self._parser = simdjson.Parser()
+
+    def feed(self, piece: bytes) -> Iterator[Answer]:
+        """The answers that end in the next piece."""
+        return map(self._parse, self._lines.feed(piece))
+
+    def end(self) -> Iterator[Answer]:
+        """The last answer, where no newline ended it."""
+        return map(self._parse, self._lines.end())
+
+    def _parse(self, line: bytes | None) -> Answer:
+        if line is None:
+            return Answer(None, broken="too_long")
+        return parse_line(self._parser, line)
 
 
 def read_answers(stream: BinaryIO, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Answer]:
-    """Parse an answer file line by line, in the order of the file; never raises on its content.
-
-    Keys may stand anywhere in a line. Errors are read in each form that was seen: a top-level
-    ``error``, one inside ``response``, a top-level ``status`` (code 0 means none).
+    """Parse an answer file in its order; see `AnswerReader`.
 
     Args:
-        stream: as for `read_lines`.
-        max_line_bytes: as for `read_lines`.
+        stream: binary, readable.
+        max_line_bytes: as for `LineSplitter`.
     """
-    parser = simdjson.Parser()
-    for line in read_lines(stream, max_line_bytes):
-        yield parse_line(parser, line) if line is not None else Answer(None, broken="too_long")
+    reader = AnswerReader(max_line_bytes)
+    while piece := stream.read(_PIECE_BYTES):
+        yield from reader.feed(piece)
+    yield from reader.end()
 
 
 def parse_line(parser: simdjson.Parser, line: bytes) -> Answer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
@@ -26,18 +25,31 @@ from reembed.core.token_counts import TokenCounts
 from reembed.driver.render import ordinals_in_wire_order
 from reembed.driver.tools import Tools
 from reembed.errors import AlreadyExistsError
+from reembed.service.base import Job
 from reembed.sinks.parquet import write_rejects
-from reembed.sinks.parts import ANSWERED, Attempt, Collected, Options, Room, collect_part
+from reembed.sinks.parts import (
+    ANSWERED,
+    Attempt,
+    Collected,
+    Options,
+    Room,
+    collect_part,
+    collect_stream,
+)
 
 
-def join_answer(
-    tools: Tools, view: ShardView, attempt: AttemptView, answer: Path, room: Room
-) -> Ended:
-    """Join a fetched answer; write its rows and rejects; say what follows.
+def join_answer(tools: Tools, view: ShardView, path: str, job: Job, room: Room) -> Ended:
+    """Join an attempt's answer as it comes; write its rows and rejects; say what follows.
 
     Rows of an attempt that leaves nothing open are the shard's part at once; others wait in the
-    work folder for a merge. An answer that does not verify is kept in quarantine instead.
+    work folder for a merge. An answer that does not verify is asked for once more, as a file: if
+    that does not verify either, it is kept in quarantine.
+
+    Raises:
+        RemoteNotFoundError: the answer is gone.
+        TransientError: it did not come whole; nothing was written.
     """
+    attempt = view.attempts[path]
     assert attempt.created is not None
     assert attempt.job is not None
     manifest = tools.manifest(view.plan.shard)
@@ -50,27 +62,19 @@ def join_answer(
     lineage = lineage_of(tools, view, attempt)
     local = tools.scratch / f"{view.plan.shard}-{attempt.path}.rows"
     local.unlink(missing_ok=True)
-    collected = collect_part(
-        Attempt(
-            manifest,
-            view.plan.fingerprint,
-            ordinals,
-            canaries,
-            lineage,
-            None if sender is attempt else wanted,
-            inline=not attempt.created.input_file,
-        ),
-        answer,
-        local,
-        room,
-        Options(
-            include_text=tools.config.sink.text,
-            compression=tools.config.sink.parquet.compression,
-            max_line_bytes=max_result_line_bytes(lineage.dimensions),
-        ),
+    asked = Attempt(
+        manifest,
+        view.plan.fingerprint,
+        ordinals,
+        canaries,
+        lineage,
+        None if sender is attempt else wanted,
+        inline=not attempt.created.input_file,
     )
+    collected = _collect(tools, job, asked, local, room)
     if not collected.verdict.ok:
-        return _quarantine(tools, view, attempt, answer, collected)
+        ended = _quarantine(tools, view, attempt, _answer_of(local), collected)
+        return replace(ended, answer_bytes=collected.answer_bytes)
     wanted = frozenset(n for n in wanted if n < view.plan.requests)
     errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n in wanted}
     need = need_of_requests(manifest, tools.config)
@@ -85,8 +89,29 @@ def join_answer(
         rows_uri=_publish_rows(tools, view, attempt, local, collected, bool(ending.children)),
         tokens=_tokens(manifest, collected.joined, {c.ordinal: c.twin for c in canaries}, wanted),
     )
-    answer.unlink(missing_ok=True)
-    return Ended(with_ending(tools, view, attempt, manifest, outcome, ending))
+    outcome = with_ending(tools, view, attempt, manifest, outcome, ending)
+    return Ended(outcome, answer_bytes=collected.answer_bytes)
+
+
+def _collect(tools: Tools, job: Job, asked: Attempt, local: Path, room: Room) -> Collected:
+    """Make the part at `local`; of an answer that is not trusted, leave the answer instead."""
+    options = Options(
+        include_text=tools.config.sink.text,
+        compression=tools.config.sink.parquet.compression,
+        max_line_bytes=max_result_line_bytes(asked.lineage.dimensions),
+    )
+    collected = collect_stream(asked, lambda i: tools.service.stream(job, i), local, room, options)
+    if not collected.verdict.ok:
+        # What is kept for the user to look at must be what was judged.
+        tools.service.fetch(job, _answer_of(local))
+        collected = collect_part(asked, _answer_of(local), local, room, options)
+        if collected.verdict.ok:
+            _answer_of(local).unlink()
+    return collected
+
+
+def _answer_of(local: Path) -> Path:
+    return local.with_suffix(".answer")
 
 
 def repay(tools: Tools, view: ShardView, attempt: AttemptView, state: str, anomaly: str) -> Ended:
@@ -214,9 +239,7 @@ def _quarantine(
     tools: Tools, view: ShardView, attempt: AttemptView, answer: Path, collected: Collected
 ) -> Ended:
     uri = tools.layout.quarantine(tools.commit, view.plan.shard, attempt.path)
-    kept = answer.with_suffix(".quarantine")
-    shutil.copyfile(answer, kept)
-    _publish(tools, kept, uri)
+    _publish(tools, answer, uri)
     seen = "; ".join(f"{finding.code}: {finding.message}" for finding in collected.verdict.reasons)
     assert attempt.created is not None
     anomaly = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from reembed.config.models import ModelSpec
 from reembed.core.machine import actions as act
 from reembed.core.machine.apply import Refused, Result
 from reembed.core.machine.records import Created, Outcome
-from reembed.core.machine.view import ShardView
+from reembed.core.machine.view import Ended, ShardView
 from reembed.core.pricing import price
 from reembed.driver.watch import Event
 
@@ -77,10 +76,10 @@ def _adopted(view: ShardView, action: act.RecordCreated, result: Result) -> Even
     return _event("job_adopted", view, action, job=action.created.job, counts=counts)
 
 
-def _fetched(view: ShardView, action: act.Fetch, result: Result) -> Event | None:
-    if not isinstance(result, str):
+def _fetched(view: ShardView, action: act.Join, result: Result) -> Event | None:
+    if not isinstance(result, Ended) or not result.answer_bytes:
         return None
-    counts = {"downloaded_bytes": os.path.getsize(result)}
+    counts = {"downloaded_bytes": result.answer_bytes}
     return _event("fetched", view, action, job=action.job, counts=counts)
 
 
@@ -121,7 +120,7 @@ _MAKERS: dict[type, Callable[[ShardView, Any, Result], Event | None]] = {
     act.Upload: _uploaded,
     act.Create: _created,
     act.RecordCreated: _adopted,
-    act.Fetch: _fetched,
+    act.Join: _fetched,
     act.MarkStuck: _stuck,
     act.RecordSettled: _settled,
 }

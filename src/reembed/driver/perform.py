@@ -39,7 +39,7 @@ from reembed.sinks.parts import Room
 
 JSONL = "application/jsonl"
 # Actions that take long or much memory: they run beside the polling of other shards.
-HEAVY = (act.Prepare, act.Upload, act.Create, act.Fetch, act.Join, act.Judge, act.WritePart)
+HEAVY = (act.Prepare, act.Upload, act.Create, act.Join, act.Judge, act.WritePart)
 _GROWTH = 1.5
 # Tries to delete an input file before it is left to expire.
 DELETE_TRIES = 3
@@ -67,7 +67,6 @@ class Performer:
             act.Create: self._create,
             act.RecordCreated: self._record_created,
             act.Poll: self._poll,
-            act.Fetch: self._fetch,
             act.Join: self._join,
             act.Judge: self._judge,
             act.MarkStuck: self._mark_stuck,
@@ -265,17 +264,12 @@ class Performer:
             self._state.job_ended(job.state, shaped)
         return _job_view(job, self._tools.clock.now(), interval)
 
-    def _fetch(self, view: ShardView, action: act.Fetch) -> Result:
-        path = self._tools.scratch / f"{view.plan.shard}-{action.attempt}.answer"
+    def _join(self, view: ShardView, action: act.Join) -> Result:
         try:
-            self._tools.service.fetch(self._tools.service.get(action.job), path)
+            job = self._tools.service.get(action.job)
+            return join_answer(self._tools, view, action.attempt, job, self._room())
         except RemoteNotFoundError as err:
             return self._lost(view, action, f"its answer is gone from the service ({err})")
-        return str(path)
-
-    def _join(self, view: ShardView, action: act.Join) -> Result:
-        attempt = view.attempts[action.attempt]
-        return join_answer(self._tools, view, attempt, Path(action.path), self._room())
 
     def _room(self) -> Room:
         """Room for vectors, one for each thread that joins."""
@@ -324,7 +318,7 @@ class Performer:
         self._state.set_book(self._tools.spend.read())
         return "won" if standing is action.settled else "lost"
 
-    def _lost(self, view: ShardView, action: act.Poll | act.Fetch, why: str) -> Ended:
+    def _lost(self, view: ShardView, action: act.Poll | act.Join, why: str) -> Ended:
         """A paid result that is gone: said, never bought again by itself."""
         message = (
             f"RESULT_LOST: {action.job} (shard {view.plan.shard}, attempt {action.attempt}) was "

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 
@@ -32,19 +32,20 @@ from reembed.errors import ObjectNotFoundError, RejectError, StorageError
 from reembed.storage.places import Places
 from reembed.types import Recipe, RecipePart
 
-_COLUMNS = (
-    "source_uri",
-    "modality",
-    "mime_type",
-    "title",
-    "text",
-    "generation",
-    "source_hash",
-    "token_count",
-)
-
-
 _BLOCK = 1 << 20
+
+
+class _Row(NamedTuple):
+    """What rendering needs of a manifest's row."""
+
+    request: int | None
+    source_uri: str
+    title: str | None
+    text: str
+    generation: str
+    source_hash: str
+    token_count: int
+    recipe: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,7 @@ class _State:
     source_hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(NamedTuple):
     """A request: what is embedded, the tokens that the plan counts, and its line."""
 
     part: Part
@@ -93,7 +93,7 @@ class Renderer:
         """
         unsent: dict[int, tuple[str, str]] = {}
         sent = size = 0
-        with path.open("wb") as out:
+        with path.open("wb", buffering=_BLOCK) as out:
             for ordinal, made in self.each(plan, manifest, ordinals):
                 if isinstance(made, RejectError):
                     unsent[ordinal] = (made.code, clip(made.message))
@@ -106,13 +106,13 @@ class Renderer:
         self, plan: ShardPlan, manifest: pa.Table, ordinals: Ranges | None
     ) -> Iterator[tuple[int, Rendered | RejectError]]:
         """Yield each ordinal in wire order with its request, or why it cannot be rendered."""
-        rows = rows_by_request(manifest)
+        rows = _rows_by_request(manifest)
         twins = {c.ordinal: c.twin for c in plan_canaries(plan.requests)}
         for ordinal in ordinals_in_wire_order(plan, ordinals):
             key = wire_key(plan.fingerprint, ordinal)
             yield ordinal, self._first_of(rows[twins.get(ordinal, ordinal)], key)
 
-    def _first_of(self, rows: Sequence[Mapping[str, Any]], key: str) -> Rendered | RejectError:
+    def _first_of(self, rows: Sequence[_Row], key: str) -> Rendered | RejectError:
         """The request from the first of its chunks whose content is still to be had.
 
         All of them asked for the same bytes when the plan was made.
@@ -125,7 +125,7 @@ class Renderer:
             except RejectError as err:
                 refused = refused or err
             else:
-                return Rendered(part, row["token_count"], line)
+                return Rendered(part, row.token_count, line)
         assert refused is not None
         return refused
 
@@ -134,16 +134,16 @@ class Renderer:
             return inline_request(self.options.model, key, request) + b"\n"
         return jsonl_line(key, request)
 
-    def _part(self, row: Mapping[str, Any]) -> Part:
-        recipe = recipe_from_json(row["recipe"])
+    def _part(self, row: _Row) -> Part:
+        recipe = recipe_from_json(row.recipe)
         if recipe is None:
-            return TextPart(row["text"], row["title"])
+            return TextPart(row.text, row.title)
         if recipe.parts:
-            return MixedPart(tuple(self._content(part, row["title"]) for part in recipe.parts))
+            return MixedPart(tuple(self._content(part, row.title) for part in recipe.parts))
         # What stood in the source itself is kept elsewhere, under the name of its hash.
-        at = _State(recipe.uri, "", row["source_hash"])
+        at = _State(recipe.uri, "", row.source_hash)
         if not recipe.uri:
-            at = _State(row["source_uri"], row["generation"], row["source_hash"])
+            at = _State(row.source_uri, row.generation, row.source_hash)
         return MediaPart(self._media(at, recipe), recipe.mime_type)
 
     def _content(self, part: RecipePart, title: str | None) -> TextPart | MediaPart:
@@ -189,17 +189,16 @@ def _check_hash(at: _State, found: str) -> None:
         )
 
 
-def rows_by_request(manifest: pa.Table) -> dict[int, list[dict[str, Any]]]:
-    """The manifest rows of each request, by ordinal, with what rendering needs.
+def _rows_by_request(manifest: pa.Table) -> dict[int, list[_Row]]:
+    """The manifest rows of each request, by ordinal.
 
     Of texts, which stand in the manifest itself, the first row alone.
     """
-    table = manifest.select([*_COLUMNS, "recipe", "request"])
-    found: dict[int, list[dict[str, Any]]] = {}
-    for row in _dicts(table):
-        if row["request"] is not None:
-            rows = found.setdefault(row["request"], [])
-            if not rows or row["recipe"] is not None:
+    found: dict[int, list[_Row]] = {}
+    for row in _rows(manifest.select(list(_Row._fields))):
+        if row.request is not None:
+            rows = found.setdefault(row.request, [])
+            if not rows or row.recipe is not None:
                 rows.append(row)
     return found
 
@@ -211,6 +210,6 @@ def ordinals_in_wire_order(plan: ShardPlan, ordinals: Ranges | None) -> Sequence
     return wire_order(plan.requests, plan_canaries(plan.requests))
 
 
-def _dicts(table: pa.Table) -> Iterator[dict[str, Any]]:
+def _rows(table: pa.Table) -> Iterator[_Row]:
     for batch in table.to_batches(max_chunksize=1024):
-        yield from batch.to_pylist()
+        yield from map(_Row._make, zip(*(c.to_pylist() for c in batch.columns), strict=True))

@@ -38,6 +38,7 @@ from reembed.service.client import open_service
 from reembed.service.keys import configured_key
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
+from reembed.storage.scratch import scratch_parent
 
 # How long a result file stays in the project's storage when the service does not delete it.
 RESULT_LIFE_SECONDS = 48 * 3600.0
@@ -194,7 +195,8 @@ def drive_lane(
     config, watch = session.config, watch or Unwatched()
     stuck_after = config.batch.stuck_hours * 3600
     progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after, watch)
-    with at_work.one(), tempfile.TemporaryDirectory(prefix="reembed-") as folder:
+    scratch = tempfile.TemporaryDirectory(prefix="reembed-", dir=scratch_parent())
+    with at_work.one(), scratch as folder:
         try:
             with open_service(config.service, service_key(config)) as service:
                 tools = replace(open_tools(session, Path(folder), service), watch=watch)

@@ -26,7 +26,7 @@ from reembed.storage.places import Places
 class Tools:
     """The seams of one run in one process, and its constants.
 
-    `scratch` is an existing local folder for request files, fetched answers and parts on their
+    `scratch` is an existing local folder for request files, answers in question and parts on their
     way; nothing in it is needed after the process. `generation` is the run's, as this process
     found it at its start. `watch` is told what lanes do.
     """

@@ -77,6 +77,16 @@ class ModelInfo:
     methods: tuple[str, ...] = ()
 
 
+class AnswerSink(Protocol):
+    """Takes an answer's bytes as they come."""
+
+    def write(self, piece: bytes, /) -> object:
+        """Take the next bytes."""
+
+    def rewind(self) -> None:
+        """Forget all that came: the answer begins again at its first byte."""
+
+
 class BatchService(Protocol):
     """One embedding service that runs asynchronous batch jobs.
 
@@ -115,12 +125,22 @@ class BatchService(Protocol):
     def delete(self, name: str) -> None:
         """Remove the job's record."""
 
-    def fetch(self, job: Job, path: Path) -> int:
-        """Write a finished job's answers to `path` as JSON lines; returns the bytes written.
+    def stream(self, job: Job, sink: AnswerSink) -> int:
+        """Pass a finished job's answers on as JSON lines, as they come; returns the bytes.
 
-        Streams: memory does not grow with the result. An inline answer is written as lines
+        Memory does not grow with the result. An inline answer becomes lines
         ``{"key":…,"response"|"error":…}`` with the key from its metadata (no key when none came),
-        so that one reader serves both forms. Never leaves a short file under `path`.
+        so that one reader serves both forms. It returns only when the sink has the whole answer;
+        what the sink got before an error is of no use.
+
+        Raises:
+            RemoteNotFoundError: the result file is gone.
+        """
+
+    def fetch(self, job: Job, path: Path) -> int:
+        """Write a finished job's answers to `path`, as `stream` gives them; returns the bytes.
+
+        Never leaves a short file under `path`.
 
         Raises:
             RemoteNotFoundError: the result file is gone.

@@ -28,8 +28,8 @@ from reembed.errors import (
     TransientError,
     UnknownOutcomeError,
 )
-from reembed.service.base import Job, ModelInfo, RemoteFile
-from reembed.service.downloads import download_file, write_inline
+from reembed.service.base import AnswerSink, Job, ModelInfo, RemoteFile
+from reembed.service.downloads import stream_file, stream_inline, whole_or_nothing
 from reembed.service.http import Answer, Call, Endpoint, Wire
 from reembed.service.keys import Secret, is_loopback, resolve_base_url
 from reembed.service.operations import (
@@ -169,14 +169,25 @@ class GeminiService:
         self._read(self._job_call("delete", "DELETE", name))
 
     def fetch(self, job: Job, path: Path) -> int:
-        """Write a finished job's answers to `path` as JSON lines; returns the bytes written."""
+        """Write a finished job's answers to `path` as JSON lines; returns the bytes written.
+
+        The pieces go to ``<path>.tmp``, renamed when the answer is whole.
+
+        Raises:
+            StorageError: the disk said no.
+        """
+        with whole_or_nothing(path) as file:
+            return self.stream(job, file)
+
+    def stream(self, job: Job, sink: AnswerSink) -> int:
+        """Pass a finished job's answers on as JSON lines, as they come; returns the bytes."""
         if not _has_result(job):
             # A list leaves inline answers out.
             job = self.get(job.name)
         if job.responses_file:
-            return download_file(self._wire, self._retries, job.responses_file, path)
+            return stream_file(self._wire, self._retries, job.responses_file, sink)
         if job.inline_responses is not None:
-            return write_inline(job, path)
+            return stream_inline(job, sink)
         raise RemoteNotFoundError(
             f"{one_line(job.name)} is {job.state} and names no result: neither a file nor answers"
         )

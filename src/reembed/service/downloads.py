@@ -1,21 +1,20 @@
-"""Results to a local file: streamed, resumed by Range after a cut, never short."""
+"""Results as a stream, resumed by Range after a cut, never short; to a file where one is wanted."""
 
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import httpx
 
 from reembed.errors import RefusedError, ServiceError, StorageError, TransientError
-from reembed.service.base import Job
+from reembed.service.base import AnswerSink, Job
 from reembed.service.http import Answer, Call, Wire
-from reembed.service.keys import Secret
 from reembed.service.operations import answer_lines, checked_file_name, one_line, parse_file
 from reembed.service.retries import RetryPolicy
 
@@ -24,30 +23,30 @@ _MAX_CUTS = 200
 _SHOWN_BODY = 1 << 16
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _LENGTH = re.compile(r"[0-9]{1,18}")
+# What answers are full of: digits, and the letters of their fields.
+_USUAL = frozenset(
+    b'0123456789.,:+-[]{}"eE keyresponsembdingvaluestokenCountusageMetadataerrorcodestatusmessage'
+)
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,18})")
 
 
-def write_inline(job: Job, path: Path) -> int:
-    """Write a job's inline answers as JSON lines; returns the bytes written.
-
-    Raises:
-        StorageError: the disk said no.
-    """
-    with _whole_or_nothing(path) as target:
-        for line in answer_lines(job.inline_responses or ()):
-            target.write(line)
-        return target.tell()
+def stream_inline(job: Job, sink: AnswerSink) -> int:
+    """Pass a job's inline answers on as JSON lines; returns the bytes."""
+    size = 0
+    for line in answer_lines(job.inline_responses or ()):
+        sink.write(line)
+        size += len(line)
+    return size
 
 
-def download_file(wire: Wire, retries: RetryPolicy, name: str, path: Path) -> int:
-    """Stream a file of the service to `path`; returns its bytes.
+def stream_file(wire: Wire, retries: RetryPolicy, name: str, sink: AnswerSink) -> int:
+    """Pass a file of the service on as it comes, over cuts; returns its bytes.
 
-    The pieces go to ``<path>.tmp``, renamed when the length is what the service announced.
+    It returns when as much came as the service announced.
 
     Raises:
         RemoteNotFoundError: the file is gone.
-        TransientError: it could not be had whole; nothing is left behind.
-        StorageError: the disk said no.
+        TransientError: it could not be had whole.
     """
     call = Call(
         what=f"download of {checked_file_name(name)}",
@@ -56,28 +55,81 @@ def download_file(wire: Wire, retries: RetryPolicy, name: str, path: Path) -> in
         # A compressed body has no use for a Range of the file.
         headers={"accept-encoding": "identity"},
     )
-    with _whole_or_nothing(path) as target:
-        size = _Download(wire, retries, call, target).run(lambda: _stored_size(wire, retries, name))
-        _blot_out(target, wire.secret)
-        return size
+    blotting = Blotting(sink, wire.secret.forms())
+    download = _Download(wire, retries, call, blotting)
+    size = download.run(lambda: _stored_size(wire, retries, name))
+    blotting.end()
+    return size
 
 
-def _blot_out(target: BinaryIO, secret: Secret) -> None:
-    """Cover the key in a file, in place: errors of single rows may repeat it."""
-    target.flush()
-    if not secret.forms() or not os.fstat(target.fileno()).st_size:
-        return
-    with mmap.mmap(target.fileno(), 0) as view:
-        for form in (form.encode() for form in secret.forms()):
-            while (at := view.find(form)) >= 0:
-                view[at : at + len(form)] = b"*" * len(form)
+class Blotting:
+    """Passes bytes on with a key covered by stars, wherever pieces are cut.
+
+    Errors of single rows may repeat the key.
+
+    Args:
+        sink: gets as many bytes as come.
+        forms: what must not be passed on.
+    """
+
+    def __init__(self, sink: AnswerSink, forms: Iterable[str]) -> None:
+        self._sink = sink
+        self._forms = [_Form.of(form) for form in dict.fromkeys(forms)]
+        self._kept = b""
+
+    def write(self, piece: bytes, /) -> None:
+        """Pass a piece on, but for an end that may be the beginning of a key."""
+        piece = self._kept + piece if self._kept else piece
+        keep = len(piece)
+        for form in self._forms:
+            if form.witness in piece:
+                piece = piece.replace(form.text, b"*" * len(form.text))
+            keep = min(keep, form.begun(piece))
+        self._kept = piece[keep:]
+        self._sink.write(piece[:keep] if self._kept else piece)
+
+    def rewind(self) -> None:
+        """Begin again."""
+        self._kept = b""
+        self._sink.rewind()
+
+    def end(self) -> None:
+        """Pass on what was kept."""
+        self._sink.write(self._kept)
+        self._kept = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A key's text, and a character of it that answers seldom hold.
+
+    A character is found thirty times as fast as a text.
+    """
+
+    text: bytes
+    witness: bytes
+
+    @classmethod
+    def of(cls, form: str) -> _Form:
+        text = form.encode()
+        rare = [bytes([c]) for c in text if c not in _USUAL]
+        return cls(text, rare[0] if rare else text)
+
+    def begun(self, piece: bytes) -> int:
+        """Where the last bytes of a piece may begin this text; the piece's length if nowhere."""
+        at = max(0, len(piece) - len(self.text) + 1)
+        while (at := piece.find(self.text[:1], at)) >= 0:
+            if self.text.startswith(piece[at:]):
+                return at
+            at += 1
+        return len(piece)
 
 
 class _Download:
-    """One file on its way; holds how much is written and what is known of the whole."""
+    """One file on its way; holds how much was passed on and what is known of the whole."""
 
-    def __init__(self, wire: Wire, retries: RetryPolicy, call: Call, target: BinaryIO) -> None:
-        self._wire, self._retries, self._call, self._target = wire, retries, call, target
+    def __init__(self, wire: Wire, retries: RetryPolicy, call: Call, sink: AnswerSink) -> None:
+        self._wire, self._retries, self._call, self._sink = wire, retries, call, sink
         self._offset, self._furthest = 0, 0
         self._total: int | None = None
         self._etag = ""
@@ -130,7 +182,7 @@ class _Download:
         etag = response.headers.get("etag", "")
         self._etag = "" if etag.startswith("W/") else etag
         for piece in response.iter_raw():
-            self._target.write(piece)
+            self._sink.write(piece)
             self._offset += len(piece)
         if self._total is not None and self._offset != self._total:
             raise TransientError(f"{self._call.what}: {self._offset} of {self._total} bytes came")
@@ -171,8 +223,8 @@ class _Download:
         raise TransientError(f"{self._call.what}: cannot be resumed, begins again")
 
     def _rewind(self) -> None:
-        self._target.seek(0)
-        self._target.truncate()
+        if self._offset:
+            self._sink.rewind()
         self._offset, self._etag, self._total = 0, "", None
 
     def _refusal(self, response: httpx.Response) -> ServiceError:
@@ -192,13 +244,33 @@ def _stored_size(wire: Wire, retries: RetryPolicy, name: str) -> int:
     return parse_file(retries.run(lambda: wire.read(call))).size_bytes
 
 
+class FileSink:
+    """An open file that takes an answer."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, piece: bytes, /) -> None:
+        """Write the next bytes."""
+        self._file.write(piece)
+
+    def rewind(self) -> None:
+        """Empty the file."""
+        self._file.seek(0)
+        self._file.truncate()
+
+
 @contextlib.contextmanager
-def _whole_or_nothing(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file beside `path` that takes its name at the end, and goes on an error."""
+def whole_or_nothing(path: Path) -> Iterator[FileSink]:
+    """A temporary file beside `path` that takes its name at the end, and goes on an error.
+
+    Raises:
+        StorageError: the disk said no.
+    """
     temporary = path.with_name(f"{path.name}.tmp")
     try:
-        with temporary.open("w+b", buffering=_WRITE_BUFFER) as target:
-            yield target
+        with temporary.open("w+b", buffering=_WRITE_BUFFER) as file:
+            yield FileSink(file)
         os.replace(temporary, path)
     except OSError as err:
         raise StorageError(f"{path} cannot be written: {err.strerror or err}") from err

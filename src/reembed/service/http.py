@@ -265,13 +265,15 @@ class Wire:
             headers["content-length"] = str(len(call.body))
         if call.keyed and _origin(url) == _origin(self.endpoint.base_url):
             headers["x-goog-api-key"] = self.secret.reveal()
-        content = self._pieces(call.body, send_by) if call.body else None
+        content: bytes | Iterator[bytes] | None = call.body or None
+        if call.body and send_by is not None:
+            content = self._pieces(call.body, send_by)
         return client.build_request(call.method, url, headers=headers, content=content)
 
-    def _pieces(self, body: bytes, send_by: float | None) -> Iterator[bytes]:
+    def _pieces(self, body: bytes, send_by: float) -> Iterator[bytes]:
         view = memoryview(body)
         for start in range(0, len(body), _BODY_PIECE):
-            if send_by is not None and self._clock() > send_by:
+            if self._clock() > send_by:
                 raise _TooLateError(f"only {start} of {len(body)} bytes were sent in time")
             yield bytes(view[start : start + _BODY_PIECE])
 

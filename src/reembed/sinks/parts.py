@@ -1,9 +1,9 @@
-"""From a fetched answer file to rows on local disk: the way of one attempt, in one place."""
+"""From an answer as it comes to rows on local disk: the way of one attempt, in one place."""
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from reembed.core.canaries import Canary
 from reembed.core.joining import Joined, Joiner
-from reembed.core.results import MAX_LINE_BYTES, read_answers
+from reembed.core.results import MAX_LINE_BYTES, Answer, AnswerReader
 from reembed.core.rows import Lineage, request_of, row_batches
 from reembed.core.verification import Verdict, text_lengths, verify
 from reembed.sinks.parquet import PartInfo, part_metadata, write_part
@@ -26,7 +26,7 @@ SPILL_ABOVE_BYTES = 192 * 1024 * 1024
 # In a part's metadata: which requests of its answer had a vector.
 ANSWERED = "reembed.answered"
 
-_READ_BUFFER = 1024 * 1024
+_PIECE_BYTES = 64 * 1024
 # Vectors between two clearings of the spill's resident pages: 48 MB of 3,072 values.
 _CLEAR_EVERY = 4096
 _CLEAR_EVERY_BATCHES = 16
@@ -134,22 +134,84 @@ class Options:
 class Collected:
     """How an answer ended: `part` is None when the verdict says that it must not be used.
 
-    `joined` is without its vectors.
+    `joined` is without its vectors. `answer_bytes` came, those before a beginning anew included.
     """
 
     joined: Joined
     verdict: Verdict
     part: PartInfo | None
+    answer_bytes: int
+
+
+class Intake:
+    """Joins an answer while its bytes come: nothing of it is kept but the vectors.
+
+    Args:
+        attempt: what was asked.
+        scratch: room for the vectors of the whole answer.
+        max_line_bytes: see `Options`.
+    """
+
+    def __init__(self, attempt: Attempt, scratch: Scratch, max_line_bytes: int) -> None:
+        self._attempt, self._scratch, self._cap = attempt, scratch, max_line_bytes
+        self.size = 0
+        self.rewind()
+
+    def write(self, piece: bytes, /) -> None:
+        """Take the next bytes, cut anywhere."""
+        self.size += len(piece)
+        self._take(self._reader.feed(piece))
+
+    def rewind(self) -> None:
+        """Forget all that came: the answer begins again at its first byte."""
+        attempt = self._attempt
+        self._reader = AnswerReader(self._cap)
+        self._joiner = Joiner(
+            attempt.fingerprint, attempt.ordinals, self._scratch.matrix, attempt.inline
+        )
+        self._count = 0
+
+    def finish(self) -> Joined:
+        """End the answer; the intake must not be used after."""
+        self._take(self._reader.end())
+        return self._joiner.finish()
+
+    def _take(self, answers: Iterator[Answer]) -> None:
+        for answer in answers:
+            self._joiner.add(answer)
+            self._count += 1
+            if self._count % _CLEAR_EVERY == 0:
+                self._scratch.clear()
 
 
 def collect_part(
     attempt: Attempt, answer: Path, part: Path, room: Room, options: Options | None = None
 ) -> Collected:
-    """Make a part of a fetched answer: parse, join, verify, normalise, order, write.
+    """Make a part of an answer that is a local file, which is left as it is.
+
+    Arguments and errors as for `collect_stream`.
+    """
+
+    def pour(intake: Intake) -> None:
+        with answer.open("rb", buffering=0) as stream:
+            while piece := stream.read(_PIECE_BYTES):
+                intake.write(piece)
+
+    return collect_stream(attempt, pour, part, room, options)
+
+
+def collect_stream(
+    attempt: Attempt,
+    pour: Callable[[Intake], object],
+    part: Path,
+    room: Room,
+    options: Options | None = None,
+) -> Collected:
+    """Make a part of an answer: parse, join, verify, normalise, order, write.
 
     Args:
         attempt: what was asked.
-        answer: JSON lines, local; left as it is.
+        pour: writes the whole answer, JSON lines, to what it is given, or raises.
         part: a local file that is not there yet; not made when the verdict is bad.
         room: where the vectors are put in order.
         options: see `Options`.
@@ -160,20 +222,12 @@ def collect_part(
     options = options or Options()
     manifest, canaries = attempt.manifest, attempt.canaries
     with room.matrix(len(attempt.ordinals), attempt.lineage.dimensions) as scratch:
-        joined = _join(attempt, answer, scratch, options.max_line_bytes)
+        intake = Intake(attempt, scratch, options.max_line_bytes)
+        pour(intake)
+        joined = intake.finish()
         verdict = verify(joined, canaries, text_lengths(manifest, canaries))
         info = _write(attempt, joined, scratch, part, options) if verdict.ok else None
-        return Collected(joined.without_vectors(), verdict, info)
-
-
-def _join(attempt: Attempt, answer: Path, scratch: Scratch, max_line_bytes: int) -> Joined:
-    joiner = Joiner(attempt.fingerprint, attempt.ordinals, scratch.matrix, attempt.inline)
-    with answer.open("rb", buffering=_READ_BUFFER) as stream:
-        for count, line in enumerate(read_answers(stream, max_line_bytes), start=1):
-            joiner.add(line)
-            if count % _CLEAR_EVERY == 0:
-                scratch.clear()
-    return joiner.finish()
+        return Collected(joined.without_vectors(), verdict, info, intake.size)
 
 
 def _write(

@@ -30,9 +30,10 @@ class SeenKeys:
 
 
 def to_bytes(table: pa.Table) -> bytes:
-    """A table as an Arrow stream."""
+    """A table as an Arrow stream, compressed: an engine may hold what it groups in memory."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    packed = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, table.schema, options=packed) as writer:
         writer.write_table(table)
     data: bytes = sink.getvalue().to_pybytes()
     return data

@@ -114,8 +114,6 @@ class Play:
                 return action.created
             case act.RecordOutcome():
                 return action.outcome
-            case act.Fetch():
-                return "/scratch/answer"
             case act.WritePart() | act.WriteRejects():
                 return Wrote(f"/run/{type(action).__name__}", (("empty", 2),))
             case act.Scan():

@@ -28,15 +28,12 @@ def test_polls_wait_for_their_interval_and_see_the_end(play):
     game.poll("RUNNING")
     assert game.wait().until == 1020.0
     game.poll("SUCCEEDED")
-    assert game.next() == act.Fetch("0", "batches/1")
-    game.step(act.Fetch)
-    assert game.next() == act.Join("0", "/scratch/answer")
+    assert game.next() == act.Join("0", "batches/1")
 
 
 def test_a_lone_attempts_rows_are_the_part(play):
     game = created(play, rejects=0, chunks=20)
     game.poll("SUCCEEDED")
-    game.step(act.Fetch)
     game.end(act.Join, rows_uri=PART, tokens={"text": 300})
     game.step(act.Release, kind="end", epoch=1)
     game.step(act.DeleteInput, file="files/0")
@@ -51,7 +48,6 @@ def test_a_lone_attempts_rows_are_the_part(play):
 def test_children_wait_then_go_the_same_way_and_all_rows_are_merged(play):
     game = created(play)
     game.poll("SUCCEEDED")
-    game.step(act.Fetch)
     game.end(act.Join, rows=17, rows_uri="/w/0", children={"0.0": CHILD}, delay_seconds=5.0)
     game.step(act.Release)
     game.step(act.DeleteInput)
@@ -61,7 +57,6 @@ def test_children_wait_then_go_the_same_way_and_all_rows_are_merged(play):
     assert game.step(act.Reserve).need == CHILD.need
     game.until(act.Poll)
     game.poll("SUCCEEDED")
-    game.step(act.Fetch)
     game.end(act.Join, rows=3, rows_uri="/w/0.0", job="batches/2")
     game.until(act.WritePart)
     game.step(act.WritePart)
@@ -90,7 +85,6 @@ def test_an_end_without_answers_is_judged(play, state):
 def test_an_answer_that_cannot_be_trusted_halts_and_records_nothing(play):
     game = created(play)
     game.poll("SUCCEEDED")
-    game.step(act.Fetch)
     game.step(act.Join, Ended(Outcome(state="QUARANTINED", job="b"), "no keys"))
     assert game.next() == act.Halt("0", "no keys")
 
@@ -99,7 +93,6 @@ def test_accepting_to_pay_again_is_for_what_was_on_record_when_the_price_was_sho
     game = created(play)
     game.rules = replace(game.rules, accept_repay=True)
     game.poll("SUCCEEDED")
-    game.step(act.Fetch)
     game.step(act.Join, Ended(Outcome(state="QUARANTINED", job="b"), "no keys"))
     assert game.next() == act.Halt("0", "no keys")
     known = replace(game.view.attempts["0"], suspect="no keys")
@@ -120,7 +113,6 @@ def test_a_failing_poll_waits_and_does_not_spin(play):
 def test_a_failing_deletion_waits_and_does_not_spin(play):
     game = created(play)
     game.poll("SUCCEEDED")
-    game.step(act.Fetch)
     game.end(act.Join, rows_uri=PART)
     game.step(act.Release)
     game.step(act.DeleteInput, Missed(4.0))
@@ -148,7 +140,6 @@ def test_a_state_never_seen_has_finite_patience(play):
 def test_an_outcome_that_another_wrote_first_stands(play):
     game = created(play)
     game.poll("SUCCEEDED")
-    game.step(act.Fetch)
     game.step(act.Join, Ended(Outcome(state="SUCCEEDED", job="b", rows=20)))
     theirs = Outcome(state="SUCCEEDED", job="b", rows=17, children={"0.0": CHILD})
     game.step(act.RecordOutcome, theirs)
@@ -234,7 +225,6 @@ def test_a_shard_is_left_only_when_nothing_of_it_runs(play):
     game.world = replace(game.world, halted="because")
     game.wait()
     game.poll("SUCCEEDED")
-    game.step(act.Fetch)
     game.end(act.Join, rows=3, rows_uri="/w/0.0")
     game.step(act.Release)
     game.step(act.DeleteInput)

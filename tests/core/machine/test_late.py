@@ -47,7 +47,6 @@ def test_the_attempt_below_takes_the_job_under_a_claim_and_reserves_nothing(play
     assert (adopted.job, adopted.made_for, adopted.epoch) == ("batches/1", "0", 1)
     assert adopted.adopted
     game.poll("SUCCEEDED")
-    game.step(act.Fetch)
     game.end(act.Join, rows=20)
     # The money that was kept for the job stands; none was taken beside it.
     assert (game.world.book.usd_nano, game.world.book.live) == (30, {})
@@ -137,7 +136,6 @@ def test_a_dead_holders_reservation_for_the_attempt_is_given_back_whole(play):
     game.step(act.Look)
     game.step(act.RecordCreated)
     game.poll("SUCCEEDED")
-    game.step(act.Fetch)
     game.end(act.Join, rows=20)
     game.step(act.Release, attempt="0.0", kind="void")
     assert game.world.book.usd_nano == 0

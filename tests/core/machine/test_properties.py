@@ -154,7 +154,7 @@ class Chance:
         return JobView(action.job, state, done, polled_at=now, interval=10.0)
 
     def _join(self, action):
-        if self.lucky(0.05):
+        if self.lucky(0.1):
             return Ended(Outcome(state="QUARANTINED", job="b"), "scrambled")
         return Ended(Outcome(state="SUCCEEDED", job="b", rows=1, rows_uri="/w"))
 

@@ -19,6 +19,7 @@ from reembed.errors import (
 )
 from reembed.service.base import Job
 from reembed.service.client import GeminiService
+from reembed.service.downloads import Blotting
 from service.client.scripted import KEY, Act, Connection, Request, ScriptedServer, answer
 
 CONTENT = bytes(range(256)) * 12_000
@@ -275,6 +276,68 @@ def test_an_earlier_temporary_file_is_not_gone_on_with(
     server.then(serve())
     service.fetch(JOB, path)
     assert_whole(path)
+
+
+class Kept:
+    """A sink that keeps what came since the answer began."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.rewound = 0
+
+    def write(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+
+    def rewind(self) -> None:
+        self.pieces.clear()
+        self.rewound += 1
+
+
+def test_a_stream_gives_the_bytes_as_they_come(
+    server: ScriptedServer, service: GeminiService
+) -> None:
+    server.then(serve(100_000, etag='"v1"'), serve(etag='"v1"'))
+    kept = Kept()
+    assert service.stream(JOB, kept) == len(CONTENT)
+    assert b"".join(kept.pieces) == CONTENT
+    assert max(map(len, kept.pieces)) < len(CONTENT) // 10
+    assert kept.rewound == 0
+
+
+def test_a_stream_that_begins_again_says_so(server: ScriptedServer, service: GeminiService) -> None:
+    server.then(serve(100_000), whole)
+    kept = Kept()
+    assert service.stream(JOB, kept) == len(CONTENT)
+    assert b"".join(kept.pieces) == CONTENT
+    assert kept.rewound == 1
+
+
+def test_a_short_stream_does_not_end_well(server: ScriptedServer, service: GeminiService) -> None:
+    server.then(serve(5), *[serve(0) for _ in range(4)])
+    with pytest.raises(TransientError, match="connection failed"):
+        service.stream(JOB, Kept())
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from([b"A", b"b", b"1", b"secret-Key", b"secret-", b"key"]), max_size=12),
+    st.integers(1, 14),
+    st.sampled_from([("secret-Key",), ("bb", "AbA"), ("1b1",), ()]),
+)
+def test_a_key_is_covered_wherever_pieces_are_cut(
+    words: list[bytes], piece: int, forms: tuple[str, ...]
+) -> None:
+    data, kept = b"".join(words), Kept()
+    blotting = Blotting(kept, forms)
+    for at in range(0, len(data), piece):
+        blotting.write(data[at : at + piece])
+    blotting.end()
+    found = b"".join(kept.pieces)
+    assert len(found) == len(data)
+    assert not any(form.encode() in found for form in forms)
+    assert all(new in (old, ord("*")) for old, new in zip(data, found, strict=True))
+    if not any(form.encode() in data for form in forms):
+        assert found == data
 
 
 def test_a_folder_that_is_not_there(

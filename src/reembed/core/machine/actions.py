@@ -149,19 +149,14 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
-    """Service: stream the job's answers to a local file."""
+class Join:
+    """Service and storage: join the job's answers as they come, write their rows and errors.
+
+    Gives the outcome. Nothing is written before the whole answer was there and was trusted.
+    """
 
     attempt: str
     job: str
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Storage: join the fetched answers, write their rows and errors; gives the outcome."""
-
-    attempt: str
-    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +238,6 @@ Action = (
     | Create
     | RecordCreated
     | Poll
-    | Fetch
     | Join
     | Judge
     | MarkStuck

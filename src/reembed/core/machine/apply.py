@@ -152,7 +152,6 @@ _LOCAL_CHANGES: dict[type, Callable[..., dict[str, Any]]] = {
     },
     act.Prepare: lambda action, attempt, result, now: {"prepared": result},
     act.Upload: lambda action, attempt, result, now: {"uploaded": result, "looked_at": None},
-    act.Fetch: lambda action, attempt, result, now: {"fetched": result},
     act.Cancel: lambda action, attempt, result, now: {"cancelled": True},
     act.DeleteInput: lambda action, attempt, result, now: {"input_deleted": True},
     act.Release: lambda action, attempt, result, now: {"reserved": False},

@@ -105,9 +105,7 @@ def _running(attempt: AttemptView, world: World, rules: Rules) -> act.Action:
         return act.Poll(attempt.path, job.name) if world.now >= due else act.Wait(due)
     if job.state != "SUCCEEDED":
         return act.Judge(attempt.path)
-    if not local.fetched:
-        return act.Fetch(attempt.path, job.name)
-    return act.Join(attempt.path, local.fetched)
+    return act.Join(attempt.path, job.name)
 
 
 def _is_stuck(job: JobView, world: World, rules: Rules) -> bool:

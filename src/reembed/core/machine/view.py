@@ -48,10 +48,14 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What joining and writing an answer gave: everything that an outcome record needs."""
+    """What joining and writing an answer gave: everything that an outcome record needs.
+
+    `answer_bytes` were read of an answer; 0 where there was none.
+    """
 
     outcome: Outcome
     anomaly: str = ""
+    answer_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,6 @@ class Local:
     unknown_since: float | None = None
     odd_since: float | None = None
     claimed_at: float = 0.0
-    fetched: str = ""
     ended: Ended | None = None
     input_deleted: bool = False
     cancelled: bool = False

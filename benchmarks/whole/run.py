@@ -1,0 +1,172 @@
+"""Measure a whole run of short texts against bare loops of its stages, one after the other."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import orjson
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bare import collect, plan, submit
+
+from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.core.plans import PlanSummary
+from reembed.driver.session import Session
+from reembed.ledger.layout import Layout
+from reembed.pipeline.run import RunCall, run
+from sides import Mark, Stopwatch, interleave, keep, middle, ratio, run_side, say, table
+from texts import make_table
+
+_SIDES = ("bare", "run")
+_SERVE = """
+import sys
+from reembed.service.emulator.server import EmulatorServer
+from reembed.service.emulator.settings import EmulatorSettings
+quick = dict(pending_seconds=0.05, running_seconds=0.05, concurrent_jobs=1000)
+wide = dict(enqueued_tokens=10**9, file_storage_bytes=10**12)
+with EmulatorServer(EmulatorSettings(port=0, fast_vectors=True, **quick, **wide)) as server:
+    print(server.base_url, flush=True)
+    sys.stdin.read()
+"""
+
+
+def main() -> None:
+    options = _options()
+    if options.side:
+        (_bare if options.side == "bare" else _run)(options)
+        return
+    with tempfile.TemporaryDirectory(prefix="whole-", dir=options.folder) as name:
+        make_table(Path(name) / "table.parquet", options.rows, options.characters)
+
+        def side(which: str) -> dict[str, float]:
+            with _emulator() as url, tempfile.TemporaryDirectory(dir=name) as work:
+                words = ["--side", which, "--url", url, "--folder", name, "--work", work]
+                words += ["--dimensions", str(options.dimensions)]
+                return run_side([__file__, *words], None)
+
+        measured = interleave(_SIDES, options.rounds, side)
+    table(measured, "texts")
+    for stage in ("planned", "submitted", "answered", "collected"):
+        say(f"bare loop, {stage:10} {middle(measured['bare'], stage):8.1f} s")
+    wall = ratio(measured, "bare", "run", "seconds")
+    cpu = ratio(measured, "bare", "run", "cpu")
+    say(f"whole run / sum of the bare loops: {wall} in time, {cpu} in CPU")
+    what = f"a run of {options.rows:,} short texts over the sum of its stages' bare loops"
+    keep([Mark(what, "≤ 1.25 ×", wall, cpu)], options.marks)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--characters", type=int, default=200)
+    parser.add_argument("--dimensions", type=int, default=3072)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="where to put the files (default: temporary)")
+    parser.add_argument("--marks", type=Path, help="a file for the ratios")
+    for hidden in ("--url", "--work"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=_SIDES, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+@contextmanager
+def _emulator() -> Iterator[str]:
+    command = [sys.executable, "-c", _SERVE]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.stdin.close()
+            process.wait(timeout=60)
+
+
+def _loaded(options: argparse.Namespace) -> LoadedConfig:
+    data = {
+        "name": "whole",
+        "run_dir": f"{options.work}/run",
+        "source": {"parquet": {"files": ["table.parquet"], "key": "id", "text": "body"}},
+        "model": {"dimensions": options.dimensions},
+        "batch": {
+            "input": "file",
+            "poll_seconds": [0.1, 1.0],
+            "concurrent_jobs": 1000,
+            "enqueued_tokens": 10**9,
+            "file_storage_gb": 1000,
+        },
+        "budget": {"max_usd": 1000},
+        "service": {"base_url": options.url},
+    }
+    return config_from_mapping(orjson.loads(orjson.dumps(data)), options.folder)
+
+
+class _Silent:
+    """An observer that shows nothing."""
+
+    def planning(self, layout: Layout) -> None:
+        pass
+
+    def planned(self, plan: PlanSummary) -> None:
+        pass
+
+    def embedding(self, session: Session, plan: PlanSummary, resumed: bool) -> None:
+        pass
+
+    def ended(self) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass
+
+
+def _run(options: argparse.Namespace) -> None:
+    loaded = _loaded(options)
+    watch = Stopwatch()
+    report = run(RunCall(loaded, _Silent(), lambda plan: 1000.0))
+    watch.report(report["rows"])
+
+
+def _bare(options: argparse.Namespace) -> None:
+    """Plan, submit everything, wait for the last job, collect everything."""
+    config, work = _loaded(options).config, Path(options.work)
+    watch, times = Stopwatch(), [time.perf_counter()]
+    shards = plan(options.folder / "table.parquet", config, work)
+    times.append(time.perf_counter())
+    headers = {"x-goog-api-key": "benchmark"}
+    with httpx.Client(base_url=options.url, timeout=60, headers=headers) as client:
+        jobs = [submit(client, config, shard, work) for shard in shards]
+        times.append(time.perf_counter())
+        answers = [_wait(client, job) for job in jobs]
+        times.append(time.perf_counter())
+        count = collect(client, answers, options.dimensions, work / "vectors.parquet")
+        times.append(time.perf_counter())
+    canaries = count - pq.ParquetFile(options.folder / "table.parquet").metadata.num_rows
+    names = ("planned", "submitted", "answered", "collected")
+    spans = zip(names, times[:-1], times[1:], strict=True)
+    watch.report(count - canaries, **{name: end - start for name, start, end in spans})
+
+
+def _wait(client: httpx.Client, job: str) -> str:
+    while True:
+        found = client.get(f"/v1beta/{job}").json()
+        if found.get("done"):
+            name: str = found["metadata"]["output"]["responsesFile"]
+            return name
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
