@@ -28,6 +28,8 @@ def check_engine(config: Config, beam_arguments: Sequence[str]) -> None:
     Raises:
         UsageError: with what to give.
     """
+    if not beam_arguments:
+        return  # the engine of this process
     from reembed.pipeline.dataflow import check_dataflow
     from reembed.pipeline.options import beam_options
 
@@ -40,6 +42,8 @@ def check_wait(call: RunCall, storage: Storage, plan: PlanSummary, commit: Commi
     Raises:
         UsageError: with the hours and the commands that do not wait.
     """
+    if not call.beam_arguments:
+        return
     from reembed.pipeline.dataflow import is_dataflow
     from reembed.pipeline.options import beam_options
 
