@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
 
 from reembed.core.keys import BUCKETS, SEEN, KeyFindings, check_bucket, into_buckets
 from reembed.errors import ObjectNotFoundError
@@ -16,17 +18,46 @@ from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 from reembed.transforms.blocks import SeenKeys, from_bytes, to_bytes
 
+# Keys that are split into buckets together: a block alone would leave a few to a bucket, and each
+# share of a bucket is a stream of its own.
+_MOST_KEYS = 1 << 16
 
-def seen_in(block: Block) -> Iterator[tuple[int, SeenKeys]]:
-    """The keys of a block, by bucket; a row without a key was given one of its own."""
+
+def seen_in(block: Block) -> pa.Table:
+    """The keys of a block, schema `SEEN`; a row without a key was given one of its own."""
     columns = [
         [item.key for item in block.items],
         [item.position.index for item in block.items],
         [item.position.offset for item in block.items],
     ]
     arrays = [pa.array(c, field.type) for c, field in zip(columns, SEEN, strict=True)]
-    for bucket, keys in into_buckets(pa.Table.from_arrays(arrays, schema=SEEN)).items():
-        yield bucket, SeenKeys(to_bytes(keys))
+    return pa.Table.from_arrays(arrays, schema=SEEN)
+
+
+class GatheredKeys:
+    """Gathers keys of many blocks, and gives them by bucket.
+
+    Args:
+        most: keys that are split together.
+    """
+
+    def __init__(self, most: int = _MOST_KEYS) -> None:
+        self._most, self._count = most, 0
+        self._tables: list[pa.Table] = []
+
+    def add(self, block: Block) -> Iterator[tuple[int, SeenKeys]]:
+        """Take a block's keys; give what has come when it is enough."""
+        self._tables.append(seen_in(block))
+        self._count += len(block.items)
+        if self._count >= self._most:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[tuple[int, SeenKeys]]:
+        """Give what has come, and begin again with nothing."""
+        tables, self._tables, self._count = self._tables, [], 0
+        if tables:
+            for bucket, keys in into_buckets(pa.concat_tables(tables)).items():
+                yield bucket, SeenKeys(to_bytes(keys))
 
 
 def write_findings(
@@ -71,13 +102,25 @@ class CheckKeys(beam.PTransform):
         every = blocks.pipeline | "Buckets" >> beam.Create(
             [(bucket, SeenKeys(to_bytes(SEEN.empty_table()))) for bucket in range(BUCKETS)]
         )
-        seen = blocks | "Keys" >> beam.FlatMap(seen_in)  # (bucket, SeenKeys)
+        seen = blocks | "Keys" >> beam.ParDo(_Keys())  # (bucket, SeenKeys)
         return (
             (seen, every)
             | "Together" >> beam.Flatten()
             | "Gather" >> beam.GroupByKey()  # (bucket, keys)
             | "Check" >> beam.ParDo(_Check(self._layout, self._plan, self._gone))  # KeyFindings
         )
+
+
+class _Keys(beam.DoFn):
+    def start_bundle(self) -> None:
+        self._gathered = GatheredKeys()
+
+    def process(self, element: Block) -> Iterator[tuple[int, SeenKeys]]:
+        yield from self._gathered.add(element)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for each in self._gathered.rest():
+            yield GlobalWindows.windowed_value_at_end_of_window(each)
 
 
 class _Check(beam.DoFn):
