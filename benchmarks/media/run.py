@@ -29,7 +29,8 @@ _SIDES = ("bare", "product")
 def main() -> None:
     options = _options()
     if options.side:
-        (_bare if options.side == "bare" else _product)(options.folder, options.kind)
+        side = _bare if options.side == "bare" else _product
+        side(options.folder, options.kind, options.passes)
         return
     marks = []
     with tempfile.TemporaryDirectory(prefix="media-", dir=options.folder) as name:
@@ -41,7 +42,8 @@ def main() -> None:
             _write_recipes(folder, kind)
 
             def run(side: str, kind: str = kind) -> dict[str, float]:
-                return run_side([__file__, "--side", side, "--kind", kind, "--folder", name])
+                told = ["--kind", kind, "--folder", name, "--passes", str(options.passes)]
+                return run_side([__file__, "--side", side, *told])
 
             measured = interleave(_SIDES, options.rounds, run)
             table(measured, "files")
@@ -54,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpora", type=int, default=4, help="seeds, of 45 media files each")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--passes", type=int, default=5, help="times over the files a round")
     parser.add_argument("--folder", type=Path, help="where to put the files (default: temporary)")
     parser.add_argument("--marks", type=Path, help="a file for the ratios")
     parser.add_argument("--side", choices=_SIDES, help=argparse.SUPPRESS)
@@ -96,20 +99,20 @@ def _read_recipes(folder: Path, kind: str) -> dict[Path, list[Recipe]]:
     return found
 
 
-def _bare(folder: Path, kind: str) -> None:
+def _bare(folder: Path, kind: str, passes: int) -> None:
     work, calls = _read_recipes(folder, kind), KINDS[kind]
     calls(*next(iter(work.items())))  # libraries load parts of themselves when first used
     watch = Stopwatch()
-    size = sum(calls(path, recipes) for path, recipes in work.items())
-    watch.report(len(work), sent=size)
+    size = sum(calls(path, recipes) for _ in range(passes) for path, recipes in work.items())
+    watch.report(passes * len(work), sent=size)
 
 
-def _product(folder: Path, kind: str) -> None:
+def _product(folder: Path, kind: str, passes: int) -> None:
     work, policy = _read_recipes(folder, kind), _policy()
     _send(next(iter(work)), policy)
     watch = Stopwatch()
-    size = sum(_send(path, policy) for path in work)
-    watch.report(len(work), sent=size)
+    size = sum(_send(path, policy) for _ in range(passes) for path in work)
+    watch.report(passes * len(work), sent=size)
 
 
 def _send(path: Path, policy: ChunkPolicy) -> int:

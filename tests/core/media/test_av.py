@@ -69,8 +69,31 @@ class _Failing(io.BytesIO):
         return super().read(size)
 
 
-@pytest.mark.parametrize("reads", [0, 1])
+@pytest.mark.parametrize("reads", [0, 1, 8])
 def test_a_lost_connection_is_not_the_files_fault(reads):
-    data = film(frames=400, crf="1", every=1)
+    data = film("mpegts", frames=400, crf="1", every=1)
     with pytest.raises(StorageError, match="connection lost"):
         cut_av(_Failing(data, reads), "video/mp4", policy())
+
+
+class _Counting(io.BytesIO):
+    """Counts the bytes that are read."""
+
+    taken = 0
+
+    def read(self, size=-1):
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+
+def test_a_sound_is_opened_and_read_once():
+    source = _Counting(sound("wav", "pcm_s16le", 48_000, 4.0))
+    found = cut_av(source, "audio/wav", policy())
+    assert found.pieces[0].end == 4.0
+    assert source.taken < 1.5 * len(source.getvalue())
+
+
+def test_what_is_found_after_opening_is_named_after_the_streams():
+    data = film(frames=40, muxing={"moov_size": "20000"})[:-500]
+    assert reject_code(lambda: cut_av(io.BytesIO(data), "audio/mp4", policy())) == "video_truncated"

@@ -353,6 +353,16 @@ def test_a_film_whose_end_is_zeros_is_truncated():
     assert "do not decode" in rejects(bytes(data), "video_truncated")
 
 
+def test_a_damaged_last_group_of_pictures_is_forgiven_where_it_is_short():
+    data = bytearray(film(frames=105, muxing={"moov_size": "20000"}))
+    with av.open(io.BytesIO(bytes(data))) as opened:
+        stored = [p for p in opened.demux(video=0) if p.size]
+    begin = max(p.pos for p in stored if p.is_keyframe)
+    data[begin:] = bytes(len(data) - begin)
+    assert len(stored) == 105
+    assert cut(bytes(data)).pieces[0].end == pytest.approx(10.5)
+
+
 def test_frames_far_apart_mean_damaged_times():
     data = film("matroska", times=[0, 100, 9_000_000], every=1)
     assert "export the film anew" in rejects(data, "video_times_broken")

@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from reembed.config.models import AudioLimits
 from reembed.core.media.audio_measure import Sound, measure_sound
@@ -43,15 +43,20 @@ class _Form:
     channels: int
 
 
-def cut_audio(source: BinaryIO, policy: ChunkPolicy) -> Pieces:
+def cut_audio(source: BinaryIO, policy: ChunkPolicy, opened: Any | None = None) -> Pieces:
     """Cut a sound; start and end are seconds of the real cut.
+
+    Args:
+        source: the file's bytes, seekable.
+        policy: limits.
+        opened: its container where the caller has it open, see `open_av`.
 
     Raises:
         RejectError: ``audio_no_samples``, ``audio_unreadable``, ``audio_truncated``,
             ``audio_damaged``, ``audio_type_not_taken``, ``media_too_large``.
     """
     limits = sound_limits(policy)
-    sound = measure_sound(source)
+    sound = measure_sound(source, opened)
     mime, size = _mime(sound, source), source.seek(0, os.SEEK_END)
     longest = min(policy.chunking.audio.max_seconds, limits.max_seconds)
     fits = sound.seconds <= longest and size <= policy.max_media_bytes

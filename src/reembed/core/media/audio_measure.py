@@ -10,7 +10,7 @@ import av
 
 from reembed.core.media.audio_decode import Damage, Jump, SoundFormat, decode_sound, sample_number
 from reembed.core.media.audio_wav import find_wav_data, is_wav
-from reembed.core.media.av_open import AV_ERRORS, open_av, sound_stream
+from reembed.core.media.av_open import AV_ERRORS, open_av, place_kept, sound_stream
 from reembed.errors import RejectError
 
 # Below this rate a header is damaged: the lowest in use is 4,000 Hz.
@@ -54,25 +54,30 @@ class Sound:
         return self.samples / self.format.rate
 
 
-def measure_sound(source: BinaryIO) -> Sound:
+def measure_sound(source: BinaryIO, opened: Any | None = None) -> Sound:
     """Decode the sound that a player would choose, from beginning to end.
+
+    Args:
+        source: the file's bytes, seekable.
+        opened: its container where the caller has it open, see `open_av`.
 
     Raises:
         RejectError: ``audio_no_samples``, ``audio_unreadable``, ``audio_truncated``,
             ``audio_damaged``.
     """
-    cut_short = _wav_reject(source)
+    with place_kept(source):
+        cut_short = _wav_reject(source)
     if cut_short is not None:
         raise cut_short
-    with open_av(source, "audio") as opened:
-        stream = sound_stream(opened)
+    with open_av(source, "audio", opened) as container:
+        stream = sound_stream(container)
         if stream is None or stream.codec_context is None:
             raise RejectError(
                 "audio_unreadable",
                 "there is no sound that a decoder knows in this file; convert it to WAV or MP3",
             )
-        sound = _decode_all(opened, stream)
-        _check_length(opened, stream, sound.seconds)
+        sound = _decode_all(container, stream)
+        _check_length(container, stream, sound.seconds)
     return sound
 
 
@@ -142,7 +147,7 @@ def _check_format(found: SoundFormat, frame: Any) -> None:
     if found.rate < _LOWEST_RATE:
         raise RejectError("audio_unreadable", f"{told} mean a damaged header; get the file again")
     layout = found.layout if found.channels <= _PLAIN_CHANNELS else "stereo"
-    for target in (layout, "mono"):
+    for target in dict.fromkeys((layout, "mono")):
         try:
             av.AudioResampler(
                 format="s16", layout=target, rate=min(found.rate, _PLAIN_RATE)

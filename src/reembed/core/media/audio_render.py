@@ -11,7 +11,7 @@ import numpy as np
 
 from reembed.core.media.audio import written_samples
 from reembed.core.media.audio_decode import Damage, Jump, decode_sound, decode_sound_near
-from reembed.core.media.audio_wav import wav_header
+from reembed.core.media.audio_wav import BYTES_PER_SAMPLE, wav_header
 from reembed.core.media.av_open import open_av, sound_stream, unreadable
 from reembed.errors import RejectError
 from reembed.types import Recipe
@@ -101,7 +101,7 @@ class _Writer:
 
     def __init__(self, cut: _Cut) -> None:
         self._cut = cut
-        self._parts: list[Any] = []
+        self._pcm = bytearray()
         self._resampler: Any = None
         self._source_rate = 0
         self.taken = 0
@@ -120,15 +120,20 @@ class _Writer:
     def finish(self) -> bytes:
         """Give the WAV; a change of rate may end a sample early: silence fills it."""
         self._convert(None)
+        if not self._pcm:
+            raise unreadable("audio", "its samples convert to nothing")
         samples = written_samples(self.taken, self._source_rate, self._cut.rate)
         wanted = samples * self._cut.channels
-        values = np.concatenate(self._parts, axis=1).ravel()[:wanted]
-        silence = np.zeros(wanted - values.size, np.int16)
-        pcm = np.concatenate([values, silence]).astype("<i2").tobytes()
-        return wav_header(samples, self._cut.rate, self._cut.channels) + pcm
+        values = np.frombuffer(self._pcm, np.int16)[:wanted]
+        header = wav_header(samples, self._cut.rate, self._cut.channels)
+        silence = bytes(BYTES_PER_SAMPLE * (wanted - values.size))
+        return b"".join((header, values.astype("<i2", copy=False).data, silence))
 
     def _convert(self, frame: Any) -> None:
-        self._parts += [part.to_ndarray() for part in self._resampler.resample(frame)]
+        for part in self._resampler.resample(frame):
+            # The plane is longer than its samples: it is padded for the processor's sake.
+            size = part.samples * self._cut.channels * BYTES_PER_SAMPLE
+            self._pcm += memoryview(part.planes[0])[:size]
 
     def _layout(self, frame: Any) -> str:
         if frame.layout.nb_channels == self._cut.channels:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 HEADER_BYTES = 44
-_BYTES_PER_SAMPLE = 2
+BYTES_PER_SAMPLE = 2
 # Writers that cannot seek back leave 0, or a number near the largest, as the size of the data.
 _STREAMING_FROM = 0x7FFF_F000
 
@@ -33,17 +33,17 @@ class WavData:
 
 def wav_bytes(samples: int, channels: int) -> int:
     """Count the bytes of a 16-bit WAV."""
-    return HEADER_BYTES + samples * channels * _BYTES_PER_SAMPLE
+    return HEADER_BYTES + samples * channels * BYTES_PER_SAMPLE
 
 
 def wav_header(samples: int, rate: int, channels: int) -> bytes:
     """Give the 44 bytes before 16-bit PCM samples."""
-    frame = channels * _BYTES_PER_SAMPLE
+    frame = channels * BYTES_PER_SAMPLE
     data = samples * frame
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
         *(b"RIFF", HEADER_BYTES - 8 + data, b"WAVE"),
-        *(b"fmt ", 16, 1, channels, rate, rate * frame, frame, 8 * _BYTES_PER_SAMPLE),
+        *(b"fmt ", 16, 1, channels, rate, rate * frame, frame, 8 * BYTES_PER_SAMPLE),
         *(b"data", data),
     )
 

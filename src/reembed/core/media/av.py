@@ -24,5 +24,5 @@ def cut_av(source: BinaryIO, mime_type: str, policy: ChunkPolicy) -> Pieces:
     """
     expected = "video" if mime_type.startswith("video/") else "audio"
     with open_av(source, expected) as opened:
-        is_film = film_stream(opened) is not None
-    return cut_video(source, policy) if is_film else cut_audio(source, policy)
+        cut = cut_audio if film_stream(opened) is None else cut_video
+        return cut(source, policy, opened)

@@ -42,22 +42,37 @@ AV_ERRORS = (
 
 
 @contextmanager
-def open_av(source: BinaryIO, modality: str) -> Iterator[Any]:
+def open_av(source: BinaryIO, modality: str, opened: Any | None = None) -> Iterator[Any]:
     """Give the opened input container; errors inside the block are translated too.
 
     Args:
         source: the file's bytes, seekable.
         modality: ``audio`` or ``video``, the beginning of the reject codes.
+        opened: its container where the caller has opened it and read nothing of it yet, which
+            then stays open; None opens one and closes it.
 
     Raises:
         RejectError: ``<modality>_unreadable``.
     """
     try:
-        source.seek(0)
-        with av.open(source, mode="r", options=dict(_OPTIONS), metadata_errors="replace") as opened:
+        if opened is not None:
             yield opened
+            return
+        source.seek(0)
+        with av.open(source, mode="r", options=dict(_OPTIONS), metadata_errors="replace") as fresh:
+            yield fresh
     except AV_ERRORS as err:
         raise unreadable(modality, _reason(err)) from err
+
+
+@contextmanager
+def place_kept(source: BinaryIO) -> Iterator[None]:
+    """Put the file back where it stood: a decoder does not notice that it was moved."""
+    place = source.tell()
+    try:
+        yield
+    finally:
+        source.seek(place)
 
 
 def unreadable(modality: str, reason: str) -> RejectError:
@@ -102,8 +117,13 @@ def seek_before(opened: Any, stream: Any, time: int) -> bool:
     Transport streams are sought in by guessing, and land a little late when asked exactly.
     """
     ahead = int(_AHEAD_SECONDS / stream.time_base)
+    return seek_to(opened, stream, max(time - ahead, stream.start_time or 0))
+
+
+def seek_to(opened: Any, stream: Any, time: int) -> bool:
+    """Go to where the container's index has a time in units of the stream; say if that worked."""
     try:
-        opened.seek(max(time - ahead, stream.start_time or 0), stream=stream, backward=True)
+        opened.seek(time, stream=stream, backward=True)
     except AV_ERRORS:
         return False
     return True

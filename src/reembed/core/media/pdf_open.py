@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import zlib
@@ -33,6 +34,8 @@ _BEGUN_OBJECT = re.compile(rb"\b\d{1,10}\s+\d{1,5}\s+obj\b")
 _LONGEST_REFERENCE = 24
 _TRAILER = 2048
 _BLOCK = 1 << 16
+# Documents up to this are read at once: the library asks for them in hundreds of small pieces.
+_AT_ONCE = 4 << 20
 # A page whose drawing commands are above this when inflated is a decompression bomb.
 _MOST_CONTENT = 1 << 28
 
@@ -47,8 +50,7 @@ def open_pdf(source: BinaryIO) -> Iterator[Any]:
         RejectError: ``pdf_encrypted``, ``pdf_damaged``.
     """
     try:
-        source.seek(0)
-        with pikepdf.open(source) as pdf:
+        with pikepdf.open(_at_hand(source)) as pdf:
             yield pdf
     except pikepdf.PasswordError as err:
         raise RejectError(
@@ -56,6 +58,12 @@ def open_pdf(source: BinaryIO) -> Iterator[Any]:
         ) from err
     except PDF_ERRORS as err:
         raise damaged(_said(err)) from err
+
+
+def _at_hand(source: BinaryIO) -> BinaryIO:
+    size = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    return io.BytesIO(source.read()) if size <= _AT_ONCE else source
 
 
 def damaged(reason: str) -> RejectError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -29,8 +29,13 @@ _HEADER_BYTES = 8192
 _GROWTH = 0.01
 
 
-def cut_video(source: BinaryIO, policy: ChunkPolicy) -> Pieces:
+def cut_video(source: BinaryIO, policy: ChunkPolicy, opened: Any | None = None) -> Pieces:
     """Cut a film; start and end are seconds of the real cut, since the first frame.
+
+    Args:
+        source: the file's bytes, seekable.
+        policy: limits.
+        opened: its container where the caller has it open, see `open_av`.
 
     Raises:
         RejectError: ``video_unreadable``, ``video_truncated``, ``video_no_frames``,
@@ -40,7 +45,7 @@ def cut_video(source: BinaryIO, policy: ChunkPolicy) -> Pieces:
     limits = policy.spec.video
     if limits is None:
         raise RejectError("modality_unsupported", f"{policy.spec.name} takes no films")
-    film = index_film(source)
+    film = index_film(source, opened)
     size = source.seek(0, os.SEEK_END)
     pieces = _whole(film, size, policy, limits) or _copied(film, policy, limits)
     pieces = pieces or _encoded(film, policy, limits)

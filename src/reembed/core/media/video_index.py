@@ -16,7 +16,9 @@ from reembed.core.media.av_open import (
     film_stream,
     open_av,
     packets,
+    place_kept,
     seek_before,
+    seek_to,
     sound_stream,
     unreadable,
 )
@@ -71,28 +73,32 @@ class Film:
         return float((time - self.origin) * self.time_base)
 
 
-def index_film(source: BinaryIO) -> Film:
+def index_film(source: BinaryIO, opened: Any | None = None) -> Film:
     """Read all packets of the film; decode its beginning and its end.
+
+    Args:
+        source: the file's bytes, seekable.
+        opened: its container where the caller has it open, see `open_av`.
 
     Raises:
         RejectError: ``video_unreadable``, ``video_codec_unknown``, ``video_no_frames``,
             ``video_truncated``, ``video_too_many_pixels``, ``video_times_broken``.
     """
-    # Asked before opening: the decoder does not notice when somebody else moves in its file.
-    size = source.seek(0, os.SEEK_END)
-    with open_av(source, "video") as opened:
-        stream = film_stream(opened)
+    with place_kept(source):
+        size = source.seek(0, os.SEEK_END)
+    with open_av(source, "video", opened) as container:
+        stream = film_stream(container)
         if stream is None or stream.codec_context is None or not stream.time_base:
             raise RejectError(
                 "video_codec_unknown",
                 "no decoder knows this film's codec; convert it to MP4 with H.264",
             )
         _check_pixels(stream)
-        _check_index(opened, size)
-        read = _read(opened, stream)
-        film = _film(opened, stream, read)
-        _check_duration(opened, film)
-        _check_end_decodes(opened, stream, film)
+        _check_index(container, size)
+        read = _read(container, stream)
+        film = _film(container, stream, read)
+        _check_duration(container, film)
+        _check_end_decodes(container, stream, film)
     return film
 
 
@@ -229,19 +235,38 @@ def _check_duration(opened: Any, film: Film) -> None:
 
 
 def _check_end_decodes(opened: Any, stream: Any, film: Film) -> None:
-    """Decode the end: a file that was filled up with zeros has a good index."""
-    if not film.seekable or not seek_before(opened, stream, film.end):
+    """Decode the end: a file that was filled up with zeros has a good index.
+
+    What follows the last key frame tells enough where it decodes. Where it does not, or the seek
+    landed elsewhere, decoding from well before the end decides.
+    """
+    if not film.seekable:
         return
+    if _seek_last_key(opened, stream, film) and not _missing_end(opened, stream, film):
+        return
+    if not seek_before(opened, stream, film.end):
+        return
+    missing = _missing_end(opened, stream, film)
+    if missing:
+        raise _truncated(f"its last {missing:.1f} s do not decode")
+
+
+def _seek_last_key(opened: Any, stream: Any, film: Film) -> bool:
+    return len(film.keys) > 0 and seek_to(opened, stream, int(film.pts[film.keys[-1]]))
+
+
+def _missing_end(opened: Any, stream: Any, film: Film) -> float:
+    """Decode from here to the end; give the seconds that are missing there, 0 for too few."""
     last = film.origin
     for tried, packet in enumerate(packets(opened, stream)):
         last = max([last, *_times(_decoded(packet))])
         if tried >= _LONGEST_TAIL:
-            return
+            return 0.0
     last = max([last, *_times(_flushed(stream))])
     missing = float((film.end - last) * film.time_base)
     still = float(film.end - film.pts.max()) * film.time_base
-    if missing - still > max(_MISSING_SECONDS, film.seconds * _MISSING_SHARE):
-        raise _truncated(f"its last {missing:.1f} s do not decode")
+    most = max(_MISSING_SECONDS, film.seconds * _MISSING_SHARE)
+    return missing if missing - still > most else 0.0
 
 
 def _times(frames: list[Any]) -> list[int]:
