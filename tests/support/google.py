@@ -14,6 +14,8 @@ from typing import Any
 
 import google_crc32c
 
+from reembed.service.secrets import forget_secrets
+
 TOKEN = "a-token-of-the-stand-in"
 _JOBS = re.compile(r"/v1b3/projects/([^/]+)/locations/([^/]+)/jobs(?:/([^/]+))?(/messages)?")
 _SECRET = re.compile(r"/v1/(projects/.+):access")
@@ -147,6 +149,8 @@ def serve_google() -> Iterator[GoogleServer]:
     thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
+        # What was read from another server may have had the same port.
+        forget_secrets()
         yield started
     finally:
         http.shutdown()

@@ -44,6 +44,12 @@ def read_secret(
         return _read[name, endpoint]
 
 
+def forget_secrets() -> None:
+    """Ask for each secret again when it is next needed."""
+    with _lock:
+        _read.clear()
+
+
 def _fetch(name: str, endpoint: str, patience: float) -> str:
     # Imported here: most runs need none of it.
     from google.api_core import exceptions as api
