@@ -139,7 +139,7 @@ class Jobs:
                 job = begin()
             except (BadRequest, Conflict):
                 # The id has a job: of another process, or of this very request, whose first answer
-                # was lost. The local server tells two who ask at once by a 400.
+                # was lost. Some servers tell two who ask at once by a 400.
                 job, reused = self._find(job_id, location) if job_id else None, True
                 if job is None:
                     raise
