@@ -18,6 +18,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("version", "types", "errors"),
     ("config",),
     ("core",),
+    ("cloud",),
     ("service", "storage", "warehouse"),
     ("notify",),
     ("sinks",),

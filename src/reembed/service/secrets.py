@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
+from reembed.cloud.credentials import SIGN_IN
 from reembed.config.secret_names import location_of
 from reembed.errors import SecretError, UsageError
 
@@ -15,10 +16,6 @@ ENDPOINT_VARIABLE: Final = "REEMBED_SECRET_MANAGER_ENDPOINT"
 # Seconds for one call, and for all tries of it.
 _TIMEOUT: Final = 20.0
 _PATIENCE: Final = 60.0
-_NO_CREDENTIALS: Final = (
-    "no Google credentials to read it with: set GOOGLE_APPLICATION_CREDENTIALS to a key file, or "
-    "run `gcloud auth application-default login`"
-)
 _read: dict[tuple[str, str], str] = {}
 _lock = threading.Lock()
 
@@ -64,7 +61,7 @@ def _fetch(name: str, endpoint: str, patience: float) -> str:
         client = _client(name, endpoint)
         answer = client.access_secret_version(request={"name": name}, retry=retry, timeout=_TIMEOUT)
     except auth.DefaultCredentialsError as err:
-        raise UsageError(f"{name}: {_NO_CREDENTIALS}") from err
+        raise UsageError(f"{name}: no Google credentials to read it with: {SIGN_IN}") from err
     except (api.GoogleAPIError, auth.GoogleAuthError, OSError) as err:
         raise _translated(name, err) from err
     return _text(name, answer.payload)

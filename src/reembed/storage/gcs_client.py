@@ -6,14 +6,12 @@ import os
 import threading
 from typing import Any, Final
 
+from reembed.cloud.connections import pooled
+from reembed.cloud.credentials import find_credentials
 from reembed.errors import StorageError
 
 _POOL: Final = 64
 _SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
-_NO_CREDENTIALS: Final = (
-    "no Google credentials: set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run "
-    "`gcloud auth application-default login`"
-)
 _clients: dict[str, Any] = {}
 _lock = threading.Lock()
 
@@ -38,32 +36,16 @@ def client_for(endpoint: str = "") -> Any:
 
 
 def _make(address: str) -> Any:
+    from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
-    from requests.adapters import HTTPAdapter
 
     # Else the library asks for the bucket too, in threads of its own, to label traces.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     options = {"api_endpoint": address} if address else None
+    credentials = AnonymousCredentials() if address else find_credentials(_SCOPE, StorageError)
     # Objects need no project; without one given, the library searches for it and fails.
-    client = storage.Client(project=None, credentials=_credentials(address), client_options=options)
-    # Ten connections, the default, make more threads than that open and drop connections.
-    for scheme in ("https://", "http://"):
-        client._http.mount(scheme, HTTPAdapter(pool_connections=_POOL, pool_maxsize=_POOL))
-    return client
-
-
-def _credentials(address: str) -> Any:
-    import google.auth
-    from google.auth.credentials import AnonymousCredentials
-    from google.auth.exceptions import GoogleAuthError
-
-    if address:
-        return AnonymousCredentials()
-    try:
-        credentials, _ = google.auth.default(scopes=[_SCOPE])
-    except GoogleAuthError as err:
-        raise StorageError(f"{_NO_CREDENTIALS} ({err})") from err
-    return credentials
+    client = storage.Client(project=None, credentials=credentials, client_options=options)
+    return pooled(client, _POOL)
 
 
 def _after_fork() -> None:

@@ -6,48 +6,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-import requests
-import urllib3
-from google.api_core import exceptions as api
 from google.api_core.retry import Retry
 from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
+from reembed.cloud.credentials import SIGN_IN_AGAIN
+from reembed.cloud.faults import FOREIGN, TRANSIENT_CODES, cause_of, code_of, may_pass
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, StorageError
 
 # Connecting, and the longest silence within an answer, in seconds.
 TIMEOUT: Final = (10.0, 60.0)
 DEADLINE: Final = 90.0
-# https://cloud.google.com/storage/docs/retry-strategy: what may be sent again.
-_TRANSIENT_CODES: Final = frozenset({408, 429, 500, 502, 503, 504})
-_TRANSIENT_TYPES: Final = (
-    ConnectionError,
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    urllib3.exceptions.ProtocolError,
-    urllib3.exceptions.TimeoutError,
-    urllib3.exceptions.PoolError,
-)
 # What needs no object to be there: a 404 is about the bucket.
 _BUCKET_ONLY: Final = frozenset({"write", "list"})
-_FOREIGN: Final = (
-    api.GoogleAPIError,
-    auth.GoogleAuthError,
-    DataCorruption,
-    InvalidResponse,
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
-    ConnectionError,
-)
+_FOREIGN: Final = (*FOREIGN, DataCorruption, InvalidResponse)
 
 
 def is_transient(err: BaseException) -> bool:
     """Tell whether the same request may succeed later."""
-    if isinstance(err, auth.TransportError):
-        inner = err.args[0] if err.args else None
-        return isinstance(inner, BaseException) and is_transient(inner)
-    return isinstance(err, _TRANSIENT_TYPES) or _code(err) in _TRANSIENT_CODES
+    return may_pass(err) or _code(err) in TRANSIENT_CODES
 
 
 def retrying(on_error: Callable[[Exception], Any] | None = None) -> Retry:
@@ -86,7 +63,7 @@ def gcs_errors(uri: str, doing: str) -> Iterator[None]:
 
 
 def _translated(err: Exception, uri: str, doing: str) -> StorageError:
-    cause = err.cause if isinstance(err, api.RetryError) and err.cause else err
+    cause = cause_of(err)
     code = _code(cause)
     if code == 404:
         what = "bucket; make it or check its name" if doing in _BUCKET_ONLY else "object or bucket"
@@ -97,8 +74,7 @@ def _translated(err: Exception, uri: str, doing: str) -> StorageError:
         remedy = "grant the account roles/storage.objectUser on the bucket"
         return StorageError(f"{uri}: no permission to {doing} ({code}); {remedy}: {cause}")
     if isinstance(cause, auth.RefreshError):
-        remedy = "run `gcloud auth application-default login`, or renew the key file"
-        return StorageError(f"{uri}: the Google credentials were refused; {remedy}: {cause}")
+        return StorageError(f"{uri}: the Google credentials were refused; {SIGN_IN_AGAIN}: {cause}")
     if isinstance(cause, DataCorruption):
         return StorageError(f"{uri}: cannot {doing}: checksums differ; try again: {cause}")
     if is_transient(cause):
@@ -108,7 +84,4 @@ def _translated(err: Exception, uri: str, doing: str) -> StorageError:
 
 
 def _code(err: BaseException) -> int:
-    if isinstance(err, InvalidResponse):
-        return int(err.response.status_code)
-    code = err.code if isinstance(err, api.GoogleAPICallError) else None
-    return int(code) if code else 0
+    return int(err.response.status_code) if isinstance(err, InvalidResponse) else code_of(err)

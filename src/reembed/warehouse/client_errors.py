@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-import requests
-import urllib3
 from google.api_core import exceptions as api
 from google.api_core.retry import Retry
 from google.auth import exceptions as auth
 
+from reembed.cloud.credentials import SIGN_IN_AGAIN
+from reembed.cloud.faults import FOREIGN, cause_of, code_of, may_pass
 from reembed.errors import (
     JobFailedError,
     StatementRefusedError,
@@ -24,27 +24,10 @@ from reembed.errors import (
 
 # Seconds of silence that one request may take.
 TIMEOUT: Final = 60.0
-_TRANSIENT_CODES: Final = frozenset({408, 429, 500, 502, 503, 504})
 # https://cloud.google.com/bigquery/docs/error-messages: some come with 403 or 400.
 _TRANSIENT_REASONS: Final = frozenset(
     {"backendError", "internalError", "jobBackendError", "jobInternalError"}
     | {"jobRateLimitExceeded", "rateLimitExceeded"}
-)
-_TRANSIENT_TYPES: Final = (
-    ConnectionError,
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    urllib3.exceptions.ProtocolError,
-    urllib3.exceptions.TimeoutError,
-    urllib3.exceptions.PoolError,
-)
-_FOREIGN: Final = (
-    api.GoogleAPIError,
-    auth.GoogleAuthError,
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
-    ConnectionError,
 )
 _REQUEST: Final = re.compile(r"^[A-Z]+ https?://\S+: ")
 _REFUSED: Final = frozenset(
@@ -78,18 +61,7 @@ def reason_of(err: BaseException) -> str:
 
 def is_transient(err: BaseException) -> bool:
     """Tell whether the same request may succeed later."""
-    if isinstance(err, auth.TransportError):
-        inner = err.args[0] if err.args else None
-        return isinstance(inner, BaseException) and is_transient(inner)
-    if isinstance(err, _TRANSIENT_TYPES) or reason_of(err) in _TRANSIENT_REASONS:
-        return True
-    return code_of(err) in _TRANSIENT_CODES
-
-
-def code_of(err: BaseException) -> int:
-    """The HTTP status of an error, 0 when it has none."""
-    code = err.code if isinstance(err, api.GoogleAPICallError) else None
-    return int(code) if code else 0
+    return may_pass(err) or reason_of(err) in _TRANSIENT_REASONS
 
 
 def retrying(initial: float, deadline: float) -> Retry:
@@ -112,7 +84,7 @@ def bigquery_errors(what: str, doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except _FOREIGN as err:
+    except FOREIGN as err:
         raise _translated(err, what, doing) from err
 
 
@@ -133,11 +105,11 @@ def job_failed_before(result: dict[str, Any], what: str, job_id: str) -> JobFail
 
 
 def _translated(err: Exception, what: str, doing: str) -> WarehouseError:
-    cause = err.cause if isinstance(err, api.RetryError) and err.cause else err
+    cause = cause_of(err)
     said = _one_line(getattr(cause, "message", "") or str(cause))
     if isinstance(cause, auth.RefreshError):
-        remedy = "run `gcloud auth application-default login`, or renew the key file"
-        return WarehouseDeniedError(f"{what}: the Google credentials were refused; {remedy}")
+        said = "the Google credentials were refused"
+        return WarehouseDeniedError(f"{what}: {said}; {SIGN_IN_AGAIN}")
     if is_transient(cause):
         remedy = "check the network, then the same command resumes"
         return WarehouseError(f"{what}: cannot {doing}: BigQuery fails; {remedy}: {said}")

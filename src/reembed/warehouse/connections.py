@@ -7,6 +7,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
+from reembed.cloud.connections import pooled
+from reembed.cloud.credentials import find_credentials
 from reembed.errors import WarehouseDeniedError, WarehouseError
 
 # The first is the Google library's own variable; it has none for the Storage Read API.
@@ -14,10 +16,6 @@ REST_VARIABLE: Final = "BIGQUERY_EMULATOR_HOST"
 READ_VARIABLE: Final = "REEMBED_BIGQUERY_READ_ENDPOINT"
 _POOL: Final = 32
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
-_NO_CREDENTIALS: Final = (
-    "no Google credentials: set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run "
-    "`gcloud auth application-default login`"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +64,13 @@ def rest_client(project: str, address: str, http: Any = None) -> Any:
     from google.cloud import bigquery
 
     url = address if "://" in address else f"http://{address}"
-    return _pooled(
-        bigquery.Client(
-            project=project,
-            credentials=AnonymousCredentials(),
-            client_options={"api_endpoint": url},
-            _http=http,
-        )
+    client = bigquery.Client(
+        project=project,
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": url},
+        _http=http,
     )
+    return pooled(client, _POOL)
 
 
 def read_client(endpoint: str) -> Any:
@@ -96,27 +93,12 @@ def _stand_in(project: str, rest: str, read: str) -> Connections:
 
 
 def _real(project: str) -> Connections:
-    import google.auth
-    from google.auth.exceptions import GoogleAuthError
     from google.cloud import bigquery
     from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 
-    try:
-        credentials, _ = google.auth.default(scopes=[_SCOPE])
-    except GoogleAuthError as err:
-        raise WarehouseDeniedError(f"{_NO_CREDENTIALS} ({err})") from err
-    rest = _pooled(bigquery.Client(project=project, credentials=credentials))
-    return Connections(rest, BigQueryReadClient(credentials=credentials))
-
-
-def _pooled(client: Any) -> Any:
-    from requests.adapters import HTTPAdapter
-
-    # Ten connections, the default, make more threads than that open and drop connections.
-    for scheme in ("https://", "http://"):
-        if type(client._http.get_adapter(scheme)) is HTTPAdapter:
-            client._http.mount(scheme, HTTPAdapter(pool_connections=_POOL, pool_maxsize=_POOL))
-    return client
+    credentials = find_credentials(_SCOPE, WarehouseDeniedError)
+    rest = bigquery.Client(project=project, credentials=credentials)
+    return Connections(pooled(rest, _POOL), BigQueryReadClient(credentials=credentials))
 
 
 def _after_fork() -> None:

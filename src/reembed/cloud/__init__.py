@@ -1,0 +1,1 @@
+"""What the clients of Google's libraries share: credentials, connections, what may pass."""
