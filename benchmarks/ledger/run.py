@@ -8,22 +8,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from emulator import emulator
+from sides import say
+
 _HERE = Path(__file__).parent
 _SIDES = ("null", "real")
-_SERVE = """
-import sys
-from reembed.service.emulator.server import EmulatorServer
-from reembed.service.emulator.settings import EmulatorSettings
-quick = dict(pending_seconds=0.05, running_seconds=0.05, concurrent_jobs=1000)
-with EmulatorServer(EmulatorSettings(port=0, fast_vectors=True, **quick)) as server:
-    print(server.base_url, flush=True)
-    sys.stdin.read()
-"""
 
 
 def main() -> None:
@@ -41,14 +35,14 @@ def main() -> None:
         for side in _SIDES if number % 2 else reversed(_SIDES):
             measured[side].append(_run(side, options))
             one = measured[side][-1]
-            _say(f"round {number + 1}: {side} {one['seconds']:.2f} s, {one['cpu']:.2f} s of CPU")
+            say(f"round {number + 1}: {side} {one['seconds']:.2f} s, {one['cpu']:.2f} s of CPU")
     _table(measured)
 
 
 def _run(side: str, options: argparse.Namespace) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory(prefix="ledger-", dir=options.folder) as folder,
-        _server() as url,
+        emulator() as url,
     ):
         command = [sys.executable, str(_HERE / "side.py"), "--ledger", side, "--url", url]
         command += ["--folder", folder, "--shards", str(options.shards)]
@@ -56,21 +50,6 @@ def _run(side: str, options: argparse.Namespace) -> dict[str, Any]:
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
-
-
-@contextmanager
-def _server() -> Iterator[str]:
-    command = [sys.executable, "-c", _SERVE]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.stdin.close()
-            process.wait(timeout=60)
 
 
 def _table(measured: dict[str, list[dict[str, Any]]]) -> None:
@@ -82,30 +61,25 @@ def _table(measured: dict[str, list[dict[str, Any]]]) -> None:
         pairs = zip(measured["real"], measured["null"], strict=True)
         ratios = [ours[name] / theirs[name] for ours, theirs in pairs]
         span = f"{min(ratios):.3f} to {max(ratios):.3f}"
-        _say(
+        say(
             f"real {middle['real']:.2f} {unit}, null {middle['null']:.2f} {unit}: "
             f"{statistics.median(ratios):.3f} x ({span})"
         )
     for name, whole in (("ledger_seconds", "seconds"), ("ledger_cpu", "cpu")):
         for side, rounds in measured.items():
             share = statistics.median(one[name] / one[whole] for one in rounds)
-            _say(f"{side}: {name} is {100 * share:.2f} % of {whole}")
+            say(f"{side}: {name} is {100 * share:.2f} % of {whole}")
     last = real[-1]
     calls = {name: round(count / last["shards"], 1) for name, count in last["calls"].items()}
     spent = {
         name: round(1000 * seconds / last["shards"], 2)
         for name, seconds in last["storage_seconds"].items()
     }
-    _say(f"{last['shards']} shards, {last['rows']} rows; storage calls a shard: {calls}")
-    _say(f"milliseconds of these a shard: {spent}")
+    say(f"{last['shards']} shards, {last['rows']} rows; storage calls a shard: {calls}")
+    say(f"milliseconds of these a shard: {spent}")
     slow = sorted(last["methods"].items(), key=lambda entry: -entry[1])[:8]
     methods = {name: round(1000 * seconds / last["shards"], 2) for name, seconds in slow}
-    _say(f"milliseconds a shard by what was asked of the ledger: {methods}")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    say(f"milliseconds a shard by what was asked of the ledger: {methods}")
 
 
 if __name__ == "__main__":

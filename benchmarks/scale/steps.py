@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from counted import Counted
@@ -35,6 +35,8 @@ from reembed.pipeline.commits import check_plan
 from reembed.pipeline.plan import read_packed
 from reembed.pipeline.results import count_run
 from reembed.pipeline.status import read_status
+from sides import say
+from support.clocks import JumpingClock, Until
 from support.memory import NOW, MemoryStorage
 from support.planted import PLAN, RUN, Planted
 
@@ -45,22 +47,6 @@ LANES, LANE_SECONDS = 10, 600.0
 LISTED = 4200
 # Seconds after which a step is given up.
 _PATIENCE = 300
-
-
-class StillClock:
-    """A clock that jumps where somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def now(self) -> float:
-        return self.at
-
-    def wall(self) -> float:
-        return self.at
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
 
 
 class Listing:
@@ -131,27 +117,16 @@ def lane(planted: Planted, storage: Any) -> object:
     with tempfile.TemporaryDirectory() as folder:
         service: Any = Listing(planted)
         tools = open_tools(planted.session(), Path(folder), service)
-        clock = StillClock()
+        clock = JumpingClock()
         ledger = Ledger(storage, planted.layout, 1, "lane")
         log = SpendLog(storage, planted.layout, 1)
         tools = replace(tools, storage=storage, ledger=ledger, spend=log, clock=clock)
         state = RunState(RUN, quotas_of(planted.config), clock, NOW)
         state.scanned(tools.service.list_jobs(), clock.now())
-        ended = Ended(clock, LANE_SECONDS)
+        ended = Until(clock, LANE_SECONDS)
         one = Lane(tools, state, Progress(storage, planted.layout, 1, 0), ended)
         mine = list(islice(shards_of(storage, planted.layout, PLAN), 0, None, LANES))
         return len([None for _ in one.run(mine)])
-
-
-class Ended(threading.Event):
-    """Interrupts a lane when its clock has reached a time."""
-
-    def __init__(self, clock: StillClock, at: float) -> None:
-        super().__init__()
-        self._clock, self._at = clock, at
-
-    def is_set(self) -> bool:
-        return self._clock.at >= self._at
 
 
 STEPS: dict[str, tuple[Callable[[Planted, Any], object], dict[str, Any]]] = {
@@ -224,11 +199,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=833)
     parser.add_argument("--steps", nargs="+", choices=list(STEPS), default=list(STEPS))
     given = parser.parse_args()
-    _say("| shards | step | CPU s | MB | calls | of them one by one | waits at 50 ms a call, s |")
-    _say("|---|---|---|---|---|---|---|")
+    say("| shards | step | CPU s | MB | calls | of them one by one | waits at 50 ms a call, s |")
+    say("|---|---|---|---|---|---|---|")
     for shards in given.shards:
         for one in measure(shards, given.per_stripe, given.rows, given.steps):
-            _say(_row(one))
+            say(_row(one))
 
 
 def _row(one: dict[str, Any]) -> str:
@@ -238,11 +213,6 @@ def _row(one: dict[str, Any]) -> str:
         f"| {one['shards']:,} | {one['step']} | {one['seconds']:.1f} | {one['mb']:,.0f} | "
         f"{sum(one['calls'].values()):,} | {one['alone']:,} | {one['waits']:,.0f} |"
     )
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from reembed.ledger.layout import Layout
 from reembed.pipeline.status import read_status
 from reembed.storage.local import LocalStorage
+from sides import say
 from support.counting import CountingStorage
 from support.runs import Made
 
@@ -24,7 +26,7 @@ _MEMORY = Path("/dev/shm")
 
 def main() -> None:
     options = _options()
-    _say("run                                  stripes  seconds  calls  pages  at once  said")
+    say("run                                  stripes  seconds  calls  pages  at once  said")
     for name, (stripes, make) in _RUNS.items():
         if options.runs and name not in options.runs:
             continue
@@ -87,15 +89,10 @@ def _measure(name: str, made: Made, options: argparse.Namespace) -> None:
         seconds.append(time.perf_counter() - began)
     assert status is not None
     said = ", ".join(f"{count} {state}" for state, count in status.shards.items())
-    _say(
+    say(
         f"{name:36} {made.stripes:7} {statistics.median(seconds):8.2f}"
         f" {sum(storage.counts.values()):6} {storage.counts['list']:6} {storage.at_once:8}  {said}"
     )
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import httpx
-import numpy as np
 import orjson
-import pyarrow as pa
 import pyarrow.parquet as pq
-import simdjson
 
+from plain import lines, write_vectors
 from reembed.config.schema import Config
 from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.chunking import chunk_text_item
@@ -24,8 +22,6 @@ from reembed.types import Item, Position
 
 _STRIPE = 20_000
 _CHUNK = 8 << 20
-_ROWS = 1024
-_SCHEMA = pa.schema([("key", pa.string()), ("embedding", pa.list_(pa.float32()))])
 
 
 def plan(table: Path, config: Config, work: Path) -> list[PackedShard]:
@@ -94,47 +90,10 @@ def _upload(client: httpx.Client, path: Path) -> str:
 
 def collect(client: httpx.Client, files: Iterable[str], dimensions: int, part: Path) -> int:
     """Stream all answers into one Parquet file; returns the vectors."""
-    matrix, keys, count = np.empty((_ROWS, dimensions), np.float32), list[str](), 0
-    parser = simdjson.Parser()
-    with pq.ParquetWriter(
-        part,
-        _SCHEMA,
-        compression="zstd",
-        use_dictionary=False,
-        use_byte_stream_split=["embedding.list.element"],
-        write_statistics=False,
-    ) as writer:
-        for line in _lines(client, files):
-            answer = parser.parse(line)
-            values = answer["response"]["embedding"]["values"].as_buffer(of_type="d")
-            matrix[len(keys)] = np.frombuffer(values)
-            keys.append(answer["key"])
-            # The parser is used again only when nothing refers to its document.
-            del answer
-            if len(keys) == _ROWS:
-                writer.write_table(_block(keys, matrix))
-                count, keys = count + len(keys), []
-        writer.write_table(_block(keys, matrix[: len(keys)]))
-    return count + len(keys)
+    return write_vectors(_answers(client, files), dimensions, part)
 
 
-def _lines(client: httpx.Client, files: Iterable[str]) -> Iterator[bytes]:
+def _answers(client: httpx.Client, files: Iterable[str]) -> Iterator[bytes]:
     for name in files:
-        rest = b""
         with client.stream("GET", f"/v1beta/{name}:download?alt=media") as response:
-            for chunk in response.iter_raw():
-                first, *others = chunk.split(b"\n")
-                rest += first
-                for other in others:
-                    yield rest
-                    rest = other
-        if rest:
-            yield rest
-
-
-def _block(keys: list[str], matrix: np.ndarray) -> pa.Table:
-    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-    count, dimensions = matrix.shape
-    offsets = np.arange(0, (count + 1) * dimensions, dimensions, dtype=np.int32)
-    vectors = pa.ListArray.from_arrays(offsets, pa.array(matrix.reshape(-1)))
-    return pa.table([pa.array(keys), vectors], schema=_SCHEMA)
+            yield from lines(response.iter_raw())

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bare import collect, plan, submit
 
+from emulator import emulator
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
@@ -32,16 +30,7 @@ _STAGES = {
     "bare": ("plan", "submit", "wait", "collect"),
     "run": ("start", "plan", "embed", "end"),
 }
-_SERVE = """
-import sys
-from reembed.service.emulator.server import EmulatorServer
-from reembed.service.emulator.settings import EmulatorSettings
-quick = dict(pending_seconds=0.05, running_seconds=0.05, concurrent_jobs=1000)
-wide = dict(enqueued_tokens=10**9, file_storage_bytes=10**12)
-with EmulatorServer(EmulatorSettings(port=0, fast_vectors=True, **quick, **wide)) as server:
-    print(server.base_url, flush=True)
-    sys.stdin.read()
-"""
+_WIDE = {"enqueued_tokens": 10**9, "file_storage_bytes": 10**12}
 
 
 def main() -> None:
@@ -53,7 +42,7 @@ def main() -> None:
         make_table(Path(name) / "table.parquet", options.rows, options.characters)
 
         def side(which: str) -> dict[str, float]:
-            with _emulator() as url, tempfile.TemporaryDirectory(dir=name) as work:
+            with emulator(**_WIDE) as url, tempfile.TemporaryDirectory(dir=name) as work:
                 words = ["--side", which, "--url", url, "--folder", name, "--work", work]
                 words += ["--dimensions", str(options.dimensions)]
                 return run_side([__file__, *words], None)
@@ -83,21 +72,6 @@ def _options() -> argparse.Namespace:
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     parser.add_argument("--side", choices=_SIDES, help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-@contextmanager
-def _emulator() -> Iterator[str]:
-    command = [sys.executable, "-c", _SERVE]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.stdin.close()
-            process.wait(timeout=60)
 
 
 def _loaded(options: argparse.Namespace) -> LoadedConfig:

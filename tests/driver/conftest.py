@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -37,6 +36,7 @@ from reembed.service.emulator.settings import EmulatorSettings
 from reembed.service.retries import RetryPolicy
 from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
+from support.clocks import QuickClock
 
 WORDS = ["tide", "foam", "shore", "gull", "rope", "mast", "keel", "wind", "salt", "reef"]
 PLAN = "plan"
@@ -61,22 +61,6 @@ def text_chunk(index: int) -> Chunk:
         chunker="text/1",
         text=text,
     )
-
-
-class QuickClock:
-    """A clock that runs `speed` times as fast as this machine's, and sleeps as much less."""
-
-    def __init__(self, speed: float) -> None:
-        self.speed = speed
-
-    def now(self) -> float:
-        return time.monotonic() * self.speed
-
-    def wall(self) -> float:
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds / self.speed)
 
 
 class Site:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -21,39 +20,11 @@ from reembed.driver.state import RunState
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.spend import SpendLog
 from reembed.service.base import BatchService, Job
+from support.clocks import JumpingClock, Until
 from support.memory import NOW, MemoryStorage
 from support.planted import PLAN, RUN, Planted
 
 RUNNING = 5
-
-
-class JumpingClock:
-    """A clock that jumps where somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-        self.slept: Callable[[], None] = lambda: None
-
-    def now(self) -> float:
-        return self.at
-
-    def wall(self) -> float:
-        return self.at
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
-        self.slept()
-
-
-class Until(threading.Event):
-    """An event that is set when a clock has reached a time."""
-
-    def __init__(self, clock: JumpingClock, at: float) -> None:
-        super().__init__()
-        self._clock, self._at = clock, at
-
-    def is_set(self) -> bool:
-        return self._clock.at >= self._at
 
 
 class CountingState(RunState):

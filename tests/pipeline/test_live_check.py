@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -12,21 +11,9 @@ from reembed.config.load import LoadedConfig
 from reembed.errors import RunFailedError
 from reembed.pipeline.live_check import LiveFindings, check_live
 from reembed.service.client import open_service
+from support.clocks import QuickClock
 
 Load = Callable[..., LoadedConfig]
-
-
-class QuickClock:
-    """Sleeps a hundredth of what it is asked to."""
-
-    def now(self) -> float:
-        return time.monotonic() * 100
-
-    def wall(self) -> float:
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds / 100)
 
 
 def findings(load: Load, **settings: object) -> LiveFindings:
@@ -34,7 +21,7 @@ def findings(load: Load, **settings: object) -> LiveFindings:
     with emulator(**settings) as remote:
         config = load(service={"base_url": remote.url}, model={"dimensions": 256}).config
         with open_service(config.service, "local", {}) as service:
-            seen = check_live(config, service, QuickClock(), 3000, said.append)
+            seen = check_live(config, service, QuickClock(100), 3000, said.append)
             left = [file.name for file in service.list_files() if "re-doctor" in file.name]
     assert left == [], "the input file is deleted"
     assert len(said) == 3
@@ -76,4 +63,4 @@ def test_a_job_that_fails_is_said(load: Load) -> None:
             open_service(config.service, "local", {}) as service,
             pytest.raises(RunFailedError, match=r"FAILED: .*no such field"),
         ):
-            check_live(config, service, QuickClock(), 3000, lambda words: None)
+            check_live(config, service, QuickClock(100), 3000, lambda words: None)

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import apache_beam
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "engines"
+from support.scripts import SCRIPTS, run_script
 
-
-def run(home: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), "--home", str(home), *options],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+run = partial(run_script, "engines")
 
 
 def test_what_was_never_installed_says_how(tmp_path: Path) -> None:
@@ -78,4 +67,4 @@ def test_what_is_made_once_is_found_again(tmp_path: Path) -> None:
 
 
 def test_prism_is_of_the_beam_that_is_installed() -> None:
-    assert f'BEAM = "{apache_beam.__version__}"' in SCRIPT.read_text()
+    assert f'BEAM = "{apache_beam.__version__}"' in (SCRIPTS / "engines").read_text()

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import shlex
-import subprocess
-import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from reembed.core.table_names import TableName
-from support.gcs import environment_set
+from support.servers import Script, started
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bigquery-server"
 PROJECT = "test"
 _MISSING = 3
+_SCRIPT = Script(
+    name="bigquery-server",
+    what="BigQuery",
+    variable="BIGQUERY_EMULATOR_HOST",
+    asked=f"/bigquery/v2/projects/{PROJECT}/datasets",
+    patience=90,
+    is_missing=lambda code, said: code == _MISSING,
+)
 _numbers = itertools.count(1)
 
 
@@ -56,47 +55,8 @@ def start_bigquery(folder: Path, storage: str = "") -> Iterator[BigQueryServer]:
     """Run a server until the block ends, with its variables in `os.environ`.
 
     `storage` is the address of the Cloud Storage server that ``gs://`` files are loaded from.
-    Skips the test when the server is not installed; any other failure to start is an error.
     """
-    command = [sys.executable, str(SCRIPT), "--no-install", "--dir", str(folder / "tables")]
-    log = folder / "server.log"
-    environment = os.environ | ({"STORAGE_EMULATOR_HOST": storage} if storage else {})
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
-        )
-    assert process.stdout is not None
-    try:
-        lines = [process.stdout.readline(), process.stdout.readline()]
-        if not all(lines):
-            process.wait(timeout=10)
-            reason = log.read_text().strip()
-            if process.returncode == _MISSING:
-                pytest.skip(reason)
-            raise RuntimeError(f"the BigQuery server did not start: {reason}")
-        pairs = [shlex.split(line)[1].split("=", 1) for line in lines]
-        variables = {name: value for name, value in pairs}
-        url = variables["BIGQUERY_EMULATOR_HOST"]
-        _wait_until_ready(url, process, log)
-        with environment_set(variables):
-            yield BigQueryServer(url, variables)
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=10)
-        process.stdout.close()
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[str], log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/bigquery/v2/projects/{PROJECT}/datasets") as said:
-                said.read()
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.1)
-    raise RuntimeError(f"the BigQuery server is not ready: {log.read_text()[-500:]}")
+    options = ["--no-install", "--dir", str(folder / "tables")]
+    environment = {"STORAGE_EMULATOR_HOST": storage} if storage else {}
+    with started(_SCRIPT, folder / "server.log", *options, **environment) as said:
+        yield BigQueryServer(*said)

@@ -9,7 +9,7 @@ from reembed.errors import WarehouseDeniedError, WarehouseError
 from reembed.warehouse.base import Read
 from reembed.warehouse.client import BigQueryWarehouse
 from reembed.warehouse.connections import READ_VARIABLE, REST_VARIABLE, connect
-from support.gcs import environment_set
+from support.servers import environment_set
 
 T = TableName("my-project", "data", "items")
 
