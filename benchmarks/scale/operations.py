@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,13 +30,14 @@ from reembed.service.client import open_service
 from reembed.service.emulator.server import EmulatorServer
 from reembed.service.emulator.settings import EmulatorSettings
 from reembed.storage.local import LocalStorage
+from support.clocks import JumpingClock
 
 # What is written by the clock, not by the shard.
 BY_TIME = frozenset({"progress"})
 _ROWS = 20
 
 # Fitted by `per_shard`: from a shard's first look to its settlement, with room in the quota and
-# without a fault. tests/scale/test_operations.py holds that it still is so.
+# without a fault. tests/scale/test_tables.py holds that it still is so.
 PER_SHARD: Mapping[tuple[str, str], float] = {
     ("create", "claim"): 1,
     ("create", "created"): 1,
@@ -63,6 +65,9 @@ def per_shard(few: int = 8, many: int = 12) -> dict[tuple[str, str], float]:
 def drive(shards: int) -> Counter[tuple[str, str]]:
     """Drive a run of so many small shards through one lane against the emulator; its counts."""
     quick: dict[str, Any] = {"pending_seconds": 0.05, "running_seconds": 0.05}
+    # Only sleeping lets its time pass: on a slow machine no look grows old and is repeated.
+    clock = JumpingClock()
+    clock.slept = lambda: time.sleep(0.02)
     settings = EmulatorSettings(port=0, fast_vectors=True, concurrent_jobs=1000, **quick)
     with tempfile.TemporaryDirectory() as folder, EmulatorServer(settings) as server:
         session = session_of(Path(folder), server.base_url, _ROWS)
@@ -75,7 +80,9 @@ def drive(shards: int) -> Counter[tuple[str, str]]:
             tools = open_tools(session, scratch, service)
             ledger = Ledger(storage, session.layout, 1, "lane")
             spend = SpendLog(storage, session.layout, 1)
-            tools = replace(tools, storage=cast(Any, storage), ledger=ledger, spend=spend)
+            tools = replace(
+                tools, storage=cast(Any, storage), ledger=ledger, spend=spend, clock=clock
+            )
             offset = tools.ledger.storage_now() - tools.clock.now()
             state = RunState(session.run, quotas_of(session.config), tools.clock, offset)
             progress = Progress(storage, session.layout, 1, 0)
