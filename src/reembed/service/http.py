@@ -25,6 +25,7 @@ from reembed.errors import (
     TransientError,
     UnknownOutcomeError,
 )
+from reembed.service.bulk import BulkTransport, goes_by_proxy
 from reembed.service.keys import Secret, is_loopback
 from reembed.service.operations import one_line, parse_json
 from reembed.service.retries import retry_after
@@ -104,7 +105,7 @@ class Wire:
 
     def _start_empty(self) -> None:
         self._lock = threading.Lock()
-        self._pool: tuple[int, httpx.Client] | None = None
+        self._pools: dict[tuple[int, bool], httpx.Client] = {}
         self._tls: ssl.SSLContext | None = None
 
     def __getstate__(self) -> tuple[Endpoint, Secret, Callable[[], float]]:
@@ -120,9 +121,10 @@ class Wire:
     def close(self) -> None:
         """Close the pooled connections; a later call opens new ones."""
         with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None and pool[0] == os.getpid():
-            pool[1].close()
+            pools, self._pools = self._pools, {}
+        for (process, _), client in pools.items():
+            if process == os.getpid():
+                client.close()
 
     def read(self, call: Call) -> dict[str, Any]:
         """Send a call that is free to repeat and decode its JSON object (once, no retry here).
@@ -173,13 +175,13 @@ class Wire:
 
     @contextlib.contextmanager
     def stream(self, call: Call) -> Iterator[httpx.Response]:
-        """Open a call and yield the reply before its body was read; any status.
+        """Open a call without a body, yield the reply before its body was read; any status.
 
         Raises:
             TransientError: the connection failed, also while the caller reads the body.
         """
         try:
-            response = self._open(self.client(), call, None)
+            response = self._open(self.client(bulk=True), call, None)
             try:
                 yield response
             finally:
@@ -199,29 +201,33 @@ class Wire:
             message, answer.status, retry_after(answer.headers, error.details)
         )
 
-    def client(self) -> httpx.Client:
-        """The pooled client of this process, made when first needed."""
+    def client(self, bulk: bool = False) -> httpx.Client:
+        """The pooled client of this process, made when first needed; `bulk`: for large answers."""
+        # After a fork the parent's sockets must not be shared.
+        use = os.getpid(), bulk
         with self._lock:
-            # After a fork the parent's sockets must not be shared.
-            if self._pool is None or self._pool[0] != os.getpid():
-                self._pool = os.getpid(), self._make_client()
-            return self._pool[1]
+            if use not in self._pools:
+                self._pools[use] = self._make_client(bulk)
+            return self._pools[use]
 
     def new_client(self) -> httpx.Client:
         """A client without connections yet, that keeps none for later."""
         with self._lock:
             return self._make_client()
 
-    def _make_client(self) -> httpx.Client:
+    def _make_client(self, bulk: bool = False) -> httpx.Client:
         if self._tls is None:
             self._tls = httpx.create_ssl_context()
         seconds = self.endpoint.timeout
+        # A proxy of the environment cannot reach this machine's own ports.
+        trust_env = not is_loopback(self.endpoint.base_url)
+        direct = bulk and not (trust_env and goes_by_proxy())
         return httpx.Client(
             verify=self._tls,
             timeout=httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
             follow_redirects=False,
-            # A proxy of the environment cannot reach this machine's own ports.
-            trust_env=not is_loopback(self.endpoint.base_url),
+            trust_env=trust_env,
+            transport=BulkTransport(self._tls) if direct else None,
             headers={"user-agent": f"reembed/{__version__}"},
         )
 

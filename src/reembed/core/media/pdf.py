@@ -11,6 +11,7 @@ import pikepdf
 
 from reembed.config.models import PdfLimits
 from reembed.core.media.pdf_open import PDF_ERRORS, check_pages, open_pdf, was_repaired
+from reembed.core.media.pdf_resources import must_be_pruned
 from reembed.core.policy import ChunkPolicy
 from reembed.errors import RejectError
 from reembed.types import Piece, Pieces, Recipe
@@ -43,7 +44,10 @@ def cut_pdf(source: BinaryIO, policy: ChunkPolicy) -> Pieces:
             return Pieces((whole,), title=title)
         pieces: tuple[Piece, ...] = ()
         if not repaired:
-            pieces = _cut(pages, policy, limits, lambda recipe: _write(pdf, recipe, _scales()))
+            prune = must_be_pruned(pdf)
+            pieces = _cut(
+                pages, policy, limits, lambda recipe: _write(pdf, recipe, _scales(), prune)
+            )
             repaired = was_repaired(pdf)
     if repaired:
         # What a repair finds depends on what was read before: weigh as it will be rendered.
@@ -68,7 +72,7 @@ def render_pdf(recipe: Recipe, source: BinaryIO) -> bytes:
                 f"{len(pdf.pages)} now; plan again",
             )
         out = io.BytesIO()
-        _write(pdf, recipe, out)
+        _write(pdf, recipe, out, must_be_pruned(pdf))
     return out.getvalue()
 
 
@@ -121,14 +125,15 @@ def _piece(limits: PdfLimits, span: tuple[int, int], recipe: Recipe, weight: int
     return Piece("pdf", PDF, tokens, weight, float(first), float(last), "page", recipe=recipe)
 
 
-def _write(pdf: Any, recipe: Recipe, out: BinaryIO) -> int:
+def _write(pdf: Any, recipe: Recipe, out: BinaryIO, prune: bool) -> int:
     """Write a recipe's pages as a document that holds only what they need; give its size."""
     with pikepdf.new() as part:
         for page in range(int(recipe.start or 1) - 1, int(recipe.end or 1)):
             part.pages.append(pdf.pages[page])
         _keep_layers(pdf, part)
         _keep_forms(pdf, part)
-        part.remove_unreferenced_resources()
+        if prune:
+            part.remove_unreferenced_resources()
         part.save(
             out,
             deterministic_id=True,
@@ -213,8 +218,9 @@ def _title(pdf: Any) -> str | None:
         except PDF_ERRORS:
             # A title that cannot be read is a title that is not there.
             continue
-        words = " ".join("".join(c if c.isprintable() else " " for c in title).split())
-        if words:
+        if not title.isprintable():
+            title = "".join(c if c.isprintable() else " " for c in title)
+        if words := " ".join(title.split()):
             return words[:_LONGEST_TITLE]
     return None
 

@@ -38,6 +38,7 @@ _BLOCK = 1 << 16
 _AT_ONCE = 4 << 20
 # A page whose drawing commands are above this when inflated is a decompression bomb.
 _MOST_CONTENT = 1 << 28
+_FLATE = pikepdf.Name.FlateDecode
 
 
 @contextmanager
@@ -118,8 +119,9 @@ def _check_content(number: int, page: Any) -> None:
 
 def _is_plain_flate(stream: Any) -> bool:
     filters = stream.get("/Filter")
-    names = list(filters) if isinstance(filters, pikepdf.Array) else [filters]
-    return names == [pikepdf.Name.FlateDecode] and "/DecodeParms" not in stream
+    if isinstance(filters, pikepdf.Array):
+        filters = filters[0] if len(filters) == 1 else None
+    return filters == _FLATE and "/DecodeParms" not in stream
 
 
 def _inflated_bytes(number: int, raw: bytes, most: int) -> int:

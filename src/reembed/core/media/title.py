@@ -52,7 +52,9 @@ def clean_title(title: str | None) -> str | None:
     """
     if not title:
         return None
-    line = "".join(" " if _breaks_line(c) else c for c in title[: 20 * _MOST_CHARACTERS])
+    line = title[: 20 * _MOST_CHARACTERS]
+    if not line.isprintable():
+        line = "".join(" " if _breaks_line(c) else c for c in line)
     cleaned = " ".join(line.replace("|", "/").split())
     if len(cleaned) > _MOST_CHARACTERS:
         cut = cleaned[: _MOST_CHARACTERS - 1]
