@@ -32,9 +32,10 @@ from reembed.cli.template import template_arguments
 from reembed.service.secrets import ENDPOINT_VARIABLE
 from reembed.storage.gcs import GcsStorage
 from support.dataflow import IMAGE, environment_of, execute, options_for, staged_url
-from support.gcs import environment_set, start_gcs
+from support.gcs import start_gcs
 from support.google import GoogleServer, serve_google
 from support.graphs import holds, unfolded
+from support.servers import environment_set
 
 pytestmark = [pytest.mark.gcs, pytest.mark.slow]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from reembed.storage.gcs import GcsStorage
-from support.gcs import SCRIPT, start_gcs
+from support.gcs import start_gcs
+from support.scripts import SCRIPTS
 
 
 @pytest.mark.gcs
@@ -27,7 +28,7 @@ def test_server_starts_with_the_buckets_asked_for(tmp_path: Path) -> None:
 def test_missing_package_is_told_with_the_command_that_mends_it(tmp_path: Path) -> None:
     script = tmp_path / "scripts" / "gcs-server"
     script.parent.mkdir()
-    shutil.copy(SCRIPT, script)
+    shutil.copy(SCRIPTS / "gcs-server", script)
 
     # Without site packages, and with no environment beside it to go to.
     run = subprocess.run([sys.executable, "-S", script], capture_output=True, text=True, timeout=60)

@@ -57,10 +57,15 @@ class Serving(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that hang up."""
+
+
 @contextmanager
 def serving(tls: ssl.SSLContext | None = None) -> Iterator[str]:
     Serving.connections = set()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Serving)
+    server = Server(("127.0.0.1", 0), Serving)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
