@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from reembed.errors import (
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Stat, Storage
 from reembed.storage.names import is_gs
+from reembed.storage.scratch import scratch_folder
 from reembed.warehouse.base import Field, Job, Load, NewTable, Statement, Table, Warehouse
 
 # Staging is removed at the end; what a run that is never taken up again leaves goes by itself.
@@ -98,8 +98,8 @@ class HandOver:
         self.details.update({"table": str(table.name), "made": False})
         merge = Merge(job="", size=0, gone=0)
         deleted = 0
-        with tempfile.TemporaryDirectory(prefix="reembed-") as folder:
-            keys = Path(folder) / "gone.parquet"
+        with scratch_folder() as folder:
+            keys = folder / "gone.parquet"
             lost = write_keys(keys, gone)
             if self.settled.rows or lost:
                 merge, job = self._merge(table, keys if lost else None)
@@ -155,13 +155,13 @@ class HandOver:
     def _stage(self) -> None:
         """Load the run's parts into its staging table, and look at what is there then."""
         place, settled = self.place, self.settled
-        with tempfile.TemporaryDirectory(prefix="reembed-") as folder:
+        with scratch_folder() as folder:
             parts = self._parts()
             local = bool(parts) and not is_gs(parts[0].uri)
             if local and self._staging_place:
                 parts = stage_parts(place.storage, parts, self._staging_place)
             groups = groups_of(parts)
-            begin = [lambda _, g=group: source_of(g, Path(folder)) for group in groups]
+            begin = [lambda _, g=group: source_of(g, folder) for group in groups]
             self._load(self._staging, schema.new_table(place.config, self._labels), begin)
         self.details["load_jobs"] = len(groups)
         rows = self._count(count_sql(self._staging))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from reembed.ledger.layout import Layout
 from reembed.ledger.parallel import AT_ONCE, in_parallel
 from reembed.sinks.parquet import write_part
 from reembed.storage.base import Stat, Storage
+from reembed.storage.scratch import scratch_folder
 
 T = TypeVar("T")
 _BATCH_ROWS = 256
@@ -78,11 +78,11 @@ class ParquetParts:
         ours = (stat for stat in self._parts() if self._is_of(stat, commit))
         given = _GivenWay.to((table for _, table in self._said(list(ours))), frozenset(gone))
         replaced = deleted = 0
-        with tempfile.TemporaryDirectory(prefix="reembed-") as folder:
+        with scratch_folder() as folder:
             for stat, table in self._said(before):
                 rows = given.of(table)
                 if rows is not None:
-                    self._thin(stat, rows, Path(folder))
+                    self._thin(stat, rows, folder)
                     replaced, deleted = replaced + rows.replaced, deleted + rows.deleted
         return Published(settled.rows, replaced, deleted)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
@@ -38,7 +37,7 @@ from reembed.service.client import open_service
 from reembed.service.keys import configured_key
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
-from reembed.storage.scratch import scratch_parent
+from reembed.storage.scratch import scratch_folder
 
 # How long a result file stays in the project's storage when the service does not delete it.
 RESULT_LIFE_SECONDS = 48 * 3600.0
@@ -195,11 +194,10 @@ def drive_lane(
     config, watch = session.config, watch or Unwatched()
     stuck_after = config.batch.stuck_hours * 3600
     progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after, watch)
-    scratch = tempfile.TemporaryDirectory(prefix="reembed-", dir=scratch_parent())
-    with at_work.one(), scratch as folder:
+    with at_work.one(), scratch_folder() as folder:
         try:
             with open_service(config.service, service_key(config)) as service:
-                tools = replace(open_tools(session, Path(folder), service), watch=watch)
+                tools = replace(open_tools(session, folder, service), watch=watch)
                 yield from _drive(session, tools, progress, number, lanes)
         except ReembedError as err:
             progress.end(failed=str(err))
