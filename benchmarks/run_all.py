@@ -34,7 +34,7 @@ _ALL: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
     "plan": ("plan/run.py", [], ["--rows", "30", "--rounds", "1"]),
     "submit": ("submit/run.py", [], ["--rows", "30", "--rounds", "1"]),
     "media": ("media/run.py", [], ["--corpora", "1", "--rounds", "1"]),
-    "whole": ("whole/run.py", [], ["--rows", "30", "--dimensions", "64", "--rounds", "1"]),
+    "whole": ("whole/run.py", [], ["--rows", "30", "--dimensions", "128", "--rounds", "1"]),
 }
 
 

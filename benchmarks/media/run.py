@@ -55,7 +55,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpora", type=int, default=4, help="seeds, of 45 media files each")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--passes", type=int, default=5, help="times over the files a round")
     parser.add_argument("--folder", type=Path, help="where to put the files (default: temporary)")
     parser.add_argument("--marks", type=Path, help="a file for the ratios")

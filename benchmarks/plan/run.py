@@ -53,7 +53,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--characters", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where to put the files (default: temporary)")
     parser.add_argument("--marks", type=Path, help="a file for the ratios")
     parser.add_argument("--side", choices=list(_SIDES), help=argparse.SUPPRESS)
