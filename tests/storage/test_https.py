@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import http.server
 import ipaddress
 import pickle
@@ -11,19 +10,15 @@ import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from reembed.errors import ObjectNotFoundError, RejectError, StorageError
 from reembed.storage.addresses import is_public
 from reembed.storage.https import HttpsRules, fetch, split_https
 from reembed.storage.local import LocalStorage
 from reembed.storage.places import Places
+from support.certificates import certificate
 
 HOST = "pages.example"
 
@@ -45,31 +40,6 @@ class Site:
 
     def url(self, path: str) -> str:
         return f"https://{HOST}:{self.port}/{path}"
-
-
-def certificate(folder: Path) -> tuple[str, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    cert, private = folder / "cert.pem", folder / "key.pem"
-    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    form = serialization.PrivateFormat.PKCS8
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    )
-    return str(cert), str(private)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
         def log_message(self, *_: object) -> None: ...
 
-    cert, key = certificate(tmp_path_factory.mktemp("tls"))
+    cert, key = certificate(tmp_path_factory.mktemp("tls"), HOST)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import ssl
 import threading
 from collections.abc import Iterator
@@ -13,15 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from reembed.service.bulk import BulkTransport
 from reembed.service.http import Call, Endpoint, Wire
 from reembed.service.keys import Secret
 from service.client.scripted import KEY, Act, Connection, ScriptedServer, answer
+from support.certificates import certificate
 
 BODY = bytes(range(256)) * 4000
 
@@ -145,44 +140,12 @@ def test_faults_are_httpx_s(server: ScriptedServer, closed_port: str) -> None:
             ask(client, "http://nowhere.invalid/x")
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Key and certificate of 127.0.0.1, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
-def test_servers_are_checked_by_the_context_that_is_given(certificate: Path) -> None:
+def test_servers_are_checked_by_the_context_that_is_given(tmp_path: Path) -> None:
+    files = certificate(tmp_path, "127.0.0.1")
     offered = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    offered.load_cert_chain(certificate)
+    offered.load_cert_chain(*files)
     with serving(offered) as url:
-        with bulk(ssl.create_default_context(cafile=str(certificate))) as client:
+        with bulk(ssl.create_default_context(cafile=files.cert)) as client:
             assert ask(client, f"{url}/whole")[2] == BODY
         with bulk() as client, pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY"):
             ask(client, f"{url}/whole")
