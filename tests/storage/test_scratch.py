@@ -45,7 +45,7 @@ def test_the_users_folder_is_taken_as_it_is() -> None:
 
 
 HOLD = """
-import sys, time
+import sys
 from reembed.storage.scratch import scratch_folder
 with scratch_folder() as folder:
     (folder / "requests").write_text("a text of the corpus")

@@ -108,8 +108,7 @@ def _translated(err: Exception, what: str, doing: str) -> WarehouseError:
     cause = cause_of(err)
     said = _one_line(getattr(cause, "message", "") or str(cause))
     if isinstance(cause, auth.RefreshError):
-        said = "the Google credentials were refused"
-        return WarehouseDeniedError(f"{what}: {said}; {SIGN_IN_AGAIN}")
+        return WarehouseDeniedError(f"{what}: the Google credentials were refused; {SIGN_IN_AGAIN}")
     if is_transient(cause):
         remedy = "check the network, then the same command resumes"
         return WarehouseError(f"{what}: cannot {doing}: BigQuery fails; {remedy}: {said}")
