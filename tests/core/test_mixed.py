@@ -20,6 +20,7 @@ from reembed.core.requests import (
     TextPart,
     embed_request,
     jsonl_line,
+    to_json,
 )
 from reembed.core.token_counts import TokenCounts
 from reembed.types import Item, Position
@@ -152,7 +153,7 @@ def test_tokens_are_priced_by_modality(mixed):
 def test_the_wire_form_and_its_check():
     part = MixedPart((TextPart("a", "T"), MediaPart(b"png", "image/png"), TextPart("b", "T")))
     request = embed_request(part, OPTIONS)
-    sent = orjson.loads(request)["content"]["parts"]
+    sent = orjson.loads(to_json(request))["content"]["parts"]
     assert [each.get("text") for each in sent] == ["title: T | text: a", None, "title: T | text: b"]
     assert sent[1]["inlineData"]["mimeType"] == "image/png"
     line = jsonl_line(wire_key("abcdef0123456789", 1), request)

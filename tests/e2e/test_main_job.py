@@ -17,7 +17,7 @@ from reembed.config.load import load_config
 from reembed.core.manifest import recipe_from_json
 from reembed.core.media.render import render
 from reembed.core.policy import ChunkPolicy
-from reembed.core.requests import MediaPart, RequestOptions, TextPart, embed_request
+from reembed.core.requests import MediaPart, RequestOptions, TextPart, embed_request, to_json
 from reembed.core.schema import REJECT, ROW
 from reembed.service.client import open_service
 
@@ -234,13 +234,13 @@ def test_vectors_stand_under_the_right_keys(ran: Ran) -> None:
                 continue
             checked[kind] += 1
             planned = manifests[(row["key"], row["part"])]
-            recipe = recipe_from_json(planned["recipe"])
-            if recipe is None:
+            if planned["recipe"] is None:
                 part: TextPart | MediaPart = TextPart(str(row["text"]), planned["title"])
             else:
+                recipe = recipe_from_json(planned["recipe"])
                 with Path(str(row["source_uri"])).open("rb") as source:
                     part = MediaPart(render(recipe, source, policy), recipe.mime_type)
-            online = np.asarray(service.embed(options.model, embed_request(part, options)))
+            online = np.asarray(service.embed(options.model, to_json(embed_request(part, options))))
             likeness = vectors[number] @ online / np.linalg.norm(online)
             assert likeness > 0.99999, (row["key"], row["part"], likeness)
     assert checked["text"] > 50

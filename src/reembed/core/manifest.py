@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reembed.core.estimate import media_request_bytes, text_request_bytes
@@ -33,9 +34,9 @@ _IDENTITY = (
 _ASKED = ("reject_code", "donor", "title", "text", "recipe", "source_hash")
 
 
-def recipe_to_json(recipe: Recipe | None) -> str | None:
-    """A recipe as it stands in a manifest; None for a text."""
-    return None if recipe is None else orjson.dumps(_said(asdict(recipe))).decode()
+def recipe_to_json(recipe: Recipe) -> str:
+    """A recipe as it stands in a manifest."""
+    return orjson.dumps(_said(asdict(recipe))).decode()
 
 
 def _said(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -46,10 +47,8 @@ def _said(recipe: dict[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in recipe.items() if v or n not in ("uri", "parts")}
 
 
-def recipe_from_json(text: str | None) -> Recipe | None:
+def recipe_from_json(text: str) -> Recipe:
     """The recipe that a manifest holds."""
-    if text is None:
-        return None
     return _recipe(orjson.loads(text))
 
 
@@ -124,7 +123,7 @@ def _row(chunk: Chunk, wire_bytes: int) -> dict[str, Any]:
         "chunker": chunk.chunker,
         "generation": chunk.generation,
         "source_hash": chunk.source_hash,
-        "recipe": recipe_to_json(chunk.recipe),
+        "recipe": None if chunk.recipe is None else recipe_to_json(chunk.recipe),
         "warnings": list(chunk.warnings) or None,
         "notes": list(chunk.notes) or None,
         "request": None,
@@ -179,13 +178,33 @@ def number_requests(manifest: pa.Table, groups: NDArray[np.int64]) -> pa.Table:
 def fingerprint_of(manifest: pa.Table, extra: bytes) -> str:
     """SHA-256 over what decides a shard's requests: specifications, not the bytes of media.
 
+    Columns are hashed as they lie in memory, lengths before characters: making Python's strings
+    of them first took as long as the hash itself.
+
     Args:
         manifest: the shard's chunks.
         extra: what else shapes requests: model, task, dimensions.
     """
-    digest = hashlib.sha256(extra)
-    # Combined first: how a table happens to be chunked in memory must not show in its name.
-    whole = manifest.select(list(_IDENTITY)).combine_chunks()
-    for batch in whole.to_batches(max_chunksize=1024):
-        digest.update(orjson.dumps(batch.to_pydict()))
+    digest = hashlib.sha256(b"%d %b\n%d\n" % (len(extra), extra, manifest.num_rows))
+    for name in _IDENTITY:
+        column = manifest.column(name)
+        if not pa.types.is_string(column.type):
+            digest.update(column.to_numpy().astype("<i4", copy=False))
+            continue
+        lengths = pc.fill_null(pc.binary_length(column), -1)
+        digest.update(lengths.to_numpy().astype("<i4", copy=False))
+        # One after the other: how a table happens to lie in memory must not show in its name.
+        for array in column.chunks:
+            digest.update(_characters(array))
     return digest.hexdigest()
+
+
+def _characters(texts: pa.StringArray) -> memoryview:
+    """All texts of an array in UTF-8, one after the other."""
+    # Of a null the format does not say what its place holds.
+    texts = texts.drop_null()
+    _, offsets, characters = texts.buffers()
+    if characters is None or len(texts) == 0:
+        return memoryview(b"")
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return memoryview(characters)[ends[0] : ends[-1]]

@@ -17,7 +17,7 @@ from reembed.core.totals import PlanTotals
 from reembed.types import Item, ItemPart, Position, Reject
 
 # Raised when the same chunks would be packed or written in another way.
-PLANNER_VERSION = 3
+PLANNER_VERSION = 4
 
 LISTING = pa.schema(
     [

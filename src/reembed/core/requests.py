@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -13,8 +14,7 @@ from reembed.core.tasks import DOCUMENT_TASK, TaskStyle, clean_title, wrap_text
 from reembed.errors import RejectError
 
 
-@dataclass(frozen=True, slots=True)
-class TextPart:
+class TextPart(NamedTuple):
     """A text to embed, and the title that the service may use with documents."""
 
     text: str
@@ -55,14 +55,11 @@ class RequestOptions:
         return cls(model.name, model.dimensions, model.task, model.spec().task_style)
 
 
-def embed_request(part: Part, options: RequestOptions) -> bytes:
-    """Write an EmbedContentRequest as JSON, without `model` (see `inline_request`).
+def embed_request(part: Part, options: RequestOptions) -> dict[str, Any]:
+    """An EmbedContentRequest as its JSON object, without `model` (see `inline_request`).
 
     ``outputDimensionality`` stands at the top level: inside ``embedContentConfig`` the service
     was measured to ignore it. Media carry no task text; texts beside them do.
-
-    Raises:
-        RejectError: the text holds code points that UTF-8 cannot carry (lone surrogates).
     """
     contents = contents_of(part)
     body: dict[str, Any] = {"content": {"parts": [_wire_part(each, options) for each in contents]}}
@@ -72,13 +69,7 @@ def embed_request(part: Part, options: RequestOptions) -> bytes:
         if title and options.task == DOCUMENT_TASK:
             body["title"] = title
     body["outputDimensionality"] = options.dimensions
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError as err:
-        raise RejectError(
-            "text_not_unicode",
-            f"the text holds code points that UTF-8 cannot carry ({err}); decode the source anew",
-        ) from err
+    return body
 
 
 def contents_of(part: Part) -> tuple[TextPart | MediaPart, ...]:
@@ -94,18 +85,37 @@ def _wire_part(part: TextPart | MediaPart, options: RequestOptions) -> dict[str,
     return {"inlineData": {"mimeType": part.mime_type, "data": data}}
 
 
-def jsonl_line(key: str, request: bytes) -> bytes:
+def jsonl_line(key: str, request: Mapping[str, Any]) -> bytes:
     """Write one line of a job's input file, with its newline; `request` is from `embed_request`.
 
     The vendor's examples leave `model` out of the lines, and the create call names it.
+
+    Raises:
+        RejectError: as `to_json`.
     """
-    return b'{"key":%b,"request":%b}\n' % (orjson.dumps(key), request)
+    return to_json({"key": key, "request": request}, orjson.OPT_APPEND_NEWLINE)
 
 
-def inline_request(model: str, key: str, request: bytes) -> bytes:
-    """Write one request of an inline job; here the schema wants the model in each request."""
-    if not request.startswith(b'{"content"'):
-        raise ValueError(f"not a request from embed_request: {request[:40]!r}")
-    resource = orjson.dumps(f"models/{model}")
-    head = b'{"request":{"model":%b,' % resource
-    return b'%b%b,"metadata":{"key":%b}}' % (head, request[1:], orjson.dumps(key))
+def inline_request(model: str, key: str, request: Mapping[str, Any]) -> bytes:
+    """Write one request of an inline job; here the schema wants the model in each request.
+
+    Raises:
+        RejectError: as `to_json`.
+    """
+    named = {"model": f"models/{model}", **request}
+    return to_json({"request": named, "metadata": {"key": key}})
+
+
+def to_json(body: Mapping[str, Any], option: int = 0) -> bytes:
+    """Write what is sent as JSON in UTF-8; `option` is orjson's.
+
+    Raises:
+        RejectError: the text holds code points that UTF-8 cannot carry (lone surrogates).
+    """
+    try:
+        return orjson.dumps(body, option=option)
+    except orjson.JSONEncodeError as err:
+        raise RejectError(
+            "text_not_unicode",
+            f"the text holds code points that UTF-8 cannot carry ({err}); decode the source anew",
+        ) from err

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.machine.records import Ranges, ordinals_of
@@ -33,19 +36,19 @@ from reembed.storage.places import Places
 from reembed.types import Recipe, RecipePart
 
 _BLOCK = 1 << 20
+_BLOCK_ROWS = 256
 
 
-class _Row(NamedTuple):
-    """What rendering needs of a manifest's row."""
+class _Media(NamedTuple):
+    """What rendering needs of a manifest's row with media."""
 
-    request: int | None
+    request: int
     source_uri: str
     title: str | None
-    text: str
     generation: str
     source_hash: str
     token_count: int
-    recipe: str | None
+    recipe: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +109,20 @@ class Renderer:
         self, plan: ShardPlan, manifest: pa.Table, ordinals: Ranges | None
     ) -> Iterator[tuple[int, Rendered | RejectError]]:
         """Yield each ordinal in wire order with its request, or why it cannot be rendered."""
-        rows = _rows_by_request(manifest)
-        twins = {c.ordinal: c.twin for c in plan_canaries(plan.requests)}
-        for ordinal in ordinals_in_wire_order(plan, ordinals):
+        media = _media_by_request(manifest)
+        for ordinal, request, text, tokens in _asked(plan, manifest, ordinals):
             key = wire_key(plan.fingerprint, ordinal)
-            yield ordinal, self._first_of(rows[twins.get(ordinal, ordinal)], key)
+            try:
+                if request in media:
+                    made = self._first_of(media[request], key)
+                else:
+                    made = self._made(text, tokens, key)
+            except RejectError as err:
+                yield ordinal, err
+            else:
+                yield ordinal, made
 
-    def _first_of(self, rows: Sequence[_Row], key: str) -> Rendered | RejectError:
+    def _first_of(self, rows: Sequence[_Media], key: str) -> Rendered:
         """The request from the first of its chunks whose content is still to be had.
 
         All of them asked for the same bytes when the plan was made.
@@ -120,24 +130,22 @@ class Renderer:
         refused: RejectError | None = None
         for row in rows:
             try:
-                part = self._part(row)
-                line = self._line(key, embed_request(part, self.options))
+                return self._made(self._part(row), row.token_count, key)
             except RejectError as err:
                 refused = refused or err
-            else:
-                return Rendered(part, row.token_count, line)
         assert refused is not None
-        return refused
+        raise refused
 
-    def _line(self, key: str, request: bytes) -> bytes:
+    def _made(self, part: Part, tokens: int, key: str) -> Rendered:
+        return Rendered(part, tokens, self._line(key, embed_request(part, self.options)))
+
+    def _line(self, key: str, request: Mapping[str, Any]) -> bytes:
         if self.inline:
             return inline_request(self.options.model, key, request) + b"\n"
         return jsonl_line(key, request)
 
-    def _part(self, row: _Row) -> Part:
+    def _part(self, row: _Media) -> Part:
         recipe = recipe_from_json(row.recipe)
-        if recipe is None:
-            return TextPart(row.text, row.title)
         if recipe.parts:
             return MixedPart(tuple(self._content(part, row.title) for part in recipe.parts))
         # What stood in the source itself is kept elsewhere, under the name of its hash.
@@ -189,17 +197,42 @@ def _check_hash(at: _State, found: str) -> None:
         )
 
 
-def _rows_by_request(manifest: pa.Table) -> dict[int, list[_Row]]:
-    """The manifest rows of each request, by ordinal.
+def _asked(
+    plan: ShardPlan, manifest: pa.Table, ordinals: Ranges | None
+) -> Iterator[tuple[int, int, TextPart, int]]:
+    """Yield each ordinal in wire order: its request, that request's text, and its tokens.
 
-    Of texts, which stand in the manifest itself, the first row alone.
+    A canary's request is its twin's. Texts are made from Arrow's memory a block at a time: all
+    of a shard's at once would be its memory twice, and fresh memory is what takes the time.
     """
-    found: dict[int, list[_Row]] = {}
-    for row in _rows(manifest.select(list(_Row._fields))):
-        if row.request is not None:
-            rows = found.setdefault(row.request, [])
-            if not rows or row.recipe is not None:
-                rows.append(row)
+    twins = {c.ordinal: c.twin for c in plan_canaries(plan.requests)}
+    texts = manifest.select(["text", "title", "token_count"])
+    first = _first_rows(manifest)
+    order = ordinals_in_wire_order(plan, ordinals)
+    for start in range(0, len(order), _BLOCK_ROWS):
+        block = order[start : start + _BLOCK_ROWS]
+        requests = [twins.get(ordinal, ordinal) for ordinal in block]
+        text, title, tokens = (c.to_pylist() for c in texts.take(first[requests]).columns)
+        yield from zip(block, requests, map(TextPart, text, title), tokens, strict=True)
+
+
+def _first_rows(manifest: pa.Table) -> NDArray[np.int64]:
+    """The first row of each request, int64 of shape (requests,).
+
+    Rows that share a request ask for the same text, so that one of them is enough.
+    """
+    requests = manifest.column("request").fill_null(-1).to_numpy()
+    ordinals, rows = np.unique(requests, return_index=True)
+    return rows[ordinals >= 0]
+
+
+def _media_by_request(manifest: pa.Table) -> dict[int, list[_Media]]:
+    """The rows with media (and perhaps texts) of each request, by ordinal."""
+    found: dict[int, list[_Media]] = {}
+    wanted = (pc.is_valid(manifest.column(name)) for name in ("recipe", "request"))
+    rows = manifest.select(list(_Media._fields)).filter(pc.and_(*wanted))
+    for row in map(_Media._make, zip(*(c.to_pylist() for c in rows.columns), strict=True)):
+        found.setdefault(row.request, []).append(row)
     return found
 
 
@@ -208,8 +241,3 @@ def ordinals_in_wire_order(plan: ShardPlan, ordinals: Ranges | None) -> Sequence
     if ordinals is not None:
         return ordinals_of(ordinals)
     return wire_order(plan.requests, plan_canaries(plan.requests))
-
-
-def _rows(table: pa.Table) -> Iterator[_Row]:
-    for batch in table.to_batches(max_chunksize=1024):
-        yield from map(_Row._make, zip(*(c.to_pylist() for c in batch.columns), strict=True))

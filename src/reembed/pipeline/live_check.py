@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from reembed.config.schema import Config
 from reembed.core.requests import (
@@ -19,6 +18,7 @@ from reembed.core.requests import (
     embed_request,
     inline_request,
     jsonl_line,
+    to_json,
 )
 from reembed.core.results import Answer, read_answers
 from reembed.core.vectors import cosine
@@ -26,6 +26,8 @@ from reembed.driver.clock import Clock
 from reembed.driver.perform import JSONL
 from reembed.errors import RefusedError, RunFailedError
 from reembed.service.base import BatchService, Job
+
+_Body = dict[str, Any]
 
 _TEXTS = (
     "Rye bread rises slowly in a cold kitchen.",
@@ -96,7 +98,7 @@ def check_live(
     service.delete_file(name)
     vectors = [a.values for a in (*by_file, *by_inline) if a.values is not None]
     norms = [float(np.linalg.norm(v)) for v in vectors] or [0.0]
-    online = np.asarray(service.embed(options.model, bodies[0]))
+    online = np.asarray(service.embed(options.model, to_json(bodies[0])))
     first = {a.key: a.values for a in by_file}.get("file-0")
     return LiveFindings(
         base_url=config.service.base_url,
@@ -117,29 +119,25 @@ def check_live(
 def _send_file(
     service: BatchService,
     options: RequestOptions,
-    bodies: Sequence[bytes],
+    bodies: Sequence[_Body],
     label: str,
     place: Path,
 ) -> tuple[Job, str]:
     """Half of the lines name the model, half do not: does it matter?"""
     path = place / "requests.jsonl"
-    model = orjson.dumps(f"models/{options.model}")
-    named = [b'{"model":%b,%b' % (model, body[1:]) if n % 2 else body for n, body in _each(bodies)]
-    path.write_bytes(b"".join(jsonl_line(f"file-{n}", body) for n, body in _each(named)))
+    model = {"model": f"models/{options.model}"}
+    named = [{**model, **body} if n % 2 else body for n, body in enumerate(bodies)]
+    path.write_bytes(b"".join(jsonl_line(f"file-{n}", body) for n, body in enumerate(named)))
     name = f"files/re-doctor-{secrets.token_hex(8)}"
     service.upload(path, name, JSONL)
     return service.create_from_file(options.model, f"{label}/file", name, 0), name
 
 
 def _send_inline(
-    service: BatchService, options: RequestOptions, bodies: Sequence[bytes], label: str
+    service: BatchService, options: RequestOptions, bodies: Sequence[_Body], label: str
 ) -> Job:
-    requests = [inline_request(options.model, f"inline-{n}", body) for n, body in _each(bodies)]
+    requests = [inline_request(options.model, f"inline-{n}", body) for n, body in enumerate(bodies)]
     return service.create_inline(options.model, f"{label}/inline", requests, 0)
-
-
-def _each(bodies: Sequence[bytes]) -> list[tuple[int, bytes]]:
-    return list(enumerate(bodies))
 
 
 def _until_listed(service: BatchService, job: Job, clock: Clock) -> float | None:
