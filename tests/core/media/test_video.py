@@ -18,6 +18,7 @@ from core.media.media_factory import (
     shown,
     without,
 )
+from reembed.core.media import video_index
 from reembed.core.media.render import render
 from reembed.core.media.video import cut_video
 from reembed.core.media.video_encode import choose_encoder
@@ -347,12 +348,21 @@ def test_other_cut_containers_are_seen_by_their_duration(container):
     assert "promises 10.0 s" in rejects(data[: len(data) * 2 // 3], "video_truncated")
 
 
+@pytest.fixture(params=["kept", "sought"])
+def ends(request, monkeypatch):
+    """Both ways to the last packets: kept from the reading, and sought where they weigh much."""
+    if request.param == "sought":
+        monkeypatch.setattr(video_index, "_MOST_HELD", 0)
+
+
+@pytest.mark.usefixtures("ends")
 def test_a_film_whose_end_is_zeros_is_truncated():
     data = bytearray(film(muxing={"moov_size": "20000"}))
     data[-1200:] = bytes(1200)
     assert "do not decode" in rejects(bytes(data), "video_truncated")
 
 
+@pytest.mark.usefixtures("ends")
 def test_a_damaged_last_group_of_pictures_is_forgiven_where_it_is_short():
     data = bytearray(film(frames=105, muxing={"moov_size": "20000"}))
     with av.open(io.BytesIO(bytes(data))) as opened:
@@ -361,6 +371,12 @@ def test_a_damaged_last_group_of_pictures_is_forgiven_where_it_is_short():
     data[begin:] = bytes(len(data) - begin)
     assert len(stored) == 105
     assert cut(bytes(data)).pieces[0].end == pytest.approx(10.5)
+
+
+@pytest.mark.usefixtures("ends")
+@pytest.mark.parametrize("every", [1, 10, 100])
+def test_a_whole_film_is_taken_wherever_its_last_key_frame_stands(every):
+    assert cut(film(frames=100, every=every)).pieces[0].end == pytest.approx(10)
 
 
 def test_frames_far_apart_mean_damaged_times():

@@ -77,7 +77,7 @@ def _times(taken: list[Any]) -> list[tuple[int, int]]:
     Containers differ in what they tell of decoding times, above all after a seek. In file order
     these are the sorted times of showing, moved back until none is after its own showing.
     """
-    shown = [int(packet.pts) for packet in taken]
+    shown = [packet.pts for packet in taken]
     ordered = sorted(shown)
     late = max(time - own for time, own in zip(ordered, shown, strict=True))
     return [(own, time - late) for time, own in zip(ordered, shown, strict=True)]

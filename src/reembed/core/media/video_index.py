@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, BinaryIO
 
@@ -18,7 +19,6 @@ from reembed.core.media.av_open import (
     packets,
     place_kept,
     seek_before,
-    seek_to,
     sound_stream,
     unreadable,
 )
@@ -34,6 +34,8 @@ _PATIENCE = 120
 _LONGEST_GAP = 600.0
 # From one key frame to the end may be the whole film: only so much of it is decoded on trial.
 _LONGEST_TAIL = 1500
+# Bytes of packets that are kept while a film is read.
+_MOST_HELD = 32 << 20
 _MISSING_SECONDS = 1.0
 _MISSING_SHARE = 0.02
 
@@ -98,41 +100,56 @@ def index_film(source: BinaryIO, opened: Any | None = None) -> Film:
         read = _read(container, stream)
         film = _film(container, stream, read)
         _check_duration(container, film)
-        _check_end_decodes(container, stream, film)
+        _check_end_decodes(container, stream, film, read.tail)
     return film
 
 
 @dataclass(slots=True)
 class _Read:
-    """What was read, row by row: pts, duration, size; and the rows of key frames."""
+    """What was read, packet by packet; `keys` and `shown` are indices of packets.
 
-    rows: list[tuple[int, int, int]]
-    keys: list[int]
-    shown: list[int]
+    `tail` are the packets from the last key frame on, empty where they weigh too much to be kept.
+    """
+
+    times: list[int] = field(default_factory=list)
+    durations: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    shown: list[int] = field(default_factory=list)
+    tail: list[Any] = field(default_factory=list)
     has_times: bool = True
     last_is_broken: bool = False
 
 
 def _read(opened: Any, stream: Any) -> _Read:
-    read = _Read([], [], [])
+    read, held, packet = _Read(), 0, None
     decoded = False
-    for packet in packets(opened, stream):
-        time = packet.pts if packet.pts is not None else packet.dts
-        read.has_times = read.has_times and packet.pts is not None
+    for row, packet in enumerate(packets(opened, stream)):
+        time, duration, size = packet.pts, packet.duration or 0, packet.size
         if time is None:
-            time = read.rows[-1][0] + max(1, read.rows[-1][1]) if read.rows else 0
+            read.has_times, time = False, packet.dts
+        if time is None:
+            time = read.times[-1] + max(1, read.durations[-1]) if row else 0
+        read.times.append(time)
+        read.durations.append(duration)
+        read.sizes.append(size)
         if packet.is_keyframe:
-            read.keys.append(len(read.rows))
+            read.keys.append(row)
+            read.tail, held = [], 0
         if read.keys and not packet.is_discard:
-            read.shown.append(len(read.rows))
-        read.rows.append((int(time), int(packet.duration or 0), int(packet.size)))
-        read.last_is_broken = bool(packet.is_corrupt)
+            read.shown.append(row)
+        held += size
+        if held <= _MOST_HELD and len(read.tail) <= _LONGEST_TAIL:
+            read.tail.append(packet)
         if not decoded:
             decoded = bool(_decoded(packet))
-            if not decoded and len(read.rows) >= _PATIENCE:
+            if not decoded and row + 1 >= _PATIENCE:
                 raise unreadable("video", f"none of the first {_PATIENCE} packets decodes")
-    if not decoded and not (read.rows and _flushed(stream)):
-        raise _undecoded(len(read.rows))
+    if held > _MOST_HELD:
+        read.tail = []
+    read.last_is_broken = packet is not None and bool(packet.is_corrupt)
+    if not decoded and not (read.times and _flushed(stream)):
+        raise _undecoded(len(read.times))
     return read
 
 
@@ -142,29 +159,31 @@ def _undecoded(count: int) -> RejectError:
     return RejectError("video_no_frames", "the film has no frames; export it again")
 
 
-def _decoded(packet: Any) -> list[Any]:
+def _decoded(packet: Any) -> Sequence[Any]:
     try:
-        return list(packet.decode())
+        frames: Sequence[Any] = packet.decode()
     except AV_ERRORS:
-        return []
+        return ()
+    return frames
 
 
-def _flushed(stream: Any) -> list[Any]:
+def _flushed(stream: Any) -> Sequence[Any]:
     try:
-        return list(stream.codec_context.decode(None))
+        frames: Sequence[Any] = stream.codec_context.decode(None)
     except AV_ERRORS:
-        return []
+        return ()
+    return frames
 
 
 def _film(opened: Any, stream: Any, read: _Read) -> Film:
     context, container = stream.codec_context, str(opened.format.name)
     if read.last_is_broken:
         raise _truncated("its last packet is broken")
-    table = np.array(read.rows, np.int64).reshape(-1, 3)
-    pts, keys = table[:, 0], np.array(read.keys, np.int64)
-    times = np.sort(pts)
-    _check_gaps(times, Fraction(stream.time_base))
-    seekable = read.has_times and bool(np.all(np.diff(times) > 0))
+    pts, keys = np.array(read.times, np.int64), np.array(read.keys, np.int64)
+    ordered = np.sort(pts)
+    steps = ordered[1:] - ordered[:-1]
+    _check_gaps(steps, Fraction(stream.time_base))
+    seekable = read.has_times and bool(np.all(steps > 0))
     in_order = len(keys) > 0 and bool(np.all(np.diff(pts[keys]) > 0))
     shown = np.array(read.shown or range(len(pts)), np.int64)
     return Film(
@@ -175,10 +194,10 @@ def _film(opened: Any, stream: Any, read: _Read) -> Film:
         height=int(context.height),
         time_base=Fraction(stream.time_base),
         pts=pts,
-        sizes=table[:, 2],
+        sizes=np.array(read.sizes, np.int64),
         keys=keys,
         origin=int(pts[shown].min()),
-        end=_end(pts, table[:, 1], times),
+        end=_end(pts, np.array(read.durations, np.int64), steps),
         seekable=seekable,
         timed=seekable and in_order and container.split(",")[0] in _TIMED,
         header_bytes=len(context.extradata or b""),
@@ -186,14 +205,16 @@ def _film(opened: Any, stream: Any, read: _Read) -> Film:
     )
 
 
-def _end(pts: NDArray[np.int64], durations: NDArray[np.int64], times: NDArray[np.int64]) -> int:
+def _end(pts: NDArray[np.int64], durations: NDArray[np.int64], steps: NDArray[np.int64]) -> int:
     """When the last frame ends; one without a duration is shown as long as most others."""
-    usual = int(np.median(np.diff(times))) if len(times) > 1 else 1
-    return int((pts + np.where(durations > 0, durations, max(1, usual))).max())
+    if not np.all(durations > 0):
+        usual = int(np.median(steps)) if len(steps) else 1
+        durations = np.where(durations > 0, durations, max(1, usual))
+    return int((pts + durations).max())
 
 
-def _check_gaps(times: NDArray[np.int64], time_base: Fraction) -> None:
-    gap = float(int(np.diff(times).max(initial=0)) * time_base)
+def _check_gaps(steps: NDArray[np.int64], time_base: Fraction) -> None:
+    gap = float(int(steps.max(initial=0)) * time_base)
     if gap > _LONGEST_GAP:
         raise RejectError(
             "video_times_broken",
@@ -234,43 +255,44 @@ def _check_duration(opened: Any, film: Film) -> None:
         raise _truncated(f"it promises {declared:.1f} s, {film.seconds:.1f} s are there")
 
 
-def _check_end_decodes(opened: Any, stream: Any, film: Film) -> None:
+def _check_end_decodes(opened: Any, stream: Any, film: Film, tail: Sequence[Any]) -> None:
     """Decode the end: a file that was filled up with zeros has a good index.
 
-    What follows the last key frame tells enough where it decodes. Where it does not, or the seek
-    landed elsewhere, decoding from well before the end decides.
+    What follows the last key frame tells enough where it decodes. Where it does not, decoding
+    from well before the end decides.
     """
     if not film.seekable:
         return
-    if _seek_last_key(opened, stream, film) and not _missing_end(opened, stream, film):
+    stream.codec_context.flush_buffers()
+    if tail and not _missing_end(stream, film, tail):
         return
     if not seek_before(opened, stream, film.end):
         return
-    missing = _missing_end(opened, stream, film)
+    missing = _missing_end(stream, film, packets(opened, stream))
     if missing:
         raise _truncated(f"its last {missing:.1f} s do not decode")
 
 
-def _seek_last_key(opened: Any, stream: Any, film: Film) -> bool:
-    return len(film.keys) > 0 and seek_to(opened, stream, int(film.pts[film.keys[-1]]))
-
-
-def _missing_end(opened: Any, stream: Any, film: Film) -> float:
-    """Decode from here to the end; give the seconds that are missing there, 0 for too few."""
+def _missing_end(stream: Any, film: Film, stored: Iterable[Any]) -> float:
+    """Decode packets up to the end; give the seconds that are missing there, 0 for too few."""
     last = film.origin
-    for tried, packet in enumerate(packets(opened, stream)):
-        last = max([last, *_times(_decoded(packet))])
+    for tried, packet in enumerate(stored):
+        last = _latest(_decoded(packet), last)
         if tried >= _LONGEST_TAIL:
             return 0.0
-    last = max([last, *_times(_flushed(stream))])
+    last = _latest(_flushed(stream), last)
     missing = float((film.end - last) * film.time_base)
     still = float(film.end - film.pts.max()) * film.time_base
     most = max(_MISSING_SECONDS, film.seconds * _MISSING_SHARE)
     return missing if missing - still > most else 0.0
 
 
-def _times(frames: list[Any]) -> list[int]:
-    return [int(frame.pts) for frame in frames if frame.pts is not None]
+def _latest(frames: Iterable[Any], last: int) -> int:
+    for frame in frames:
+        time = frame.pts
+        if time is not None and time > last:
+            last = time
+    return last
 
 
 def _truncated(reason: str) -> RejectError:
