@@ -15,6 +15,7 @@ _MOST_SQUARE = 1e300
 _BLOCK_ROWS = 64
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def unit_into(values: NDArray[np.float64], out: NDArray[np.float32]) -> float:
     """Write `values` scaled to unit length into `out`, and tell the length they had.
 
@@ -28,8 +29,7 @@ def unit_into(values: NDArray[np.float64], out: NDArray[np.float32]) -> float:
     Returns:
         The Euclidean length; 0.0 for a vector of zeros, NaN when a value is NaN or infinite.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = float(values.dot(values))
+    square = float(values.dot(values))
     if _LEAST_SQUARE < square < _MOST_SQUARE:
         length = math.sqrt(square)
         np.multiply(values, 1.0 / length, out=out, casting="same_kind")
