@@ -61,11 +61,15 @@ def embed_request(part: Part, options: RequestOptions) -> dict[str, Any]:
     ``outputDimensionality`` stands at the top level: inside ``embedContentConfig`` the service
     was measured to ignore it. Media carry no task text; texts beside them do.
     """
-    contents = contents_of(part)
-    body: dict[str, Any] = {"content": {"parts": [_wire_part(each, options) for each in contents]}}
+    if isinstance(part, MixedPart):
+        parts = [_wire_part(each, options) for each in part.parts]
+    else:
+        parts = [_wire_part(part, options)]
+    body: dict[str, Any] = {"content": {"parts": parts}}
     if options.style == "field":
         body["taskType"] = options.task.upper()
-        title = next((clean_title(p.title) for p in contents if isinstance(p, TextPart)), "")
+        texts = (each for each in contents_of(part) if isinstance(each, TextPart))
+        title = next((clean_title(text.title) for text in texts), "")
         if title and options.task == DOCUMENT_TASK:
             body["title"] = title
     body["outputDimensionality"] = options.dimensions

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -137,12 +137,12 @@ class Renderer:
         raise refused
 
     def _made(self, part: Part, tokens: int, key: str) -> Rendered:
-        return Rendered(part, tokens, self._line(key, embed_request(part, self.options)))
-
-    def _line(self, key: str, request: Mapping[str, Any]) -> bytes:
+        request = embed_request(part, self.options)
         if self.inline:
-            return inline_request(self.options.model, key, request) + b"\n"
-        return jsonl_line(key, request)
+            line = inline_request(self.options.model, key, request) + b"\n"
+        else:
+            line = jsonl_line(key, request)
+        return Rendered(part, tokens, line)
 
     def _part(self, row: _Media) -> Part:
         recipe = recipe_from_json(row.recipe)
