@@ -16,6 +16,7 @@ from reembed.core.rows import Lineage
 from reembed.service.base import Job
 from reembed.service.client import GeminiService
 from reembed.sinks.parts import Attempt, Collected, Room, collect_stream
+from reembed.storage.local import LocalStorage
 
 # As long as a real one: an answer is searched for it.
 _KEY = "benchmark-0123456789-0123456789-0123456"
@@ -42,7 +43,7 @@ def attempt_of(shard: int, chunks: pa.Table, dimensions: int) -> Attempt:
 def collect_shard(
     service: GeminiService, job: Job, attempt: Attempt, room: Room, folder: Path
 ) -> Collected:
-    """Stream, parse, join, verify, normalise, order and write one shard.
+    """Stream, parse, join, verify, normalise, order, write and publish one shard.
 
     Raises:
         RuntimeError: the answer was not trusted.
@@ -51,6 +52,7 @@ def collect_shard(
     collected = collect_stream(attempt, lambda sink: service.stream(job, sink), part, room)
     if not collected.verdict.ok:
         raise RuntimeError(f"{attempt.lineage.shard}: {collected.verdict.reasons}")
+    LocalStorage().publish(part, str(folder / "published" / part.name))
     return collected
 
 
@@ -69,7 +71,7 @@ def main() -> None:
             rows += info.rows if info else 0
             size += info.bytes if info else 0
     watch.report(rows, output_bytes=size)
-    for part in task.folder.glob(f"part-{os.getpid()}-*"):
+    for part in task.folder.glob(f"published/part-{os.getpid()}-*"):
         part.unlink()
 
 
