@@ -171,7 +171,8 @@ class Performer:
             # It says which objects are read, and sent.
             raise RunFailedError(
                 f"{tools.layout.manifest(tools.plan, view.plan.shard)} is not the manifest that "
-                "was planned: restore it from a copy, or begin a new run in another run_dir"
+                "was planned: restore it from a copy, finish the run with the version of reembed "
+                "that planned it, or begin a new run in another run_dir"
             )
         prepared, unsent = renderer.render(view.plan, manifest, attempt.ordinals, path)
         if unsent:
