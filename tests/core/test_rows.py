@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reembed.core.joining import Joined, join
 from reembed.core.results import read_answers
 from reembed.core.row_errors import RowError
-from reembed.core.rows import embedding_array, reject_table, row_batches
+from reembed.core.rows import embedding_array, first_rows, reject_table, row_batches
 from reembed.core.schema import REJECT, ROW
 from sinks.builders import FINGERPRINT, keyed, lineage, manifest, unit, vectors
 
@@ -47,6 +47,11 @@ def test_each_chunk_gets_the_vector_of_its_request(
         request = requests[row["source_index"]]
         np.testing.assert_allclose(row["embedding"], unit(truth[request]), atol=1e-7)
         assert row["key"] == f"notes/{row['source_index']}.txt"
+
+
+def test_the_first_row_of_each_request() -> None:
+    assert first_rows(manifest([None, 0, 1, 0, None, 2, 1])).tolist() == [1, 2, 5]
+    assert first_rows(manifest([None, None])).tolist() == []
 
 
 def test_a_row_has_every_column_and_its_lineage() -> None:

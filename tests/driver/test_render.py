@@ -6,7 +6,6 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from driver.conftest import text_chunk
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
 from reembed.core.names import wire_key
@@ -46,21 +45,21 @@ def rendered(shard, path, ordinals=None):
 
 
 @pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 1000])
-def test_each_request_is_a_line_and_canaries_repeat_their_twins(tmp_path, count):
-    chunks = [text_chunk(n) for n in range(count)]
+def test_each_request_is_a_line_and_canaries_repeat_their_twins(text, tmp_path, count):
+    chunks = [text(n) for n in range(count)]
     shard = packed(chunks)
     keys, texts = rendered(shard, tmp_path / "lines")
     order = ordinals_in_wire_order(shard.plan, None)
     assert len(order) == count + shard.plan.canaries
     assert keys == [wire_key(shard.plan.fingerprint, ordinal) for ordinal in order]
     known = {chunk.text for chunk in chunks}
-    for ordinal, text in zip(order, texts, strict=True):
-        assert text in known if ordinal >= count else text == chunks[ordinal].text
+    for ordinal, sent in zip(order, texts, strict=True):
+        assert sent in known if ordinal >= count else sent == chunks[ordinal].text
 
 
-def test_rows_without_a_request_and_rows_that_share_one(tmp_path):
+def test_rows_without_a_request_and_rows_that_share_one(text, tmp_path):
     bad = Reject("empty", "nothing in it", "plan")
-    shared = [replace(text_chunk(n), text=text_chunk(n % 300).text) for n in range(900)]
+    shared = [replace(text(n), text=text(n % 300).text) for n in range(900)]
     chunks = [replace(c, text=None, reject=bad) if n % 7 == 3 else c for n, c in enumerate(shared)]
     shard = packed(chunks)
     wanted = list(dict.fromkeys(c.text for c in chunks if c.text is not None))
@@ -68,26 +67,26 @@ def test_rows_without_a_request_and_rows_that_share_one(tmp_path):
     assert texts == wanted
 
 
-def test_a_piece_sends_its_own_ordinals_alone(tmp_path):
-    shard = packed([text_chunk(n) for n in range(700)])
+def test_a_piece_sends_its_own_ordinals_alone(text, tmp_path):
+    shard = packed([text(n) for n in range(700)])
     keys, texts = rendered(shard, tmp_path / "lines", ((3, 5), (270, 530)))
     ordinals = [3, 4, *range(270, 530)]
     assert keys == [wire_key(shard.plan.fingerprint, ordinal) for ordinal in ordinals]
-    assert texts == [text_chunk(ordinal).text for ordinal in ordinals]
+    assert texts == [text(ordinal).text for ordinal in ordinals]
 
 
-def test_media_stand_between_texts_and_are_taken_where_they_are_still_to_be_had(tmp_path):
+def test_media_stand_between_texts_and_are_taken_where_they_are_still_to_be_had(text, tmp_path):
     data, paths = b"%PDF-1.7 of no pages", [tmp_path / "gone.pdf", tmp_path / "there.pdf"]
     paths[1].write_bytes(data)
     at = {"text": None, "modality": "pdf", "mime_type": "application/pdf", "generation": ""}
     recipe = {"recipe": Recipe("as_is", "application/pdf")}
     digest = hashlib.sha256(data).hexdigest()
     media = [
-        replace(text_chunk(300 + n), **at, **recipe, uri=str(path), source_hash=digest)
+        replace(text(300 + n), **at, **recipe, uri=str(path), source_hash=digest)
         for n, path in enumerate(paths)
     ]
-    lost = replace(media[0], source_hash="0" * 64, position=text_chunk(302).position)
-    shard = packed([*(text_chunk(n) for n in range(300)), *media, lost, text_chunk(400)])
+    lost = replace(media[0], source_hash="0" * 64, position=text(302).position)
+    shard = packed([*(text(n) for n in range(300)), *media, lost, text(400)])
     assert shard.manifest.column("request").to_pylist()[-4:] == [300, 300, 301, 302]
     made = dict(renderer().each(shard.plan, shard.manifest, ((299, 303),)))
     assert b"number 299" in made[299].line
@@ -97,8 +96,8 @@ def test_media_stand_between_texts_and_are_taken_where_they_are_still_to_be_had(
     assert b"number 400" in made[302].line
 
 
-def test_the_form_of_an_inline_job_is_one_line_each_too(tmp_path):
-    shard = packed([text_chunk(n) for n in range(3)])
+def test_the_form_of_an_inline_job_is_one_line_each_too(text, tmp_path):
+    shard = packed([text(n) for n in range(3)])
     renderer(inline=True).render(shard.plan, shard.manifest, None, tmp_path / "lines")
     lines = [orjson.loads(line) for line in (tmp_path / "lines").read_bytes().splitlines()]
     assert [sorted(line) for line in lines] == [["metadata", "request"]] * 4

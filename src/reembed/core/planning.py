@@ -22,7 +22,7 @@ from reembed.core.manifest import fingerprint_of, number_requests, request_group
 from reembed.core.names import shard_id
 from reembed.core.packing import Weights, pack
 from reembed.core.pricing import price
-from reembed.core.rows import request_of
+from reembed.core.rows import first_rows, request_of
 from reembed.core.shards import ShardPlan
 from reembed.core.tasks import DOCUMENT_TASK
 from reembed.core.token_counts import TokenCounts
@@ -122,8 +122,7 @@ def _weights(chunks: pa.Table, groups: NDArray[np.int64], packing: Packing) -> W
 
 def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
     requests = request_of(manifest)
-    taken, first = np.unique(requests, return_index=True)
-    chosen = first[taken >= 0]
+    chosen = first_rows(manifest)
     canaries = plan_canaries(len(chosen))
     twins = chosen[[canary.twin for canary in canaries]] if canaries else chosen[:0]
     rows = np.concatenate([chosen, twins])
@@ -210,11 +209,9 @@ def _count(total: Counter[str], counts: TokenCounts, row: int) -> None:
 
 def need_of_requests(manifest: pa.Table, config: Config) -> Callable[[Sequence[int]], Need]:
     """What sending some requests again takes at most, from the manifest's weights."""
-    requests = request_of(manifest)
-    chosen = np.flatnonzero(requests >= 0)
+    row_of = first_rows(manifest).tolist()
     counts = TokenCounts.of(manifest)
     sizes = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
-    row_of = {int(requests[row]): int(row) for row in chosen[::-1]}
     per_line = result_line_bytes(config.model.dimensions)
     spec = config.model.spec()
 

@@ -59,6 +59,15 @@ def request_of(manifest: pa.Table) -> NDArray[np.int64]:
     return ordinals
 
 
+def first_rows(manifest: pa.Table) -> NDArray[np.int64]:
+    """The first row of each request, shape (requests,): ordinals are dense from 0.
+
+    Rows that share a request ask for the same, so that one of them is enough.
+    """
+    ordinals, rows = np.unique(request_of(manifest), return_index=True)
+    return rows[ordinals >= 0]
+
+
 def row_batches(
     manifest: pa.Table,
     joined: Joined,

@@ -20,7 +20,7 @@ from reembed.core.machine.records import Outcome
 from reembed.core.machine.view import AttemptView, Ended, ShardView
 from reembed.core.planning import need_of_requests
 from reembed.core.row_errors import RowError
-from reembed.core.rows import Lineage, reject_table, request_of
+from reembed.core.rows import Lineage, first_rows, reject_table
 from reembed.core.token_counts import TokenCounts
 from reembed.driver.render import ordinals_in_wire_order
 from reembed.driver.tools import Tools
@@ -261,17 +261,11 @@ def _estimated(manifest: pa.Table, ordinals: Sequence[int]) -> dict[str, int]:
     """Tokens by modality as the plan estimates them."""
     modalities = manifest.column("modality").to_pylist()
     estimates = manifest.column("token_count").to_pylist()
-    row_of = _row_of(manifest)
+    row_of = first_rows(manifest).tolist()
     total: Counter[str] = Counter()
     for ordinal in ordinals:
         total[modalities[row_of[ordinal]]] += estimates[row_of[ordinal]]
     return dict(sorted(total.items()))
-
-
-def _row_of(manifest: pa.Table) -> dict[int, int]:
-    """The first row of each request."""
-    requests = request_of(manifest)
-    return {int(n): row for row, n in reversed(list(enumerate(requests.tolist()))) if n >= 0}
 
 
 def _tokens(
@@ -282,7 +276,7 @@ def _tokens(
     Of a job that several attempts share, each counts what it wanted of it.
     """
     counts = TokenCounts.of(manifest)
-    row_of = _row_of(manifest)
+    row_of = first_rows(manifest).tolist()
     total: Counter[str] = Counter()
     for ordinal, counted, ok in zip(
         joined.ordinals.tolist(), joined.tokens.tolist(), joined.ok.tolist(), strict=True

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.machine.records import Ranges, ordinals_of
@@ -30,6 +28,7 @@ from reembed.core.requests import (
     jsonl_line,
 )
 from reembed.core.row_errors import clip
+from reembed.core.rows import first_rows
 from reembed.core.shards import ShardPlan
 from reembed.errors import ObjectNotFoundError, RejectError, StorageError
 from reembed.storage.places import Places
@@ -207,23 +206,13 @@ def _asked(
     """
     twins = {c.ordinal: c.twin for c in plan_canaries(plan.requests)}
     texts = manifest.select(["text", "title", "token_count"])
-    first = _first_rows(manifest)
+    first = first_rows(manifest)
     order = ordinals_in_wire_order(plan, ordinals)
     for start in range(0, len(order), _BLOCK_ROWS):
         block = order[start : start + _BLOCK_ROWS]
         requests = [twins.get(ordinal, ordinal) for ordinal in block]
         text, title, tokens = (c.to_pylist() for c in texts.take(first[requests]).columns)
         yield from zip(block, requests, map(TextPart, text, title), tokens, strict=True)
-
-
-def _first_rows(manifest: pa.Table) -> NDArray[np.int64]:
-    """The first row of each request, int64 of shape (requests,).
-
-    Rows that share a request ask for the same text, so that one of them is enough.
-    """
-    requests = manifest.column("request").fill_null(-1).to_numpy()
-    ordinals, rows = np.unique(requests, return_index=True)
-    return rows[ordinals >= 0]
 
 
 def _media_by_request(manifest: pa.Table) -> dict[int, list[_Media]]:
