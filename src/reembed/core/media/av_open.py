@@ -117,13 +117,8 @@ def seek_before(opened: Any, stream: Any, time: int) -> bool:
     Transport streams are sought in by guessing, and land a little late when asked exactly.
     """
     ahead = int(_AHEAD_SECONDS / stream.time_base)
-    return seek_to(opened, stream, max(time - ahead, stream.start_time or 0))
-
-
-def seek_to(opened: Any, stream: Any, time: int) -> bool:
-    """Go to where the container's index has a time in units of the stream; say if that worked."""
     try:
-        opened.seek(time, stream=stream, backward=True)
+        opened.seek(max(time - ahead, stream.start_time or 0), stream=stream, backward=True)
     except AV_ERRORS:
         return False
     return True
