@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import mmap
 import os
 import threading
 from pathlib import Path
@@ -69,6 +71,59 @@ def test_publishing_from_another_disk_copies(tmp_path: Path) -> None:
 
     assert storage.read(f"{tmp_path}/out") == b"far" * 1000
     assert not part.exists()
+
+
+def resident(path: Path) -> float:
+    """The share of a file that is in memory (mincore of Linux)."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
+        pages = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
+        first = ctypes.c_char.from_buffer(mapped)
+        size = ctypes.c_size_t(len(mapped))
+        told = ctypes.CDLL(None).mincore(ctypes.c_void_p(ctypes.addressof(first)), size, pages)
+        del first
+    assert told == 0
+    return sum(page & 1 for page in pages) / len(pages)
+
+
+def takes_advice(folder: Path) -> bool:
+    """Whether the folder's file system lets go of a file when asked, which tmpfs does not."""
+    control = folder / "control"
+    with control.open("wb") as file:
+        file.write(bytes(1 << 22))
+        file.flush()
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return resident(control) < 0.5
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["linked", "copied"])
+def test_a_published_file_is_let_go_of(tmp_path: Path, far: bool) -> None:
+    if (far and not other_device(tmp_path)) or not takes_advice(tmp_path):
+        pytest.skip("no second file system at /dev/shm, or one that takes no advice here")
+    part = (SHARED_MEMORY if far else tmp_path) / f"reembed-test-{os.getpid()}"
+    part.write_bytes(bytes(1 << 22))
+    assert resident(part) > 0.9
+
+    storage.publish(part, f"{tmp_path}/out")
+
+    assert resident(tmp_path / "out") < 0.5
+
+
+def test_a_file_system_that_takes_no_advice_takes_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"1")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, "no")
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse)
+    storage.publish(tmp_path / "a", f"{tmp_path}/out/a")
+    monkeypatch.delattr(os, "posix_fadvise")
+    storage.publish(tmp_path / "b", f"{tmp_path}/out/b")
+
+    assert sorted(os.listdir(tmp_path / "out")) == ["a", "b"]
 
 
 def test_generation_is_size_and_modification_time(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from reembed.storage.names import TEMPORARY_PREFIX
 
@@ -45,7 +45,7 @@ def placed_beside(target: str, path: Path) -> Iterator[str]:
     A hard link where the file system allows one, a copy otherwise.
     """
     with path.open("rb") as source:
-        _to_disk(source)
+        os.fsync(source.fileno())
 
     def place(name: str) -> None:
         try:
@@ -56,9 +56,10 @@ def placed_beside(target: str, path: Path) -> Iterator[str]:
             with path.open("rb") as source, open(name, "xb") as out:
                 shutil.copyfileobj(source, out, 1 << 20)
                 out.flush()
-                _to_disk(out)
+                os.fsync(out.fileno())
 
     with _beside(target, place) as name:
+        _let_go(name)
         yield name
 
 
@@ -89,14 +90,14 @@ def sync_folder(folder: str) -> None:
         os.close(handle)
 
 
-def _to_disk(file: IO[bytes]) -> None:
-    """Make a large file durable, and let go of the memory that holds it meanwhile.
+def _let_go(name: str) -> None:
+    """Let go of the memory that holds a durable file.
 
     Nothing reads a finished file again soon, and the next one is written into the same memory:
     pages that a virtual machine must ask its host for take as long as a sixth of collecting.
     """
-    os.fsync(file.fileno())
-    with suppress(OSError, AttributeError):  # not every file system or platform takes advice
+    # Not every file system or platform takes advice.
+    with suppress(OSError, AttributeError), open(name, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
