@@ -27,9 +27,9 @@ from reembed.driver.state import RunState
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.spend import SpendLog
 from reembed.service.client import open_service
-from reembed.service.emulator.server import EmulatorServer
-from reembed.service.emulator.settings import EmulatorSettings
 from reembed.storage.local import LocalStorage
+from reembed_emulator.server import EmulatorServer
+from reembed_emulator.settings import EmulatorSettings
 from support.clocks import JumpingClock
 
 # What is written by the clock, not by the shard.

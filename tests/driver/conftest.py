@@ -31,11 +31,11 @@ from reembed.driver.tools import Tools
 from reembed.ledger.layout import Layout
 from reembed.service.base import BatchService
 from reembed.service.client import GeminiService
-from reembed.service.emulator.server import EmulatorServer
-from reembed.service.emulator.settings import EmulatorSettings
 from reembed.service.retries import RetryPolicy
 from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
+from reembed_emulator.server import EmulatorServer
+from reembed_emulator.settings import EmulatorSettings
 from support.clocks import QuickClock
 
 WORDS = ["tide", "foam", "shore", "gull", "rope", "mast", "keel", "wind", "salt", "reef"]

@@ -27,8 +27,8 @@ from reembed.core.canaries import canary_count
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
 from reembed.ledger.layout import Layout
-from reembed.service.emulator.server import EmulatorServer
-from reembed.service.emulator.settings import EmulatorSettings
+from reembed_emulator.server import EmulatorServer
+from reembed_emulator.settings import EmulatorSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).with_name("reembed")

@@ -21,8 +21,8 @@ from reembed.errors import (
 )
 from reembed.service.base import BatchService, Job
 from reembed.service.client import open_service
-from reembed.service.emulator.server import EmulatorServer
-from reembed.service.emulator.settings import EmulatorSettings
+from reembed_emulator.server import EmulatorServer
+from reembed_emulator.settings import EmulatorSettings
 
 MODEL = "gemini-embedding-2"
 MIME = "application/jsonl"
