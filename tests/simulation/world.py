@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reembed.core.machine.book import Quotas
-from reembed.core.machine.records import Commit
+from reembed.core.records import Commit
 from reembed.errors import RunFailedError, StorageError, TransientError
 from reembed.ledger.layout import Layout
+from reembed.machine.reservations import Quotas
 from simulation.call import Call, Setting
 from simulation.checks import Checks
 from simulation.corpus import CORPORA, GENERATION, PLAN, RUN, RUN_DIR, config_of, corpus
@@ -119,8 +119,8 @@ class SimWorld:
         layout, place = Layout(RUN_DIR), self.disk.place
         for shard, data in self.corpus.manifests.items():
             place(layout.manifest(PLAN, shard), data, GENERATION)
-        for stripe, data in self.corpus.stripes.items():
-            place(layout.stripe(PLAN, stripe), data, GENERATION)
+        for partition, data in self.corpus.partitions.items():
+            place(layout.partition(PLAN, partition), data, GENERATION)
         for uri, data in self.corpus.sources.items():
             place(uri, data, GENERATION)
         place(layout.commit(1), _commit(len(self.corpus.planned)), GENERATION)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from reembed.bigquery.client import open_bigquery_client
+from reembed.bigquery.names import parse_table
 from reembed.cli.loading import load_from
-from reembed.cli.show import console, print_json
-from reembed.core.table_names import parse_table
+from reembed.cli.screen import console, print_json
 from reembed.errors import UsageError
-from reembed.pipeline.cutover import ViewChange, cut_over, roll_back
+from reembed.runs.cutover import ViewChange, cut_over, roll_back
 from reembed.storage.open import open_storage
-from reembed.warehouse.client import open_warehouse
 
 
 def cutover_command(
@@ -22,7 +22,7 @@ def cutover_command(
     sink = config.sink.bigquery
     if sink is None:
         raise UsageError("sink.bigquery is not given; only a table can be cut over to")
-    warehouse = open_warehouse(sink.project or parse_table(sink.table).project)
+    warehouse = open_bigquery_client(sink.project or parse_table(sink.table).project)
     change = (roll_back if back else cut_over)(config, open_storage(), warehouse)
     if as_json:
         print_json({"schema": 1, **asdict(change)})

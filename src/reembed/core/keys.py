@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reembed.core.machine.records import Record
+from reembed.core.records import Record
 
 BUCKETS = 64
 MOST_EXAMPLES = 3
@@ -55,7 +55,7 @@ def into_buckets(seen: pa.Table) -> dict[int, pa.Table]:
 def check_bucket(
     bucket: int, seen: pa.Table, held: pa.Array | None
 ) -> tuple[KeyFindings, pa.Table]:
-    """Look at all keys of one bucket.
+    """ReloadRecords at all keys of one bucket.
 
     Args:
         bucket: its number.

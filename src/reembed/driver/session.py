@@ -1,4 +1,4 @@
-"""What a worker needs to open a committed run, and driving one lane of it."""
+"""Open a committed run on a worker, and drive one lane of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,36 +14,31 @@ from pathlib import Path
 import orjson
 
 from reembed.config.schema import Config
-from reembed.core.machine.book import Quotas
-from reembed.core.machine.records import Settled
-from reembed.core.machine.rules import Rules
-from reembed.core.plans import StripePlan
-from reembed.core.pricing import cap_nano
-from reembed.core.shards import ShardPlan
-from reembed.driver.at_work import AtWork
+from reembed.core.price import cap_nano
+from reembed.core.records import Settled
+from reembed.driver.active_lanes import ActiveLanes
 from reembed.driver.clock import SystemClock
+from reembed.driver.context import Context
+from reembed.driver.events import Unwatched, Watch
 from reembed.driver.lane import Lane, Left
 from reembed.driver.progress import Progress
 from reembed.driver.state import RunState
-from reembed.driver.tools import Tools
-from reembed.driver.watch import Unwatched, Watch
 from reembed.errors import ObjectNotFoundError, ReembedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.parallel import AT_ONCE, in_parallel
-from reembed.ledger.spend import SpendLog
-from reembed.service.base import BatchService
-from reembed.service.client import open_service
-from reembed.service.keys import configured_key
+from reembed.ledger.plans import shards_of
+from reembed.ledger.reservation_log import ReservationLog
+from reembed.machine.reservations import Quotas
+from reembed.machine.rules import Rules
+from reembed.providers.base import BatchService
+from reembed.providers.gemini.client import open_service
+from reembed.providers.keys import configured_key
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 from reembed.storage.scratch import scratch_folder
 
 # How long a result file stays in the project's storage when the service does not delete it.
 RESULT_LIFE_SECONDS = 48 * 3600.0
-
-# Stripes of a plan that are read together.
-_STRIPES = 8 * AT_ONCE
 
 # How long an input that met a 429 is kept: the service's bucket is reported to refill in 10 to 20
 # minutes, and waits grow from half a minute.
@@ -52,7 +47,7 @@ HOLD_SECONDS = 1800.0
 # Set by the command line on Ctrl-C: lanes of this process take back what they have not sent.
 interrupted = threading.Event()
 # Lanes of this process, which take that back.
-at_work = AtWork()
+active_lanes = ActiveLanes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +84,6 @@ def service_key(config: Config) -> str:
         SecretError: Secret Manager does not answer.
     """
     return configured_key(config.service, os.environ)
-
-
-def stripes_in(
-    storage: Storage, layout: Layout, plan: str, only: Iterable[str] | None = None
-) -> Iterator[StripePlan]:
-    """The stripes of a plan, all or only these, in input order, read many at a time."""
-    if only is None:
-        names = iter([stat.uri for stat in storage.list(layout.stripes(plan))])
-    else:
-        names = iter([layout.stripe(plan, int(stripe)) for stripe in sorted(only)])
-    while batch := list(islice(names, _STRIPES)):
-        for name, data in zip(batch, in_parallel(storage.read, batch), strict=True):
-            yield StripePlan.decode(data, name)
-
-
-def shards_of(
-    storage: Storage, layout: Layout, plan: str, stripes: Iterable[str] | None = None
-) -> Iterator[ShardPlan]:
-    """The shards of a plan, or of these stripes of it, in input order."""
-    for stripe in stripes_in(storage, layout, plan, stripes):
-        yield from stripe.shards
 
 
 def quotas_of(config: Config) -> Quotas:
@@ -157,7 +131,7 @@ def metadata_comes_back(storage: Storage, layout: Layout, config: Config) -> boo
     return bool(found.get("inline_keys")) and found.get("base_url") == config.service.base_url
 
 
-def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
+def open_context(session: Session, scratch: Path, service: BatchService) -> Context:
     """Open the seams of a run in this process; the service is closed by who opened it."""
     config, layout = session.config, session.layout
     storage = open_storage()
@@ -167,7 +141,7 @@ def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
     # One round does not wait, so it keeps nothing.
     hold = 0.0 if session.one_round else HOLD_SECONDS
     rules = replace(rules, hold=hold, assume_lost=session.assume_lost)
-    return Tools(
+    return Context(
         config=config,
         commit=session.commit,
         plan=session.plan,
@@ -176,7 +150,7 @@ def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
         storage=storage,
         service=service,
         ledger=Ledger(storage, layout, session.commit, holder),
-        spend=SpendLog(storage, layout, session.commit),
+        spend=ReservationLog(storage, layout, session.commit),
         clock=SystemClock(),
         scratch=scratch,
         generation=session.generation,
@@ -194,30 +168,30 @@ def drive_lane(
     config, watch = session.config, watch or Unwatched()
     stuck_after = config.batch.stuck_hours * 3600
     progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after, watch)
-    with at_work.one(), scratch_folder() as folder:
+    with active_lanes.one(), scratch_folder() as folder:
         try:
             with open_service(config.service, service_key(config)) as service:
-                tools = replace(open_tools(session, folder, service), watch=watch)
-                yield from _drive(session, tools, progress, number, lanes)
+                context = replace(open_context(session, folder, service), watch=watch)
+                yield from _drive(session, context, progress, number, lanes)
         except ReembedError as err:
             progress.end(failed=str(err))
 
 
 def _drive(
-    session: Session, tools: Tools, progress: Progress, number: int, lanes: int
+    session: Session, context: Context, progress: Progress, number: int, lanes: int
 ) -> Iterator[tuple[str, Settled]]:
-    clock = tools.clock
-    offset = tools.ledger.storage_now() - clock.now()
+    clock = context.clock
+    offset = context.ledger.storage_now() - clock.now()
     state = RunState(session.run, quotas_of(session.config), clock, offset)
     if session.resumed:
         # Jobs that the ledger does not know are adopted before anything is bought.
         began = clock.now()
-        state.scanned(tools.service.list_jobs(), began)
-    every = shards_of(tools.storage, tools.layout, session.plan)
+        state.scanned(context.service.list_jobs(), began)
+    every = shards_of(context.storage, context.layout, session.plan)
     plans = list(islice(every, number, None, lanes))
     left: dict[str, int] = {}
     asked: list[str] = []
-    lane = Lane(tools, state, progress, interrupted, session.one_round)
+    lane = Lane(context, state, progress, interrupted, session.one_round)
     for shard, result in lane.run(plans):
         if isinstance(result, Left):
             left[result.reason] = left.get(result.reason, 0) + 1

@@ -1,11 +1,13 @@
-"""Where everything of a run lies under its directory."""
+"""Names under a run directory, and what record names say by themselves."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from reembed.core.names import part_name, split_shard_id, stripe_id
+from reembed.core.names import part_name, partition_id, split_shard_id
+from reembed.storage.base import Stat
 
 _EPOCH_RECORD = re.compile(r"([0-9]+(?:\.[0-9]+)*)\.e([0-9]+)\.(claim|void|unsent|r[0-9]+)")
 _ATTEMPT_RECORD = re.compile(r"([0-9]+(?:\.[0-9]+)*)\.(created|outcome|stuck|suspect)")
@@ -61,25 +63,25 @@ class Layout:
         """The plan's totals; written last, so its being there says that the plan is whole."""
         return f"{self.plan_dir(plan)}/plan.json"
 
-    def listing(self, plan: str, stripe: int) -> str:
-        """The items of a stripe as listed."""
-        return f"{self.plan_dir(plan)}/listing/{stripe_id(stripe)}.parquet"
+    def listing(self, plan: str, partition: int) -> str:
+        """The items of a partition as listed."""
+        return f"{self.plan_dir(plan)}/listing/{partition_id(partition)}.parquet"
 
     def snapshot(self, plan: str) -> str:
-        """The moment at which a table is read for a plan, and its stripes' borders."""
+        """The moment at which a table is read for a plan, and its partitions' borders."""
         return f"{self.plan_dir(plan)}/source/snapshot.json"
 
     def manifest(self, plan: str, shard: str) -> str:
         """The chunks of a shard."""
         return f"{self.plan_dir(plan)}/shards/{shard}.parquet"
 
-    def stripe(self, plan: str, stripe: int) -> str:
-        """The shards of a stripe, without their chunks."""
-        return f"{self.plan_dir(plan)}/stripes/{stripe_id(stripe)}.json"
+    def partition(self, plan: str, partition: int) -> str:
+        """The shards of a partition, without their chunks."""
+        return f"{self.plan_dir(plan)}/partitions/{partition_id(partition)}.json"
 
-    def stripes(self, plan: str) -> str:
-        """The folder of all stripes of a plan."""
-        return f"{self.plan_dir(plan)}/stripes/"
+    def partitions(self, plan: str) -> str:
+        """The folder of all partitions of a plan."""
+        return f"{self.plan_dir(plan)}/partitions/"
 
     def held(self, plan: str) -> str:
         """An index of the rows that the destination held when the plan was made."""
@@ -160,33 +162,33 @@ class Layout:
         return f"{self.run_dir}/ledger/cutovers/"
 
     def all_records(self, commit: int) -> str:
-        """The prefix of the records of all stripes."""
-        return f"{self.run(commit)}/stripes/"
+        """The prefix of the records of all partitions."""
+        return f"{self.run(commit)}/partitions/"
 
-    def stripe_records(self, commit: int, stripe: str) -> str:
-        """The prefix of all records of a stripe."""
-        return f"{self.all_records(commit)}{stripe}/"
+    def partition_records(self, commit: int, partition: str) -> str:
+        """The prefix of all records of a partition."""
+        return f"{self.all_records(commit)}{partition}/"
 
     def shard_records(self, commit: int, shard: str) -> str:
         """The prefix of all records of a shard."""
-        stripe, seq = split_shard_id(shard)
-        return f"{self.stripe_records(commit, stripe)}{seq}/"
+        partition, seq = split_shard_id(shard)
+        return f"{self.partition_records(commit, partition)}{seq}/"
 
     def redrives(self, commit: int, generation: int) -> str:
         """The record that rejects of a whole run are sent again."""
         return f"{self.run(commit)}/redrive.g{generation}"
 
-    def rollup(self, commit: int, stripe: str, generation: int) -> str:
-        """The one record of a settled stripe."""
-        return f"{self.run(commit)}/rollups/{stripe}.g{generation}"
+    def rollup(self, commit: int, partition: str, generation: int) -> str:
+        """The one record of a settled partition."""
+        return f"{self.run(commit)}/rollups/{partition}.g{generation}"
 
-    def rollup_opening(self, commit: int, stripe: str, generation: int) -> str:
-        """The record that roll-ups of a stripe from before a generation count no more."""
-        return f"{self.rollup(commit, stripe, generation)}.open"
+    def rollup_opening(self, commit: int, partition: str, generation: int) -> str:
+        """The record that roll-ups of a partition from before a generation count no more."""
+        return f"{self.rollup(commit, partition, generation)}.open"
 
-    def rollups(self, commit: int, stripe: str = "") -> str:
-        """The prefix of all roll-ups and openings, or of those of one stripe."""
-        return f"{self.run(commit)}/rollups/{stripe}"
+    def rollups(self, commit: int, partition: str = "") -> str:
+        """The prefix of all roll-ups and openings, or of those of one partition."""
+        return f"{self.run(commit)}/rollups/{partition}"
 
     def spend(self, commit: int, seq: int) -> str:
         """One line of the spend log."""
@@ -239,3 +241,58 @@ class Layout:
     def doctor(self) -> str:
         """What the last live check found."""
         return f"{self.run_dir}/doctor.json"
+
+
+Named = tuple[Stat, RecordName]
+# The records of an attempt that still count once its shard is settled.
+_OF_SETTLED = ("created", "outcome")
+_OF_OPEN = ("created", "outcome", "redrive", "settled")
+
+
+def folder_of(name: str) -> str:
+    """The prefix under which a record lies: one for each shard."""
+    return name.rsplit("/", 1)[0] + "/"
+
+
+def parsed(stats: Iterable[Stat]) -> Iterator[Named]:
+    """Take the names of a listing apart; what is no record is passed over."""
+    for stat in stats:
+        name = parse_record(stat.uri.rsplit("/", 1)[1])
+        if name is not None:
+            yield stat, name
+
+
+def open_claims(named: Iterable[Named]) -> set[tuple[str, int]]:
+    """Claims that may still lead to a job: of attempts that have none, and not void."""
+    names = [name for _, name in named]
+    ended = {name.attempt for name in names if name.kind in ("created", "outcome")}
+    voids = {(name.attempt, name.epoch) for name in names if name.kind == "void"}
+    claimed = {
+        (name.attempt, name.epoch) for name in names if name.kind == "claim" or name.is_renewal
+    }
+    return {spot for spot in claimed - voids if spot[0] not in ended}
+
+
+def settled_in(named: Iterable[Named]) -> int | None:
+    """The generation in which a shard is settled, by the names alone; None when it is open."""
+    newest = {"settled": -1, "redrive": 0}
+    for _, name in named:
+        if name.kind in newest:
+            newest[name.kind] = max(newest[name.kind], name.epoch)
+    return newest["settled"] if newest["settled"] >= newest["redrive"] else None
+
+
+def telling(named: list[Named], brief: bool = False) -> list[Named]:
+    """The records of a shard that still say something: of a settled one, few do.
+
+    `brief`: those that tell its counts, or which attempts it has and which of them have jobs.
+    """
+    generation = settled_in(named)
+    if generation is None:
+        return [(stat, name) for stat, name in named if not brief or name.kind in _OF_OPEN]
+    return [
+        (stat, name)
+        for stat, name in named
+        if (name.kind == "settled" and name.epoch == generation)
+        or (not brief and name.kind in _OF_SETTLED)
+    ]

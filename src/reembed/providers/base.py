@@ -1,0 +1,171 @@
+"""The seam to the embedding service: what every implementation offers, in this package's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+JobState = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "UNKNOWN"]
+TERMINAL: frozenset[str] = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"})
+
+
+@dataclass(frozen=True, slots=True)
+class JobStats:
+    """Requests of a batch job by fate; absent counts are 0."""
+
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    pending: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteError:
+    """A google.rpc.Status: `code` as in google.rpc.Code (3 = INVALID_ARGUMENT, 5 = NOT_FOUND)."""
+
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A remote batch job as one reply showed it.
+
+    `state` is UNKNOWN for a word that this package does not know; `raw_state` keeps the word.
+    Times are RFC 3339 text as the service wrote them, empty when absent. `responses_file` is set
+    for a file result, `inline_responses` for an inline one (each ``{metadata, response|error}``).
+    """
+
+    name: str
+    display_name: str
+    state: JobState
+    raw_state: str
+    stats: JobStats = field(default_factory=JobStats)
+    error: RemoteError | None = None
+    create_time: str = ""
+    end_time: str = ""
+    input_file: str = ""
+    responses_file: str = ""
+    inline_responses: tuple[dict[str, Any], ...] | None = None
+    model: str = ""
+    priority: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the job has ended, well or not."""
+        return self.state in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file in the project's file storage; `name` is ``files/…``."""
+
+    name: str
+    size_bytes: int
+    mime_type: str = ""
+    expires: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What ``models.get`` says: `methods` are the supportedGenerationMethods."""
+
+    name: str
+    input_token_limit: int
+    methods: tuple[str, ...] = ()
+
+
+class AnswerReceiver(Protocol):
+    """Takes an answer's bytes as they come."""
+
+    def write(self, piece: bytes, /) -> object:
+        """Take the next bytes."""
+
+    def rewind(self) -> None:
+        """Forget all that came: the answer begins again at its first byte."""
+
+
+class BatchService(Protocol):
+    """One embedding service that runs asynchronous batch jobs.
+
+    Every method is one remote operation with its own timeout. All raise from
+    `reembed.errors.ServiceError`; none retries a create.
+    """
+
+    def upload(self, path: Path, name: str, mime_type: str) -> RemoteFile:
+        """Send a local file under the chosen name (``files/<a-z0-9->``, at most 40 characters).
+
+        Raises:
+            NameTakenError: the name exists; an earlier upload of the same name had finished.
+        """
+
+    def create_from_file(self, model: str, display_name: str, file_name: str, priority: int) -> Job:
+        """Create a job over an uploaded JSONL file. Sent once, never repeated.
+
+        Raises:
+            UnknownOutcomeError: the request went out and no answer came.
+        """
+
+    def create_inline(
+        self, model: str, display_name: str, requests: Sequence[bytes], priority: int
+    ) -> Job:
+        """Create a job whose requests stand in the body; each is ``{"request":…,"metadata":…}``."""
+
+    def get(self, name: str) -> Job:
+        """One job, by ``batches/…``; terminal inline jobs carry their responses."""
+
+    def list_jobs(self) -> Iterator[Job]:
+        """All jobs that the service still lists, newest first, over all pages."""
+
+    def cancel(self, name: str) -> None:
+        """Ask for the job's end; best effort."""
+
+    def delete(self, name: str) -> None:
+        """Remove the job's record."""
+
+    def stream(self, job: Job, sink: AnswerReceiver) -> int:
+        """Pass a finished job's answers on as JSON lines, as they come; returns the bytes.
+
+        Memory does not grow with the result. An inline answer becomes lines
+        ``{"key":…,"response"|"error":…}`` with the key from its metadata (no key when none came),
+        so that one reader serves both forms. It returns only when the sink has the whole answer;
+        what the sink got before an error is of no use.
+
+        Raises:
+            RemoteNotFoundError: the result file is gone.
+        """
+
+    def fetch(self, job: Job, path: Path) -> int:
+        """Write a finished job's answers to `path`, as `stream` gives them; returns the bytes.
+
+        Never leaves a short file under `path`.
+
+        Raises:
+            RemoteNotFoundError: the result file is gone.
+        """
+
+    def delete_file(self, name: str) -> None:
+        """Delete a file.
+
+        Raises:
+            RefusedError: the service does not delete this file (generated result names).
+            RemoteNotFoundError: it is gone already.
+        """
+
+    def list_files(self) -> Iterator[RemoteFile]:
+        """All files of the project, over all pages."""
+
+    def model(self, name: str) -> ModelInfo:
+        """One model, by its bare name.
+
+        Raises:
+            RemoteNotFoundError: there is no such model.
+        """
+
+    def count_tokens(self, model: str, text: str) -> int:
+        """Tokens of a text as the service counts them (free of charge)."""
+
+    def embed(self, model: str, request: bytes) -> list[float]:
+        """One vector by the online call; `request` is an EmbedContentRequest as JSON."""
