@@ -64,6 +64,7 @@ def audio_features(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     padded = np.pad(samples, (0, max(0, _WINDOW * 4 - len(samples))))
     frames = padded[: len(padded) // _WINDOW * _WINDOW].reshape(-1, _WINDOW)
     power = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW), axis=1)) ** 2
+    # Bands of equal ratio and logarithmic power, as hearing works.
     edges = np.unique(np.geomspace(2, _WINDOW // 2, _BANDS + 1).astype(np.int64))
     bands = np.log1p(np.add.reduceat(power, edges[:-1], axis=1) * 100).astype(np.float32)
     mean = bands.mean(axis=0)

@@ -125,6 +125,7 @@ def operation_message(job: JobRecord, pending: int) -> dict[str, Any]:
     message: dict[str, Any] = {"name": job.name, "metadata": _batch_message(job, pending)}
     if job.state in TERMINAL or _done_by_fault(job):
         message["done"] = True
+    # Beside `done`, where the SDK's BatchJob drops it (confirmed): clients need the raw Operation.
     if job.error is not None:
         message["error"] = job.error
     if job.state == SUCCEEDED:
@@ -188,6 +189,7 @@ def _done_by_fault(job: JobRecord) -> bool:
     )
 
 
+# Streamed, since the reply holds the output twice: hundreds of megabytes by default.
 def _inline_reply(job: JobRecord, output: Path) -> tuple[int, Iterator[bytes]]:
     """Return length and bytes of the Operation with inline output.
 

@@ -96,6 +96,7 @@ async def _command(
 async def _append(backend: Backend, request: Request, record: UploadRecord, last: bool) -> None:
     """Append the chunk; bytes that arrived before a broken connection stay."""
     arrived = backend.uploads.received(record)
+    # A repeated chunk is refused rather than skipped: the client must ask for the offset.
     offset = request.headers.get("x-goog-upload-offset", "")
     if offset != str(arrived):
         raise invalid(f"X-Goog-Upload-Offset must be {arrived}, got {offset!r}")

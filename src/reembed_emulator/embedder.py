@@ -66,6 +66,8 @@ class Embedder:
         self, requests: Sequence[EmbedRequest], model: Model, resolve: Resolve
     ) -> list[Embedded | RowError]:
         """Return, for each request in order, its vector or the error of its row."""
+        # The word table and the media cache are not thread-safe, and ids must not be voided by a
+        # trim while a batch holds them.
         with self._lock:
             self._words.trim()
             prepared = [self._prepare(request, model, resolve) for request in requests]
@@ -109,6 +111,7 @@ class Embedder:
         )
 
     def _features(self, prepared: Sequence[_Prepared]) -> npt.NDArray[np.float32]:
+        # Words as a unit vector beside media of unit length: a caption counts as much as its image.
         features = normalise(self._words.features([item.ids for item in prepared]))
         for row, item in enumerate(prepared):
             if item.media is not None:
@@ -164,6 +167,7 @@ class Projection:
 
 def normalise(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return rows of unit length; a row of zeros stays one."""
+    # In float64: rounding to float32 then hides the order in which numpy takes the sum.
     wide = vectors.astype(np.float64)
     norms: npt.NDArray[np.float64] = np.sqrt(np.sum(wide * wide, axis=1))
     norms[norms == 0] = 1.0

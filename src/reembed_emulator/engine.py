@@ -104,6 +104,7 @@ class Engine:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            # Cleared before the look at the jobs: a wake during it is not lost.
             self._wake.clear()
             active = self._jobs.active()
             for gone in self._executions.keys() - {job.id for job in active}:
@@ -167,6 +168,7 @@ class Engine:
         taken = self._state.data("jobs", job.id, "input")
         try:
             self._files.get(job.file_id)
+            # It exists if the emulator was killed between the link and the change of state.
             if not taken.exists():
                 os.link(self._files.path(job.file_id), taken)
         except (ApiError, FileNotFoundError):
@@ -177,6 +179,7 @@ class Engine:
 
     def _open(self, job: JobRecord) -> Execution:
         source = self._state.data("jobs", job.id, "input")
+        # After a restart the work begins anew; embedding is deterministic, so the result is equal.
         target = self._state.data("jobs", job.id, "partial")
         self._executions[job.id] = Execution(job, source, target, self._context)
         return self._executions[job.id]
@@ -263,6 +266,7 @@ class Execution:
             self._write(self._faults.apply(answer))
         self.done += len(chosen)
         if self.finished:
+            # A row fault may have kept back an answer that waits for a neighbour.
             self._write(self._faults.rest())
             self._output.flush()
 

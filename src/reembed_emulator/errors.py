@@ -83,7 +83,7 @@ def exhausted() -> ApiError:
 
 def no_such_file(name: str, code: int = 404) -> ApiError:
     """Return the answer for a file that is missing, expired or of another project."""
-    # One message for all three: the service does not tell a stranger which files exist.
+    # One message for all three: it does not reveal which files exist.
     message = f"You do not have permission to access the File {name} or it may not exist."
     return ApiError(code, message)
 

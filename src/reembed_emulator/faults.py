@@ -1,4 +1,4 @@
-"""Faults on request: their kinds, the requests and jobs they strike, their effect on rows."""
+"""Injected faults: their kinds, the requests and jobs they apply to, their effect on rows."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class RequestFault(Fault):
 class StatusFault(RequestFault):
     """Answer with a status instead of carrying out the call."""
 
+    # Reported: a 429 on create, even with an empty queue, comes without Retry-After.
     status: int
     retry_after: int | float | str | None = None
     message: str = "Injected by the emulator."
@@ -59,6 +60,9 @@ class CutBefore(RequestFault):
 
 class CutAfter(RequestFault):
     """Carry out the call and lose its answer."""
+
+    # The costliest trap (confirmed): a create is not idempotent, so a client that sends it again
+    # after a lost answer pays twice.
 
 
 class CutBody(RequestFault):
@@ -100,6 +104,7 @@ class FailJob(ErrorFault):
 class ShowState(JobFault):
     """End the job in a state, known to clients or not."""
 
+    # Confirmed: the SDK never sees an unknown state as done, so a naive loop waits for ever.
     state: str
     done: bool = False
 
@@ -107,10 +112,13 @@ class ShowState(JobFault):
 class Stuck(JobFault):
     """Leave the job PENDING until it expires."""
 
+    # Reported (python-genai #1482, #2221, #2974): jobs that stay pending for days.
+
 
 class SeemsEnded(ErrorFault):
     """Show the job as ended for some seconds after its creation, then in its real state."""
 
+    # Reported: jobs that clients took for failed finished later, with results nobody collected.
     seconds: NonNegativeFloat
     state: str = FAILED
 
@@ -120,6 +128,7 @@ class RowFault(ErrorFault):
 
     rows: list[int] | None = None
     every: PositiveInt = 1
+    # Of `nan_row` and `short_row`; the others ignore them.
     bare: bool = False
     dimensions: NonNegativeInt = 0
 
@@ -149,6 +158,7 @@ def parse_fault(value: Any) -> RequestFault | JobFault:
     """
     if not isinstance(value, dict) or ("on" in value) == ("job" in value):
         raise ValueError(f"{value!r}: a fault is a mapping with either 'on' or 'job'")
+    # Looked up here rather than by a union of pydantic, whose message names no remedy.
     kinds: Mapping[str, type[RequestFault] | type[JobFault]]
     kinds = _REQUEST_FAULTS if "on" in value else _JOB_FAULTS
     kind = kinds.get(str(value.get("do")))
@@ -193,11 +203,12 @@ class _Counted:
     seen: int = 0
     used: int = 0
 
-    def strikes(self, route: str) -> bool:
-        """Count a request, and return whether the fault strikes it."""
+    def applies(self, route: str) -> bool:
+        """Count a request, and return whether the fault applies."""
         fault = self.fault
         if fault.on not in ("*", route):
             return False
+        # `nth` and `every` count the requests of the route, `times` those that were hit.
         self.seen += 1
         if fault.nth is not None and self.seen != fault.nth:
             return False
@@ -227,10 +238,10 @@ class Faults:
         """Return the specifications of the active faults."""
         return [fault.model_dump(exclude_unset=True) for fault in self._faults]
 
-    def strike(self, route: str) -> list[RequestFault]:
-        """Count a request of a route, and return the faults that strike it, in their order."""
+    def matching(self, route: str) -> list[RequestFault]:
+        """Count a request of a route, and return the faults that apply to it, in their order."""
         with self._lock:
-            return [counted.fault for counted in self._requests if counted.strikes(route)]
+            return [counted.fault for counted in self._requests if counted.applies(route)]
 
     def of_job(self, number: int) -> list[dict[str, Any]]:
         """Return the specifications for the job with this number of creation, from 1."""
@@ -288,10 +299,12 @@ def _fail_rows(answer: Answer, fault: RowFault) -> list[Answer]:
 
 
 def _drop_rows(answer: Answer, fault: RowFault) -> list[Answer]:
+    # Confirmed: lines can be missing from a job that succeeded.
     return []
 
 
 def _double_rows(answer: Answer, fault: RowFault) -> list[Answer]:
+    # Assumed: no report of it, but no promise against it either.
     return [answer, answer]
 
 
@@ -303,6 +316,7 @@ def _unknown_key(answer: Answer, fault: RowFault) -> list[Answer]:
 
 
 def _no_keys(answer: Answer, fault: RowFault) -> list[Answer]:
+    # Reported for inline metadata (python-genai #2008).
     return [dataclasses.replace(answer, key=None, metadata=None)]
 
 
@@ -317,10 +331,12 @@ def _zero_row(answer: Answer, fault: RowFault) -> list[Answer]:
 
 
 def _short_row(answer: Answer, fault: RowFault) -> list[Answer]:
+    # Reported: vectors of another size than the requested one.
     kept = fault.dimensions
     return [_with_values(answer, lambda values: values[: kept or len(values) // 2])]
 
 
+# Values are changed as text, so that the digits of the others stay as they were.
 def _with_values(answer: Answer, change: Callable[[list[bytes]], list[bytes]]) -> Answer:
     if answer.values is None:
         return answer

@@ -78,7 +78,8 @@ class Files:
     def add(self, source: Path, record: FileRecord) -> FileRecord:
         """Move the bytes at `source` into a file; of two uploads of a name, the second loses."""
         with self._lock:
-            # A result may exist from before a restart: it is written again.
+            # Two uploads may ask for one name before either is complete. A result may exist from
+            # before a restart: it is written again.
             if not record.generated and self._live(record.id) is not None:
                 raise ApiError(409, f"File {record.name} already exists.")
             os.replace(source, self._state.data("files", record.id, "data"))
@@ -162,6 +163,7 @@ class Files:
         """Remove expired files."""
         with self._lock:
             now = self._clock.now()
+            # 48 hours: confirmed for uploads, reported for results.
             for record in [file for file in self._files.values() if file.expires <= now]:
                 self._drop(record.id)
 
@@ -208,6 +210,7 @@ class Uploads:
                 f"file.display_name has {len(display_name)} characters, "
                 f"{_MAX_DISPLAY_NAME} are allowed"
             )
+        # Reported: the project's storage, 20 GB, is the quota that large runs meet first.
         self._files.check_room(size)
         record = UploadRecord(new_id(40), file_id, display_name, kind, size)
         self.part(record.id).touch()

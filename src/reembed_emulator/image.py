@@ -51,6 +51,7 @@ def read_image(data: bytes, mime_type: str) -> npt.NDArray[np.float32]:
 
 def image_features(image: Image.Image) -> npt.NDArray[np.float32]:
     """Return float32[n] of colour layout, colour histogram and edge directions."""
+    # Transparent pixels hold arbitrary colours: what is seen is what lies on a white page.
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
@@ -78,6 +79,7 @@ def _colours(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 def _edges(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     down, right = np.gradient(grey)
     strength = np.hypot(down, right)
+    # Modulo π: an edge from dark to light equals one from light to dark.
     turn = (np.arctan2(down, right) % np.pi) / np.pi
     angle = np.minimum((turn * 8).astype(np.int64), 7)
     row, column = np.indices(grey.shape) * 4 // _SIDE

@@ -42,6 +42,7 @@ class Jobs:
         self._files = files
         self._lock = threading.RLock()
         self._jobs = {record.id: record for record in state.load("jobs", JobRecord)}
+        # Numbers order the list and name jobs in faults, so they go on after a restart.
         self._number = max((job.number for job in self._jobs.values()), default=0)
 
     def create(
@@ -80,6 +81,7 @@ class Jobs:
         with self._lock:
             active = [job for job in self._jobs.values() if job.active]
             tokens = sum(job.tokens for job in active) + found.tokens
+            # Deleted jobs still count while they are active (assumed).
             if len(active) >= self._settings.concurrent_jobs:
                 raise exhausted()
             if tokens > self._settings.enqueued_tokens:
@@ -137,10 +139,12 @@ class Jobs:
         """Return pending and running jobs, higher priority first, then older first."""
         with self._lock:
             jobs = [job for job in self._jobs.values() if job.active]
+        # Confirmed: a higher priority runs first among a project's own batches.
         return sorted(jobs, key=lambda job: (-job.priority, job.number))
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job that is still active; a finished one stays as it is."""
+        # Cancelling is best effort on the service (confirmed): no error for one that has ended.
         with self._lock:
             self.get(job_id)
             error = {"code": errors.CANCELLED, "message": "The batch was cancelled."}
@@ -163,6 +167,8 @@ class Jobs:
         """Change an active job; return it, or None if it has ended meanwhile."""
         with self._lock:
             found = self._jobs[job_id]
+            # The engine and a cancel race for the last change: the first one wins, and an ended
+            # job never changes its state again.
             if not found.active:
                 return None
             return self._save(dataclasses.replace(found, updated=self._clock.now(), **fields))
@@ -174,6 +180,7 @@ class Jobs:
 
 
 def _check_batch(batch: Batch, model: str) -> InputConfig:
+    # Confirmed: the schema requires a display name.
     if not batch.display_name:
         raise invalid("* AsyncBatchEmbedContentRequest.batch.display_name: is required")
     if batch.model is not None and batch.model != f"models/{model}":

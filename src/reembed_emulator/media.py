@@ -76,6 +76,7 @@ def estimate_tokens(data: bytes, mime_type: str) -> int:
             return image.TOKENS_PER_IMAGE
         if kind == "pdf":
             return min(pdf.count_pages(data), pdf.MAX_PAGES) * pdf.TOKENS_PER_PAGE
+        # Tokens enqueued are counted when a job is created, where decoding would take too long.
         with av.open(io.BytesIO(data)) as container:
             seconds = (container.duration or 0) / av.time_base
     except (RowError, av.FFmpegError, ValueError):
@@ -122,6 +123,7 @@ def spread(kind: str, dense: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
 
 @functools.cache
 def _buckets(kind: str, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    # Seeded by kind: features of two kinds share buckets only by chance, like unrelated words.
     generator = np.random.Generator(np.random.PCG64(zlib.crc32(f"{kind}/{count}".encode())))
     buckets = generator.permutation(BUCKETS)[:count]
     return buckets, generator.choice(np.array([-1, 1], np.float32), count)

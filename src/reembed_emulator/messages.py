@@ -1,8 +1,9 @@
 """Request messages of the service, read as strictly as protocol buffers in JSON are.
 
-Confirmed by the service's answers: unknown fields are refused, both spellings of a field name are
-read (`displayName`, `display_name`), int64 may be a string, null means absent. pydantic checks the
-types; its errors are reworded here to the service's, which name the field in snake_case.
+By the JSON mapping of protocol buffers, both spellings of a field name are read (`displayName`,
+`display_name`), int64 may be a string, null means absent; the service also refuses unknown fields.
+pydantic checks the types; its errors are reworded here to the service's, which name the field in
+snake_case.
 """
 
 from __future__ import annotations
@@ -129,6 +130,7 @@ class ProtoMessage(BaseModel):
     """Base of all messages; an absent field is None."""
 
     model_config = ConfigDict(
+        # Confirmed for input lines: an unknown field is an error, it is not ignored.
         extra="forbid",
         frozen=True,
         alias_generator=to_camel,
@@ -204,6 +206,7 @@ class EmbedRequest(ProtoMessage):
 class InputLine(ProtoMessage):
     """Line of an input file."""
 
+    # Optional, but answers come in any order, so a client without keys cannot join them.
     key: String | None = None
     request: EmbedRequest | None = None
 
@@ -238,6 +241,7 @@ class Batch(ProtoMessage):
 
     model: String | None = None
     name: String | None = None
+    # The only handle by which a lost job can be found again: there is no client token (confirmed).
     display_name: String | None = None
     input_config: InputConfig | None = None
     priority: Int64 | None = None

@@ -89,6 +89,7 @@ def run_emulator(settings: EmulatorSettings, on_ready: Callable[[str], None] | N
         OSError: The port is in use.
         ValueError: The state folder or the faults cannot be read.
     """
+    # The port first: a second emulator on it must fail before it touches the state folder.
     listener = _listen(settings)
     try:
         backend = Backend(settings)

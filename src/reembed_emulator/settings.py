@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -54,14 +55,18 @@ class EmulatorSettings:
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8901
     state_dir: Path | None = None
+    # Delays that suit a test; the service takes hours.
     pending_seconds: NonNegativeFloat = 0.3
     running_seconds: NonNegativeFloat = 0.3
+    # Not documented, so a client that looks for a lost job in the list must bear a lag.
     list_lag_seconds: NonNegativeFloat = 0.0
+    # Confirmed limits; the tokens of tier 2, on which reports disagree.
     concurrent_jobs: PositiveInt = 100
     enqueued_tokens: PositiveInt = 5_000_000
     file_storage_bytes: PositiveInt = 20_000_000_000
     max_upload_bytes: PositiveInt = 2_000_000_000
     max_inline_bytes: PositiveInt = 20_000_000
+    # Reported without a figure: the limit is an assumption.
     max_inline_reply_bytes: PositiveInt = 256_000_000
     file_life_hours: PositiveFloat = 48.0
     job_expiry_hours: PositiveFloat = 48.0
@@ -95,5 +100,5 @@ def explain(err: ValidationError) -> str:
         return f"{name} is missing"
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{name} is not known"
-    rule = first["msg"]
-    return f"{name}={first['input']!r}: {rule[0].lower()}{rule[1:]}"
+    rule = re.sub(r"^\w+ should", "must", first["msg"])
+    return f"{name}={first['input']!r} {rule}"

@@ -40,6 +40,7 @@ class WordTable:
         self._ids: dict[str, int] = {}
         self._clear(1024)
 
+    # Arrays by word id rather than objects: features of a whole batch are a few numpy calls.
     def _clear(self, size: int) -> None:
         self._ids = {}
         self._buckets = np.zeros((size, _SLOTS), np.int32)
@@ -62,6 +63,7 @@ class WordTable:
         normal = unicodedata.normalize("NFKC", text[:_MAX_CHARACTERS]).lower()
         words = _UNITS.findall(normal)
         table = self._ids
+        # Most texts have no new word: then no word needs a check of its own.
         try:
             found = [table[word] for word in words]
         except KeyError:
@@ -87,6 +89,7 @@ class WordTable:
         owner = np.repeat(np.arange(count, dtype=np.int64), lengths)
         known = (ids >= 0) & (self._weights[np.maximum(ids, 0)] > 0)
         ids, owner = ids[known], owner[known]
+        # Text and word in one integer, to count each word once for each text.
         pairs, times = np.unique((owner << 32) | ids, return_counts=True)
         text, word = pairs >> 32, pairs & 0xFFFFFFFF
         damped = (1.0 + np.log(times)).astype(np.float32)
@@ -106,6 +109,7 @@ class WordTable:
         """Return bucket and value of each pair of neighbouring words of one text."""
         same = owner[1:] == owner[:-1]
         left, right, text = ids[:-1][same], ids[1:][same], owner[1:][same]
+        # Order matters: a mixing hash of left and right, after SplitMix64, chooses the bucket.
         mixed = self._hashes[left] * np.uint64(0x9E3779B97F4A7C15) + self._hashes[right]
         mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
         bucket = (mixed >> np.uint64(52)).astype(np.int64)
@@ -147,6 +151,7 @@ def _pieces(word: str) -> list[tuple[str, float]]:
     if len(word) > 4:
         pieces.append((f"<{word[:4]}", 0.6))
         grams = [word[start : start + 4] for start in range(1, len(word) - 3)]
+        # At most as many as there are slots, spread over the word.
         step = max(1, -(-len(grams) // (_SLOTS - 2)))
         pieces += [(f"-{gram}", 0.25) for gram in grams[::step]]
     return pieces[:_SLOTS]
@@ -179,6 +184,7 @@ def _prefix_spans(text: str) -> list[tuple[int, int]]:
     if document is None:
         return []
     title = len(_UNITS.findall(document.group(1)))
+    # The five units `title : ... | text :` around the title; `none` stands for no title.
     if document.group(1).strip() == "none":
         return [(0, title + 5)]
     return [(0, 2), (2 + title, 5 + title)]

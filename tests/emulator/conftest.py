@@ -95,6 +95,16 @@ class Api:
             time.sleep(0.02)
         raise AssertionError(f"{name} is still {found}")
 
+    def wait_for_results(self, name):
+        """Wait for a job whose Operation may be too large to get."""
+        for _ in range(400):
+            jobs = self.http.get("/emulator/jobs").json()["jobs"]
+            (state,) = (job["state"] for job in jobs if job["name"] == name)
+            if state == "BATCH_STATE_SUCCEEDED":
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{name} is still {state}")
+
     def download(self, name):
         answer = self.http.get(f"/v1beta/{name}:download", params={"alt": "media"})
         assert answer.status_code == 200, answer.text
@@ -163,9 +173,12 @@ class Process:
 
     def end(self, how):
         self.process.send_signal(how)
-        code = self.process.wait(timeout=5)
+        return self.process.wait(timeout=5)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait(timeout=5)
         self.process.stdout.close()
-        return code
 
 
 @pytest.fixture
@@ -175,7 +188,7 @@ def spawn():
 
         def start(*arguments):
             process = Process(*arguments)
-            stack.callback(process.process.kill)
+            stack.callback(process.close)
             api = Api(process)
             stack.callback(api.close)
             return process, api

@@ -33,10 +33,8 @@ def test_inline_output_stands_in_both_places(serve, request_of, echoed):
 def test_large_inline_replies_cannot_be_fetched(serve, request_of):
     api = serve(max_inline_reply_bytes=20_000)
     name = api.create_inline_job([request_of(f"text {i}") for i in range(20)]).json()["name"]
-    for _ in range(200):
-        answer = api.http.get(f"/v1beta/{name}")
-        if answer.status_code != 200:
-            break
+    api.wait_for_results(name)
+    answer = api.http.get(f"/v1beta/{name}")
     assert (answer.status_code, answer.json()["error"]["status"]) == (503, "UNAVAILABLE")
 
 

@@ -149,8 +149,8 @@ def test_jobs_that_fail_or_stay_or_have_an_unknown_state(serve, request_of):
         ({"job": 1, "do": "cut_before"}, "must be one of"),
         ({"on": "*", "do": "status"}, "status is missing"),
         ({"on": "*", "do": "delay", "seconds": 1, "when": 2}, "when is not known"),
-        ({"on": "*", "nth": 0, "do": "cut_before"}, "nth=0: input should be greater than 0"),
-        ({"job": 1, "do": "fail_rows", "rows": 3}, "rows=3: input should be a valid list"),
+        ({"on": "*", "nth": 0, "do": "cut_before"}, "nth=0 must be greater than 0"),
+        ({"job": 1, "do": "fail_rows", "rows": 3}, "rows=3 must be a valid list"),
         ({"job": 1, "do": ["stuck"]}, "must be one of"),
         ("text", "mapping"),
     ],
@@ -188,5 +188,5 @@ def test_a_job_that_seems_ended_shows_its_real_state_later(serve, request_of):
     shown = api.wait(created)
     assert shown["metadata"]["state"] == "BATCH_STATE_SUCCEEDED"
     assert "error" not in shown
-    with pytest.raises(ValueError, match="seconds='long': input should be a valid number"):
+    with pytest.raises(ValueError, match="seconds='long' must be a valid number"):
         Faults([{"job": 1, "do": "seems_ended", "seconds": "long"}])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import signal
 
 import pytest
 
@@ -10,16 +9,15 @@ from reembed_emulator.__main__ import main
 
 def test_invalid_options_are_named(capsys):
     assert main(["--pending-seconds", "-1"]) == 2
-    assert "pending_seconds=-1.0: input should be greater" in capsys.readouterr().err
+    assert "pending_seconds=-1.0 must be greater" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_named(spawn, capsys):
-    process, api = spawn()
+    _, api = spawn()
     port = api.server.base_url.rsplit(":", 1)[1]
     assert main(["--port", port]) == 2
     message = capsys.readouterr().err
     assert os.strerror(98) in message or "in use" in message
-    assert process.end(signal.SIGTERM) == 0
 
 
 def test_unreadable_faults_are_named(tmp_path, capsys):
