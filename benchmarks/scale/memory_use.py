@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 import pyarrow as pa
 
-from reembed.core.existing import Held, index_of
+from reembed.core.existing import ExistingRows, index_of
 from reembed.core.names import shard_id
 from reembed.core.plans import ShardPlan
 from reembed.core.records import ReservationLine
@@ -99,6 +99,6 @@ def _held(keys: list[str]) -> float:
     columns = [keys, [f"{n:064x}" for n in range(_MANY)], [0] * _MANY, [1] * _MANY]
     arrays = [pa.array(c, field.type) for c, field in zip(columns, HELD, strict=True)]
     index = index_of([pa.RecordBatch.from_arrays(arrays, schema=HELD)])
-    made = Held.of(index)
+    made = ExistingRows.of(index)
     extra = made.by_content.nbytes + sum(numbers.nbytes for numbers in made.contents)
     return (index.nbytes + extra) / _MANY
