@@ -130,7 +130,7 @@ def _constant(field: pa.Field, count: int) -> pa.Array:
 def _skip_set(place: Path) -> str:
     config = _loaded(place, "night").config
     parts = ParquetParts(config, open_storage(), Layout(config.run_dir))
-    held = ExistingRows.of(index_of(parts.held()))
+    held = ExistingRows.of(index_of(parts.existing()))
     return f"{len(held):,} rows held, {held.index.nbytes / 1e6:,.0f} MB of index"
 
 
