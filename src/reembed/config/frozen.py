@@ -52,6 +52,7 @@ def frozen_view(config: Config, api_key_hash: str = "") -> dict[str, Any]:
             "files": dump["source"]["files"],
             "sample": dump["source"]["sample"],
             **config.source.model_dump(mode="json", exclude_defaults=True),
+            **config.source.frozen_added(),
         },
         "model": dump["model"],
         "chunking": dump["chunking"],
@@ -66,6 +67,7 @@ def frozen_view(config: Config, api_key_hash: str = "") -> dict[str, Any]:
         "destination": {
             "text": config.destination.text,
             "bigquery": config.destination.bigquery.table if config.destination.bigquery else None,
+            **config.destination.frozen_added(),
         },
     }
 
