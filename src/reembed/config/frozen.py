@@ -58,6 +58,8 @@ def frozen_view(config: Config, api_key_hash: str = "") -> dict[str, Any]:
         "chunking": dump["chunking"],
         "batch": batch,
         "service": {
+            # Left out where it is the default, which is what commits without it mean.
+            **config.service.model_dump(include={"provider"}, exclude_defaults=True),
             "base_url": (config.service.base_url or "").rstrip("/"),
             "api_version": config.service.api_version,
             _KEY: api_key_hash,
