@@ -7,7 +7,8 @@ from typing import Literal
 
 Modality = Literal["text", "image", "audio", "video", "pdf", "mixed", "unknown"]
 Unit = Literal["char", "second", "page"]
-Operation = Literal["as_is", "image", "audio", "video", "pdf", "mixed"]
+# How a recipe's bytes are made: `as_is`, `mixed`, or one that a format renders (image, audio, …).
+Operation = str
 
 
 @dataclass(frozen=True, slots=True, order=True)

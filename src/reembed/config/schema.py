@@ -137,8 +137,12 @@ def _below(name: str, value: float, bound_name: str, bound: float) -> None:
 
 
 class ChunkingConfig(Section):
-    """How items are cut; the model's own limits hold above these."""
+    """How items are cut; the model's own limits hold above these.
 
+    `formats` names Python modules with formats of your own (docs/extending.md).
+    """
+
+    formats: tuple[str, ...] = ()
     text: TextChunking = TextChunking()
     image: ImageChunking = ImageChunking()
     audio: AudioChunking = AudioChunking()

@@ -1,4 +1,4 @@
-"""Chunking parameters taken from a configuration, and the version of each chunker."""
+"""Chunking parameters taken from a configuration."""
 
 from __future__ import annotations
 
@@ -6,17 +6,7 @@ from dataclasses import dataclass
 
 from reembed.config.models import ModelSpec
 from reembed.config.schema import ChunkingConfig, Config
-
-# Raised whenever a chunker would cut or convert the same bytes in another way.
-CHUNKER_VERSIONS = {
-    "text": "text/1",
-    "image": "image/1",
-    "audio": "audio/1",
-    "video": "video/1",
-    "pdf": "pdf/1",
-    "mixed": "mixed/1",
-    "unknown": "none/1",
-}
+from reembed.formats.table import Table, load_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +34,10 @@ class ChunkPolicy:
             task=config.model.task,
             max_media_bytes=max_media,
         )
+
+    def table(self) -> Table:
+        """Give the formats that are known: the built-in ones and those of `chunking.formats`.
+
+        Looked up in the process that asks: a policy travels to workers by its configuration.
+        """
+        return load_table(self.chunking.formats)
