@@ -67,7 +67,7 @@ def test_a_plan_is_named_by_configuration_and_state():
 
 
 def test_the_order_of_configuration_keys_does_not_matter():
-    assert plan_id({"a": 1, "b": 2}, []) == plan_id({"b": 2, "a": 1}, [])
+    assert plan_id({"a": 1, "b": 2}, {}, []) == plan_id({"b": 2, "a": 1}, {}, [])
 
 
 def test_the_digest_pins_every_shard():

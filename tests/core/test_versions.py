@@ -56,7 +56,9 @@ def test_every_format_keeps_the_content_hash_that_it_was_paid_under(label):
 
 def test_texts_of_rows_mixed_content_and_rejects_keep_theirs():
     others = GOLDEN["others"]
-    check(chunk_text_item(item("row", "A title"), "Words of a row.", POLICY), others["text of a row"])
+    check(
+        chunk_text_item(item("row", "A title"), "Words of a row.", POLICY), others["text of a row"]
+    )
     parts = [OpenPart(text="Words."), part_of("PNG"), part_of("HTML"), part_of("PDF")]
     check(chunk_parts(item("m", "A title"), parts, POLICY), others["mixed"])
     archive = io.BytesIO(b"PK\x03\x04" + bytes(40))

@@ -29,6 +29,7 @@ def recognise(head: bytes, name: str) -> Found:
     family = "html" if known.name == "html" else family
     return Found(family, known.label, known.mime_type, found.warning, known.remedy)
 
+
 FAMILIES = {
     "image": ("PNG", "JPEG", "GIF", "BMP", "TIFF", "AVIF", "WebP"),
     "av": (

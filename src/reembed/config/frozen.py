@@ -54,8 +54,7 @@ def frozen_view(config: Config, api_key_hash: str = "") -> dict[str, Any]:
             **config.source.model_dump(mode="json", exclude_defaults=True),
         },
         "model": dump["model"],
-        # Left out where it is empty, so that plans from before the key keep their names.
-        "chunking": {n: v for n, v in dump["chunking"].items() if v or n != "formats"},
+        "chunking": dump["chunking"],
         "batch": batch,
         "service": {
             "base_url": (config.service.base_url or "").rstrip("/"),

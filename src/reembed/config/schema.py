@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from reembed.config.base import Problem, ProblemsError, Section, wrong
 from reembed.config.crosscheck import check_sections
@@ -17,6 +17,7 @@ from reembed.config.models import MODELS, RETIRED, ModelSpec
 from reembed.config.notifications import NotifyConfig
 from reembed.config.secret_names import is_secret_version
 from reembed.config.source import SourceConfig
+from reembed.registry import load_extensions
 
 
 class ModelConfig(Section):
@@ -137,12 +138,8 @@ def _below(name: str, value: float, bound_name: str, bound: float) -> None:
 
 
 class ChunkingConfig(Section):
-    """How items are cut; the model's own limits hold above these.
+    """How items are cut; the model's own limits hold above these."""
 
-    `formats` names Python modules with formats of your own (docs/extending.md).
-    """
-
-    formats: tuple[str, ...] = ()
     text: TextChunking = TextChunking()
     image: ImageChunking = ImageChunking()
     audio: AudioChunking = AudioChunking()
@@ -242,10 +239,14 @@ def _check_base_url(url: str) -> None:
 
 
 class Config(Section):
-    """One migration."""
+    """One migration.
+
+    `extensions` names Python modules that add kinds of sources, destinations, formats or providers.
+    """
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     run_dir: str = ""
+    extensions: tuple[str, ...] = ()
     source: SourceConfig
     model: ModelConfig = ModelConfig()
     chunking: ChunkingConfig = ChunkingConfig()
@@ -254,6 +255,14 @@ class Config(Section):
     service: ServiceConfig = ServiceConfig()
     destination: DestinationConfig = DestinationConfig()
     notify: NotifyConfig = NotifyConfig()
+
+    @field_validator("extensions", mode="after")
+    @classmethod
+    def _load(cls, modules: tuple[str, ...]) -> tuple[str, ...]:
+        # Fields are validated in their order: the modules add their kinds before the sections
+        # below are looked at.
+        load_extensions(modules)
+        return modules
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:

@@ -29,7 +29,7 @@ def render(recipe: Recipe, source: BinaryIO, policy: ChunkPolicy) -> bytes:
     if rendering is None:
         raise UsageError(
             f"the plan has media to be made by {recipe.operation!r}, which no format here does; "
-            "install the version, and the packages of chunking.formats, that planned it"
+            "install the version, and the extensions, that planned it"
         )
     return rendering(recipe, source, policy)
 

@@ -6,16 +6,16 @@ added is told in docs/extending.md.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, BinaryIO
 
-from reembed.errors import ConfigError
+from reembed.errors import UsageError
 from reembed.formats import signatures as at
 from reembed.formats.base import FIRST_VERSIONS, Extracted, Format, Input, Render
 from reembed.formats.signatures import Head
+from reembed.registry import add, find_added, names_added
 from reembed.types import Pieces, Recipe
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ FORMATS: tuple[Format, ...] = (
         cut=_cut_pdf,
         renders=(("pdf", _render_pdf),),
         codes=("pdf_encrypted", "pdf_damaged", "pdf_no_pages"),
-        ),
+    ),
     _refused("svg", "an SVG drawing", "image/svg+xml", matches=at.is_svg, remedy=_IMAGE),
     _refused(
         "docx",
@@ -418,37 +418,48 @@ class Table:
         return {**FIRST_VERSIONS, **own}
 
 
-@cache
-def load_table(modules: tuple[str, ...] = ()) -> Table:
-    """Give the built-in formats behind those of other packages.
+GROUP = "reembed.formats"
+"""Name of this table for entry points and for `reembed.registry.add`."""
 
-    Args:
-        modules: of `chunking.formats`, each with a tuple `FORMATS`. They are imported in each
-            process that cuts or renders: workers know what the configuration names, and nothing
-            else, whatever a process may have imported before.
+
+def register_format(format: Format) -> None:
+    """Add a format from outside of this package; the same one again changes nothing.
+
+    Called by a module that the configuration names under `extensions`, when it is imported: every
+    process that cuts or renders imports those. An installed package may name the format in the
+    entry point group ``reembed.formats`` instead.
 
     Raises:
-        ConfigError: a module that cannot be imported, or has no such formats.
+        UsageError: another format has the name.
     """
-    given = [each for name in modules for each in _formats_in(name)]
+    if format.name in _table_of(()).by_name:
+        raise UsageError(f"{format.name!r} is a built-in format; give yours another name")
+    add(GROUP, format.name, format)
+
+
+def load_table() -> Table:
+    """Give all formats: those from other packages first, in the order of their names.
+
+    They are asked first since they may take files that the built-in ones would take as plain text.
+
+    Raises:
+        UsageError: what another package gives is no format, or contradicts one.
+    """
+    found = {name: find_added(GROUP, name) for name in names_added(GROUP)}
+    added: list[Format] = []
+    for name, each in found.items():
+        if not isinstance(each, Format) or each.name != name:
+            raise UsageError(f"{GROUP}: {name!r} is not a Format of that name but {each!r}")
+        added.append(each)
+    return _table_of(tuple(added))
+
+
+@cache
+def _table_of(added: tuple[Format, ...]) -> Table:
     try:
-        return Table((*given, *FORMATS))
+        return Table((*added, *FORMATS))
     except ValueError as err:
-        raise ConfigError("chunking.formats", ", ".join(modules), str(err)) from err
-
-
-def _formats_in(module: str) -> tuple[Format, ...]:
-    try:
-        found = getattr(importlib.import_module(module), "FORMATS", None)
-    except ImportError as err:
-        raise ConfigError(
-            "chunking.formats",
-            module,
-            f"cannot be imported ({err}); install its package here and where workers run",
-        ) from err
-    if not isinstance(found, tuple) or not all(isinstance(each, Format) for each in found):
-        raise ConfigError("chunking.formats", module, "has no FORMATS = (Format(...), …); add it")
-    return found
+        raise UsageError(f"{GROUP}: {err}") from err
 
 
 def format_named(name: str) -> Format:
@@ -457,4 +468,4 @@ def format_named(name: str) -> Format:
     Raises:
         KeyError: there is none of that name.
     """
-    return load_table().by_name[name]
+    return _table_of(()).by_name[name]
