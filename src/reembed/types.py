@@ -111,7 +111,7 @@ class Piece:
     """What a modality's chunker cuts from an item: a chunk that does not know its item yet.
 
     `start` and `end` are character offsets (half-open), seconds, or 1-based inclusive pages, as
-    `unit` says; None for what has no extent (a picture). `tokens` is a conservative (never too
+    `unit` says; None for what has no extent (a image). `tokens` is a conservative (never too
     low) estimate, `input_bytes` the bytes of the media or of the UTF-8 text that will be sent,
     before base64. Exactly one of `text` and `recipe` is set.
     """

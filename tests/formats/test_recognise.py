@@ -168,7 +168,7 @@ def test_it_never_raises(head, name):
 @pytest.mark.parametrize("cut", [1, 3, 4, 8, 11, 12, 16, 40])
 def test_cut_heads_never_raise(files, cut):
     for data in files.values():
-        assert recognise(data[:cut], "x.jpg", cut).family
+        assert recognise(data[:cut], "x.jpg").family
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def _cut(source: BinaryIO, file: Input, policy: ChunkPolicy) -> Pieces:
 
 
 def _check_modalities(pieces: Pieces, policy: ChunkPolicy) -> None:
-    # Only opening a container tells whether it holds video, and whether a sound track is cut too.
+    # Only opening a container tells whether it holds video, and whether a soundtrack is cut too.
     for piece in pieces.pieces:
         if piece.modality not in policy.spec.modalities():
             raise _unsupported(piece.modality, policy)

@@ -78,7 +78,7 @@ class _Made:
 def uncut(policy: ChunkPolicy) -> ChunkPolicy:
     """Give the same policy with the model's limits as sizes: what it cuts takes several requests.
 
-    Sound tracks are left out, since they would be a second piece.
+    Soundtracks are left out, since they would be a second piece.
     """
     spec, chunking = policy.spec, policy.chunking
     sections: dict[str, dict[str, object]] = {
