@@ -200,10 +200,14 @@ class BudgetConfig(Section):
 class ServiceConfig(Section):
     """Where the service is; `base_url` None is the real one. The key is never in a file.
 
+    `provider` names an entry of the table of providers, which is looked up when one is needed: it
+    may come from another package.
+
     `api_key_secret` names a version of a secret in Secret Manager, which each process that needs
     the key reads for itself; None reads the key from the environment.
     """
 
+    provider: str = Field("gemini_batch", pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
     base_url: str | None = None
     api_version: str = "v1beta"
     timeout_seconds: float = Field(120.0, gt=0)
