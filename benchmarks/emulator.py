@@ -11,8 +11,8 @@ from contextlib import contextmanager
 _SERVE = """
 import json
 import sys
-from reembed.service.emulator.server import EmulatorServer
-from reembed.service.emulator.settings import EmulatorSettings
+from reembed_emulator.server import EmulatorServer
+from reembed_emulator.settings import EmulatorSettings
 quick = dict(pending_seconds=0.05, running_seconds=0.05, concurrent_jobs=1000)
 given = json.loads(sys.argv[1])
 with EmulatorServer(EmulatorSettings(port=0, fast_vectors=True, **quick, **given)) as server:

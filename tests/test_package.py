@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import re
 import subprocess
@@ -30,10 +31,11 @@ def test_the_console_script_leads_to_the_command_line() -> None:
     assert loaded == [main]
 
 
-def test_types_are_shipped() -> None:
-    import reembed
-
-    assert (Path(reembed.__file__).parent / "py.typed").is_file()
+@pytest.mark.parametrize("package", ["reembed", "reembed_emulator"])
+def test_types_are_shipped(package: str) -> None:
+    loaded = importlib.import_module(package)
+    assert (Path(loaded.__file__ or "").parent / "py.typed").is_file()
+    assert f"src/{package}" in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ from reembed.core.canaries import canary_count
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
 from reembed.ledger.layout import Layout
-from reembed.service.emulator.server import EmulatorServer
-from reembed.service.emulator.settings import EmulatorSettings
+from reembed_emulator.server import EmulatorServer
+from reembed_emulator.settings import EmulatorSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).with_name("reembed")
@@ -243,7 +243,7 @@ class Silent:
 
 def run_with(project: Project, between: Callable[[], object]) -> Results:
     """Run the main job; `between` happens when the plan stands and nothing was sent yet."""
-    from reembed.pipeline.run import RunCall, run
+    from reembed.runs.run import RunCall, run
 
     loaded = load_config(project.config)
 

@@ -40,7 +40,7 @@ class Emulator:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         quick = ("--pending-seconds", "0.03", "--running-seconds", "0.03")
-        command = [sys.executable, "-m", "reembed.service.emulator", "--port", "0", *quick]
+        command = [sys.executable, "-m", "reembed_emulator", "--port", "0", *quick]
         self._process = subprocess.Popen(
             [*command, "--state", str(folder)], stdout=subprocess.PIPE, text=True
         )

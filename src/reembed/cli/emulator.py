@@ -11,8 +11,8 @@ import typer
 import yaml
 
 from reembed.errors import UsageError
-from reembed.service.emulator.server import run_emulator
-from reembed.service.emulator.settings import EmulatorSettings
+from reembed_emulator.server import run_emulator
+from reembed_emulator.settings import EmulatorSettings
 
 
 def emulator_command(

@@ -1,1 +1,0 @@
-"""What the clients of Google's libraries share: credentials, connections, what may pass."""
