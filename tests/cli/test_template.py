@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from reembed.cli.main import app
 from reembed.cli.template import COMMANDS, PARAMETERS, template_arguments
-from reembed.config.base import SECRET_VERSION, is_secret_version
+from reembed.config.secret_names import SECRET_VERSION, is_secret_version
 from reembed.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -208,7 +208,7 @@ def test_every_metric_and_event_is_documented_and_no_other() -> None:
     told = {name for row in re.findall(r"^\| (`.*?) \|", tables, re.M) for name in row.split(", ")}
     assert {name.strip("`") for name in told} == metrics
     events = strings_in("driver/events.py", "_event") | strings_in("driver/lane.py", "Event")
-    events |= strings_in("cli/console.py", "_tell")
+    events |= strings_in("cli/screen.py", "_tell")
     assert len(events) > 12
     missing = {name for name in events | fields if f"`{name}`" not in text}
     assert not missing, f"docs/observing.md lacks {missing}"

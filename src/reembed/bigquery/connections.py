@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reembed.bigquery.errors import retrying
-from reembed.cloud import find_credentials, pooled
+from reembed.cloud.credentials import find_credentials, pooled
 from reembed.errors import WarehouseDeniedError, WarehouseError
 
 

@@ -11,7 +11,8 @@ from google.api_core import exceptions as api
 from google.api_core.retry import Retry
 from google.auth import exceptions as auth
 
-from reembed.cloud import FOREIGN, SIGN_IN_AGAIN, cause_of, code_of, may_pass
+from reembed.cloud.credentials import SIGN_IN_AGAIN
+from reembed.cloud.errors import FOREIGN, cause_of, code_of, may_pass
 from reembed.errors import (
     JobFailedError,
     StatementRefusedError,

@@ -65,23 +65,3 @@ class Section(BaseModel):
     """Base of every section: frozen, and a key that is not known is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-# https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets.versions/access
-# A version is a number, `latest` or an alias; a regional secret has its location in the name.
-_PROJECT = r"[a-z0-9][a-z0-9.:-]{1,62}"
-_LOCATION = r"(?:locations/(?P<location>[a-z]+-[a-z]+[0-9]+)/)?"
-_SECRET = r"secrets/[A-Za-z0-9_-]{1,255}/versions/[A-Za-z0-9_-]{1,63}"
-SECRET_VERSION = rf"projects/{_PROJECT}/{_LOCATION}{_SECRET}"
-_PATTERN = re.compile(SECRET_VERSION)
-
-
-def is_secret_version(name: str) -> bool:
-    """Tell whether a text is the full name of a version of a secret."""
-    return _PATTERN.fullmatch(name) is not None
-
-
-def location_of(name: str) -> str:
-    """The location of a regional secret; empty for one that is replicated."""
-    match = _PATTERN.fullmatch(name)
-    return (match["location"] or "") if match else ""

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
-from reembed.cloud import SIGN_IN
-from reembed.config.base import location_of
+from reembed.cloud.credentials import SIGN_IN
+from reembed.config.secret_names import location_of
 from reembed.errors import SecretError, UsageError
 
 if TYPE_CHECKING:

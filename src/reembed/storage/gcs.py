@@ -18,16 +18,8 @@ from google.api_core.retry import Retry
 from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
-from reembed.cloud import (
-    FOREIGN,
-    SIGN_IN_AGAIN,
-    TRANSIENT_CODES,
-    cause_of,
-    code_of,
-    find_credentials,
-    may_pass,
-    pooled,
-)
+from reembed.cloud.credentials import SIGN_IN_AGAIN, find_credentials, pooled
+from reembed.cloud.errors import FOREIGN, TRANSIENT_CODES, cause_of, code_of, may_pass
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, StorageError
 from reembed.storage.base import Stat
 from reembed.storage.names import GS, split_gs

@@ -1,0 +1,1 @@
+"""Credentials, connections and transient errors shared by Google's client libraries."""
