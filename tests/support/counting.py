@@ -18,8 +18,8 @@ PAGE = 1000
 class CountingStorage:
     """Each call and each page of a listing counts one, and is told to `before`.
 
-    `counts` are by what was called; `at_once` is the most calls that ever ran side by side. Calls
-    of other threads than the one that made it wait for each other until `gather` are there.
+    `counts` are by what was called; `max_concurrent` is the most calls that ever ran side by side.
+    Calls of other threads than the one that made it wait for each other until `gather` are there.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class CountingStorage:
     ) -> None:
         self.inner, self.before = inner, before
         self.counts: Counter[str] = Counter()
-        self.at_once = self._now = 0
+        self.max_concurrent = self._now = 0
         self._gather, self._made_by = gather, threading.get_ident()
         self._came = threading.Condition()
 
@@ -38,7 +38,7 @@ class CountingStorage:
         with self._came:
             self.counts[name] += 1
             self._now += 1
-            self.at_once = max(self.at_once, self._now)
+            self.max_concurrent = max(self.max_concurrent, self._now)
             self._came.notify_all()
         self.before(name, uri)
         with self._came:
@@ -47,8 +47,8 @@ class CountingStorage:
             self._now -= 1
 
     def _wait_for_others(self, name: str) -> None:
-        came = self._came.wait_for(lambda: self.at_once >= self._gather, DEADLINE)
-        assert came, f"{name}: {self.at_once} calls side by side, not {self._gather}"
+        came = self._came.wait_for(lambda: self.max_concurrent >= self._gather, DEADLINE)
+        assert came, f"{name}: {self.max_concurrent} calls side by side, not {self._gather}"
 
     def create(self, uri: str, data: bytes) -> Stat:
         self._call("create", uri)
