@@ -15,13 +15,16 @@ _PAUSE = 0.02
 
 
 def wait_until(
-    condition: Callable[[], T], message: str, seconds: float = DEADLINE, every: float = _PAUSE
+    condition: Callable[[], T],
+    message: str | Callable[[], str],
+    seconds: float = DEADLINE,
+    every: float = _PAUSE,
 ) -> T:
     """Ask again and again until the answer is true, and return it.
 
     Args:
         condition: what is asked.
-        message: what was waited for, for the failure.
+        message: what was waited for, for the failure; or what makes it then, such as from a log.
         seconds: when to give up.
         every: the pause between two questions; shorter to catch a moment.
 
@@ -30,6 +33,8 @@ def wait_until(
     """
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {message}"
+        if time.monotonic() > deadline:
+            text = message if isinstance(message, str) else message()
+            raise AssertionError(f"not within {seconds:.0f} s: {text}")
         time.sleep(every)
     return answer
