@@ -13,9 +13,9 @@ from render import FINGERPRINT, manifest
 from reembed.core.canaries import plan_canaries
 from reembed.core.names import shard_id
 from reembed.core.rows import Lineage
-from reembed.service.base import Job
-from reembed.service.client import GeminiService
-from reembed.sinks.parts import Attempt, Collected, Room, collect_stream
+from reembed.driver.intake import Attempt, Collected, Room, collect_stream
+from reembed.providers.base import Job
+from reembed.providers.gemini.client import GeminiService
 from reembed.storage.local import LocalStorage
 
 # As long as a real one: an answer is searched for it.

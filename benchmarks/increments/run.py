@@ -21,15 +21,15 @@ import pyarrow.parquet as pq
 
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.config.schema import Config
-from reembed.core.chunking import chunk_text_item
-from reembed.core.held import Held, index_of
-from reembed.core.policy import ChunkPolicy
+from reembed.core.chunk import chunk_text_item
+from reembed.core.existing import Held, index_of
 from reembed.core.rows import embedding_array
 from reembed.core.schema import ROW
 from reembed.destinations.parquet import ParquetParts
+from reembed.destinations.parts import write_part
+from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
-from reembed.pipeline.plan import make_plan
-from reembed.sinks.parquet import write_part
+from reembed.runs.plan import make_plan
 from reembed.storage.open import open_storage
 from reembed.types import Item, Position
 

@@ -9,11 +9,10 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.planning import Packing, pack_stripe
-from reembed.core.plans import StripePlan
-from reembed.core.requests import RequestOptions
-from reembed.core.shards import ShardPlan
+from reembed.core.pack import Packing, pack_stripe
+from reembed.core.plans import ShardPlan, StripePlan
 from reembed.driver.session import Session
+from reembed.providers.gemini.requests import RequestOptions
 from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
 

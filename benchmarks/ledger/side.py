@@ -15,14 +15,14 @@ from typing import Any, cast
 from planned import session_of, write_plan
 from records import Memory, Split, Timed
 
-from reembed.core.machine.records import Settled
+from reembed.core.records import Settled
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
 from reembed.driver.session import open_tools, quotas_of
 from reembed.driver.state import RunState
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.spend import SpendLog
-from reembed.service.client import open_service
+from reembed.ledger.reservation_log import SpendLog
+from reembed.providers.gemini.client import open_service
 from reembed.storage.local import LocalStorage
 
 

@@ -16,9 +16,9 @@ from bare import KINDS
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from reembed.config.load import config_from_mapping
-from reembed.core.chunking import chunk_item
-from reembed.core.media.render import render
-from reembed.core.policy import ChunkPolicy
+from reembed.core.chunk import chunk_item
+from reembed.formats.policy import ChunkPolicy
+from reembed.formats.render import render
 from reembed.types import Item, Position, Recipe
 from sides import Stopwatch, compare, interleave, keep, run_side, table
 

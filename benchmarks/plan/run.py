@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from reembed.config.load import LoadedConfig, config_from_mapping
-from reembed.core.chunking import chunk_text_item
+from reembed.core.chunk import chunk_text_item
 from reembed.core.manifest import manifest_of
-from reembed.core.planning import Packing, pack_stripe
-from reembed.core.policy import ChunkPolicy
-from reembed.core.requests import RequestOptions
-from reembed.pipeline.plan import make_plan
+from reembed.core.pack import Packing, pack_stripe
+from reembed.formats.policy import ChunkPolicy
+from reembed.providers.gemini.requests import RequestOptions
+from reembed.runs.plan import make_plan
 from reembed.sources.parquet import open_parquet
 from reembed.storage.open import open_storage
 from reembed.types import Chunk, Item, Position

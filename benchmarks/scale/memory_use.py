@@ -13,12 +13,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 import pyarrow as pa
 
-from reembed.core.held import Held, index_of
-from reembed.core.machine.book import Book
-from reembed.core.machine.records import SpendLine
+from reembed.core.existing import Held, index_of
 from reembed.core.names import shard_id
-from reembed.core.shards import ShardPlan
+from reembed.core.plans import ShardPlan
+from reembed.core.records import SpendLine
 from reembed.destinations.base import HELD
+from reembed.machine.reservations import Book
 from reembed.storage.base import Stat
 from reembed.storage.listing import number_items
 from support.memory import MemoryStorage

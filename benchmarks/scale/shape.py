@@ -8,14 +8,14 @@ from functools import cache
 
 import numpy as np
 
-from reembed.config.packing import job_limits
+from reembed.config.job_limits import job_limits
 from reembed.config.schema import Config
 from reembed.core.canaries import canary_count
-from reembed.core.estimate import ENVELOPE_BYTES, media_request_bytes, result_line_bytes
 from reembed.core.names import STRIPE_ITEMS
-from reembed.core.packing import Weights, pack
-from reembed.core.quotas import ProjectQuotas, days_under
-from reembed.core.totals import PlanTotals
+from reembed.core.pack import Weights, pack
+from reembed.core.plans import PlanTotals
+from reembed.machine.quotas import ProjectQuotas, days_under
+from reembed.providers.gemini.requests import ENVELOPE_BYTES, media_request_bytes, result_line_bytes
 
 TURNAROUND_HOURS = 4.0
 

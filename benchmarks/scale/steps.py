@@ -22,19 +22,20 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from counted import Counted
 
-from reembed.core.machine.book import Quotas
-from reembed.core.machine.records import Commit
+from reembed.core.records import Commit
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
-from reembed.driver.session import open_tools, quotas_of, shards_of
+from reembed.driver.session import open_tools, quotas_of
 from reembed.driver.state import RunState
+from reembed.ledger.commits import check_plan
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.spend import SpendLog
-from reembed.pipeline.audit import audit_jobs
-from reembed.pipeline.commits import check_plan
-from reembed.pipeline.plan import read_packed
-from reembed.pipeline.results import count_run
-from reembed.pipeline.status import read_status
+from reembed.ledger.plans import shards_of
+from reembed.ledger.reservation_log import SpendLog
+from reembed.machine.reservations import Quotas
+from reembed.runs.audit import audit_jobs
+from reembed.runs.plan import read_packed
+from reembed.runs.report import count_run
+from reembed.runs.status import read_status
 from sides import say
 from support.clocks import JumpingClock, Until
 from support.memory import NOW, MemoryStorage

@@ -10,10 +10,10 @@ from operations import PER_SHARD, classes
 from shape import MIX, SIZES, TEXT, TIERS, Corpus, Shape, Tier, Time, config_of, shape_of, time_of
 
 from reembed.core.keys import BUCKETS
-from reembed.core.machine.rules import INLINE_BODY_BYTES
-from reembed.core.pricing import format_usd, price
+from reembed.core.price import format_usd, price
 from reembed.driver.progress import RARELY_SECONDS
-from reembed.ledger.spend import is_folded
+from reembed.ledger.reservation_log import is_folded
+from reembed.machine.rules import INLINE_BODY_BYTES
 from reembed.sources.base import BLOCK_ITEMS
 
 # Cloud Storage, Standard, regional in the US: dollars for 1,000 operations and for a GB and month,

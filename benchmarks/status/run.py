@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from reembed.ledger.layout import Layout
-from reembed.pipeline.status import read_status
+from reembed.runs.status import read_status
 from reembed.storage.local import LocalStorage
 from sides import say
 from support.counting import CountingStorage

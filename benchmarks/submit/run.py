@@ -19,16 +19,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.names import wire_key
-from reembed.core.planning import fingerprint_under
+from reembed.core.pack import fingerprint_under
 from reembed.core.plans import StripePlan
-from reembed.core.policy import ChunkPolicy
-from reembed.core.requests import RequestOptions
 from reembed.driver.render import Renderer
+from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
-from reembed.pipeline.plan import make_plan
-from reembed.service.client import GeminiService
+from reembed.providers.gemini.client import GeminiService
+from reembed.providers.gemini.requests import RequestOptions
+from reembed.runs.plan import make_plan
+from reembed.storage.content import Places
 from reembed.storage.open import open_storage
-from reembed.storage.places import Places
 from sides import Stopwatch, compare, interleave, keep, pin, run_side, table
 from texts import make_table
 

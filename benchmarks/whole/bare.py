@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 from plain import lines, write_vectors
 from reembed.config.schema import Config
 from reembed.core.canaries import plan_canaries, wire_order
-from reembed.core.chunking import chunk_text_item
+from reembed.core.chunk import chunk_text_item
 from reembed.core.manifest import manifest_of
 from reembed.core.names import wire_key
-from reembed.core.planning import PackedShard, Packing, pack_stripe
-from reembed.core.policy import ChunkPolicy
-from reembed.core.requests import RequestOptions
+from reembed.core.pack import PackedShard, Packing, pack_stripe
+from reembed.formats.policy import ChunkPolicy
+from reembed.providers.gemini.requests import RequestOptions
 from reembed.types import Item, Position
 
 _STRIPE = 20_000

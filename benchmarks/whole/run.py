@@ -21,7 +21,7 @@ from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
 from reembed.ledger.layout import Layout
-from reembed.pipeline.run import RunCall, run
+from reembed.runs.run import RunCall, run
 from sides import Mark, Stopwatch, interleave, keep, middle, ratio, run_side, say, table
 from texts import make_table
 

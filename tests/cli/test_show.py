@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from reembed.cli.logs import logs_to_file
-from reembed.cli.show import Screen, console, print_json
+from reembed.cli.screen import Screen, console, print_json
 from reembed.errors import UsageError
 from reembed.ledger.layout import Layout
 

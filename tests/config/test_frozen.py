@@ -13,7 +13,7 @@ from reembed.config.frozen import (
     key_hash,
     resolve_max_tokens,
 )
-from reembed.config.packing import job_limits
+from reembed.config.job_limits import job_limits
 from reembed.errors import ConfigError, UsageError
 
 FREE = [

@@ -5,8 +5,8 @@ import re
 import pytest
 from pydantic import ValidationError
 
+from reembed.config.base import Problem, show_value
 from reembed.config.messages import config_error, known_keys, problems_of
-from reembed.config.problems import Problem, show_value
 from reembed.config.schema import Config
 from reembed.errors import ConfigError
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reembed.config.overrides import apply_overrides, parse_override
+from reembed.config.load import apply_overrides, parse_override
 from reembed.errors import UsageError
 
 

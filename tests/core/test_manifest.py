@@ -14,8 +14,8 @@ from reembed.core.manifest import (
     recipe_to_json,
     request_groups,
 )
-from reembed.core.requests import RequestOptions
 from reembed.core.schema import MANIFEST
+from reembed.providers.gemini.requests import RequestOptions
 from reembed.types import Chunk, Position, Recipe, Reject
 
 OPTIONS = RequestOptions.of(Config.model_validate({"name": "t", "source": {"files": ["*"]}}))

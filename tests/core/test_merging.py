@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reembed.core.merging import merge_rows
+from reembed.core.rows import merge_rows
 
 _SCHEMA = pa.schema(
     [

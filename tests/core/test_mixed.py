@@ -7,22 +7,27 @@ import pyarrow as pa
 import pytest
 
 from reembed.config.models import MODELS
-from reembed.core.checking import RequestLimits, fault_of
-from reembed.core.estimate import request_bytes
-from reembed.core.manifest import manifest_of, recipe_from_json, recipe_to_json, request_groups
+from reembed.core.manifest import (
+    TokenCounts,
+    manifest_of,
+    recipe_from_json,
+    recipe_to_json,
+    request_groups,
+)
 from reembed.core.mixed import OpenPart, chunk_parts
 from reembed.core.names import wire_key
-from reembed.core.planning import need_of_requests
-from reembed.core.requests import (
+from reembed.core.pack import need_of_requests
+from reembed.providers.gemini.check import RequestLimits, fault_of
+from reembed.providers.gemini.requests import (
     MediaPart,
     MixedPart,
     RequestOptions,
     TextPart,
     embed_request,
     jsonl_line,
+    request_bytes,
     to_json,
 )
-from reembed.core.token_counts import TokenCounts
 from reembed.types import Item, Position
 
 SPEC = MODELS["gemini-embedding-2"]

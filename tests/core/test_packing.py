@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reembed.config.packing import JobLimits
+from reembed.config.job_limits import JobLimits
 from reembed.core.canaries import canary_count, plan_canaries
-from reembed.core.packing import MAX_CHUNKS, Weights, pack
+from reembed.core.pack import MAX_CHUNKS, Weights, pack
 
 WIDE = JobLimits(requests=10**9, tokens=10**9, input_bytes=10**12, result_bytes=10**12)
 CHUNKS = st.lists(

@@ -5,14 +5,14 @@ import pytest
 from reembed.core.plans import (
     LISTING,
     PlanSummary,
+    PlanTotals,
+    ShardPlan,
     StripePlan,
     digest_of,
     items_of,
     listing_table,
     plan_id,
 )
-from reembed.core.shards import ShardPlan
-from reembed.core.totals import PlanTotals
 from reembed.errors import RunFailedError
 from reembed.types import Item, ItemPart, Position, Reject
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reembed.core.joining import Joined, join
-from reembed.core.results import read_answers
+from reembed.core.join import Joined, join
 from reembed.core.row_errors import RowError
 from reembed.core.rows import embedding_array, first_rows, reject_table, row_batches
 from reembed.core.schema import REJECT, ROW
-from sinks.builders import FINGERPRINT, keyed, lineage, manifest, unit, vectors
+from reembed.providers.gemini.answers import read_answers
+from support.builders import FINGERPRINT, keyed, lineage, manifest, unit, vectors
 
 
 def joined(ordinals: list[int], truth: np.ndarray, **tokens: int) -> Joined:

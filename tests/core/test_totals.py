@@ -5,7 +5,7 @@ from dataclasses import fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reembed.core.totals import PlanTotals, sum_totals
+from reembed.core.plans import PlanTotals, sum_totals
 
 COUNTS = st.integers(0, 10**12)
 BY_NAME = st.dictionaries(st.sampled_from(["text", "audio", "pdf"]), COUNTS)

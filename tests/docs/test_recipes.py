@@ -20,8 +20,8 @@ import yaml
 
 from e2e.harness import BATCH, ROOT, Done, Remote, emulator, texts, wait_until
 from reembed.cli.main import COME_AGAIN, app
-from reembed.core.notices import RunPlace
-from reembed.pipeline.tell import failed_notice
+from reembed.notifications.notices import RunPlace
+from reembed.notifications.notifier import failed_notice
 from support.hooks import serve_hook
 from support.shells import Shell, open_shell
 

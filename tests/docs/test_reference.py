@@ -14,14 +14,14 @@ import yaml
 from pydantic import BaseModel
 
 from e2e.harness import ROOT
-from reembed.cli.json_lines import FIELDS
+from reembed.beam.metrics import PENDING, PENDING_NOW
+from reembed.cli.log_format import FIELDS
 from reembed.cli.main import app
 from reembed.config.load import config_from_mapping, load_config
 from reembed.config.models import MODELS
 from reembed.config.schema import Config
-from reembed.core.tasks import QUERY_NAMES
+from reembed.config.tasks import QUERY_NAMES
 from reembed.errors import UsageError
-from reembed.transforms.metrics import PENDING, PENDING_NOW
 
 DOCUMENTS = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -201,14 +201,14 @@ def test_every_metric_and_event_is_documented_and_no_other() -> None:
     text = page("observing.md")
     fields = {*FIELDS, "counts"}
     metrics = {PENDING, PENDING_NOW}
-    for path in ("driver/events.py", "transforms/metrics.py", "transforms/chunk_items.py"):
+    for path in ("driver/events.py", "beam/metrics.py", "beam/chunk_items.py"):
         metrics |= counted_in(path)
     metrics -= fields
     tables = text.split("## Log lines")[0]
     told = {name for row in re.findall(r"^\| (`.*?) \|", tables, re.M) for name in row.split(", ")}
     assert {name.strip("`") for name in told} == metrics
     events = strings_in("driver/events.py", "_event") | strings_in("driver/lane.py", "Event")
-    events |= strings_in("cli/show.py", "_tell")
+    events |= strings_in("cli/screen.py", "_tell")
     assert len(events) > 12
     missing = {name for name in events | fields if f"`{name}`" not in text}
     assert not missing, f"docs/observing.md lacks {missing}"

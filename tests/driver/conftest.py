@@ -19,19 +19,18 @@ import pytest
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.planning import Packing, pack_stripe, totals_of
-from reembed.core.plans import StripePlan
-from reembed.core.requests import RequestOptions
-from reembed.core.shards import ShardPlan
+from reembed.core.pack import Packing, pack_stripe, totals_of
+from reembed.core.plans import ShardPlan, StripePlan
+from reembed.driver.context import Tools
 from reembed.driver.lane import Lane, LaneResult
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, open_tools, quotas_of
 from reembed.driver.state import RunState
-from reembed.driver.tools import Tools
 from reembed.ledger.layout import Layout
-from reembed.service.base import BatchService
-from reembed.service.client import GeminiService
-from reembed.service.retries import RetryPolicy
+from reembed.providers.base import BatchService
+from reembed.providers.gemini.client import GeminiService
+from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.gemini.retries import RetryPolicy
 from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
 from reembed_emulator.server import EmulatorServer

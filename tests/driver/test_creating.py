@@ -11,10 +11,10 @@ import orjson
 import pytest
 from PIL import Image
 
-from reembed.core.machine.records import Claim, Settled
-from reembed.core.machine.rules import root_need
+from reembed.core.records import Claim, Settled
 from reembed.driver.lane import Left
 from reembed.driver.session import drive_lane, quotas_of
+from reembed.machine.rules import root_need
 from reembed.types import Chunk, Position, Recipe
 
 SHARD = "00000000-000000"

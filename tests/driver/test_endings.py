@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from reembed.core.machine.records import Settled
+from reembed.core.records import Settled
+from reembed.driver.context import Tools
 from reembed.driver.lane import Left
-from reembed.driver.tools import Tools
-from reembed.service.base import RemoteError
+from reembed.providers.base import RemoteError
 
 SHARD = "00000000-000000"
 

@@ -7,15 +7,14 @@ from dataclasses import replace
 import pytest
 
 from reembed.config.models import MODELS
-from reembed.core.machine import actions as act
-from reembed.core.machine.apply import Refused, Result
-from reembed.core.machine.records import Child, Created, Need, Outcome, Redrive, Settled
-from reembed.core.machine.snapshot import ShardRecords, view_of
-from reembed.core.machine.view import Ended, JobView, Prepared, ShardView
-from reembed.core.shards import ShardPlan
-from reembed.driver.events import event_of
+from reembed.core.plans import ShardPlan
+from reembed.core.records import Child, Created, Need, Outcome, Redrive, Settled
+from reembed.driver.events import Event, event_of
 from reembed.driver.progress import oldest_pending
-from reembed.driver.watch import Event
+from reembed.machine import actions as act
+from reembed.machine.reduce import Refused, Result
+from reembed.machine.snapshot import ShardRecords, view_of
+from reembed.machine.states import Ended, JobView, Prepared, ShardView
 
 SPEC = MODELS["gemini-embedding-2"]
 PLAN = ShardPlan(

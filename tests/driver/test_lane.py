@@ -7,10 +7,10 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from reembed.core.machine.records import Settled
+from reembed.core.records import Settled
 from reembed.driver.lane import Left
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.spend import SpendLog
+from reembed.ledger.reservation_log import SpendLog
 
 KEYS_40 = [f"doc-{index:05}" for index in range(40)]
 

@@ -10,16 +10,17 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from reembed.core.machine.book import Quotas
-from reembed.core.machine.records import Claim, Settled
-from reembed.core.machine.rules import World
+from reembed.core.records import Claim, Settled
 from reembed.driver.lane import AHEAD, Lane, LaneResult, Left
 from reembed.driver.progress import Progress
-from reembed.driver.session import open_tools, shards_of
+from reembed.driver.session import open_tools
 from reembed.driver.state import RunState
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.spend import SpendLog
-from reembed.service.base import BatchService, Job
+from reembed.ledger.plans import shards_of
+from reembed.ledger.reservation_log import SpendLog
+from reembed.machine.reservations import Quotas
+from reembed.machine.rules import World
+from reembed.providers.base import BatchService, Job
 from support.clocks import JumpingClock, Until
 from support.memory import NOW, MemoryStorage
 from support.planted import PLAN, RUN, Planted

@@ -4,7 +4,7 @@ import multiprocessing
 
 import orjson
 
-from reembed.core.machine.records import Settled
+from reembed.core.records import Settled
 from support.lanes import drive
 
 

@@ -9,13 +9,13 @@ import pytest
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
 from reembed.core.names import wire_key
-from reembed.core.planning import Packing, pack_stripe
-from reembed.core.policy import ChunkPolicy
-from reembed.core.requests import RequestOptions
+from reembed.core.pack import Packing, pack_stripe
 from reembed.driver.render import Renderer, ordinals_in_wire_order
 from reembed.errors import RejectError
+from reembed.formats.policy import ChunkPolicy
+from reembed.providers.gemini.requests import RequestOptions
+from reembed.storage.content import Places
 from reembed.storage.local import LocalStorage
-from reembed.storage.places import Places
 from reembed.types import Recipe, Reject
 
 CONFIG = Config.model_validate({"name": "t", "source": {"files": ["*"]}})

@@ -2,15 +2,14 @@
 
 from dataclasses import replace
 
-from reembed.core.machine.records import Child, Commit, Redrive, Settled
-from reembed.core.machine.rules import root_need
+from reembed.core.records import Child, Commit, Redrive, Settled
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
 from reembed.driver.session import quotas_of
 from reembed.driver.state import RunState
-from reembed.ledger.ledger import Ledger
-from reembed.ledger.rollups import read_standing
-from reembed.pipeline.redrive import Resend, write_redrive
+from reembed.ledger.ledger import Ledger, read_standing
+from reembed.machine.rules import root_need
+from reembed.runs.redrive import Resend, write_redrive
 from support.counting import CountingStorage
 
 STRIPE = "00000000"

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reembed.core.machine.records import Created
+from reembed.core.records import Created
 from reembed.errors import RunFailedError
-from reembed.pipeline.cancel import cancel_jobs
+from reembed.runs.cancel import cancel_jobs
 
 SHARD = "00000000-000000"
 

@@ -243,7 +243,7 @@ class Silent:
 
 def run_with(project: Project, between: Callable[[], object]) -> Results:
     """Run the main job; `between` happens when the plan stands and nothing was sent yet."""
-    from reembed.pipeline.run import RunCall, run
+    from reembed.runs.run import RunCall, run
 
     loaded = load_config(project.config)
 

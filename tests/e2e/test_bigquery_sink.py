@@ -23,9 +23,9 @@ from e2e.harness import (
     start,
     wait_until,
 )
-from reembed.core.table_names import TableName
-from reembed.warehouse import client
-from reembed.warehouse.base import Read, Statement, Warehouse
+from reembed.bigquery import client
+from reembed.bigquery.base import Read, Statement, Warehouse
+from reembed.bigquery.names import TableName
 from support.bigquery import PROJECT, BigQueryServer
 
 pytestmark = [pytest.mark.bigquery, pytest.mark.slow]

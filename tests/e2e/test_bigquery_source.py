@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from e2e.harness import Done, Project, Remote, invoke, reembed, requests_of
+from reembed.bigquery.base import Field, Load, NewTable, Statement, Warehouse
+from reembed.bigquery.client import open_warehouse
+from reembed.bigquery.names import TableName
 from reembed.core.names import STRIPE_ITEMS
-from reembed.core.table_names import TableName
-from reembed.warehouse.base import Field, Load, NewTable, Statement, Warehouse
-from reembed.warehouse.client import open_warehouse
 from support.bigquery import PROJECT, BigQueryServer
 
 pytestmark = pytest.mark.bigquery

@@ -8,7 +8,7 @@ import pytest
 
 from e2e.harness import Done, Project, Remote, emulator, invoke, start, texts
 from reembed.ledger.layout import Layout
-from reembed.ledger.spend import SpendLog
+from reembed.ledger.reservation_log import SpendLog
 from reembed.storage.local import LocalStorage
 
 ITEMS = 40

@@ -29,7 +29,7 @@ from e2e.harness import (
 )
 from e2e.harness import environment as without_keys
 from reembed.cli.template import template_arguments
-from reembed.service.secrets import ENDPOINT_VARIABLE
+from reembed.providers.keys import ENDPOINT_VARIABLE
 from reembed.storage.gcs import GcsStorage
 from support.dataflow import IMAGE, environment_of, execute, options_for, staged_url
 from support.gcs import start_gcs

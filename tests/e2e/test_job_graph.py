@@ -14,13 +14,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.display import DisplayData
 
 from e2e.harness import Project, texts
+from reembed.beam.engine import beam_options, runner_of, workers_of
+from reembed.beam.run_lanes import build_embed
 from reembed.config.load import LoadedConfig, load_config
 from reembed.driver.session import Session, service_key
 from reembed.ledger.layout import Layout
-from reembed.pipeline.embed import build_embed
-from reembed.pipeline.options import beam_options, runner_of, workers_of
-from reembed.pipeline.plan import build_plan
-from reembed.service.client import open_service
+from reembed.providers.gemini.client import open_service
+from reembed.runs.plan import build_plan
 from reembed.sources.open import open_source
 from reembed.storage.open import open_storage
 from support.graphs import holds, opened_payload, unfolded

@@ -15,11 +15,17 @@ import pytest
 from e2e.harness import Done, Project, Remote, Results, invoke, reembed
 from reembed.config.load import load_config
 from reembed.core.manifest import recipe_from_json
-from reembed.core.media.render import render
-from reembed.core.policy import ChunkPolicy
-from reembed.core.requests import MediaPart, RequestOptions, TextPart, embed_request, to_json
 from reembed.core.schema import REJECT, ROW
-from reembed.service.client import open_service
+from reembed.formats.policy import ChunkPolicy
+from reembed.formats.render import render
+from reembed.providers.gemini.client import open_service
+from reembed.providers.gemini.requests import (
+    MediaPart,
+    RequestOptions,
+    TextPart,
+    embed_request,
+    to_json,
+)
 
 SETTINGS = {
     "batch": {"max_requests": 40},

@@ -8,17 +8,16 @@ from typing import Any
 import apache_beam as beam
 
 from e2e.harness import Project, Remote, texts
+from reembed.beam.engine import beam_options
+from reembed.beam.metrics import EMBED, PENDING, PENDING_NOW, metrics_of
+from reembed.beam.run_lanes import build_embed
 from reembed.config.load import load_config
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
+from reembed.ledger.commits import commit_plan
 from reembed.ledger.layout import Layout
-from reembed.pipeline.commits import commit_plan
-from reembed.pipeline.embed import build_embed
-from reembed.pipeline.metrics import metrics_of
-from reembed.pipeline.options import beam_options
-from reembed.pipeline.plan import make_plan
+from reembed.runs.plan import make_plan
 from reembed.storage.open import open_storage
-from reembed.transforms.metrics import EMBED, PENDING, PENDING_NOW
 
 
 def committed(job: Project) -> tuple[Session, PlanSummary]:

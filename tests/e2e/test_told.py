@@ -16,8 +16,8 @@ from e2e.harness import Done, Project, Silent, emulator, invoke, reembed, texts,
 from reembed.config.load import load_config
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session, interrupted
-from reembed.pipeline.run import RunCall
-from reembed.pipeline.told import run_and_tell
+from reembed.runs.notified import run_and_tell
+from reembed.runs.run import RunCall
 from support.hooks import Hook, serve_hook
 
 KEY = "some-secret-AIzaSy0123456789abcdefghijklmnop"

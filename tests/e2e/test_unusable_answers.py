@@ -93,7 +93,7 @@ def test_without_a_cap_the_price_must_be_accepted_by_somebody(
     job = project(fresh.url, budget={"max_usd": None}).write(texts(12))
     from reembed.config.load import load_config
     from reembed.errors import RunFailedError
-    from reembed.pipeline.run import RunCall, run
+    from reembed.runs.run import RunCall, run
 
     with pytest.raises(RunFailedError, match="cannot be trusted"):
         run(RunCall(load_config(job.config), Silent(), lambda plan: None))

@@ -17,7 +17,7 @@ from kills.runners import CommandStarter, LaneStarter, Running, Starter
 from kills.scenarios import Prepared, write_config
 from kills.service import Emulator, Paid
 from kills.writes import Watch
-from reembed.core.machine.records import Commit
+from reembed.core.records import Commit
 from reembed.driver.session import Session
 from reembed.ledger.layout import Layout
 

@@ -13,20 +13,14 @@ from pathlib import Path
 import orjson
 
 from kills.writes import Watch, install
-from reembed.core.machine.records import Settled
+from reembed.core.records import Settled
+from reembed.driver.context import Tools
 from reembed.driver.lane import Lane, Left
 from reembed.driver.progress import Progress
-from reembed.driver.session import (
-    Session,
-    drive_lane,
-    open_tools,
-    quotas_of,
-    service_key,
-    shards_of,
-)
+from reembed.driver.session import Session, drive_lane, open_tools, quotas_of, service_key
 from reembed.driver.state import RunState
-from reembed.driver.tools import Tools
-from reembed.service.client import open_service
+from reembed.ledger.plans import shards_of
+from reembed.providers.gemini.client import open_service
 from reembed.storage.open import open_storage
 
 SETTLED, FAILED, COME_AGAIN = 0, 1, 75

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kills.service import Paid
-from reembed.core.machine.records import Commit
+from reembed.core.records import Commit
 from reembed.ledger.layout import Layout
-from reembed.ledger.spend import SpendLog
-from reembed.pipeline.results import count_run
+from reembed.ledger.reservation_log import SpendLog
+from reembed.runs.report import count_run
 from reembed.storage.open import open_storage
 
 # What may differ between two runs over the same input.

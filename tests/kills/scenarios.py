@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 from reembed.config.load import LoadedConfig, load_config
-from reembed.core.machine.records import Commit
+from reembed.core.records import Commit
 from reembed.ledger.layout import Layout
 from reembed.storage.open import open_storage
 
@@ -136,8 +136,8 @@ def write_config(scenario: Scenario, folder: Path, run_dir: Path, url: str) -> P
 
 def prepare(scenario: Scenario, folder: Path) -> Prepared:
     """Plan and commit once; cases copy the run directory."""
-    from reembed.pipeline.commits import commit_plan
-    from reembed.pipeline.plan import make_plan
+    from reembed.ledger.commits import commit_plan
+    from reembed.runs.plan import make_plan
 
     write_project(scenario, folder)
     config = write_config(scenario, folder, folder / "prepared", "http://127.0.0.1:1")

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reembed.core.machine.records import Commit, Outcome, Settled
-from reembed.core.machine.snapshot import ShardRecords
 from reembed.core.plans import PlanSummary, StripePlan
+from reembed.core.records import Commit, Outcome, Settled
 from reembed.errors import RunFailedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.trust import placed
+from reembed.ledger.validate import placed
+from reembed.machine.snapshot import ShardRecords
 from reembed.storage.open import open_storage
 
 SHARD = "00000003-000007"

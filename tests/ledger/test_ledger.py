@@ -7,18 +7,10 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from reembed.core.machine.records import (
-    Child,
-    Claim,
-    Created,
-    Need,
-    Outcome,
-    Settled,
-    Unsent,
-)
-from reembed.core.machine.snapshot import ShardRecords
+from reembed.core.records import Child, Claim, Created, Need, Outcome, Settled, Unsent
 from reembed.errors import RunFailedError
 from reembed.ledger.ledger import Ledger
+from reembed.machine.snapshot import ShardRecords
 from reembed.storage.open import open_storage
 
 # They set or look at files.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reembed.core.machine.records import Child, Created, Need, Outcome, Redrive, Settled
+from reembed.core.records import Child, Created, Need, Outcome, Redrive, Settled
 from reembed.errors import RunFailedError
-from reembed.ledger.ledger import Ledger
-from reembed.ledger.rollups import read_standing
+from reembed.ledger.ledger import Ledger, read_standing
 from reembed.storage.open import open_storage
 from support.counting import CountingStorage
 

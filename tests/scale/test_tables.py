@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from e2e.harness import ROOT
-from reembed.config.packing import job_limits
+from reembed.config.job_limits import job_limits
 
 
 def test_operations_of_a_shard_are_still_those_that_were_fitted():

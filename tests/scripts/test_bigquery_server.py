@@ -1,4 +1,4 @@
-"""What the script says where the server cannot be had; that it runs is seen in tests/warehouse."""
+"""What the script says where the server cannot be had; that it runs is seen in tests/bigquery."""
 
 from __future__ import annotations
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import pyarrow as pa
 
 from reembed.config.schema import Config
-from reembed.core.machine.book import Quotas
-from reembed.core.machine.records import RunSettled
-from reembed.core.machine.rules import Rules
-from reembed.core.shards import ShardPlan
+from reembed.core.plans import ShardPlan
+from reembed.core.records import RunSettled
+from reembed.driver.context import Tools
 from reembed.driver.session import rules_of
 from reembed.driver.state import RunState
-from reembed.driver.tools import Tools
+from reembed.ledger.commits import newest_commit, record_settled
 from reembed.ledger.layout import Layout
-from reembed.ledger.spend import SpendLog
-from reembed.pipeline.commits import newest_commit, record_settled
-from reembed.pipeline.results import count_run, require_closed, roll_up
+from reembed.ledger.reservation_log import SpendLog
+from reembed.machine.reservations import Quotas
+from reembed.machine.rules import Rules
+from reembed.runs.report import count_run, require_closed, roll_up
 from simulation.checks import Checks
 from simulation.client import SimClient
 from simulation.corpus import PLAN, RUN, RUN_DIR, Corpus

@@ -7,10 +7,10 @@ from collections import Counter
 from functools import lru_cache
 
 from reembed.config.models import MODELS
-from reembed.core.machine.book import Quotas
-from reembed.core.pricing import price
+from reembed.core.price import price
 from reembed.ledger.layout import Layout, parse_record
-from reembed.pipeline.audit import Audit
+from reembed.machine.reservations import Quotas
+from reembed.runs.audit import Audit
 from simulation.corpus import RUN_DIR, Corpus
 from simulation.disk import Disk, kind_of
 from simulation.files import keys_of

@@ -7,12 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from reembed.errors import (
-    RemoteNotFoundError,
-    TransientError,
-    UnknownOutcomeError,
-)
-from reembed.service.base import AnswerSink, Job, ModelInfo, RemoteFile
+from reembed.errors import RemoteNotFoundError, TransientError, UnknownOutcomeError
+from reembed.providers.base import AnswerSink, Job, ModelInfo, RemoteFile
 from simulation.answers import shown_lines
 from simulation.corpus import text_of, vector_json
 from simulation.kernel import Process

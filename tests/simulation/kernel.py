@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from greenlet import getcurrent, greenlet
 
-from reembed.ledger.parallel import in_one_thread
+from reembed.storage.parallel import in_one_thread
 from simulation.faults import Faults
 
 T = TypeVar("T")

@@ -7,28 +7,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reembed.config.schema import Config
-from reembed.core.machine import actions as act
-from reembed.core.machine.apply import Result
-from reembed.core.machine.decide import decide
-from reembed.core.machine.records import (
-    Child,
-    Claim,
-    Commit,
-    Created,
-    Need,
-    Outcome,
-    Redrive,
-)
-from reembed.core.machine.rules import Rules, World
-from reembed.core.machine.snapshot import ShardRecords
-from reembed.core.machine.view import Ended, ShardView
+from reembed.core.records import Child, Claim, Commit, Created, Need, Outcome, Redrive
+from reembed.driver.context import Tools
 from reembed.driver.perform import Performer
 from reembed.driver.state import RunState
-from reembed.driver.tools import Tools
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.pipeline.audit import Audit
-from reembed.pipeline.redrive import Resend, plan_redrive
+from reembed.machine import actions as act
+from reembed.machine.decide import decide
+from reembed.machine.reduce import Result
+from reembed.machine.rules import Rules, World
+from reembed.machine.snapshot import ShardRecords
+from reembed.machine.states import Ended, ShardView
+from reembed.runs.audit import Audit
+from reembed.runs.redrive import Resend, plan_redrive
 from reembed.storage.base import Storage
 from simulation.runner import Parts
 

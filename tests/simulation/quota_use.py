@@ -15,26 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from reembed.config.packing import JobLimits
+from reembed.config.job_limits import JobLimits
 from reembed.core.canaries import plan_canaries
-from reembed.core.machine import actions as act
-from reembed.core.machine.apply import Result, Wrote
-from reembed.core.machine.book import Book, Quotas
-from reembed.core.machine.endings import split
-from reembed.core.machine.records import Need, Outcome, SpendLine, ordinals_of
-from reembed.core.machine.rules import Rules
-from reembed.core.machine.view import Ended, Prepared, ShardView
-from reembed.core.packing import Weights, pack
-from reembed.core.plans import StripePlan
-from reembed.core.shards import ShardPlan
+from reembed.core.pack import Weights, pack
+from reembed.core.plans import ShardPlan, StripePlan
+from reembed.core.records import Need, Outcome, SpendLine, ordinals_of
+from reembed.driver.context import Tools
 from reembed.driver.perform import Performer
 from reembed.driver.state import RunState
-from reembed.driver.tools import Tools
 from reembed.errors import QuotaError, RemoteNotFoundError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.spend import SpendLog
-from reembed.service.base import Job, JobStats, RemoteFile
+from reembed.ledger.reservation_log import SpendLog
+from reembed.machine import actions as act
+from reembed.machine.endings import split
+from reembed.machine.reduce import Result, Wrote
+from reembed.machine.reservations import Book, Quotas
+from reembed.machine.rules import Rules
+from reembed.machine.states import Ended, Prepared, ShardView
+from reembed.providers.base import Job, JobStats, RemoteFile
 from reembed.storage.base import Stat
 from simulation.disk import Disk, SimStorage
 from simulation.faults import Faults

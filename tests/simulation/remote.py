@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from reembed.core.machine.book import Quotas
 from reembed.errors import NameTakenError, QuotaError, RefusedError, RemoteNotFoundError
-from reembed.service.base import TERMINAL, Job, JobStats, RemoteError
+from reembed.machine.reservations import Quotas
+from reembed.providers.base import TERMINAL, Job, JobStats, RemoteError
 from simulation.answers import answer_lines, answered_keys, draw_damage, weigh
 from simulation.kernel import Kernel
 

@@ -7,22 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from reembed.core.machine import actions as act
-from reembed.core.machine.apply import Result, apply
-from reembed.core.machine.decide import decide
-from reembed.core.machine.records import Commit
-from reembed.core.machine.rules import Rules, World
-from reembed.core.machine.snapshot import ShardRecords, view_of
-from reembed.core.machine.view import ShardView
-from reembed.core.shards import ShardPlan
-from reembed.driver.lane import is_closing, is_sending
+from reembed.core.plans import ShardPlan
+from reembed.core.records import Commit
+from reembed.driver.context import Tools
+from reembed.driver.lane import Rolling, is_closing, is_sending
 from reembed.driver.perform import Performer
-from reembed.driver.rolling import Rolling
 from reembed.driver.state import RunState
-from reembed.driver.tools import Tools
 from reembed.ledger.ledger import Ledger
-from reembed.pipeline.audit import Audit, audit_jobs
-from reembed.pipeline.redrive import Resend, plan_redrive
+from reembed.machine import actions as act
+from reembed.machine.decide import decide
+from reembed.machine.reduce import Result, apply
+from reembed.machine.rules import Rules, World
+from reembed.machine.snapshot import ShardRecords, view_of
+from reembed.machine.states import ShardView
+from reembed.runs.audit import Audit, audit_jobs
+from reembed.runs.redrive import Resend, plan_redrive
 from simulation.kernel import Kernel, Process
 
 _ASKING = (act.Look, act.ReadBook, act.Scan, act.Poll)

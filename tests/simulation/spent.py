@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reembed.core.machine.book import Quotas
+from reembed.machine.reservations import Quotas
 
 # The store's clock as a runner reckons it may be off by its drift since its start.
 _CLOCKS_APART = 600.0

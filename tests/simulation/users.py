@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reembed.errors import StorageError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.pipeline.redrive import write_redrive
+from reembed.runs.redrive import write_redrive
 from simulation.corpus import RUN_DIR
 from simulation.disk import SimStorage
 from simulation.kernel import KilledError, Process

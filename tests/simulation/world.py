@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reembed.core.machine.book import Quotas
-from reembed.core.machine.records import Commit
+from reembed.core.records import Commit
 from reembed.errors import RunFailedError, StorageError, TransientError
 from reembed.ledger.layout import Layout
+from reembed.machine.reservations import Quotas
 from simulation.call import Call, Setting
 from simulation.checks import Checks
 from simulation.corpus import CORPORA, GENERATION, PLAN, RUN, RUN_DIR, config_of, corpus

@@ -8,7 +8,7 @@ import io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reembed.sources.lines import Record, read_records
+from reembed.sources.entries import Record, read_records
 
 CELL = st.lists(st.sampled_from(["a", '"', ",", "\n", "\r\n", " ", "é"]), max_size=6).map("".join)
 UNTIMED = settings(deadline=None)

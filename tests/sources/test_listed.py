@@ -7,7 +7,7 @@ from pathlib import Path
 from reembed.core.names import STRIPE_ITEMS
 from reembed.ledger.layout import Layout
 from reembed.sources.base import BLOCK_ITEMS
-from reembed.sources.listed import ListedSource
+from reembed.sources.files import ListedSource
 from reembed.storage.local import LocalStorage
 from reembed.types import Item, ItemPart, Position, Reject
 

@@ -17,7 +17,7 @@ from reembed.ledger.layout import Layout
 from reembed.sources.base import Source
 from reembed.sources.open import open_source
 from reembed.sources.parquet import ParquetRows
-from reembed.sources.placed import PlacedRows
+from reembed.sources.rows import PlacedRows
 from reembed.storage.local import LocalStorage
 from reembed.types import Item, ItemPart, Position
 

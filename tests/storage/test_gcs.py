@@ -16,9 +16,7 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, StorageError
-from reembed.storage.gcs import GcsStorage
-from reembed.storage.gcs_client import client_for
-from reembed.storage.gcs_errors import gcs_errors, is_transient
+from reembed.storage.gcs import GcsStorage, client_for, gcs_errors, is_transient
 from support.gcs import GcsServer
 from support.place import Place
 from support.proxy import start_proxy

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from reembed.errors import ObjectNotFoundError, RejectError, StorageError
-from reembed.storage.addresses import is_public
-from reembed.storage.https import HttpsRules, fetch, split_https
+from reembed.storage.content import Places
+from reembed.storage.https import HttpsRules, fetch, is_public, split_https
 from reembed.storage.local import LocalStorage
-from reembed.storage.places import Places
 from support.certificates import certificate
 
 HOST = "pages.example"

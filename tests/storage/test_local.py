@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, StorageError
-from reembed.storage.disk import disk_errors
 from reembed.storage.local import LocalStorage
 from reembed.storage.names import TEMPORARY_PREFIX
+from reembed.storage.walk import disk_errors
 from support.permissions import bound_by_permissions
 
 storage = LocalStorage()

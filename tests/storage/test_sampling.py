@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reembed.errors import UsageError
-from reembed.storage.sampling import sample_items
+from reembed.storage.listing import sample_items
 from reembed.types import Item, Position
 
 keys = st.lists(st.text("abcé/", min_size=1), unique=True, max_size=30).map(sorted)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from reembed.core.table_names import TableName
+from reembed.bigquery.names import TableName
 from support.servers import Script, started
 
 PROJECT = "test"

@@ -15,22 +15,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from reembed.core.table_names import TableName
+from reembed.bigquery.base import Field, Job, Load, NewTable, Read, ReadStream, Statement, Table
+from reembed.bigquery.names import TableName
 from reembed.errors import (
     JobFailedError,
     StatementRefusedError,
     WarehouseConflictError,
     WarehouseNotFoundError,
-)
-from reembed.warehouse.base import (
-    Field,
-    Job,
-    Load,
-    NewTable,
-    Read,
-    ReadStream,
-    Statement,
-    Table,
 )
 
 _NAME = re.compile(r"`([^`]+)`\.`([^`]+)`\.`([^`]+)`")

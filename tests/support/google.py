@@ -14,7 +14,7 @@ from typing import Any
 
 import google_crc32c
 
-from reembed.service.secrets import forget_secrets
+from reembed.providers.keys import forget_secrets
 
 TOKEN = "a-token-of-the-stand-in"
 _JOBS = re.compile(r"/v1b3/projects/([^/]+)/locations/([^/]+)/jobs(?:/([^/]+))?(/messages)?")

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
-from reembed.core.machine.book import Book, Fold
-from reembed.core.machine.records import (
+from reembed.core.names import display_name, shard_id, stripe_id
+from reembed.core.plans import PlanSummary, ShardPlan, StripePlan, digest_of
+from reembed.core.records import (
     Commit,
     Created,
     Need,
@@ -24,12 +25,10 @@ from reembed.core.machine.records import (
     Settled,
     SpendLine,
 )
-from reembed.core.names import display_name, shard_id, stripe_id
-from reembed.core.plans import PlanSummary, StripePlan, digest_of
-from reembed.core.shards import ShardPlan
 from reembed.driver.session import Session
 from reembed.ledger.layout import Layout
-from reembed.service.base import Job
+from reembed.machine.reservations import Book, Fold
+from reembed.providers.base import Job
 from support.memory import MemoryStorage
 
 PLAN, RUN = "plan", "a1b2c3d4e5f6"

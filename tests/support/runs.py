@@ -8,15 +8,14 @@ from itertools import count
 from typing import Any
 
 from reembed.config.schema import Config
-from reembed.core.machine.book import Quotas
-from reembed.core.machine.records import Claim, Created, Need, Outcome, RunSettled, Settled
 from reembed.core.names import shard_id, stripe_id
-from reembed.core.plans import PlanSummary, StripePlan
-from reembed.core.shards import ShardPlan
+from reembed.core.plans import PlanSummary, ShardPlan, StripePlan
+from reembed.core.records import Claim, Created, Need, Outcome, RunSettled, Settled
+from reembed.ledger.commits import commit_plan, newest_commit, record_settled
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.spend import SpendLog
-from reembed.pipeline.commits import commit_plan, newest_commit, record_settled
+from reembed.ledger.reservation_log import SpendLog
+from reembed.machine.reservations import Quotas
 from reembed.storage.base import Storage
 
 PLAN = "plan"

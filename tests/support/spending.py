@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from reembed.core.machine.book import Quotas
-from reembed.core.machine.records import Need
+from reembed.core.records import Need
 from reembed.ledger.layout import Layout
-from reembed.ledger.spend import SpendLog
+from reembed.ledger.reservation_log import SpendLog
+from reembed.machine.reservations import Quotas
 from reembed.storage.open import open_storage
 
 WIDE = Quotas(max_usd_nano=None, jobs=1000, tokens=10**9, file_bytes=10**12)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from reembed.core.bigquery_sql import CLOCK_SQL
-from reembed.core.table_names import TableName, parse_table
+from reembed.bigquery.base import Field, Job, Read, ReadStream, Statement, Table
+from reembed.bigquery.names import TableName, parse_table
+from reembed.bigquery.sql import CLOCK_SQL
 from reembed.errors import WarehouseError, WarehouseNotFoundError
-from reembed.warehouse.base import Field, Job, Read, ReadStream, Statement, Table
 
 KINDS = {pa.string(): "STRING", pa.int64(): "INT64", pa.float64(): "FLOAT64"}
 _FROM = re.compile(r"FROM `([^`]+)`\.`([^`]+)`\.`([^`]+)`(?:.*TIMESTAMP_MILLIS\((\d+)\))?")

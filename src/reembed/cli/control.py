@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from reembed.cli.loading import load_service_config
 from reembed.cli.run import ask, run_command
-from reembed.cli.show import console, print_json
-from reembed.core.pricing import format_usd
+from reembed.cli.screen import console, print_json
+from reembed.core.price import format_usd
 from reembed.driver.session import service_key
 from reembed.errors import RunFailedError, ServiceError
+from reembed.ledger.commits import check_resumable
 from reembed.ledger.layout import Layout
-from reembed.pipeline.cancel import cancel_jobs, write_stop
-from reembed.pipeline.commits import check_resumable
-from reembed.pipeline.redrive import plan_redrive, write_redrive
-from reembed.service.client import open_service
+from reembed.providers.gemini.client import open_service
+from reembed.runs.cancel import cancel_jobs, write_stop
+from reembed.runs.redrive import plan_redrive, write_redrive
 from reembed.storage.open import open_storage
 
 

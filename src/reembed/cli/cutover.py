@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from reembed.bigquery.client import open_warehouse
+from reembed.bigquery.names import parse_table
 from reembed.cli.loading import load_from
-from reembed.cli.show import console, print_json
-from reembed.core.table_names import parse_table
+from reembed.cli.screen import console, print_json
 from reembed.errors import UsageError
-from reembed.pipeline.cutover import ViewChange, cut_over, roll_back
+from reembed.runs.cutover import ViewChange, cut_over, roll_back
 from reembed.storage.open import open_storage
-from reembed.warehouse.client import open_warehouse
 
 
 def cutover_command(

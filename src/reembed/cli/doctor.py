@@ -9,14 +9,14 @@ import orjson
 
 from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
-from reembed.cli.show import Screen, console, print_json
+from reembed.cli.screen import Screen, console, print_json
 from reembed.config.load import LoadedConfig
 from reembed.driver.clock import SystemClock
 from reembed.driver.session import service_key
 from reembed.ledger.layout import Layout
-from reembed.pipeline.doctor import check_all
-from reembed.pipeline.live_check import LiveFindings, check_live
-from reembed.service.client import GeminiService, open_service
+from reembed.providers.gemini.client import GeminiService, open_service
+from reembed.runs.doctor import check_all
+from reembed.runs.live_check import LiveFindings, check_live
 from reembed.storage.open import open_storage
 
 _PATIENCE = 24 * 3600.0

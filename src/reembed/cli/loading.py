@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reembed.config.load import LoadedConfig, config_from_text, load_config
 from reembed.errors import ObjectNotFoundError, UsageError
-from reembed.service.keys import DEFAULT_BASE_URL, resolve_base_url
+from reembed.providers.keys import DEFAULT_BASE_URL, resolve_base_url
 from reembed.storage.names import is_gs
 from reembed.storage.open import open_storage
 

@@ -1,4 +1,4 @@
-"""Logs go to a file of the run; as JSON, on request, to stderr too."""
+"""Write logs to a file of the run; as JSON, on request, to stderr too."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from reembed.cli.json_lines import JsonLines, Scrubber, TextLines
-from reembed.cli.voice import logs_are_json, record_of_error
-from reembed.config.notify import NotifyConfig
+from reembed.cli.console import logs_are_json, record_of_error
+from reembed.cli.log_format import JsonLines, Scrubber, TextLines
+from reembed.config.notifications import NotifyConfig
 from reembed.errors import ReembedError, UsageError
 from reembed.storage.names import is_gs
 from reembed.storage.open import open_storage

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from reembed.cli.console import LogFormat, log_format, record_of, record_of_error, say
 from reembed.cli.options import (
     AcceptRepayOption,
     AssumeLostOption,
@@ -28,13 +29,7 @@ from reembed.cli.options import (
     SetOption,
     WhereOption,
 )
-from reembed.cli.voice import LogFormat, log_format, record_of, record_of_error, say
-from reembed.errors import (
-    ComeAgainError,
-    ReembedError,
-    StagedError,
-    UsageError,
-)
+from reembed.errors import ComeAgainError, ReembedError, StagedError, UsageError
 from reembed.version import __version__
 
 SETTLED, FAILED, USAGE, COME_AGAIN, INTERRUPTED = 0, 1, 2, 75, 130

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reembed.cli.voice import LogFormat
+from reembed.cli.console import LogFormat
 
 ConfigArgument = Annotated[
     str, typer.Argument(metavar="CONFIG", help="The YAML file, here or at gs://bucket/name.")

@@ -10,11 +10,11 @@ from rich.table import Table
 
 from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
-from reembed.cli.show import Screen, console, print_json
+from reembed.cli.screen import Screen, console, print_json
 from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
-from reembed.core.pricing import Price, cap_words, format_usd, price
-from reembed.core.quotas import Days, ProjectQuotas, days_table
+from reembed.core.price import Price, cap_words, format_usd, price
+from reembed.machine.quotas import Days, ProjectQuotas, days_table
 from reembed.storage.open import open_storage
 
 
@@ -23,7 +23,7 @@ def plan_command(
 ) -> int:
     """Plan, and print the plan."""
     loaded = load_service_config(path, overrides, run_dir)
-    from reembed.pipeline.plan import make_plan
+    from reembed.runs.plan import make_plan
 
     with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:
         from reembed.ledger.layout import Layout

@@ -18,16 +18,16 @@ from rich.console import Console
 from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
 from reembed.cli.plan import show_plan
-from reembed.cli.show import Screen, console, print_json
+from reembed.cli.screen import Screen, console, print_json
 from reembed.config.load import LoadedConfig
 from reembed.core.plans import PlanSummary
-from reembed.core.pricing import cap_words, format_usd, price
+from reembed.core.price import cap_words, format_usd, price
 from reembed.driver.session import interrupted
 from reembed.errors import ReembedError, UsageError
-from reembed.pipeline.repay import price_of_repay
-from reembed.pipeline.results import last_report
-from reembed.pipeline.run import Mode, RunCall
-from reembed.pipeline.told import run_and_tell
+from reembed.runs.notified import run_and_tell
+from reembed.runs.repay import price_of_repay
+from reembed.runs.report import last_report
+from reembed.runs.run import Mode, RunCall
 from reembed.storage.open import open_storage
 
 _INTERRUPTED = 130

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 
 from reembed.cli.loading import load_from
-from reembed.cli.show import console, print_json
+from reembed.cli.screen import console, print_json
 from reembed.errors import UsageError
 from reembed.ledger.layout import Layout
-from reembed.pipeline.status import RunStatus, read_status
+from reembed.runs.status import RunStatus, read_status
 from reembed.storage.open import open_storage
 
 _EVERY = 5.0

@@ -1,4 +1,4 @@
-"""`reembed trace`: the way of one key, for people."""
+"""`reembed trace`: the history of one key, for people."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import orjson
 from rich.console import Console
 
 from reembed.cli.loading import load_from
-from reembed.cli.show import console, print_json
-from reembed.core.machine.way import Step
+from reembed.cli.screen import console, print_json
 from reembed.errors import UsageError
 from reembed.ledger.layout import Layout
-from reembed.pipeline.trace import Way, trace_key
+from reembed.machine.history import Step
+from reembed.runs.trace import Way, trace_key
 from reembed.storage.open import open_storage
 
 

@@ -1,1 +1,1 @@
-"""What the clients of Google's libraries share: credentials, connections, what may pass."""
+"""Credentials, connections and transient errors shared by Google's client libraries."""

@@ -1,1 +1,1 @@
-"""The configuration: schema, model table, loading, messages."""
+"""The configuration: schema, model table, loading, messages, and what a commit freezes."""

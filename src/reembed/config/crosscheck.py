@@ -1,4 +1,4 @@
-"""Values that are possible each for itself, but not together."""
+"""Checks across several sections: values that are valid alone but not together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from reembed.config.problems import Problem, ProblemsError, show_value
+from reembed.config.base import Problem, ProblemsError, show_value
 
 if TYPE_CHECKING:
     from reembed.config.schema import Config

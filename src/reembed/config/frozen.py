@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from reembed.config.packing import resolve_max_tokens as resolve_max_tokens
-from reembed.config.problems import show_value
+from reembed.config.base import show_value
+from reembed.config.job_limits import resolve_max_tokens as resolve_max_tokens
 from reembed.config.schema import Config
 from reembed.errors import ConfigError, UsageError
 

@@ -1,8 +1,12 @@
-"""From a YAML file, or a mapping, to a checked configuration with its places resolved."""
+"""Load a configuration: YAML text, `--set` overrides, absolute paths."""
 
 from __future__ import annotations
 
+import copy
+import datetime
+import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +15,149 @@ from typing import Any
 import orjson
 import yaml
 from pydantic import ValidationError
+from yaml.constructor import ConstructorError
 
+from reembed.config.base import show_value
 from reembed.config.messages import config_error, problems_of
-from reembed.config.overrides import apply_overrides
 from reembed.config.schema import Config
-from reembed.config.yaml_text import parse_yaml, plain
 from reembed.errors import ConfigError, UsageError
+
+_MAX_DEPTH = 20
+_MAX_VALUES = 100_000
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, where a key that stands twice is an error and ``1e6`` is a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise ConstructorError(
+                    None,
+                    None,
+                    f"{show_value(key.value)} stands twice, in lines {seen[key.value]} and {line}; "
+                    "keep one of them",
+                    key.start_mark,
+                )
+            seen[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 takes 1e6 for text; everybody else takes it for a number.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """One YAML document as Python values.
+
+    Raises:
+        yaml.YAMLError: with its place in `problem_mark` where there is one.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # a subclass of the safe loader
+    except ValueError as err:
+        # For instance 2026-13-01, which looks like a date and is none.
+        raise yaml.YAMLError(f"{err}; put such a value in quotes") from err
+
+
+def plain(value: Any) -> Any:
+    """The same values as JSON has them: dates become text, the rest is refused.
+
+    Raises:
+        ConfigError: a key that is not text, a value that is not finite or of no JSON type, or
+            more nesting or more values than a configuration has.
+    """
+    left = [_MAX_VALUES]
+    return _plain(value, "", 0, left)
+
+
+def _plain(value: Any, path: str, depth: int, left: list[int]) -> Any:
+    left[0] -= 1
+    if depth > _MAX_DEPTH or left[0] < 0:
+        raise ConfigError(path, "(too much)", "nested too deeply or too long; write it out plainly")
+    if isinstance(value, dict):
+        return {
+            _name(key, path): _plain(inner, f"{path}.{key}" if path else str(key), depth + 1, left)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_plain(v, f"{path}[{i}]", depth + 1, left) for i, v in enumerate(value)]
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(path, str(value), "not a finite number; leave the key out for no bound")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(path, show_value(str(value)), "beyond 64 bits; give a smaller number")
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ConfigError(path, f"({type(value).__name__})", "give text, a number, a list or a mapping")
+
+
+def _name(key: Any, path: str) -> str:
+    if isinstance(key, str):
+        return key
+    where = f"{path}.{key}" if path else str(key)
+    raise ConfigError(where, str(key), "a key must be text; put it in quotes if it is meant")
+
+
+_EXAMPLE = "for instance --set batch.max_requests=500"
+
+
+def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of `data` with every ``a.b=value`` in place, later ones over earlier ones.
+
+    Raises:
+        UsageError: an override that cannot be read, or a path through something that is no section.
+    """
+    result = copy.deepcopy(dict(data))
+    for text in overrides:
+        path, value = parse_override(text)
+        _place(result, path, value, text)
+    return result
+
+
+def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
+    """The path and the value of one override; the value is a YAML scalar or flow.
+
+    Raises:
+        UsageError: no ``=``, an empty key, or a value that is not YAML.
+    """
+    key, equals, raw = text.partition("=")
+    path = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(path):
+        raise UsageError(f"--set {show_value(text)}: not of the form KEY=VALUE; {_EXAMPLE}")
+    try:
+        return path, parse_yaml(raw)
+    except yaml.YAMLError as err:
+        shown = show_value(raw, key.strip())
+        raise UsageError(
+            f"--set {key.strip()}: {shown}: the value is not YAML; put it in quotes, "
+            """for instance --set 'source.files=["./a/**"]'"""
+        ) from err
+
+
+def _place(data: dict[str, Any], path: tuple[str, ...], value: Any, text: str) -> None:
+    section = data
+    for depth, name in enumerate(path[:-1], start=1):
+        inner = section.get(name)
+        if inner is None:
+            inner = section[name] = {}
+        if not isinstance(inner, dict):
+            raise UsageError(
+                f"--set {show_value(text)}: {'.'.join(path[:depth])} is a value and has no keys "
+                f"below it; give --set {'.'.join(path[:depth])}=…"
+            )
+        section = inner
+    section[path[-1]] = value
+
 
 _START = "start from configs/handbook.yaml"
 

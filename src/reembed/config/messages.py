@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from reembed.config.problems import Problem, ProblemsError, show_value
+from reembed.config.base import Problem, ProblemsError, show_value
 from reembed.errors import ConfigError
 
 _MAX_FURTHER = 10

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from reembed.config.problems import wrong
+from reembed.config.base import wrong
 
 AS_OF = "2026-11-20"
 SOURCE = "the vendor's model, pricing and batch pages as compiled on that day"

@@ -9,14 +9,13 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import Field, ValidationError, model_validator
 
+from reembed.config.base import Problem, ProblemsError, Section, wrong
 from reembed.config.crosscheck import check_sections
+from reembed.config.destination import SinkConfig
 from reembed.config.messages import problems_of
 from reembed.config.models import MODELS, RETIRED, ModelSpec
-from reembed.config.notify import NotifyConfig
-from reembed.config.problems import Problem, ProblemsError, wrong
+from reembed.config.notifications import NotifyConfig
 from reembed.config.secret_names import is_secret_version
-from reembed.config.section import Section
-from reembed.config.sink import SinkConfig
 from reembed.config.source import SourceConfig
 
 

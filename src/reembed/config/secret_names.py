@@ -1,4 +1,4 @@
-"""Names of secrets in Secret Manager, as a configuration may give them."""
+"""Names of secrets in Secret Manager, as a configuration gives them."""
 
 from __future__ import annotations
 

@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from reembed.config.problems import Problem, ProblemsError, wrong
-from reembed.config.section import Section
+from reembed.config.base import Problem, ProblemsError, Section, wrong
 
 KINDS = ("files", "manifest", "parquet", "bigquery")
 

@@ -1,1 +1,1 @@
-"""Decisions as pure functions: no Beam, no network, no clock, no disk."""
+"""Pure steps of the data: chunk, pack, price, join, verify, rows. No network, clock, disk, Beam."""

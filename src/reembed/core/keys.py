@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reembed.core.machine.records import Record
+from reembed.core.records import Record
 
 BUCKETS = 64
 MOST_EXAMPLES = 3

@@ -1,10 +1,10 @@
-"""The manifest of a shard: chunks as columns, and the recipes of media as JSON."""
+"""Manifest of a shard: chunks as columns, media recipes as JSON, tokens by modality."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,55 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reembed.core.estimate import media_request_bytes, text_request_bytes
-from reembed.core.requests import RequestOptions
 from reembed.core.schema import MANIFEST
+from reembed.providers.gemini.requests import (
+    RequestOptions,
+    media_request_bytes,
+    text_request_bytes,
+)
 from reembed.types import Chunk, Recipe, RecipePart
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """The columns of a manifest that say what its rows cost."""
+
+    tokens: list[int]
+    modalities: list[str]
+    splits: list[list[dict[str, Any]] | None] | None
+
+    @classmethod
+    def of(cls, manifest: pa.Table) -> TokenCounts:
+        """Read them from a table of schema `MANIFEST`."""
+        column = manifest.column("token_split")
+        mixed = column.null_count < manifest.num_rows
+        return cls(
+            manifest.column("token_count").to_pylist(),
+            manifest.column("modality").to_pylist(),
+            column.to_pylist() if mixed else None,
+        )
+
+    def of_row(self, row: int, counted: int = -1) -> Iterator[tuple[str, int]]:
+        """Tokens of one row by modality.
+
+        Args:
+            row: its number.
+            counted: what the service counted, in all; a negative number: nothing, so that the
+                estimate stands. A count is spread over the modalities as the estimate was.
+        """
+        estimate = self.tokens[row]
+        total = counted if counted >= 0 else estimate
+        split = self.splits[row] if self.splits is not None else None
+        if not split:
+            yield self.modalities[row], total
+            return
+        left = total
+        for each in split[1:]:
+            share = total * each["tokens"] // estimate if estimate else 0
+            left -= share
+            yield each["modality"], share
+        yield split[0]["modality"], left
+
 
 # What of a chunk decides the request that is sent for it, and so the shard's fingerprint.
 _IDENTITY = (

@@ -11,13 +11,13 @@ from typing import BinaryIO
 import orjson
 
 from reembed.config.models import ModelSpec
-from reembed.core.chunking import STAGE, cut_source, hash_content, reject_item
-from reembed.core.media.sniff import Recognised
-from reembed.core.media.title import clean_title
-from reembed.core.media.tokens import estimate_tokens
-from reembed.core.policy import CHUNKER_VERSIONS, ChunkPolicy
-from reembed.core.tasks import DOCUMENT_TASK
+from reembed.config.tasks import DOCUMENT_TASK
+from reembed.core.chunk import STAGE, cut_source, hash_content, reject_item
 from reembed.errors import RejectError
+from reembed.formats.policy import CHUNKER_VERSIONS, ChunkPolicy
+from reembed.formats.recognise import Recognised
+from reembed.formats.titles import clean_title
+from reembed.formats.tokens import estimate_tokens
 from reembed.types import Chunk, ChunkedItem, Item, Modality, Recipe, RecipePart, Reject
 
 MIXED_TYPE = "multipart/mixed"
@@ -165,7 +165,7 @@ def _make(
 
 
 def _text_part(text: str, title: str | None, policy: ChunkPolicy) -> RecipePart:
-    from reembed.core.media.text import text_size, tokens_around
+    from reembed.formats.text import text_size, tokens_around
 
     size = text_size(text)
     if size > 32 * policy.spec.text.max_tokens:

@@ -1,20 +1,105 @@
-"""The records of a plan: its listing, its stripes, its summary; and the plan's name."""
+"""Records of a plan: shards, partitions, totals, summary, listing, and the plan's id."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, fields
+from functools import reduce
 from typing import Any
 
 import orjson
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
 
-from reembed.core.machine.records import Id, Record
-from reembed.core.policy import CHUNKER_VERSIONS
-from reembed.core.shards import ShardPlan
-from reembed.core.totals import PlanTotals
+from reembed.core.names import SHARD_PATTERN
+from reembed.core.records import Id, Record
+from reembed.formats.policy import CHUNKER_VERSIONS
 from reembed.types import Item, ItemPart, Position, Reject
+
+
+class ShardPlan(BaseModel):
+    """One shard of a plan.
+
+    Counts: `chunks` = `requests` that bring vectors + `shared`, chunks that take the vector of an
+    equal request + `copies`, chunks whose vector the destination holds under another key +
+    `rejects`. `tokens` per modality and `wire_bytes`, `result_bytes` include the `canaries`.
+    `usd_nano` is the most that one attempt over all requests can cost (billionths of a dollar).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    shard: str = Field(pattern=SHARD_PATTERN)
+    chunks: int
+    requests: int
+    canaries: int
+    rejects: int
+    tokens: dict[str, int]
+    wire_bytes: int
+    result_bytes: int
+    usd_nano: int
+    fingerprint: str
+    shared: int = 0
+    copies: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens of all modalities, canaries included."""
+        return sum(self.tokens.values())
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTotals:
+    """Counts of a plan, or of a part of it; totals of parts are added with ``+``.
+
+    `chunks` = `requests` + `shared` + `copies` + `rejects` + `skipped`: chunks with a request of
+    their own, chunks that take the vector of an equal request, chunks whose vector the
+    destination holds under another key, chunks that are rejects already, chunks that the
+    destination holds. `canaries` are requests beside these. `tokens` are by modality and include
+    the canaries; `shared_tokens`, by modality, is what the shared and the copied chunks would
+    have cost. `gone` are keys of the destination that the source has no more. `input_bytes`
+    (wire) and `result_bytes` (predicted) include the canaries. `jobs` are the shards that send
+    something. `notes` are facts that the chunkers counted, for instance ``video_with_sound``.
+    """
+
+    items: int = 0
+    chunks: int = 0
+    requests: int = 0
+    shared: int = 0
+    copies: int = 0
+    rejects: int = 0
+    skipped: int = 0
+    gone: int = 0
+    canaries: int = 0
+    shards: int = 0
+    jobs: int = 0
+    input_bytes: int = 0
+    result_bytes: int = 0
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    shared_tokens: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def all_tokens(self) -> int:
+        """Tokens of all modalities."""
+        return sum(self.tokens.values())
+
+    def __add__(self, other: PlanTotals) -> PlanTotals:
+        summed: dict[str, Any] = {}
+        for name in (f.name for f in fields(self)):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            summed[name] = mine + theirs if isinstance(mine, int) else _plus(mine, theirs)
+        return PlanTotals(**summed)
+
+
+def sum_totals(parts: Iterable[PlanTotals]) -> PlanTotals:
+    """The totals of all parts; of no parts, zeros."""
+    return reduce(PlanTotals.__add__, parts, PlanTotals())
+
+
+def _plus(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
+    return {name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})}
+
 
 # Raised when the same chunks would be packed or written in another way.
 PLANNER_VERSION = 4

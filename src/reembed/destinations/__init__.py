@@ -1,1 +1,1 @@
-"""Where rows end for good: what is there already, and how a settled run is put beside it."""
+"""Destinations of rows: Parquet parts, and the interface that others implement."""

@@ -1,4 +1,4 @@
-"""What every destination offers: the rows it holds, and taking over those of a settled run."""
+"""Interface of a destination: the rows it has, and publishing those of a settled run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pyarrow as pa
+
+from reembed.ledger.layout import Layout
+from reembed.storage.base import Storage
+from reembed.storage.parallel import in_parallel
 
 # What decides whether an input is there already. `content_hash` covers model, dimensions, task.
 HELD = pa.schema(
@@ -76,3 +80,10 @@ class Destination(Protocol):
         Raises:
             RunFailedError: it could not be done, with what stands now and the way on.
         """
+
+
+def drop_older_rejects(storage: Storage, layout: Layout, commit: int) -> None:
+    """Remove the rejects of all runs but one: it has looked at every input anew."""
+    names = (stat.uri for stat in storage.list(f"{layout.run_dir}/rejects/part-"))
+    ours = f"{layout.run_dir}/rejects/part-{commit:04}-"
+    in_parallel(storage.delete, [name for name in names if not name.startswith(ours)])

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Final, cast
 
 from reembed.config.schema import Config
-from reembed.core.table_names import parse_table
 from reembed.destinations.base import Destination
-from reembed.destinations.parquet import ParquetParts
-from reembed.ledger.layout import Layout
 from reembed.storage.base import Storage
+
+Opener = Callable[[Config, Storage, Callable[[str], None]], Destination]
+
+# Kind of destination → the function that opens it. Modules are imported when they are needed:
+# BigQuery's libraries take half a second that a run without it never needs.
+DESTINATIONS: Final[Mapping[str, str]] = {
+    "parquet": "reembed.destinations.parquet:open_parquet_parts",
+    "bigquery": "reembed.bigquery.destination:open_bigquery_table",
+}
 
 
 def open_destination(
     config: Config, storage: Storage, say: Callable[[str], None] = lambda _: None
 ) -> Destination:
-    """The BigQuery table of a configuration, else the Parquet parts of its run directory.
+    """Open the BigQuery table of a configuration, else the Parquet parts of its run directory.
 
-    `say` is told what is about to cost money.
+    `say` is called with what is about to cost money.
 
     Raises:
-        UsageError: the table's name is none.
+        UsageError: the table's name is malformed.
     """
-    sink = config.sink.bigquery
-    if sink is None:
-        return ParquetParts(config, storage, Layout(config.run_dir))
-    # Half a second of imports that a run without BigQuery never needs.
-    from reembed.destinations.bigquery import BigQueryTable
-    from reembed.warehouse.client import open_warehouse
-
-    warehouse = open_warehouse(sink.project or parse_table(sink.table).project)
-    return BigQueryTable(config, storage, warehouse, say)
+    kind = "bigquery" if config.sink.bigquery is not None else "parquet"
+    module, _, name = DESTINATIONS[kind].partition(":")
+    return cast(Opener, getattr(import_module(module), name))(config, storage, say)

@@ -1,4 +1,4 @@
-"""The Parquet parts under the run directory as destination: `vectors/`."""
+"""Parquet parts under the run directory as the destination: `vectors/`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.schema import ROW
-from reembed.destinations.base import HELD, Published, SettledRun
-from reembed.destinations.rejects import drop_older_rejects
+from reembed.destinations.base import HELD, Published, SettledRun, drop_older_rejects
+from reembed.destinations.parts import write_part
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RunFailedError
 from reembed.ledger.layout import Layout
-from reembed.ledger.parallel import AT_ONCE, in_parallel
-from reembed.sinks.parquet import write_part
 from reembed.storage.base import Stat, Storage
+from reembed.storage.parallel import AT_ONCE, in_parallel
 from reembed.storage.scratch import scratch_folder
 
 T = TypeVar("T")
 _BATCH_ROWS = 256
 _NAMES = ("key", "content_hash", "part")
+
+
+def open_parquet_parts(
+    config: Config, storage: Storage, say: Callable[[str], None]
+) -> ParquetParts:
+    """Open the parts under a run directory; nothing about them costs money, so `say` is unused."""
+    del say
+    return ParquetParts(config, storage, Layout(config.run_dir))
 
 
 class ParquetParts:

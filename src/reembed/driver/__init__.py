@@ -1,1 +1,1 @@
-"""Carry out what the state machine decides, one seam operation at a time."""
+"""Perform the state machine's actions, one operation on one seam at a time."""

@@ -1,4 +1,4 @@
-"""From a job's answer to its outcome: join and verify it, write its rows and rejects."""
+"""Turn a job's answer into its outcome: join, verify, write rows and rejects."""
 
 from __future__ import annotations
 
@@ -13,21 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.core.canaries import plan_canaries
-from reembed.core.estimate import max_result_line_bytes
-from reembed.core.joining import Joined
-from reembed.core.machine.endings import Ending, after_rows, past_of, split
-from reembed.core.machine.records import Outcome
-from reembed.core.machine.view import AttemptView, Ended, ShardView
-from reembed.core.planning import need_of_requests
+from reembed.core.join import Joined
+from reembed.core.manifest import TokenCounts
+from reembed.core.pack import need_of_requests
+from reembed.core.records import Outcome
 from reembed.core.row_errors import RowError
 from reembed.core.rows import Lineage, first_rows, reject_table
-from reembed.core.token_counts import TokenCounts
-from reembed.driver.render import ordinals_in_wire_order
-from reembed.driver.tools import Tools
-from reembed.errors import AlreadyExistsError
-from reembed.service.base import Job
-from reembed.sinks.parquet import write_rejects
-from reembed.sinks.parts import (
+from reembed.destinations.parts import write_rejects
+from reembed.driver.context import Tools
+from reembed.driver.intake import (
     ANSWERED,
     Attempt,
     Collected,
@@ -36,6 +30,12 @@ from reembed.sinks.parts import (
     collect_part,
     collect_stream,
 )
+from reembed.driver.render import ordinals_in_wire_order
+from reembed.errors import AlreadyExistsError
+from reembed.machine.endings import Ending, after_rows, past_of, split
+from reembed.machine.states import AttemptView, Ended, ShardView
+from reembed.providers.base import Job
+from reembed.providers.gemini.requests import max_result_line_bytes
 
 
 def join_answer(tools: Tools, view: ShardView, path: str, job: Job, room: Room) -> Ended:

@@ -1,18 +1,56 @@
-"""What is told of an action: its event, with the numbers that it adds to the counters."""
+"""Map actions to events with counters; the interface by which a lane is observed."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from reembed.config.models import ModelSpec
-from reembed.core.machine import actions as act
-from reembed.core.machine.apply import Refused, Result
-from reembed.core.machine.records import Created, Outcome
-from reembed.core.machine.view import Ended, ShardView
-from reembed.core.pricing import price
-from reembed.driver.watch import Event
+from reembed.core.price import price
+from reembed.core.records import Created, Outcome
+from reembed.machine import actions as act
+from reembed.machine.reduce import Refused, Result
+from reembed.machine.states import Ended, ShardView
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that a lane did or met, in the words of the ledger.
+
+    `counts` says what it adds to the counters of its lane; dollars are in billionths (`nano_usd`).
+    `grave` events deserve somebody's attention.
+    """
+
+    name: str
+    shard: str
+    attempt: str = ""
+    job: str = ""
+    why: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    grave: bool = False
+
+
+class Watch(Protocol):
+    """Is told what a lane does, always on the thread that drives the lane."""
+
+    def saw(self, event: Event) -> None:
+        """Something happened, once."""
+
+    def pending(self, seconds: int) -> None:
+        """The oldest job of this lane that has not ended is so old; 0 where none is pending."""
+
+
+class Unwatched:
+    """Nobody watches."""
+
+    def saw(self, event: Event) -> None:
+        """Pass."""
+
+    def pending(self, seconds: int) -> None:
+        """Pass."""
+
 
 logger = logging.getLogger("reembed.events")
 

@@ -1,30 +1,67 @@
-"""A lane: one control loop over many shards, and a small pool for what takes long."""
+"""Lane: one control loop over many shards, with a small pool for slow operations."""
 
 from __future__ import annotations
 
 import heapq
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 
-from reembed.core.machine import actions as act
-from reembed.core.machine.apply import Result, apply
-from reembed.core.machine.book import Book
-from reembed.core.machine.decide import decide
-from reembed.core.machine.records import Settled
-from reembed.core.machine.snapshot import ShardRecords, is_settled, view_of
-from reembed.core.machine.view import AttemptView, ShardView
-from reembed.core.shards import ShardPlan
-from reembed.driver.events import event_of, log_event
+from reembed.core.names import split_shard_id, stripes_of
+from reembed.core.plans import ShardPlan, StripePlan
+from reembed.core.records import Settled
+from reembed.driver.context import Tools
+from reembed.driver.events import Event, event_of, log_event
 from reembed.driver.perform import HEAVY, Performer
 from reembed.driver.progress import Progress, Unseen
-from reembed.driver.rolling import Rolling
 from reembed.driver.state import RunState
-from reembed.driver.tools import Tools
-from reembed.driver.watch import Event
+from reembed.machine import actions as act
+from reembed.machine.decide import decide
+from reembed.machine.reduce import Result, apply
+from reembed.machine.reservations import Book
+from reembed.machine.snapshot import ShardRecords, is_settled, view_of
+from reembed.machine.states import AttemptView, ShardView
+
+
+class Rolling:
+    """Watches the shards of one lane settle.
+
+    Several lanes share a stripe. Each asks once, after the last shard of its own there, whether
+    all are settled: the last to ask sees them all. What a lane that died leaves out, the end of
+    the call writes.
+
+    Args:
+        tools: the seams.
+        open_shards: shards of this lane that were not settled when it began.
+    """
+
+    def __init__(self, tools: Tools, open_shards: Iterable[str]) -> None:
+        self._tools = tools
+        shards = list(open_shards)
+        self._open: dict[str, set[str]] = {stripe: set() for stripe in stripes_of(shards)}
+        for shard in shards:
+            self._open[split_shard_id(shard)[0]].add(shard)
+
+    def settled(self, shard: str) -> None:
+        """A shard is settled."""
+        stripe = split_shard_id(shard)[0]
+        left = self._open.get(stripe)
+        if left is None:
+            return
+        left.discard(shard)
+        if not left:
+            del self._open[stripe]
+            self._roll_up(stripe)
+
+    def _roll_up(self, stripe: str) -> None:
+        tools = self._tools
+        name = tools.layout.stripe(tools.plan, int(stripe))
+        plan = StripePlan.decode(tools.storage.read(name), name)
+        tools.ledger.roll_up(stripe, [shard.shard for shard in plan.shards], tools.generation)
+
 
 # Fetching waits on the network while joining computes: two at a time keep both busy.
 POOL = 2

@@ -1,4 +1,4 @@
-"""`perform`: carry out one action on its seam, and say what it gave."""
+"""`perform`: carry out one action on its seam, and return its result."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reembed.core.machine import actions as act
-from reembed.core.machine.apply import Missed, Refused, Result, Unsure
-from reembed.core.machine.endings import INVALID_ARGUMENT
-from reembed.core.machine.epochs import FRESH
-from reembed.core.machine.records import Claim, Created, Unsent
-from reembed.core.machine.view import Ended, JobView, ShardView
 from reembed.core.names import display_name, input_file_name, is_input_file
-from reembed.core.planning import fingerprint_under
+from reembed.core.pack import fingerprint_under
+from reembed.core.records import Claim, Created, Unsent
 from reembed.driver.collect import join_answer, repay
-from reembed.driver.judge import judge
+from reembed.driver.context import Tools
+from reembed.driver.failures import judge
+from reembed.driver.intake import Room
 from reembed.driver.render import Renderer
 from reembed.driver.settle import clear_part, write_all_rejects, write_merged_part
 from reembed.driver.state import RunState
-from reembed.driver.tools import Tools
 from reembed.errors import (
     AccessDeniedError,
     NameTakenError,
@@ -33,9 +29,13 @@ from reembed.errors import (
     TransientError,
     UnknownOutcomeError,
 )
-from reembed.ledger.spend import Refusal
-from reembed.service.base import Job
-from reembed.sinks.parts import Room
+from reembed.ledger.reservation_log import Refusal
+from reembed.machine import actions as act
+from reembed.machine.endings import INVALID_ARGUMENT
+from reembed.machine.epochs import FRESH
+from reembed.machine.reduce import Missed, Refused, Result, Unsure
+from reembed.machine.states import Ended, JobView, ShardView
+from reembed.providers.base import Job
 
 JSONL = "application/jsonl"
 # Actions that take long or much memory: they run beside the polling of other shards.

@@ -1,4 +1,4 @@
-"""Progress of a lane: an overwritable, advisory object that `status` and the bars read."""
+"""Progress of a lane: an overwritable, advisory note that `status` and the bars read."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import orjson
 
-from reembed.core.machine.records import Settled
-from reembed.core.machine.rules import World
-from reembed.core.machine.view import AttemptView, JobView, ShardView
-from reembed.driver.watch import Unwatched, Watch
+from reembed.core.records import Settled
+from reembed.driver.events import Unwatched, Watch
 from reembed.errors import StorageError
 from reembed.ledger.layout import Layout
+from reembed.machine.rules import World
+from reembed.machine.states import AttemptView, JobView, ShardView
 from reembed.storage.base import Storage
 
 # Seconds between two notes: of a lane that has run for long, fewer, since each is a paid write and

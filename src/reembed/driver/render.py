@@ -12,12 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reembed.core.canaries import plan_canaries, wire_order
-from reembed.core.machine.records import Ranges, ordinals_of
-from reembed.core.machine.view import Prepared
 from reembed.core.manifest import recipe_from_json
 from reembed.core.names import wire_key
-from reembed.core.policy import ChunkPolicy
-from reembed.core.requests import (
+from reembed.core.plans import ShardPlan
+from reembed.core.records import Ranges, ordinals_of
+from reembed.core.row_errors import clip
+from reembed.core.rows import first_rows
+from reembed.errors import ObjectNotFoundError, RejectError, StorageError
+from reembed.formats.policy import ChunkPolicy
+from reembed.machine.states import Prepared
+from reembed.providers.gemini.requests import (
     MediaPart,
     MixedPart,
     Part,
@@ -27,11 +31,7 @@ from reembed.core.requests import (
     inline_request,
     jsonl_line,
 )
-from reembed.core.row_errors import clip
-from reembed.core.rows import first_rows
-from reembed.core.shards import ShardPlan
-from reembed.errors import ObjectNotFoundError, RejectError, StorageError
-from reembed.storage.places import Places
+from reembed.storage.content import Places
 from reembed.types import Recipe, RecipePart
 
 _BLOCK = 1 << 20
@@ -161,7 +161,7 @@ class Renderer:
 
     def _media(self, at: _State, recipe: Recipe) -> bytes:
         # Imported here: a run over texts alone never loads the media libraries.
-        from reembed.core.media.render import render
+        from reembed.formats.render import render
 
         uri = at.uri
         try:

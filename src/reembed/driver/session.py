@@ -1,4 +1,4 @@
-"""What a worker needs to open a committed run, and driving one lane of it."""
+"""Open a committed run on a worker, and drive one lane of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,36 +14,31 @@ from pathlib import Path
 import orjson
 
 from reembed.config.schema import Config
-from reembed.core.machine.book import Quotas
-from reembed.core.machine.records import Settled
-from reembed.core.machine.rules import Rules
-from reembed.core.plans import StripePlan
-from reembed.core.pricing import cap_nano
-from reembed.core.shards import ShardPlan
-from reembed.driver.at_work import AtWork
+from reembed.core.price import cap_nano
+from reembed.core.records import Settled
+from reembed.driver.active_lanes import AtWork
 from reembed.driver.clock import SystemClock
+from reembed.driver.context import Tools
+from reembed.driver.events import Unwatched, Watch
 from reembed.driver.lane import Lane, Left
 from reembed.driver.progress import Progress
 from reembed.driver.state import RunState
-from reembed.driver.tools import Tools
-from reembed.driver.watch import Unwatched, Watch
 from reembed.errors import ObjectNotFoundError, ReembedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.parallel import AT_ONCE, in_parallel
-from reembed.ledger.spend import SpendLog
-from reembed.service.base import BatchService
-from reembed.service.client import open_service
-from reembed.service.keys import configured_key
+from reembed.ledger.plans import shards_of
+from reembed.ledger.reservation_log import SpendLog
+from reembed.machine.reservations import Quotas
+from reembed.machine.rules import Rules
+from reembed.providers.base import BatchService
+from reembed.providers.gemini.client import open_service
+from reembed.providers.keys import configured_key
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 from reembed.storage.scratch import scratch_folder
 
 # How long a result file stays in the project's storage when the service does not delete it.
 RESULT_LIFE_SECONDS = 48 * 3600.0
-
-# Stripes of a plan that are read together.
-_STRIPES = 8 * AT_ONCE
 
 # How long an input that met a 429 is kept: the service's bucket is reported to refill in 10 to 20
 # minutes, and waits grow from half a minute.
@@ -89,27 +84,6 @@ def service_key(config: Config) -> str:
         SecretError: Secret Manager does not answer.
     """
     return configured_key(config.service, os.environ)
-
-
-def stripes_in(
-    storage: Storage, layout: Layout, plan: str, only: Iterable[str] | None = None
-) -> Iterator[StripePlan]:
-    """The stripes of a plan, all or only these, in input order, read many at a time."""
-    if only is None:
-        names = iter([stat.uri for stat in storage.list(layout.stripes(plan))])
-    else:
-        names = iter([layout.stripe(plan, int(stripe)) for stripe in sorted(only)])
-    while batch := list(islice(names, _STRIPES)):
-        for name, data in zip(batch, in_parallel(storage.read, batch), strict=True):
-            yield StripePlan.decode(data, name)
-
-
-def shards_of(
-    storage: Storage, layout: Layout, plan: str, stripes: Iterable[str] | None = None
-) -> Iterator[ShardPlan]:
-    """The shards of a plan, or of these stripes of it, in input order."""
-    for stripe in stripes_in(storage, layout, plan, stripes):
-        yield from stripe.shards
 
 
 def quotas_of(config: Config) -> Quotas:

@@ -1,4 +1,4 @@
-"""The last steps of a shard: one part from the rows of all attempts, and its rejects."""
+"""Settle a shard: one part from the rows of all attempts, and its rejects."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reembed.core.machine.apply import Wrote
-from reembed.core.machine.records import Outcome, Redrive, ordinals_of
-from reembed.core.machine.view import ShardView
-from reembed.core.merging import merge_rows
 from reembed.core.names import attempt_order, generation_of
-from reembed.core.rows import reject_table, request_of
+from reembed.core.records import Outcome, Redrive, ordinals_of
+from reembed.core.rows import merge_rows, reject_table, request_of
 from reembed.core.schema import REJECT
+from reembed.destinations.parts import part_metadata, write_part, write_rejects
 from reembed.driver.collect import lineage_of
-from reembed.driver.tools import Tools
+from reembed.driver.context import Tools
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError
-from reembed.sinks.parquet import part_metadata, write_part, write_rejects
+from reembed.machine.reduce import Wrote
+from reembed.machine.states import ShardView
 
 _ORDER = [("source_index", "ascending"), ("offset", "ascending"), ("part", "ascending")]
 _BATCH_ROWS = 1024

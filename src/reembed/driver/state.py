@@ -1,4 +1,4 @@
-"""What all shards of one process share: the spend log's state, stops, and the last scan."""
+"""Shared state of all shards in one process: reservation log, stops, last job list."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from reembed.core.machine.book import Book, Quotas
-from reembed.core.machine.rules import Found, World
 from reembed.driver.clock import Clock
-from reembed.service.base import Job
+from reembed.machine.reservations import Book, Quotas
+from reembed.machine.rules import Found, World
+from reembed.providers.base import Job
 
 # So many jobs refused as malformed, with none that came through, speak of the configuration.
 REFUSALS_BEFORE_HALT = 3

@@ -1,1 +1,1 @@
-"""Write-once records of a run: what was claimed, created, spent, ended, settled."""
+"""Write-once records of a run: claims, jobs, reservations, outcomes, settlements."""

@@ -1,13 +1,16 @@
-"""The ledger of one commit: write-once records, and what they say of a shard."""
+"""Ledger of one commit: write-once records, roll-ups, and the records of a shard."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from reembed.core.machine.records import (
+from reembed.core.names import stripes_of
+from reembed.core.records import (
     Claim,
     Created,
     Outcome,
@@ -21,16 +24,47 @@ from reembed.core.machine.records import (
     Unsent,
     Void,
 )
-from reembed.core.machine.rollups import records_of, rollup_of
-from reembed.core.machine.snapshot import ShardRecords
-from reembed.core.names import stripes_of
 from reembed.errors import AlreadyExistsError
-from reembed.ledger.layout import Layout
-from reembed.ledger.named import Named, folder_of, open_claims, parsed, settled_in, telling
-from reembed.ledger.parallel import AT_ONCE, in_parallel
-from reembed.ledger.rollups import Standing, read_standing
-from reembed.ledger.trust import placed, placed_rollup
+from reembed.ledger.layout import Layout, Named, folder_of, open_claims, parsed, settled_in, telling
+from reembed.ledger.validate import placed, placed_rollup
+from reembed.machine.snapshot import ShardRecords, records_of, rollup_of
 from reembed.storage.base import Storage
+from reembed.storage.parallel import AT_ONCE, in_parallel
+
+_NAME = re.compile(r"([0-9]{8})\.g([0-9]+)(\.open)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The roll-ups that were written, and the newest generation that opened each stripe again."""
+
+    opened: Mapping[str, int]
+    written: frozenset[tuple[str, int]]
+
+    def generation(self, stripe: str) -> int:
+        """The generation that a roll-up of the stripe must have to count; 0 if never reopened."""
+        return self.opened.get(stripe, 0)
+
+    def holds(self, stripe: str) -> bool:
+        """Whether a roll-up stands for the stripe's own records."""
+        return (stripe, self.generation(stripe)) in self.written
+
+
+def read_standing(storage: Storage, layout: Layout, commit: int, stripe: str = "") -> Standing:
+    """List the roll-ups of a run, or of one stripe."""
+    opened: dict[str, int] = {}
+    written: set[tuple[str, int]] = set()
+    for stat in storage.list(layout.rollups(commit, stripe)):
+        match = _NAME.fullmatch(stat.uri.rsplit("/", 1)[1])
+        if match is None:
+            continue
+        name, generation = match.group(1), int(match.group(2))
+        if match.group(3):
+            opened[name] = max(opened.get(name, 0), generation)
+        else:
+            written.add((name, generation))
+    return Standing(opened, frozenset(written))
+
 
 R = TypeVar("R", bound=Record)
 # Stripes that are read together: enough for every thread, little in memory.

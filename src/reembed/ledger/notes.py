@@ -1,4 +1,4 @@
-"""Advisory notes, overwritten as work goes on; they decide nothing and may be lost."""
+"""Advisory progress notes, overwritten as work goes on; they decide nothing and may be lost."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import orjson
 
 from reembed.errors import StorageError
 from reembed.ledger.layout import Layout
-from reembed.ledger.parallel import in_parallel
 from reembed.storage.base import Storage
+from reembed.storage.parallel import in_parallel
 
 EVERY_SECONDS = 1.0
 

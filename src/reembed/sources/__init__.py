@@ -1,1 +1,1 @@
-"""From a configuration's source to numbered items: one module a kind."""
+"""Sources of items: files, manifests, Parquet tables."""

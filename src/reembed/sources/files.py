@@ -2,19 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from reembed.config.load import LoadedConfig
-from reembed.sources.listed import ListedSource
-from reembed.sources.sidecars import (
-    Told,
-    find_manifest,
-    with_sidecar_files,
-    with_sidecar_manifest,
-)
+from reembed.core.names import stripe_of
+from reembed.core.plans import items_of, listing_table
+from reembed.ledger.layout import Layout
+from reembed.sources.base import BLOCK_ITEMS, Block, Prepared, Span
+from reembed.sources.sidecars import Told, find_manifest, with_sidecar_files, with_sidecar_manifest
 from reembed.sources.uris import Resolver
 from reembed.storage.base import Storage
-from reembed.storage.listing import list_files
-from reembed.storage.sampling import sample_items
+from reembed.storage.listing import list_files, sample_items
 from reembed.types import Item
+
+# A span reads the row groups it touches, so these must not be much larger than a span.
+_GROUP_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSource:
+    """Items that are known one by one, in input order; written down as the plan's listing."""
+
+    items: Sequence[Item]
+    unique: bool = True
+    said: str = ""
+
+    def identity(self) -> Iterator[bytes]:
+        """Every item, with its generation."""
+        for item in self.items:
+            yield orjson.dumps(asdict(item))
+
+    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+        """Write the listing, a file a stripe."""
+        by_stripe: dict[int, list[Item]] = {}
+        for item in self.items:
+            by_stripe.setdefault(stripe_of(item.position.index), []).append(item)
+        spans: list[Span] = []
+        for stripe, members in sorted(by_stripe.items()):
+            sink = pa.BufferOutputStream()
+            table = listing_table(members)
+            pq.write_table(table, sink, compression="zstd", row_group_size=_GROUP_ROWS)
+            uri = layout.listing(plan, stripe)
+            storage.put(uri, sink.getvalue().to_pybytes())
+            spans += [
+                Span(uri, start, min(start + BLOCK_ITEMS, len(members)), stripe)
+                for start in range(0, len(members), BLOCK_ITEMS)
+            ]
+        return Prepared(ListingReader(), tuple(spans), len(self.items))
+
+    def describe(self) -> str:
+        """How many items, and their size."""
+        size = sum(item.size for item in self.items)
+        told = f"; {self.said}" if self.said else ""
+        return f"{len(self.items):,} items, {size / 1e6:,.1f} MB{told}"
+
+
+class ListingReader:
+    """Reads rows of a written listing; a span's `first` is its stripe."""
+
+    def read(self, storage: Storage, span: Span) -> Iterator[Block]:
+        """The one block that a span of a listing is."""
+        with storage.open(span.uri) as stream:
+            file = pq.ParquetFile(stream)
+            first = span.start // _GROUP_ROWS
+            last = (span.end - 1) // _GROUP_ROWS
+            rows = file.read_row_groups(list(range(first, last + 1)), use_threads=False)
+        table = rows.slice(span.start - first * _GROUP_ROWS, span.end - span.start)
+        yield Block(span.first, tuple(items_of(table)))
 
 
 def open_files(loaded: LoadedConfig, storage: Storage) -> ListedSource:

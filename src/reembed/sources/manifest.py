@@ -12,15 +12,21 @@ import numpy as np
 import orjson
 
 from reembed.config.load import LoadedConfig
-from reembed.core.data_uris import is_data
 from reembed.core.names import STRIPE_ITEMS, stripe_of
 from reembed.errors import ObjectNotFoundError, RejectError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, Span
-from reembed.sources.entries import Entry, check_content, check_key, read_entry, read_header
-from reembed.sources.lines import Record, read_records
+from reembed.sources.entries import (
+    Entry,
+    Record,
+    check_content,
+    check_key,
+    read_entry,
+    read_header,
+    read_records,
+)
 from reembed.sources.rows import STAGE, sample_digest
-from reembed.sources.uris import Resolver
+from reembed.sources.uris import Resolver, is_data
 from reembed.storage.base import Storage
 from reembed.storage.listing import list_files
 from reembed.storage.names import is_gs

@@ -1,21 +1,23 @@
-"""From rows of a table to items: the same for Parquet files and BigQuery."""
+"""Turn table rows into items: the same for Parquet files and BigQuery."""
 
 from __future__ import annotations
 
 import datetime
 import decimal
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from reembed.config.source import Columns
-from reembed.core.data_uris import is_data
 from reembed.errors import RejectError, UsageError
-from reembed.sources.uris import Resolver
+from reembed.ledger.layout import Layout
+from reembed.sources.base import Block, Prepared, Reader, Source, Span
+from reembed.sources.uris import Resolver, is_data
+from reembed.storage.base import Storage
 from reembed.types import Item, ItemPart, Position, Reject
 
 STAGE = "read"
@@ -207,3 +209,42 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRows:
+    """A source, and how the places in its rows are read."""
+
+    source: Source
+    resolver: Resolver
+
+    @property
+    def unique(self) -> bool:
+        """As the source says."""
+        return self.source.unique
+
+    def identity(self) -> Iterator[bytes]:
+        """As the source says."""
+        return self.source.identity()
+
+    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+        """Prepare the source; its reader resolves places."""
+        prepared = self.source.prepare(storage, layout, plan)
+        return replace(prepared, reader=PlacedReader(prepared.reader, self.resolver))
+
+    def describe(self) -> str:
+        """As the source says."""
+        return self.source.describe()
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedReader:
+    """Reads as another does, and resolves the places of what it read."""
+
+    reader: Reader
+    resolver: Resolver
+
+    def read(self, storage: Storage, span: Span) -> Iterator[Block]:
+        """The items of a span; one whose place may not be read is a reject."""
+        for block in self.reader.read(storage, span):
+            yield replace(block, items=tuple(placed(item, self.resolver) for item in block.items))

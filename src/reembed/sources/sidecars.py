@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from reembed.errors import ObjectNotFoundError, RejectError, UsageError
-from reembed.ledger.parallel import in_parallel
 from reembed.sources.entries import Entry, check_key, read_entry
 from reembed.sources.manifest import look_at
 from reembed.sources.rows import STAGE
 from reembed.sources.uris import Resolver
 from reembed.storage.base import Storage
 from reembed.storage.names import is_gs
+from reembed.storage.parallel import in_parallel
 from reembed.types import Item, Position, Reject
 
 SUFFIX = ".json"

@@ -1,1 +1,1 @@
-"""The only code that touches Cloud Storage or disk outside Beam's own reads."""
+"""Objects and files: disk, Cloud Storage and web pages behind small protocols."""

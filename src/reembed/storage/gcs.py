@@ -1,11 +1,13 @@
-"""Objects in Cloud Storage: created if absent by a condition on the generation."""
+"""Objects in Cloud Storage: one client a process, retries, create-if-absent by generation."""
 
 from __future__ import annotations
 
 import base64
+import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
@@ -13,13 +15,136 @@ from typing import Any, BinaryIO, Final, cast
 import google_crc32c
 from google.api_core.exceptions import PreconditionFailed
 from google.api_core.retry import Retry
+from google.auth import exceptions as auth
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
+from reembed.cloud.credentials import SIGN_IN_AGAIN, find_credentials, pooled
+from reembed.cloud.errors import FOREIGN, TRANSIENT_CODES, cause_of, code_of, may_pass
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, StorageError
 from reembed.storage.base import Stat
-from reembed.storage.gcs_client import client_for
-from reembed.storage.gcs_errors import TIMEOUT, gcs_errors, retrying
 from reembed.storage.names import GS, split_gs
 from reembed.storage.ranges import open_ranges
+
+_POOL: Final = 64
+_SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
+_clients: dict[str, Any] = {}
+_lock = threading.Lock()
+
+
+def client_for(endpoint: str = "") -> Any:
+    """Return this process's client; threads share it, a forked process makes its own.
+
+    Args:
+        endpoint: address of a stand-in that asks for no credentials; empty: the one that
+            ``STORAGE_EMULATOR_HOST`` names, else the real service.
+
+    Raises:
+        StorageError: no credentials were found; says what to set.
+    """
+    address = endpoint or os.environ.get("STORAGE_EMULATOR_HOST", "")
+    if address and "://" not in address:
+        address = f"http://{address}"
+    with _lock:
+        if address not in _clients:
+            _clients[address] = _make(address)
+        return _clients[address]
+
+
+def _make(address: str) -> Any:
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    # Else the library asks for the bucket too, in threads of its own, to label traces.
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+    options = {"api_endpoint": address} if address else None
+    credentials = AnonymousCredentials() if address else find_credentials(_SCOPE, StorageError)
+    # Objects need no project; without one given, the library searches for it and fails.
+    client = storage.Client(project=None, credentials=credentials, client_options=options)
+    return pooled(client, _POOL)
+
+
+def _after_fork() -> None:
+    global _lock
+    # Sockets shared with the parent would mix the answers of two processes.
+    _lock = threading.Lock()
+    _clients.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+# Connecting, and the longest silence within an answer, in seconds.
+TIMEOUT: Final = (10.0, 60.0)
+DEADLINE: Final = 90.0
+# What needs no object to be there: a 404 is about the bucket.
+_BUCKET_ONLY: Final = frozenset({"write", "list"})
+_FOREIGN: Final = (*FOREIGN, DataCorruption, InvalidResponse)
+
+
+def is_transient(err: BaseException) -> bool:
+    """Tell whether the same request may succeed later."""
+    return may_pass(err) or _code(err) in TRANSIENT_CODES
+
+
+def retrying(on_error: Callable[[Exception], Any] | None = None) -> Retry:
+    """Make a retry policy for an idempotent or conditional request.
+
+    Args:
+        on_error: called with each error that leads to another attempt.
+    """
+    return Retry(
+        predicate=is_transient,
+        initial=0.5,
+        maximum=16.0,
+        multiplier=2.0,
+        timeout=DEADLINE,
+        on_error=on_error,
+    )
+
+
+@contextmanager
+def gcs_errors(uri: str, doing: str) -> Iterator[None]:
+    """Translate the library's errors.
+
+    Args:
+        uri: the object or bucket that the request was about.
+        doing: a verb for the message, for instance ``read``.
+
+    Raises:
+        ObjectNotFoundError: 404.
+        AlreadyExistsError: 412, a condition on the generation was not met.
+        StorageError: everything else, with the remedy.
+    """
+    try:
+        yield
+    except _FOREIGN as err:
+        raise _translated(err, uri, doing) from err
+
+
+def _translated(err: Exception, uri: str, doing: str) -> StorageError:
+    cause = cause_of(err)
+    code = _code(cause)
+    if code == 404:
+        what = "bucket; make it or check its name" if doing in _BUCKET_ONLY else "object or bucket"
+        return ObjectNotFoundError(f"{uri}: no such {what} (404)")
+    if code == 412:
+        return AlreadyExistsError(f"{uri}: the name is taken, or in another generation (412)")
+    if code in (401, 403):
+        remedy = "grant the account roles/storage.objectUser on the bucket"
+        return StorageError(f"{uri}: no permission to {doing} ({code}); {remedy}: {cause}")
+    if isinstance(cause, auth.RefreshError):
+        return StorageError(f"{uri}: the Google credentials were refused; {SIGN_IN_AGAIN}: {cause}")
+    if isinstance(cause, DataCorruption):
+        return StorageError(f"{uri}: cannot {doing}: checksums differ; try again: {cause}")
+    if is_transient(cause):
+        remedy = "check the network, then the same command resumes"
+        return StorageError(f"{uri}: cannot {doing}: Cloud Storage fails; {remedy}: {cause}")
+    return StorageError(f"{uri}: cannot {doing}: {cause}")
+
+
+def _code(err: BaseException) -> int:
+    return int(err.response.status_code) if isinstance(err, InvalidResponse) else code_of(err)
+
 
 # A part of a resumable upload, held in memory; the library's own is 100 MiB.
 _UPLOAD_CHUNK: Final = 16 << 20

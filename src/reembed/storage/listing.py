@@ -1,7 +1,9 @@
-"""List the files that patterns name, on disk and in Cloud Storage, as numbered items."""
+"""List and number the files that patterns name; sample them deterministically."""
 
 from __future__ import annotations
 
+import hashlib
+import heapq
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -11,12 +13,27 @@ from typing import Final
 
 from reembed.errors import ObjectNotFoundError, UsageError
 from reembed.storage.base import Stat, Storage
-from reembed.storage.disk import disk_errors, to_stat
 from reembed.storage.names import GS, is_gs, is_within, local_path, split_gs
 from reembed.storage.patterns import EVERYTHING, Pattern, split_pattern
-from reembed.storage.sampling import sample_items
-from reembed.storage.walk import MISSING, Identity, identity, walk
+from reembed.storage.walk import MISSING, Identity, disk_errors, identity, to_stat, walk
 from reembed.types import Item, Position
+
+
+def sample_items(items: Sequence[Item], count: int) -> list[Item]:
+    """Take the `count` items whose keys have the smallest SHA-256, in the order they came.
+
+    Positions stay those of the full listing, so that the order compares with a later full run;
+    a larger sample holds every smaller one.
+
+    Raises:
+        UsageError: the count is not positive.
+    """
+    if count < 1:
+        raise UsageError(f"a sample of {count} items: give 1 or more")
+    hashed = ((hashlib.sha256(item.key.encode()).digest(), i) for i, item in enumerate(items))
+    chosen = sorted(index for _, index in heapq.nsmallest(count, hashed))
+    return [items[index] for index in chosen]
+
 
 __all__ = ["list_files", "number_items", "sample_items"]
 

@@ -1,0 +1,1 @@
+"""All of Apache Beam: transforms, engines, workers, Dataflow."""

@@ -1,0 +1,45 @@
+"""Elements between the steps of the plan pipeline: batches of chunks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkBatch:
+    """The chunks of a block as an Arrow stream of schema `MANIFEST`: one element, many chunks.
+
+    `items` are all of the block; `skipped` counts the chunks that the destination holds, which
+    are left out. `keys` are those of all items, skipped ones too, as an Arrow stream of schema
+    `core.keys.KEYS`, where offsets are to be their ranks; empty where items have their offsets.
+    """
+
+    items: int
+    chunks: bytes
+    skipped: int = 0
+    keys: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenKeys:
+    """Keys of one bucket as an Arrow stream of schema `core.keys.SEEN`."""
+
+    keys: bytes
+
+
+def to_bytes(table: pa.Table) -> bytes:
+    """A table as an Arrow stream, compressed: an engine may hold what it groups in memory."""
+    sink = pa.BufferOutputStream()
+    packed = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, table.schema, options=packed) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def from_bytes(data: bytes) -> pa.Table:
+    """The table of an Arrow stream."""
+    with pa.ipc.open_stream(data) as reader:
+        return reader.read_all()

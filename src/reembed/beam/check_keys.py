@@ -1,0 +1,133 @@
+"""CheckKeys: keys that came twice, and keys that the source no longer has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
+
+from reembed.beam.blocks import SeenKeys, from_bytes, to_bytes
+from reembed.core.keys import BUCKETS, SEEN, KeyFindings, check_bucket, into_buckets
+from reembed.errors import ObjectNotFoundError
+from reembed.ledger.layout import Layout
+from reembed.sources.base import Block
+from reembed.storage.base import Storage
+from reembed.storage.open import open_storage
+
+# Keys that are split into buckets together: a block alone would leave a few to a bucket, and each
+# share of a bucket is a stream of its own.
+_MOST_KEYS = 1 << 16
+
+
+def seen_in(block: Block) -> pa.Table:
+    """The keys of a block, schema `SEEN`; a row without a key was given one of its own."""
+    columns = [
+        [item.key for item in block.items],
+        [item.position.index for item in block.items],
+        [item.position.offset for item in block.items],
+    ]
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, SEEN, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SEEN)
+
+
+class GatheredKeys:
+    """Gathers keys of many blocks, and gives them by bucket.
+
+    Args:
+        most: keys that are split together.
+    """
+
+    def __init__(self, most: int = _MOST_KEYS) -> None:
+        self._most, self._count = most, 0
+        self._tables: list[pa.Table] = []
+
+    def add(self, block: Block) -> Iterator[tuple[int, SeenKeys]]:
+        """Take a block's keys; give what has come when it is enough."""
+        self._tables.append(seen_in(block))
+        self._count += len(block.items)
+        if self._count >= self._most:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[tuple[int, SeenKeys]]:
+        """Give what has come, and begin again with nothing."""
+        tables, self._tables, self._count = self._tables, [], 0
+        if tables:
+            for bucket, keys in into_buckets(pa.concat_tables(tables)).items():
+                yield bucket, SeenKeys(to_bytes(keys))
+
+
+def write_findings(
+    storage: Storage, layout: Layout, plan: str, bucket: int, seen: Iterable[SeenKeys], gone: bool
+) -> KeyFindings:
+    """Check one bucket and write what was found; with `gone`, also what the source lacks."""
+    tables = [from_bytes(each.keys) for each in seen]
+    table = pa.concat_tables([SEEN.empty_table(), *tables])
+    held = _held_keys(storage, layout.held_keys(plan, bucket)) if gone else None
+    findings, lost = check_bucket(bucket, table, held)
+    if lost.num_rows:
+        sink = pa.BufferOutputStream()
+        pq.write_table(lost, sink)
+        storage.put(layout.gone(plan, bucket), sink.getvalue().to_pybytes())
+    storage.put(layout.key_findings(plan, bucket), findings.encode())
+    return findings
+
+
+def _held_keys(storage: Storage, uri: str) -> pa.Array:
+    try:
+        table = from_bytes(storage.read(uri))
+    except ObjectNotFoundError:
+        return pa.array([], pa.string())  # the destination has no key in this bucket
+    return table.column("key").combine_chunks()
+
+
+class CheckKeys(beam.PTransform):
+    """Blocks of items in, one `KeyFindings` a bucket out, written under the plan.
+
+    Args:
+        layout: names under the run directory.
+        plan: the plan's id.
+        gone: whether to look for keys of the destination that the source has no more.
+    """
+
+    def __init__(self, layout: Layout, plan: str, gone: bool) -> None:
+        super().__init__()
+        self._layout, self._plan, self._gone = layout, plan, gone
+
+    def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[KeyFindings]:
+        """Gather each bucket, then check it; buckets that no key fell into are checked too."""
+        every = blocks.pipeline | "Buckets" >> beam.Create(
+            [(bucket, SeenKeys(to_bytes(SEEN.empty_table()))) for bucket in range(BUCKETS)]
+        )
+        seen = blocks | "Keys" >> beam.ParDo(_Keys())  # (bucket, SeenKeys)
+        return (
+            (seen, every)
+            | "Together" >> beam.Flatten()
+            | "Gather" >> beam.GroupByKey()  # (bucket, keys)
+            | "Check" >> beam.ParDo(_Check(self._layout, self._plan, self._gone))  # KeyFindings
+        )
+
+
+class _Keys(beam.DoFn):
+    def start_bundle(self) -> None:
+        self._gathered = GatheredKeys()
+
+    def process(self, element: Block) -> Iterator[tuple[int, SeenKeys]]:
+        yield from self._gathered.add(element)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for each in self._gathered.rest():
+            yield GlobalWindows.windowed_value_at_end_of_window(each)
+
+
+class _Check(beam.DoFn):
+    def __init__(self, layout: Layout, plan: str, gone: bool) -> None:
+        self._layout, self._plan, self._gone = layout, plan, gone
+        self._storage = open_storage()
+
+    def process(self, element: tuple[int, Iterable[SeenKeys]]) -> Iterator[KeyFindings]:
+        bucket, seen = element
+        yield write_findings(self._storage, self._layout, self._plan, bucket, seen, self._gone)

@@ -1,0 +1,104 @@
+"""PackShards: from the chunks of a partition to its shards' manifests, written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reembed.beam.blocks import ChunkBatch, from_bytes
+from reembed.beam.metrics import count_stripe
+from reembed.core.pack import PackedShard, Packing, pack_stripe, rank_by_key, totals_of
+from reembed.core.plans import StripePlan
+from reembed.ledger.layout import Layout
+from reembed.storage.base import Storage
+from reembed.storage.open import open_storage
+from reembed.storage.parallel import in_parallel
+
+# A manifest is small, and its write mostly waits for the disk or the network.
+_WRITERS = 8
+
+
+def pack_shards(
+    storage: Storage,
+    layout: Layout,
+    plan: str,
+    stripe: int,
+    chunks: Iterable[ChunkBatch],
+    packing: Packing,
+) -> StripePlan:
+    """Pack a stripe and write its manifests, then the stripe's own record."""
+    batches = list(chunks)
+    table = _together(batches)
+    shards = list(pack_stripe(table, stripe, packing))
+
+    def write(shard: PackedShard) -> None:
+        sink = pa.BufferOutputStream()
+        # Read whole, never searched: the least and greatest text would be a quarter of the file.
+        pq.write_table(shard.manifest, sink, compression="zstd", write_statistics=False)
+        storage.put(layout.manifest(plan, shard.plan.shard), sink.getvalue().to_pybytes())
+
+    in_parallel(write, shards, _WRITERS)
+    skipped = sum(batch.skipped for batch in batches)
+    totals = totals_of(shards, sum(batch.items for batch in batches), skipped)
+    record = StripePlan(
+        stripe=stripe, shards=tuple(shard.plan for shard in shards), totals=asdict(totals)
+    )
+    storage.put(layout.stripe(plan, stripe), record.encode())
+    return record
+
+
+def _together(batches: Sequence[ChunkBatch]) -> pa.Table:
+    """The chunks of all batches, with the ranks of keys as offsets where they have none yet.
+
+    Ranks count the keys of what the destination holds too. So an item has the same place in a
+    first run and in one that only brings it back, and an increment's rows stand between the rows
+    of their neighbours in the source as it was then, as row numbers of files do. Across states of
+    a table no number stays true when rows come in between: there the key itself is the order.
+    """
+    tables = [from_bytes(batch.chunks) for batch in batches]
+    keys = [from_bytes(batch.keys).column("key") for batch in batches if batch.keys]
+    if keys:
+        every = pa.chunked_array([chunk for key in keys for chunk in key.chunks], pa.string())
+        pairs = zip(batches, tables, strict=True)
+        tables = [rank_by_key(t, every) if batch.keys else t for batch, t in pairs]
+    return pa.concat_tables(tables)
+
+
+class PackShards(beam.PTransform):
+    """(stripe, batch of chunks) in, one `StripePlan` a stripe out, manifests written.
+
+    Args:
+        layout: names under the run directory.
+        plan: the plan's id.
+        packing: limits of a job.
+    """
+
+    def __init__(self, layout: Layout, plan: str, packing: Packing) -> None:
+        super().__init__()
+        self._layout, self._plan, self._packing = layout, plan, packing
+
+    def expand(
+        self, chunks: beam.PCollection[tuple[int, ChunkBatch]]
+    ) -> beam.PCollection[StripePlan]:
+        """Gather each stripe, then pack it."""
+        return (
+            chunks
+            | "Gather" >> beam.GroupByKey()  # (stripe, batches)
+            | "Pack" >> beam.ParDo(_Pack(self._layout, self._plan, self._packing))  # StripePlan
+        )
+
+
+class _Pack(beam.DoFn):
+    def __init__(self, layout: Layout, plan: str, packing: Packing) -> None:
+        self._layout, self._plan, self._packing = layout, plan, packing
+        self._storage = open_storage()
+
+    def process(self, element: tuple[int, Iterable[ChunkBatch]]) -> Iterator[StripePlan]:
+        stripe, chunks = element
+        plan = pack_shards(self._storage, self._layout, self._plan, stripe, chunks, self._packing)
+        count_stripe(plan.plan_totals(), sum(shard.usd_nano for shard in plan.shards))
+        yield plan

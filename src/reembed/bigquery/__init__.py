@@ -1,0 +1,1 @@
+"""All of BigQuery: client, SQL, source, destination."""

@@ -1,0 +1,161 @@
+"""BigQuery through Google's libraries; a job with an id of ours starts at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed
+from google.cloud import bigquery
+
+from reembed.bigquery.base import Job, Load, NewTable, Read, ReadStream, Statement, Table, Warehouse
+from reembed.bigquery.connections import Connections, Policy, connect
+from reembed.bigquery.convert import table_of, table_resource
+from reembed.bigquery.errors import TIMEOUT, bigquery_errors
+from reembed.bigquery.jobs import Jobs
+from reembed.bigquery.names import TableName
+from reembed.bigquery.reads import Reads
+from reembed.errors import WarehouseConflictError
+
+
+def open_warehouse(project: str) -> Warehouse:
+    """Make the warehouse whose jobs and reads a project runs and pays; nothing connects yet."""
+    return BigQueryWarehouse(project)
+
+
+class BigQueryWarehouse:
+    """The seam's real side.
+
+    Args:
+        project: the project that runs and pays for jobs and reads.
+        policy: waits and repeats.
+        connections: makes the clients of this process; must be picklable.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        policy: Policy | None = None,
+        connections: Callable[[str], Connections] = connect,
+    ) -> None:
+        self._project, self._connect = project, connections
+        self._policy = policy or Policy()
+        self._jobs = Jobs(connections, project, self._policy)
+        self._reads = Reads(connections, project, self._policy)
+
+    def table(self, name: TableName) -> Table | None:
+        """Describe a table or view; None: there is none."""
+        with bigquery_errors(str(name), "look at it"):
+            try:
+                return table_of(self._rest.get_table(str(name), **self._patience))
+            except NotFound:
+                return None
+
+    def location(self, name: TableName) -> str:
+        """The location of a table's dataset."""
+        dataset = f"{name.project}.{name.dataset}"
+        with bigquery_errors(dataset, "look at the dataset"):
+            return str(self._rest.get_dataset(dataset, **self._patience).location or "")
+
+    def create_table(self, name: TableName, new: NewTable) -> bool:
+        """Make a table if its name is free; False where something has the name already."""
+        with bigquery_errors(str(name), "make the table"):
+            try:
+                self._rest.create_table(table_resource(name, new), **self._patience)
+            except Conflict:
+                return False
+        return True
+
+    def delete_table(self, name: TableName) -> None:
+        """Remove a table or view; no error when it is gone already."""
+        with bigquery_errors(str(name), "remove it"):
+            self._rest.delete_table(str(name), not_found_ok=True, **self._patience)
+
+    def update_table(
+        self,
+        name: TableName,
+        *,
+        labels: Mapping[str, str] | None = None,
+        description: str | None = None,
+        etag: str = "",
+    ) -> Table:
+        """Change labels and description of a table or view."""
+        table = _known(name, etag)
+        changed: list[str] = []
+        if labels is not None:
+            table.labels = dict(labels)
+            changed.append("labels")
+        if description is not None:
+            table.description = description
+            changed.append("description")
+        with bigquery_errors(str(name), "change its labels"):
+            return table_of(self._rest.update_table(table, changed, **self._patience))
+
+    def set_view(self, name: TableName, sql: str, etag: str | None) -> Table:
+        """Point a view at a query: a new view where `etag` is None, else the one with this etag."""
+        if etag == "":
+            raise WarehouseConflictError(f"{name}: it has no etag to compare; look at it again")
+        view = _known(name, etag or "")
+        view.view_query = sql
+        with bigquery_errors(str(name), "set the view"):
+            try:
+                if etag is None:
+                    return table_of(self._rest.create_table(view, **self._patience))
+                return table_of(self._rest.update_table(view, ["view_query"], **self._patience))
+            except (Conflict, PreconditionFailed):
+                # A request that is repeated after a lost answer meets its own deed.
+                found = self.table(name)
+                if found is None or found.view_sql != sql:
+                    raise
+                return found
+
+    def copy(
+        self, source: TableName, dest: TableName, job_id: str, labels: Mapping[str, str]
+    ) -> Job:
+        """Copy a table to a name that is free or empty, and wait for its end."""
+        return self._jobs.copy(source, dest, (job_id, self.location(dest)), labels)
+
+    def load(self, load: Load, job_id: str) -> Job:
+        """Load Parquet files in one job and wait for its end."""
+        return self._jobs.load(load, job_id, self.location(load.table))
+
+    def query(self, statement: Statement, job_id: str = "") -> Job:
+        """Run a statement and wait for its end."""
+        return self._jobs.query(statement, job_id)
+
+    def results(self, job: Job) -> Iterator[pa.RecordBatch]:
+        """Read what a query returned, page by page."""
+        return self._jobs.results(job)
+
+    def dry_run(self, statement: Statement) -> int:
+        """Return the bytes that a statement would be billed for, without running it."""
+        return self._jobs.dry_run(statement)
+
+    def job(self, job_id: str, location: str = "") -> Job | None:
+        """Look a job up; None: there is none of this id in this location."""
+        return self._jobs.job(job_id, location)
+
+    def read_streams(self, table: TableName, read: Read) -> tuple[ReadStream, ...]:
+        """Open a read session; returns its streams, none for an empty table."""
+        return self._reads.streams(table, read)
+
+    def read_stream(self, stream: ReadStream, offset: int = 0) -> Iterator[pa.RecordBatch]:
+        """Read a stream from a row on; a connection that breaks is taken up where it broke."""
+        return self._reads.stream(stream, offset)
+
+    @property
+    def _rest(self) -> Any:
+        return self._connect(self._project).rest
+
+    @property
+    def _patience(self) -> dict[str, Any]:
+        return {"retry": self._policy.retry(), "timeout": TIMEOUT}
+
+
+def _known(name: TableName, etag: str) -> Any:
+    """A table's object that knows nothing but its name, and what it must still be."""
+    reference = {"projectId": name.project, "datasetId": name.dataset, "tableId": name.table}
+    resource: dict[str, Any] = {"tableReference": reference}
+    # The library sends it as If-Match.
+    return bigquery.Table.from_api_repr(resource | ({"etag": etag} if etag else {}))

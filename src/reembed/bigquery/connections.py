@@ -1,0 +1,144 @@
+"""One pair of BigQuery clients for each process, and how long and how often to retry."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reembed.bigquery.errors import retrying
+from reembed.cloud.credentials import find_credentials, pooled
+from reembed.errors import WarehouseDeniedError, WarehouseError
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Waits in seconds; `sleep` is given each of them.
+
+    `first` is the wait before a request is sent again and a job asked after, doubled each time;
+    `deadline` bounds the repeats of one request. A job is waited for `longest` in all: six hours
+    is what BigQuery gives a query or a load
+    (https://cloud.google.com/bigquery/quotas#query_jobs, #load_jobs). A read that brings no row
+    between `breaks` broken connections fails.
+    """
+
+    first: float = 0.5
+    deadline: float = 120.0
+    longest: float = 6 * 3600.0
+    breaks: int = 6
+    sleep: Callable[[float], None] = time.sleep
+
+    def retry(self) -> Any:
+        """The Google library's policy for a request that may be sent twice."""
+        return retrying(self.first, self.deadline)
+
+    def waits(self) -> Iterator[float]:
+        """The pauses between two looks at a job, at most ten seconds each, `longest` together."""
+        pause, waited = self.first / 2, 0.0
+        while waited < self.longest:
+            yield pause
+            waited += pause
+            pause = min(pause * 1.5, 10.0)
+
+
+# The first is the Google library's own variable; it has none for the Storage Read API.
+REST_VARIABLE: Final = "BIGQUERY_EMULATOR_HOST"
+READ_VARIABLE: Final = "REEMBED_BIGQUERY_READ_ENDPOINT"
+_POOL: Final = 32
+_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Both clients of the Google libraries; threads share them."""
+
+    rest: Any
+    read: Any
+
+
+_made: dict[tuple[str, str, str], Connections] = {}
+_lock = threading.Lock()
+
+
+def connect(project: str) -> Connections:
+    """Return this process's clients for a project; a forked process makes its own.
+
+    ``BIGQUERY_EMULATOR_HOST`` (an address) and ``REEMBED_BIGQUERY_READ_ENDPOINT`` (``host:port``)
+    name a local stand-in, to which no credentials are shown.
+
+    Raises:
+        WarehouseDeniedError: no credentials were found; says what to set.
+        WarehouseError: only one of the two variables is set.
+    """
+    rest, read = os.environ.get(REST_VARIABLE, ""), os.environ.get(READ_VARIABLE, "")
+    if bool(rest) != bool(read):
+        given, missing = (REST_VARIABLE, READ_VARIABLE)[:: 1 if rest else -1]
+        raise WarehouseError(
+            f"{given} is set and {missing} is not: set both to use a stand-in, or neither"
+        )
+    with _lock:
+        if (project, rest, read) not in _made:
+            _made[project, rest, read] = _stand_in(project, rest, read) if rest else _real(project)
+        return _made[project, rest, read]
+
+
+def rest_client(project: str, address: str, http: Any = None) -> Any:
+    """Make a REST client without credentials.
+
+    Args:
+        project: the project that pays for jobs.
+        address: where the server listens, with or without ``http://``.
+        http: a `requests` session to send everything through; None: a new one.
+    """
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
+    url = address if "://" in address else f"http://{address}"
+    client = bigquery.Client(
+        project=project,
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": url},
+        _http=http,
+    )
+    return pooled(client, _POOL)
+
+
+def read_client(endpoint: str) -> Any:
+    """Make a Storage Read client on an unencrypted channel, without credentials."""
+    import grpc
+    from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
+    from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
+        BigQueryReadGrpcTransport,
+    )
+
+    # Batches may be larger than gRPC's 4 MB.
+    channel = grpc.insecure_channel(
+        endpoint.removeprefix("http://"), options=[("grpc.max_receive_message_length", -1)]
+    )
+    return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
+
+
+def _stand_in(project: str, rest: str, read: str) -> Connections:
+    return Connections(rest_client(project, rest), read_client(read))
+
+
+def _real(project: str) -> Connections:
+    from google.cloud import bigquery
+    from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
+
+    credentials = find_credentials(_SCOPE, WarehouseDeniedError)
+    rest = bigquery.Client(project=project, credentials=credentials)
+    return Connections(pooled(rest, _POOL), BigQueryReadClient(credentials=credentials))
+
+
+def _after_fork() -> None:
+    global _lock
+    # Sockets and channels shared with the parent would mix the answers of two processes.
+    _lock = threading.Lock()
+    _made.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

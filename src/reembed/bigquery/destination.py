@@ -1,0 +1,274 @@
+"""A BigQuery table as the destination: its existing rows, and publishing a settled run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+
+from reembed.bigquery import schema
+from reembed.bigquery.base import Field, NewTable, Param, Read, Statement, Table, Warehouse
+from reembed.bigquery.client import open_warehouse
+from reembed.bigquery.names import parse_table
+from reembed.bigquery.publish import HandOver, Place
+from reembed.bigquery.sql import count_sql, probe_sql, rows_sql, spaces_sql
+from reembed.config.schema import Config
+from reembed.core.schema import ROW
+from reembed.destinations.base import HELD, Published, SettledRun, drop_older_rejects
+from reembed.errors import (
+    ObjectNotFoundError,
+    RunFailedError,
+    UsageError,
+    WarehouseDeniedError,
+    WarehouseError,
+    WarehouseNotFoundError,
+)
+from reembed.ledger.layout import Layout
+from reembed.storage.base import Storage
+
+# Of a statement with its parameters: https://cloud.google.com/bigquery/quotas#query_jobs allows
+# 10 MB and 10,000 parameters (an array is one).
+_KEYS_AT_ONCE, _KEY_BYTES_AT_ONCE = 10_000, 4_000_000
+_HOUR_MS: Final = 3_600_000
+_EXAMPLES: Final = 5
+# A row that lacks one of these cannot say what it is; it never counts as held.
+_NAMED: Final = " AND ".join(f"`{field.name}` IS NOT NULL" for field in HELD)
+
+
+def open_bigquery_table(
+    config: Config, storage: Storage, say: Callable[[str], None]
+) -> BigQueryTable:
+    """Open the table that a configuration names; `say` is called with what is about to cost money.
+
+    Raises:
+        UsageError: the table's name is malformed.
+    """
+    sink = schema.sink_of(config)
+    warehouse = open_warehouse(sink.project or parse_table(sink.table).project)
+    return BigQueryTable(config, storage, warehouse, say)
+
+
+class BigQueryTable:
+    """The table that ``sink.bigquery`` names.
+
+    Args:
+        config: names table, staging and options.
+        storage: where the run's parts lie.
+        warehouse: whose project pays.
+        say: is told what is about to cost money.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        storage: Storage,
+        warehouse: Warehouse,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._config, self._storage, self._warehouse = config, storage, warehouse
+        self._layout = Layout(config.run_dir)
+        self._place = Place(config, storage, self._layout, warehouse, say)
+        self._name = parse_table(schema.sink_of(config).table)
+
+    def check(self) -> None:
+        """Refuse what could not take the rows: place, permissions, columns, another model."""
+        sink = schema.sink_of(self._config)
+        schema.check_labels(sink.labels)
+        schema.new_table(self._config, {})
+        with self._as_usage():
+            location = self._warehouse.location(self._name)
+            self._check_locations(location)
+            self._check_staging()
+            table = self._warehouse.table(self._name)
+            if table is not None:
+                self._check_table(table)
+                probe = Statement(probe_sql(self._name), location=location)
+                self._warehouse.dry_run(probe)
+        seen = {"table": str(self._name), "there": table is not None}
+        self._storage.put(self._layout.destination_seen(), orjson.dumps(seen))
+
+    def identity(self) -> Iterator[bytes]:
+        """The table with its etag, which changes with its rows and columns, and its count.
+
+        The count is asked for, which bills nothing: `Table.rows` leaves out what was streamed in
+        last, and local servers only estimate it.
+        """
+        table = self._warehouse.table(self._name)
+        state: list[Any] = [str(self._name)]
+        if table is not None:
+            statement = Statement(count_sql(self._name), location=table.location)
+            batches = self._warehouse.results(self._warehouse.query(statement))
+            state += [table.created_ms, table.modified_ms, table.size, table.etag]
+            state += [batch.to_pylist() for batch in batches]
+        yield orjson.dumps(state)
+
+    def held(self) -> Iterator[pa.RecordBatch]:
+        """The rows by the columns that say what is there, from one read session."""
+        if self._warehouse.table(self._name) is None:
+            return
+        read = Read(tuple(HELD.names), _NAMED)
+        for stream in self._warehouse.read_streams(self._name, read):
+            for batch in self._warehouse.read_stream(stream):
+                table = pa.Table.from_batches([batch]).select(HELD.names).cast(HELD)
+                yield from table.to_batches()
+
+    def rows(self, keys: Iterable[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of some keys; each slice of keys is one query, billed for the whole table."""
+        location = self._warehouse.location(self._name)
+        for some in _sliced(sorted(set(keys))):
+            params = (Param("keys", "STRING", some),)
+            statement = Statement(rows_sql(self._name, ROW.names), params, location=location)
+            job = self._warehouse.query(statement)
+            if job.destination is None:
+                raise RunFailedError(f"{self._name}: query {job.id} has no result; run again")
+            # Vectors are large, and pages of results are read one after the other as text.
+            for stream in self._warehouse.read_streams(job.destination, Read(tuple(ROW.names))):
+                for batch in self._warehouse.read_stream(stream):
+                    table = pa.Table.from_batches([batch]).select(ROW.names).cast(ROW)
+                    yield from table.to_batches()
+
+    def publish(self, settled: SettledRun, gone: Iterable[str]) -> Published:
+        """Load the run's parts into staging; fill a new table by a copy, an old by one MERGE."""
+        drop_older_rejects(self._storage, self._layout, settled.commit)
+        try:
+            over = HandOver.of(self._place, settled)
+            table = self._made(settled)
+            if self._is_half_made(table, settled, over):
+                return over.into_new(table)
+            self._check_since_planned(table, settled)
+            return over.into_old(table, gone)
+        except WarehouseError as err:
+            raise RunFailedError(
+                f"{self._name} has not taken over run {settled.run}: {err}. Its rows wait under "
+                f"{self._layout.run_dir}/vectors and nothing is paid again: run again"
+            ) from err
+
+    def _made(self, settled: SettledRun) -> Table:
+        """The table as it stands, made where its name was free."""
+        found = self._warehouse.table(self._name)
+        if found is not None:
+            return found
+        labels = schema.run_labels(self._config, settled.run, schema.MAKING)
+        description = schema.described("", self._config, settled.run)
+        self._warehouse.create_table(
+            self._name, schema.new_table(self._config, labels, description)
+        )
+        found = self._warehouse.table(self._name)
+        if found is None:
+            raise RunFailedError(f"{self._name} went right after it was made; run again")
+        return found
+
+    def _is_half_made(self, table: Table, settled: SettledRun, over: HandOver) -> bool:
+        """Whether this run made the table and filled it, or is still to do so."""
+        if over.jobs.begun(over.copy_name(table)) is not None:
+            return True
+        made = {schema.RUN: schema.label(settled.run), schema.STATE: schema.MAKING}
+        return table.rows == 0 and made.items() <= table.labels.items()
+
+    def _check_since_planned(self, table: Table, settled: SettledRun) -> None:
+        """Refuse a table that is not the one that the plan has seen.
+
+        Raises:
+            RunFailedError: it was made by somebody else, or changed.
+        """
+        way_on = (
+            "the run's rows wait and nothing is paid again: mend it, or remove it and a new one "
+            "is made"
+        )
+        try:
+            self._check_table(table)
+        except UsageError as err:
+            raise RunFailedError(f"since the run was planned: {err}; {way_on}") from err
+        seen = self._seen()
+        ours = table.labels.get(schema.RUN) == schema.label(settled.run)
+        if not ours and seen is False:
+            raise RunFailedError(
+                f"{table.name} was made by somebody else since the run was planned; if it is to "
+                "take these rows, `reembed plan` accepts it as it is, then run again"
+            )
+
+    def _seen(self) -> bool | None:
+        """Whether the table was there when the last plan looked; None: nothing is known."""
+        try:
+            seen = orjson.loads(self._storage.read(self._layout.destination_seen()))
+        except (ObjectNotFoundError, orjson.JSONDecodeError):
+            return None
+        return bool(seen["there"]) if seen.get("table") == str(self._name) else None
+
+    def _check_locations(self, location: str) -> None:
+        sink = schema.sink_of(self._config)
+        if sink.location is not None and sink.location.casefold() != location.casefold():
+            raise UsageError(
+                f"sink.bigquery.location: {sink.location}: the dataset of {self._name} is in "
+                f"{location}; leave it out"
+            )
+        if sink.staging_dataset is not None:
+            other = self._warehouse.location(schema.beside(self._config, "probe"))
+            if other.casefold() != location.casefold():
+                raise UsageError(
+                    f"sink.bigquery.staging_dataset: {sink.staging_dataset} is in {other} and "
+                    f"{self._name} in {location}; name a dataset of the same location"
+                )
+
+    def _check_staging(self) -> None:
+        """Find out whether tables may be made: one without rows is made and removed."""
+        probe = schema.beside(self._config, "probe")
+        now = self._storage.now(self._layout.clock("check"))
+        fields = (Field("key", "STRING"),)
+        gone = NewTable(fields, expires_ms=round(now * 1000) + _HOUR_MS)
+        self._warehouse.create_table(probe, gone)
+        self._warehouse.delete_table(probe)
+
+    def _check_table(self, table: Table) -> None:
+        schema.check_columns(table)
+        sink = schema.sink_of(self._config)
+        labels = schema.space_labels(self._config)
+        same = all(table.labels.get(name) == value for name, value in labels.items())
+        if same or sink.allow_other_model:
+            return
+        statement = Statement(spaces_sql(self._name, _EXAMPLES), location=table.location)
+        model = self._config.model
+        ours = (model.name, model.dimensions, model.task)
+        batches = self._warehouse.results(self._warehouse.query(statement))
+        found = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
+        others = [
+            f"{name} ({size} dimensions, {task})"
+            for name, size, task in found
+            if (name, size, task) != ours
+        ]
+        if others:
+            raise UsageError(
+                f"{self._name} holds vectors of {', '.join(others)}, and this configuration makes "
+                f"{ours[0]} ({ours[1]} dimensions, {ours[2]}): spaces are incompatible. Name "
+                "another table, or set sink.bigquery.allow_other_model to mix them"
+            )
+
+    @contextmanager
+    def _as_usage(self) -> Iterator[None]:
+        """What is missing or forbidden is the user's to mend before anything is paid."""
+        try:
+            yield
+        except WarehouseNotFoundError as err:
+            raise UsageError(
+                f"sink.bigquery.table: {err}; make the dataset first: "
+                f"bq mk --dataset {self._name.project}:{self._name.dataset}"
+            ) from err
+        except WarehouseDeniedError as err:
+            raise UsageError(f"sink.bigquery.table: {err}") from err
+
+
+def _sliced(keys: list[str]) -> Iterator[tuple[str, ...]]:
+    some: list[str] = []
+    size = 0
+    for key in keys:
+        length = len(key.encode())
+        if some and (len(some) == _KEYS_AT_ONCE or size + length > _KEY_BYTES_AT_ONCE):
+            yield tuple(some)
+            some, size = [], 0
+        some.append(key)
+        size += length
+    if some:
+        yield tuple(some)

@@ -1,0 +1,248 @@
+"""GoogleSQL statements: borders, duplicates, the increment, the vector index.
+
+Every name comes quoted from `table_names`; values are literals made here. A user's condition is
+SQL on purpose: it stands in brackets and on lines of its own, so that a comment in it ends there.
+Only documented features are used. The tests run all of it but the vector index on the local
+stand-in, whose SQL is translated; the service itself was not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reembed.bigquery.names import TableName, quoted
+from reembed.bigquery.partitions import Key
+
+_GONE = "`reembed_gone`"
+_MARKED = ("`key`", "`content_hash`", "`part`")
+_NO_PART = "CAST(NULL AS INT64) AS `part`"
+_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"}
+
+
+# The service's own time, in milliseconds since the epoch: a snapshot must not lie in its future.
+CLOCK_SQL = "SELECT UNIX_MILLIS(CURRENT_TIMESTAMP()) AS now"
+
+
+def literal(value: Key) -> str:
+    """A string or an integer as a GoogleSQL literal.
+
+    Escapes: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#escape_sequences
+    """
+    if isinstance(value, int):
+        return str(value)
+    return "'" + "".join(_escaped(char) for char in value) + "'"
+
+
+def source_sql(table: TableName, snapshot_ms: int | None, where: str = "") -> str:
+    """A FROM clause: a table at a moment (milliseconds since the epoch), and a condition.
+
+    The moment is a constant, as FOR SYSTEM_TIME AS OF asks for, and at most seven days ago:
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#for_system_time_as_of
+    """
+    moment = ""
+    if snapshot_ms is not None:
+        moment = f" FOR SYSTEM_TIME AS OF TIMESTAMP_MILLIS({snapshot_ms})"
+    return f"FROM {table.sql}{moment}" + (f"\nWHERE (\n{where}\n)" if where else "")
+
+
+def select_sql(source: str, columns: Sequence[str]) -> str:
+    """Some columns of a source: a FROM clause of `source_sql`, or of `result_sql`."""
+    return f"SELECT {', '.join(quoted(column) for column in columns)}\n{source}"
+
+
+def result_sql(query: str) -> str:
+    """A FROM clause: what a user's query returns; a semicolon at its end is left out."""
+    return f"FROM (\n{query.rstrip().removesuffix(';')}\n)"
+
+
+def key_in(key: str, keys: Sequence[Key]) -> str:
+    """The condition that holds for rows of these keys."""
+    return f"{quoted(key)} IN ({', '.join(literal(one) for one in keys)})"
+
+
+def borders_sql(source: str, key: str, stripes: int) -> str:
+    """One row that says how to share out a table: `row_count`, `keyless_count`, `quantiles`.
+
+    A row without a key has NULL there, or an empty text. APPROX_QUANTILES leaves NULLs out and
+    returns `stripes` + 1 values from the least to the greatest (NULL for no values), roughly even
+    in rank:
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/approximate_aggregate_functions
+    Only the key's column is read and billed.
+
+    Args:
+        source: from `source_sql`.
+        key: the column to share out by; STRING or INT64.
+        stripes: how many, at least 1.
+    """
+    column = quoted(key)
+    return (
+        f"SELECT COUNT(*) AS row_count,\n"
+        f"  COUNTIF(IFNULL(CAST({column} AS STRING), '') = '') AS keyless_count,\n"
+        f"  APPROX_QUANTILES({column}, {stripes}) AS quantiles\n{source}"
+    )
+
+
+def duplicates_sql(source: str, key: str, examples: int) -> str:
+    """Rows of `key` and `times` for the first keys that occur more than once, in key order."""
+    column = quoted(key)
+    return (
+        f"SELECT {column} AS `key`, COUNT(*) AS times\n{source}\n"
+        f"GROUP BY {column}\nHAVING COUNT(*) > 1\nORDER BY {column}\nLIMIT {examples}"
+    )
+
+
+def stripe_condition(key: str, borders: Sequence[Key], stripe: int) -> str:
+    """The condition that holds for one stripe's rows: for a query, or to restrict a read.
+
+    The same rows as `stripe_of_keys` says; empty where there is only one stripe.
+    """
+    column = quoted(key)
+    low = [f"{column} >= {literal(border)}" for border in borders[stripe - 1 : stripe] if stripe]
+    high = [f"{column} < {literal(border)}" for border in borders[stripe : stripe + 1]]
+    return " AND ".join([*low, *high])
+
+
+def merge_sql(
+    dest: TableName,
+    staging: TableName,
+    columns: Sequence[tuple[str, str]],
+    deleted: TableName | None = None,
+) -> str:
+    """One statement that brings a table up to date, whole or not at all; again: nothing changes.
+
+    Of a key of `staging` the rows of other content go, and those of the parts that `staging` has;
+    its other parts stay. All rows of the keys of `deleted` go. Then the rows of `staging` come.
+    The source holds, marked for the join, each such key once, which joins rows of other content,
+    and each part once, which joins the row of this part and content; and the new rows unmarked,
+    which join nothing and so are added.
+
+    * MERGE fails when two source rows match one row of the table: marked rows are distinct, and
+      those of keys and of parts ask for other and for equal content. A key that is deleted and
+      staged has no marked parts.
+      Subqueries in WHEN and SET clauses that refer to outside are not supported: there are none.
+      https://cloud.google.com/bigquery/docs/data-manipulation-language#limitations
+    * It is billed for what it reads plus the whole table, since it deletes:
+      https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
+    * The two halves of the source need equal types: a NULL is cast to its column's.
+    * One clause for matches, since the local stand-in estimates no statement that has two.
+
+    Rows that `staging` holds twice are added twice: see `repeated_parts_sql`.
+
+    Args:
+        dest: the table, with columns `key`, `content_hash` and `part`.
+        staging: the new rows, of the same columns, one `content_hash` a key; empty where only keys
+            are deleted.
+        columns: name and GoogleSQL type of all columns, the three above among them.
+        deleted: a table whose column `key` holds the keys to remove; None: none.
+    """
+    names = [quoted(name) for name, _ in columns]
+    marked = [
+        name if name in _MARKED else f"CAST(NULL AS {kind}) AS {name}"
+        for name, (_, kind) in zip(names, columns, strict=True)
+    ]
+    return f"""MERGE {dest.sql} AS T
+USING (
+  SELECT {", ".join(names)}, FALSE AS {_GONE} FROM {staging.sql}
+  UNION ALL
+  SELECT {", ".join(marked)}, TRUE AS {_GONE}
+  FROM (
+    {_marked(staging, deleted)}
+  )
+) AS S
+ON S.{_GONE} AND T.`key` = S.`key` AND (
+  S.`part` IS NULL AND (
+    S.`content_hash` IS NULL OR T.`content_hash` IS NULL OR T.`content_hash` != S.`content_hash`
+  )
+  OR T.`part` = S.`part` AND T.`content_hash` = S.`content_hash`
+)
+WHEN MATCHED THEN DELETE
+WHEN NOT MATCHED AND NOT S.{_GONE} THEN
+  INSERT ({", ".join(names)}) VALUES ({", ".join(f"S.{name}" for name in names)})"""
+
+
+def count_sql(table: TableName, keys: TableName | None = None) -> str:
+    """One row, `row_count`: the rows of a table, or those whose keys another table holds."""
+    held = f" WHERE `key` IN (SELECT `key` FROM {keys.sql})" if keys is not None else ""
+    return f"SELECT COUNT(*) AS row_count FROM {table.sql}{held}"
+
+
+def spaces_sql(table: TableName, examples: int) -> str:
+    """Rows of `model`, `dimensions` and `task`: the spaces that a table's vectors are of."""
+    return (
+        f"SELECT DISTINCT `model`, `dimensions`, `task` FROM {table.sql}\n"
+        f"ORDER BY `model`, `dimensions`, `task`\nLIMIT {examples}"
+    )
+
+
+def rows_sql(table: TableName, columns: Sequence[str]) -> str:
+    """The rows of the keys that the parameter `keys` lists (``ARRAY<STRING>``)."""
+    names = ", ".join(quoted(name) for name in columns)
+    return f"SELECT {names} FROM {table.sql} WHERE `key` IN UNNEST(@keys)"
+
+
+def probe_sql(table: TableName) -> str:
+    """A statement that changes nothing and needs leave to change rows; for a dry run."""
+    return f"DELETE FROM {table.sql} WHERE FALSE"
+
+
+def view_sql(table: TableName) -> str:
+    """What a view of a whole table says."""
+    return f"SELECT * FROM {table.sql}"
+
+
+def repeated_parts_sql(table: TableName, examples: int) -> str:
+    """Rows of `key`, `part` and `times` for the first parts that a table holds more than once."""
+    return (
+        f"SELECT `key`, `part`, COUNT(*) AS times\nFROM {table.sql}\nGROUP BY `key`, `part`\n"
+        f"HAVING COUNT(*) > 1\nORDER BY `key`, `part`\nLIMIT {examples}"
+    )
+
+
+def vector_index_sql(
+    table: TableName, column: str, name: str, storing: Sequence[str] = (), kind: str = "IVF"
+) -> str:
+    """The statement that makes a vector index, where there is none of its name.
+
+    The column is an ARRAY<FLOAT64> of one length without NULLs; only IVF stores more columns:
+    https://cloud.google.com/bigquery/docs/vector-index. The local server refuses to index less
+    than 5,000 rows, in words of the service.
+
+    Args:
+        table: the table that holds the vectors.
+        column: their column.
+        name: the index's name, without a dataset.
+        storing: columns to hold in the index too, of IVF only.
+        kind: IVF or TREE_AH.
+
+    Raises:
+        ValueError: another kind, or a TREE_AH that is to store columns.
+    """
+    if kind not in ("IVF", "TREE_AH"):
+        raise ValueError(f"{kind!r} is no kind of vector index; use IVF or TREE_AH")
+    if kind == "TREE_AH" and storing:
+        raise ValueError("a TREE_AH index stores no columns; use IVF, or leave them out")
+    # Quoted as one: the local server does not take this statement's table apart otherwise.
+    whole = f"`{table.project}.{table.dataset}.{table.table}`"
+    held = f"\nSTORING ({', '.join(quoted(inner) for inner in storing)})" if storing else ""
+    return (
+        f"CREATE VECTOR INDEX IF NOT EXISTS {quoted(name)}\nON {whole}({quoted(column)})"
+        f"{held}\nOPTIONS (index_type = '{kind}', distance_type = 'COSINE')"
+    )
+
+
+def _marked(staging: TableName, deleted: TableName | None) -> str:
+    """The marked rows of a MERGE: keys without a part, deleted ones without content; and parts."""
+    keys = f"SELECT `key`, MAX(`content_hash`) AS `content_hash`, {_NO_PART} FROM {staging.sql}"
+    parts = f"SELECT DISTINCT `key`, `content_hash`, `part` FROM {staging.sql}"
+    if deleted is None:
+        return f"{keys} GROUP BY `key`\n    UNION ALL {parts}"
+    others = f" WHERE `key` NOT IN (SELECT `key` FROM {deleted.sql})"
+    lost = f"SELECT DISTINCT `key`, CAST(NULL AS STRING) AS `content_hash`, {_NO_PART}"
+    unions = (f"{keys}{others} GROUP BY `key`", f"{parts}{others}", f"{lost} FROM {deleted.sql}")
+    return "\n    UNION ALL ".join(unions)
+
+
+def _escaped(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    return char if char >= " " and char != "\x7f" else f"\\u{ord(char):04x}"

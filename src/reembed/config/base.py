@@ -1,0 +1,67 @@
+"""Base of every section of a configuration, and the problems that validators report."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+
+_MAX_SHOWN = 60
+_SECRET_KEY = re.compile(r"(^|[._-])(api_?key|key|secret|password|credentials?)$", re.IGNORECASE)
+_SECRET_VALUE = re.compile(
+    r"AIza[0-9A-Za-z_-]{8,}|://[^/@\s]+@"
+    r'|"(key|token|[^"]*(api_?key|secret|password|credential)[^"]*)":',
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A key that is wrong: `key` is relative to the section that found it."""
+
+    key: str
+    value: str
+    remedy: str
+
+    def under(self, prefix: str) -> Problem:
+        """The same problem, its key below a section."""
+        return Problem(f"{prefix}.{self.key}" if prefix else self.key, self.value, self.remedy)
+
+
+class ProblemsError(ValueError):
+    """What a validator of a section raises; pydantic carries it to `messages`."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "; ".join(f"{p.key}: {p.value}: {p.remedy}" for p in self.problems)
+
+
+def wrong(key: str, value: Any, remedy: str) -> ProblemsError:
+    """The error for one wrong key."""
+    return ProblemsError(Problem(key, show_value(value, key), remedy))
+
+
+def show_value(value: Any, key: str = "") -> str:
+    """A value as one short line; what looks like a secret is never shown."""
+    if _SECRET_KEY.search(key):
+        return "(not shown)"
+    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    # Arguments of a command line may hold bytes that are no UTF-8, as lone surrogates.
+    text = text.encode(errors="backslashreplace").decode()
+    if _SECRET_VALUE.search(text):
+        return "(not shown)"
+    if text.strip() != text or not text.isprintable() or not text:
+        text = orjson.dumps(text).decode()
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and a key that is not known is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,0 +1,59 @@
+"""The sections `sink` and below: where rows go and how they are written."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from reembed.config.base import Section, wrong
+from reembed.config.source import check_table
+
+
+class ParquetSink(Section):
+    """How parts are written."""
+
+    compression: Literal["zstd", "snappy", "gzip", "none"] = "zstd"
+
+
+class BigQuerySink(Section):
+    """The destination table, and what is made with it.
+
+    `staging` is a place in Cloud Storage that load jobs read from where `run_dir` is local; None
+    sends the parts up with each load job. `staging_dataset` (``project.dataset``) takes the run's
+    staging table; None means the destination's. `view` is what `cutover` points at the table.
+    `allow_other_model` lets rows of another model stand beside the new ones.
+    """
+
+    table: str
+    project: str | None = None
+    location: str | None = None
+    staging: str | None = Field(None, pattern=r"^gs://[^/]")
+    staging_dataset: str | None = Field(None, pattern=r"^[^\s`.]+(\.[^\s`.]+)+$")
+    partition_by: Literal["embedded_at"] | None = None
+    cluster_by: tuple[str, ...] = Field(("key",), max_length=4)
+    vector_index: Literal["none", "print", "create"] = "print"
+    view: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    allow_other_model: bool = False
+
+    @model_validator(mode="after")
+    def _names(self) -> BigQuerySink:
+        check_table("table", self.table)
+        if self.view is not None:
+            check_table("view", self.view)
+            if self.view == self.table:
+                raise wrong("view", self.view, "the table itself; give the name of a view")
+        return self
+
+
+class SinkConfig(Section):
+    """Where rows go; `text` adds each chunk's text to its row.
+
+    Parts in Parquet are always written, under the run directory. With `bigquery` they are loaded
+    into its table when the run has settled, and that table is the destination.
+    """
+
+    parquet: ParquetSink = ParquetSink()
+    bigquery: BigQuerySink | None = None
+    text: bool = False

@@ -1,1 +1,0 @@
-"""The state machine of a shard: what is known, what to do next."""

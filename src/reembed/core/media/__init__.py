@@ -1,1 +1,0 @@
-"""Recognise, validate and cut what comes in; render media pieces for sending."""

@@ -1,0 +1,300 @@
+"""Pack the chunks of a partition into shards: weigh, cut, number, fingerprint, price."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from reembed.config.job_limits import JobLimits, job_limits
+from reembed.config.models import ModelSpec
+from reembed.config.schema import Config
+from reembed.config.tasks import DOCUMENT_TASK
+from reembed.core.canaries import canary_count, plan_canaries
+from reembed.core.manifest import TokenCounts, fingerprint_of, number_requests, request_groups
+from reembed.core.names import shard_id
+from reembed.core.plans import PlanTotals, ShardPlan
+from reembed.core.price import price
+from reembed.core.records import Need
+from reembed.core.rows import first_rows, request_of
+from reembed.providers.gemini.requests import result_line_bytes
+
+Int64 = npt.NDArray[np.int64]
+
+# A shard of rejects alone sends nothing, yet its manifest must stay of a size that is read whole.
+MAX_CHUNKS = 50_000
+_NOTHING = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What each chunk adds to a job: int64 arrays of shape (chunks,); all 0 for a reject.
+
+    `requests` is 1 or 0, `input_bytes` those of its line on the wire, `result_bytes` the
+    predicted bytes of its result line. Chunks of one `group` (0 or more) ask for the same: in one
+    job only the first of them weighs. -1 is no group.
+    """
+
+    requests: Int64
+    tokens: Int64
+    input_bytes: Int64
+    result_bytes: Int64
+    group: Int64
+
+    def __post_init__(self) -> None:
+        """Check that the arrays describe the same chunks.
+
+        Raises:
+            ValueError: their lengths differ.
+        """
+        if len({len(column) for column in (*self.columns(), self.group)}) != 1:
+            raise ValueError("the weights of chunks must be columns of one length")
+
+    def columns(self) -> Sequence[Int64]:
+        """The columns in the order of `JobLimits`."""
+        return (self.requests, self.tokens, self.input_bytes, self.result_bytes)
+
+
+def pack(weights: Weights, limits: JobLimits) -> list[tuple[int, int]]:
+    """Cut chunks 0..n into half-open runs, each within the limits.
+
+    Canaries repeat requests of their own job, so each is counted as its heaviest request. A chunk
+    that is over a limit by itself gets a shard of its own: refusing it is not packing's business.
+    """
+    bounds = (limits.requests, limits.tokens, limits.input_bytes, limits.result_bytes)
+    rows = np.stack(weights.columns(), axis=1).tolist()
+    runs: list[tuple[int, int]] = []
+    start = 0
+    total, heaviest = [0, 0, 0, 0], [0, 0, 0, 0]
+    seen: set[int] = set()
+    for at, (row, group) in enumerate(zip(rows, weights.group.tolist(), strict=True)):
+        add = _NOTHING if group in seen else row
+        grown = [have + more for have, more in zip(total, add, strict=True)]
+        most = [max(have, more) for have, more in zip(heaviest, add, strict=True)]
+        if at > start and (at - start >= MAX_CHUNKS or (add[0] and _over(grown, most, bounds))):
+            runs.append((start, at))
+            start, grown, most = at, list(row), list(row)
+            seen.clear()
+        total, heaviest = grown, most
+        if group >= 0:
+            seen.add(group)
+    if rows:
+        runs.append((start, len(rows)))
+    return runs
+
+
+def _over(total: list[int], heaviest: list[int], bounds: Sequence[int]) -> bool:
+    canaries = canary_count(total[0])
+    return any(
+        have + canaries * most > bound
+        for have, most, bound in zip(total, heaviest, bounds, strict=True)
+    )
+
+
+_ORDER = [("source_index", "ascending"), ("offset", "ascending"), ("part", "ascending")]
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Everything of a configuration that decides shards."""
+
+    limits: JobLimits
+    spec: ModelSpec
+    dimensions: int
+    task: str
+    largest_tokens: int
+
+    @classmethod
+    def of(cls, config: Config) -> Packing:
+        """The packing of a configuration."""
+        model = config.model
+        quota = config.batch.enqueued_tokens
+        return cls(job_limits(config), model.spec(), model.dimensions, model.task, quota)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedShard:
+    """A shard with its chunks (schema `MANIFEST`, requests numbered)."""
+
+    plan: ShardPlan
+    manifest: pa.Table
+
+
+def refuse_unsendable(chunks: pa.Table, packing: Packing) -> pa.Table:
+    """Make rejects of chunks that no job can ever hold under the project's token quota."""
+    heavy = pc.and_(
+        pc.greater(chunks.column("token_count"), packing.largest_tokens),
+        pc.is_null(chunks.column("reject_code")),
+    )
+    if not pc.any(heavy).as_py():
+        return chunks
+    message = pc.binary_join_element_wise(
+        "this chunk is estimated at ",
+        pc.cast(chunks.column("token_count"), pa.string()),
+        f" tokens, and batch.enqueued_tokens allows {packing.largest_tokens} at a time; cut "
+        "smaller (chunking) or raise the quota",
+        "",
+    )
+    for name, value in (
+        ("reject_code", pa.scalar("over_quota")),
+        ("reject_message", message),
+        ("reject_stage", pa.scalar("plan")),
+    ):
+        at = chunks.schema.get_field_index(name)
+        column = pc.if_else(heavy, value, chunks.column(name))
+        chunks = chunks.set_column(at, chunks.schema.field(name), column)
+    return chunks
+
+
+def rank_by_key(chunks: pa.Table, keys: pa.ChunkedArray) -> pa.Table:
+    """Give chunks the rank of their key as their offset: dense, from 0, in code point order.
+
+    Args:
+        chunks: schema `MANIFEST`; all parts of an item share its key, and so its rank.
+        keys: every key of the stripe, in any order; those of `chunks` are among them.
+    """
+    known = pc.unique(keys)
+    # Bytes of UTF-8 compare as code points do, and as STRING does in BigQuery.
+    ranks = pc.index_in(chunks.column("key"), known.take(pc.sort_indices(known)))
+    at = chunks.schema.get_field_index("offset")
+    return chunks.set_column(at, chunks.schema.field(at), ranks.cast(pa.int64()))
+
+
+def pack_stripe(chunks: pa.Table, stripe: int, packing: Packing) -> Iterator[PackedShard]:
+    """Cut a stripe into shards, in input order.
+
+    Args:
+        chunks: schema `MANIFEST`, in any order; requests are not numbered yet.
+        stripe: its number.
+        packing: limits and what shapes requests.
+    """
+    ordered = refuse_unsendable(chunks.sort_by(_ORDER), packing)
+    groups = request_groups(ordered, packing.task == DOCUMENT_TASK)
+    weights = _weights(ordered, groups, packing)
+    for seq, (start, end) in enumerate(pack(weights, packing.limits)):
+        manifest = number_requests(ordered.slice(start, end - start), groups[start:end])
+        yield PackedShard(_shard_plan(manifest, shard_id(stripe, seq), packing), manifest)
+
+
+def _weights(chunks: pa.Table, groups: NDArray[np.int64], packing: Packing) -> Weights:
+    sent = (groups >= 0).astype(np.int64)
+    tokens = chunks.column("token_count").to_numpy(zero_copy_only=False) * sent
+    wire = chunks.column("input_bytes").to_numpy(zero_copy_only=False) * sent
+    return Weights(sent, tokens, wire, sent * result_line_bytes(packing.dimensions), groups)
+
+
+def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
+    requests = request_of(manifest)
+    chosen = first_rows(manifest)
+    canaries = plan_canaries(len(chosen))
+    twins = chosen[[canary.twin for canary in canaries]] if canaries else chosen[:0]
+    rows = np.concatenate([chosen, twins])
+    counts = TokenCounts.of(manifest)
+    by_modality: Counter[str] = Counter()
+    for row in rows.tolist():
+        _count(by_modality, counts, row)
+    wire = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
+    return ShardPlan(
+        shard=shard,
+        chunks=manifest.num_rows,
+        requests=len(chosen),
+        canaries=len(canaries),
+        rejects=_valid(manifest, "reject_code"),
+        tokens=dict(sorted(by_modality.items())),
+        wire_bytes=int(wire[rows].sum()),
+        result_bytes=len(rows) * result_line_bytes(packing.dimensions),
+        usd_nano=price(by_modality, packing.spec).batch_usd_nano,
+        fingerprint=fingerprint_under(
+            manifest, packing.spec.name, packing.task, packing.dimensions
+        ),
+        shared=int(np.count_nonzero(requests >= 0)) - len(chosen),
+        copies=_valid(manifest, "donor"),
+    )
+
+
+def fingerprint_under(manifest: pa.Table, model: str, task: str, dimensions: int) -> str:
+    """A shard's fingerprint, from its chunks and from what else shapes its requests."""
+    return fingerprint_of(manifest, orjson.dumps([model, task, dimensions]))
+
+
+def _valid(table: pa.Table, column: str) -> int:
+    return int(table.num_rows - table.column(column).null_count)
+
+
+def totals_of(shards: list[PackedShard], items: int, skipped: int = 0) -> PlanTotals:
+    """What the shards of a stripe come to, and the chunks that were left out of them."""
+    notes: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    spared: Counter[str] = Counter()
+    for shard in shards:
+        tokens.update(shard.plan.tokens)
+        spared.update(_spared(shard))
+        first = shard.manifest.filter(pc.equal(shard.manifest.column("part"), 0))
+        for found in first.column("notes").to_pylist():
+            notes.update(found or ())
+    plans = [shard.plan for shard in shards]
+    return PlanTotals(
+        items=items,
+        chunks=sum(plan.chunks for plan in plans) + skipped,
+        requests=sum(plan.requests for plan in plans),
+        shared=sum(plan.shared for plan in plans),
+        copies=sum(plan.copies for plan in plans),
+        rejects=sum(plan.rejects for plan in plans),
+        skipped=skipped,
+        canaries=sum(plan.canaries for plan in plans),
+        shards=len(plans),
+        jobs=sum(1 for plan in plans if plan.requests),
+        input_bytes=sum(plan.wire_bytes for plan in plans),
+        result_bytes=sum(plan.result_bytes for plan in plans),
+        tokens=dict(sorted(tokens.items())),
+        shared_tokens=dict(sorted(spared.items())),
+        notes=dict(sorted(notes.items())),
+    )
+
+
+def _spared(shard: PackedShard) -> Counter[str]:
+    """Tokens by modality of the chunks that take a vector which is there, or asked for, already."""
+    manifest, spared = shard.manifest, Counter[str]()
+    requests, seen = request_of(manifest).tolist(), set[int]()
+    counts, donors = TokenCounts.of(manifest), manifest.column("donor").to_pylist()
+    for row, (request, donor) in enumerate(zip(requests, donors, strict=True)):
+        if donor is not None or request in seen:
+            _count(spared, counts, row)
+        if request >= 0:
+            seen.add(request)
+    return spared
+
+
+def _count(total: Counter[str], counts: TokenCounts, row: int) -> None:
+    for modality, tokens in counts.of_row(row):
+        total[modality] += tokens
+
+
+def need_of_requests(manifest: pa.Table, config: Config) -> Callable[[Sequence[int]], Need]:
+    """What sending some requests again takes at most, from the manifest's weights."""
+    row_of = first_rows(manifest).tolist()
+    counts = TokenCounts.of(manifest)
+    sizes = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
+    per_line = result_line_bytes(config.model.dimensions)
+    spec = config.model.spec()
+
+    def need(ordinals: Sequence[int]) -> Need:
+        by_modality: Counter[str] = Counter()
+        for ordinal in ordinals:
+            _count(by_modality, counts, row_of[ordinal])
+        return Need(
+            usd_nano=price(by_modality, spec).batch_usd_nano,
+            tokens=sum(by_modality.values()),
+            jobs=1,
+            input_bytes=sum(int(sizes[row_of[n]]) for n in ordinals),
+            result_bytes=per_line * len(ordinals),
+        )
+
+    return need

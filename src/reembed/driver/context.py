@@ -1,0 +1,66 @@
+"""Context of a run in one process: its seams, names and constants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reembed.config.schema import Config
+from reembed.driver.clock import Clock
+from reembed.driver.events import Unwatched, Watch
+from reembed.formats.policy import ChunkPolicy
+from reembed.ledger.layout import Layout
+from reembed.ledger.ledger import Ledger
+from reembed.ledger.reservation_log import SpendLog
+from reembed.machine.rules import Rules
+from reembed.providers.base import BatchService
+from reembed.providers.gemini.requests import RequestOptions
+from reembed.storage.base import Storage
+from reembed.storage.content import Places
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The seams of one run in one process, and its constants.
+
+    `scratch` is an existing local folder for request files, answers in question and parts on their
+    way; nothing in it is needed after the process. `generation` is the run's, as this process
+    found it at its start. `watch` is told what lanes do.
+    """
+
+    config: Config
+    commit: int
+    plan: str
+    rules: Rules
+    layout: Layout
+    storage: Storage
+    service: BatchService
+    ledger: Ledger
+    spend: SpendLog
+    clock: Clock
+    scratch: Path
+    generation: int = 0
+    watch: Watch = field(default_factory=Unwatched)
+
+    def manifest(self, shard: str) -> pa.Table:
+        """The chunks of a shard, schema `core.schema.MANIFEST`, in input order."""
+        with self.storage.open(self.layout.manifest(self.plan, shard)) as stream:
+            return pq.read_table(stream)
+
+    @property
+    def places(self) -> Places:
+        """Where contents are read again."""
+        return Places.of(self.config.source, self.storage, self.layout.given())
+
+    @property
+    def policy(self) -> ChunkPolicy:
+        """How media were cut, to render them alike."""
+        return ChunkPolicy.of(self.config)
+
+    @property
+    def request_options(self) -> RequestOptions:
+        """What is the same in every request."""
+        return RequestOptions.of(self.config)

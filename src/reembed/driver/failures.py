@@ -1,0 +1,98 @@
+"""Outcome of a job without answers, or of requests that were never sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pyarrow as pa
+
+from reembed.core.pack import need_of_requests
+from reembed.core.records import NOT_SENT, Need, Outcome, ranges_of
+from reembed.core.row_errors import RowError
+from reembed.driver.collect import unsent_of, with_ending
+from reembed.driver.context import Tools
+from reembed.driver.render import Rendered, Renderer, ordinals_in_wire_order
+from reembed.machine.endings import (
+    Ending,
+    RemoteEnd,
+    after_failure,
+    is_checked,
+    past_of,
+    split,
+    without_malformed,
+)
+from reembed.machine.states import AttemptView, Ended, ShardView
+from reembed.providers.gemini.check import RequestLimits, fault_of
+
+_Need = Callable[[Sequence[int]], Need]
+
+
+def judge(tools: Tools, view: ShardView, attempt: AttemptView, why: str = "ended") -> Ended:
+    """Say what follows from a job that ended without answers, or was never sent; see `Judge`."""
+    manifest = tools.manifest(view.plan.shard)
+    planned = view.plan.requests
+    wanted = {n for n in ordinals_in_wire_order(view.plan, attempt.ordinals) if n < planned}
+    unsent = {n: e for n, e in unsent_of(tools, view, attempt).items() if n in wanted}
+    ordinals = sorted(wanted - unsent.keys())
+    need = need_of_requests(manifest, tools.config)
+    if attempt.created is None or attempt.job is None:
+        ending = _never_sent(attempt, ordinals, unsent, why, need)
+        return Ended(
+            with_ending(tools, view, attempt, manifest, Outcome(state=NOT_SENT, job=""), ending)
+        )
+    job = attempt.job
+    # A job that was cancelled because it was stuck is sent again like one that expired.
+    state = "EXPIRED" if job.state == "CANCELLED" and attempt.stuck else job.state
+    end = RemoteEnd(job.name, state, job.error_code, job.error_message)
+    past = past_of(attempt.path, {path: a.outcome for path, a in view.attempts.items()})
+    faults = _faults(tools, view, attempt, manifest, ordinals) if is_checked(past, end) else {}
+    if faults:
+        found = without_malformed(past, end, ordinals, faults, need)
+    else:
+        found = after_failure(past, end, ordinals, tools.config.batch.max_attempts, need)
+    ending = Ending(found.children, {**found.rejects, **unsent}, found.delay_seconds)
+    outcome = Outcome(
+        state=job.state, job=job.name, end_time=job.end_time, cause=job.error_message[:500]
+    )
+    return Ended(with_ending(tools, view, attempt, manifest, outcome, ending))
+
+
+def _faults(
+    tools: Tools,
+    view: ShardView,
+    attempt: AttemptView,
+    manifest: pa.Table,
+    ordinals: Sequence[int],
+) -> dict[int, str]:
+    """Render a refused job's requests again, and check each, by ordinal.
+
+    What cannot be rendered any more (its source changed since) is no finding: the next attempt
+    says so itself.
+    """
+    assert attempt.created is not None
+    inline = not attempt.created.input_file
+    renderer = Renderer(tools.places, tools.policy, tools.request_options, inline)
+    limits = RequestLimits.of(tools.config)
+    faults: dict[int, str] = {}
+    for ordinal, made in renderer.each(view.plan, manifest, ranges_of(list(ordinals))):
+        if isinstance(made, Rendered):
+            fault = fault_of(made.part, made.tokens, made.line, limits)
+            if fault:
+                faults[ordinal] = fault
+    return faults
+
+
+def _never_sent(
+    attempt: AttemptView,
+    ordinals: Sequence[int],
+    unsent: Mapping[int, RowError],
+    why: str,
+    need: _Need,
+) -> Ending:
+    if why == "stopped":
+        message = "the run was stopped before this was sent; `reembed redrive` sends it"
+        stopped = dict.fromkeys(ordinals, RowError("stopped", message, at="submit"))
+        return Ending({}, {**stopped, **unsent})
+    # Of an ``ended`` attempt nothing is left over; what would be, goes on and is not dropped.
+    ways = 2 if why == "split" else 1
+    return Ending(split(attempt.path, ordinals, ways, need), unsent)

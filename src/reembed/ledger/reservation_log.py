@@ -1,0 +1,199 @@
+"""Reservation log: gap-free, write-once lines that every runner reads before it appends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import takewhile
+
+from reembed.core.records import Need, SpendLine
+from reembed.errors import AlreadyExistsError, ObjectNotFoundError
+from reembed.ledger.layout import Layout
+from reembed.machine.adaptive_quota import blamed
+from reembed.machine.reservations import Book, Fold, Quotas
+from reembed.storage.base import Storage
+from reembed.storage.parallel import AT_ONCE, in_parallel
+
+# So many lines from one fold to the next: a new reader reads fewer than these one by one.
+FOLD_EVERY = 256
+# In a long log a fold is as large as the log is long. So it is written each time that the log has
+# grown by about a 64th, and all folds together grow with the log and not with its square.
+_FOLDS_A_LENGTH = 64
+# Lines that a new reader asks for at once; from then on twice as many each time.
+_FIRST_LOOK = 8
+
+
+def is_folded(lines: int, every: int = FOLD_EVERY) -> bool:
+    """Whether the fold of so many lines is kept: by their number alone, for whoever writes it."""
+    step = every
+    while step * 2 * _FOLDS_A_LENGTH <= lines:
+        step *= 2
+    return lines > 0 and lines % step == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A 429 as its caller met it: to which need, when by the storage's clock, and what it said.
+
+    `upload`: it came to the upload of a file, not to a create.
+    """
+
+    need: Need
+    at: float
+    retry_after: float | None
+    upload: bool = False
+
+
+class SpendLog:
+    """One commit's log; safe among threads, processes and machines.
+
+    A line is written under the next free number by create-if-absent. Who loses that race reads
+    what the winner wrote and decides again, so no two runners can spend the same room. Who writes
+    a line whose number `is_folded` also writes the fold of all lines so far: a reader begins with
+    the newest fold, and where one is missing, with the one before.
+
+    Args:
+        storage: where the lines lie.
+        layout: their names.
+        commit: the number of the commit.
+        at_once: threads that read ahead where many lines are new.
+        fold_every: lines from one fold to the next; more in a long log.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        layout: Layout,
+        commit: int,
+        at_once: int = AT_ONCE,
+        fold_every: int = FOLD_EVERY,
+    ) -> None:
+        self._storage, self._layout, self._commit = storage, layout, commit
+        self._at_once, self._fold_every = at_once, fold_every
+        self._book: Book | None = None
+        self._lock = threading.RLock()
+
+    def read(self) -> Book:
+        """The log's state, read to its tail."""
+        with self._lock:
+            ahead = 1
+            if self._book is None:
+                self._book, ahead = self._newest_fold(), min(_FIRST_LOOK, self._at_once)
+            while True:
+                first = self._book.lines + 1
+                new = self._lines(range(first, first + ahead))
+                self._book = self._book.add(*new) if new else self._book
+                if len(new) < ahead:
+                    return self._book
+                ahead = min(2 * ahead, self._at_once)
+
+    def _newest_fold(self) -> Book:
+        names = [stat.uri for stat in self._storage.list(self._layout.folds(self._commit))]
+        return Fold.decode(self._storage.read(names[-1]), names[-1]).book if names else Book()
+
+    def _lines(self, numbers: Iterable[int]) -> list[SpendLine]:
+        """The lines of these numbers, up to the first that is not there yet."""
+        found = in_parallel(self._line, numbers, self._at_once)
+        # A later line may be there although an earlier was not, when it came between the reads.
+        return [line for line in takewhile(lambda line: line is not None, found) if line]
+
+    def _line(self, seq: int) -> SpendLine | None:
+        name = self._layout.spend(self._commit, seq)
+        try:
+            return SpendLine.decode(self._storage.read(name), name)
+        except ObjectNotFoundError:
+            return None
+
+    def reserve(
+        self, attempt: str, epoch: int, need: Need, quotas: Quotas, now: Callable[[], float]
+    ) -> bool:
+        """Take room for an attempt; False when it does not fit any more.
+
+        An attempt that holds a reservation already, from an earlier epoch, keeps that one line's
+        money; a line of a *later* epoch, even one that was given back since, means that this
+        holder has been overtaken.
+
+        `quotas` are the configured ones: what the log tells of refusals is put under them here,
+        since somebody else may have met one a moment ago.
+        """
+        with self._lock:
+            while True:
+                book = self.read()
+                if book.epochs.get(attempt, 0) > epoch:
+                    return False
+                if book.epoch_of(attempt) == epoch:
+                    return True
+                held, at = attempt in book.live, now()
+                shut = not held and at < book.ceiling.opens(need)
+                under = book.quotas_under(quotas, at)
+                if shut or book.room(attempt, need, under, at) != "fits":
+                    return False
+                total = book.usd_nano + (0 if held else need.usd_nano)
+                line = SpendLine(
+                    kind="reserve", attempt=attempt, epoch=epoch, need=need, total_usd_nano=total
+                )
+                if self._append(book, line):
+                    return True
+
+    def release(self, attempt: str, epoch: int, kind: str, held_until: float) -> None:
+        """Give back: `void` all of it, `end` all but the dollars and the result's bytes."""
+        with self._lock:
+            while True:
+                book = self.read()
+                if attempt not in book.live or book.epoch_of(attempt) > epoch:
+                    return
+                back = book.live[attempt][1].usd_nano if kind == "void" else 0
+                line = SpendLine(
+                    kind="void" if kind == "void" else "end",
+                    attempt=attempt,
+                    epoch=epoch,
+                    held_until=held_until,
+                    total_usd_nano=book.usd_nano - back,
+                )
+                if self._append(book, line):
+                    return
+
+    def refused(self, attempt: str, epoch: int, news: Refusal, quotas: Quotas) -> float:
+        """Tell every runner of a 429; nothing is written when the log says as much already.
+
+        Returns:
+            Seconds to wait before the like is sent again.
+        """
+        with self._lock:
+            while True:
+                book = self.read()
+                taken = book.taken_before(attempt, news.at)
+                line = SpendLine(
+                    kind="refused",
+                    attempt=attempt,
+                    epoch=epoch,
+                    need=news.need,
+                    total_usd_nano=book.usd_nano,
+                    what="file" if news.upload else blamed(taken, news.need, quotas),
+                    taken=taken,
+                    at=news.at,
+                    retry_after=news.retry_after,
+                )
+                after = book.add(line).ceiling
+                if after == book.ceiling or self._append(book, line):
+                    until = after.upload_after if news.upload else after.create_after
+                    return max(0.0, until - news.at)
+
+    def _append(self, book: Book, line: SpendLine) -> bool:
+        name = self._layout.spend(self._commit, book.lines + 1)
+        try:
+            self._storage.create(name, line.encode())
+        except AlreadyExistsError:
+            return False
+        self._book = book.add(line)
+        if is_folded(self._book.lines, self._fold_every):
+            self._fold(self._book)
+        return True
+
+    def _fold(self, book: Book) -> None:
+        try:
+            name = self._layout.fold(self._commit, book.lines)
+            self._storage.create(name, Fold(book=book).encode())
+        except AlreadyExistsError:
+            return  # the same lines give the same fold

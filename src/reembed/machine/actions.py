@@ -1,0 +1,250 @@
+"""What can be done next for a shard: each action is one operation on one seam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from reembed.core.records import Closing, Created, Need, Outcome, Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Clock: nothing to do before `until` (seconds of the local clock)."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The shard is settled."""
+
+    settled: Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The shard stays unsettled in this call; a later one goes on.
+
+    With `fails`, only once the user has decided what `reason` asks, and the call fails for it.
+    """
+
+    reason: str
+    fails: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Creating stops for the whole run; the user is told `reason`."""
+
+    attempt: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ledger: list this shard's records again, with the ages of its claims and the stop record."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBook:
+    """Ledger: read the spend log to its tail, and the stop record, for all attempts that wait."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakeClaim:
+    """Ledger: create `<attempt>.e<epoch>.claim` if absent; `closing` claims it for nobody."""
+
+    attempt: str
+    epoch: int
+    closing: Closing = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeVoid:
+    """Ledger: create `<attempt>.e<epoch>.void`: nothing was sent."""
+
+    attempt: str
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Ledger: append a `reserve` line to the spend log if it still fits."""
+
+    attempt: str
+    epoch: int
+    need: Need
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Ledger: append a `void` or `end` line to the spend log."""
+
+    attempt: str
+    epoch: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Service: list the remote jobs once, for all attempts that look for theirs."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Service: delete the input file of a lower epoch, so that its holder can create no more."""
+
+    attempt: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Storage: render the attempt's requests into a local file; record what cannot be sent."""
+
+    attempt: str
+    epoch: int
+    inline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Service: send the input file of this epoch."""
+
+    attempt: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Service: create the batch job; sent once."""
+
+    attempt: str
+    epoch: int
+    inline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCreated:
+    """Ledger: write `<attempt>.created`."""
+
+    attempt: str
+    created: Created
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Service: get the job."""
+
+    attempt: str
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Service and storage: join the job's answers as they come, write their rows and errors.
+
+    Gives the outcome. Nothing is written before the whole answer was there and was trusted.
+    """
+
+    attempt: str
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Storage: read the manifest to say what follows where there are no answers.
+
+    `why`: ``ended`` (the job ended without them, or nothing could be rendered), ``stopped`` (the
+    user wants no more jobs), ``split`` (too large for what the service takes, or a piece fits
+    what is left of the quota).
+    """
+
+    attempt: str
+    why: Literal["ended", "stopped", "split"] = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class MarkStuck:
+    """Ledger: write `<attempt>.stuck`: this job is cancelled to be sent again."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Service: ask for a job's end."""
+
+    attempt: str
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOutcome:
+    """Ledger: write `<attempt>.outcome`."""
+
+    attempt: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteInput:
+    """Service: delete the input file of a job that has ended and whose rows are durable."""
+
+    attempt: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class WritePart:
+    """Storage: merge the rows of all attempts into the shard's part."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRejects:
+    """Storage: write the rejects of the plan and of all attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettled:
+    """Ledger: write `settled.g<n>`."""
+
+    settled: Settled
+
+
+Action = (
+    Wait
+    | Finished
+    | Leave
+    | Halt
+    | Look
+    | ReadBook
+    | MakeClaim
+    | MakeVoid
+    | Reserve
+    | Release
+    | Scan
+    | Fence
+    | Prepare
+    | Upload
+    | Create
+    | RecordCreated
+    | Poll
+    | Join
+    | Judge
+    | MarkStuck
+    | Cancel
+    | RecordOutcome
+    | DeleteInput
+    | WritePart
+    | WriteRejects
+    | RecordSettled
+)

@@ -1,0 +1,112 @@
+"""Admission: what an attempt does while its job fits neither budget nor quotas."""
+
+from __future__ import annotations
+
+from reembed.core.records import Need
+from reembed.machine import actions as act
+from reembed.machine.adaptive_quota import LONGEST_PATIENCE, Bound
+from reembed.machine.rules import Rules, World
+from reembed.machine.states import AttemptView, ShardView
+
+# A share of the token quota above this is worth a cut, when the log has not moved for so many of
+# the shortest poll intervals.
+GAP_SHARE, QUIET_POLLS = 0.02, 4
+# Seconds after which nobody waits for room in a log that stands still. A job ends or expires
+# within 48 hours (the vendor's batch page), and its holder then writes a line.
+LONGEST_STANDSTILL = 72 * 3600.0
+
+
+def no_room(
+    view: ShardView, attempt: AttemptView, need: Need, world: World, rules: Rules
+) -> act.ReadBook | act.Leave | act.Wait | None:
+    """What is done while a job does not fit the budget or the quotas; None when it fits."""
+    closed = world.book.ceiling.opens(need) - world.storage_now
+    if closed > 0:
+        return act.Wait(world.now + closed)
+    room = world.book.room(full_name(view, attempt), need, world.quotas, world.storage_now)
+    if room == "fits":
+        return None
+    # Room comes back when another runner's jobs end, which only the log itself tells. One reading
+    # is for all shards that wait; what this process gives back shows without any.
+    soon = rules.poll[0]
+    if world.now >= world.book_at + (soon if room == "capped" else _until_read_again(world, rules)):
+        return act.ReadBook(attempt.path)
+    if room == "capped":
+        return act.Leave("the budget is used up")
+    if world.now - world.quiet_since > LONGEST_STANDSTILL:
+        return act.Leave(_who_holds(world))
+    return act.Wait(world.now + soon)
+
+
+def _who_holds(world: World) -> str:
+    """Why no room came: its holder died, and this call has left that shard or never had it."""
+    first = min(world.book.live, key=lambda name: (world.book.since.get(name, 0), name), default="")
+    hours = LONGEST_STANDSTILL / 3600
+    return (
+        f"the quota is in use and nothing has moved for {hours:g} hours (shard and attempt that "
+        f"hold it longest: {first or 'none'}); call again to take over what nobody drives"
+    )
+
+
+def _until_read_again(world: World, rules: Rules) -> float:
+    """Seconds between two readings of the spend log: half as long as it has stood still."""
+    low, high = rules.poll
+    return min(high, max(low, (world.book_at - world.quiet_since) / 2))
+
+
+def is_too_large(need: Need, world: World) -> bool:
+    """Whether a job is above what can ever be taken, however little runs beside it."""
+    files = need.input_bytes + need.result_bytes
+    lowered = world.book.ceiling.file_bytes is not None  # rises again by itself
+    return need.tokens > world.quotas.job_tokens or (
+        files > world.quotas.file_bytes and not lowered
+    )
+
+
+def alone_too_large(
+    attempt: AttemptView, world: World, rules: Rules
+) -> act.ReadBook | act.Leave | act.Wait:
+    """What one request does that is above what a job may have now: nothing is left to cut.
+
+    What 429s have lowered rises again by itself, and the request is tried once more; each try that
+    is refused doubles the patience. What has had the longest is left to a later call.
+    """
+    lowered = world.book.ceiling.largest
+    if lowered is None or _has_had_its_tries(lowered, world):
+        return act.Leave("one request is above what the service takes at a time")
+    if world.now >= world.book_at + _until_read_again(world, rules):
+        return act.ReadBook(attempt.path)
+    return act.Wait(world.now + rules.poll[0])
+
+
+def _has_had_its_tries(lowered: Bound, world: World) -> bool:
+    """Whether a bound rises too slowly by now to be waited for."""
+    waited = world.storage_now - lowered.at
+    return lowered.patience >= LONGEST_PATIENCE and waited > LONGEST_PATIENCE
+
+
+def fills_a_gap(
+    view: ShardView, attempt: AttemptView, need: Need, world: World, rules: Rules
+) -> bool:
+    """Whether to cut a shard in two, so that a piece fits what the others leave of the quota.
+
+    Only the attempt for which the log was read last asks itself, and only once nothing has moved
+    for a while: whatever fits whole goes first.
+    """
+    quiet = world.now - world.quiet_since >= QUIET_POLLS * rules.poll[0]
+    if not quiet or world.asked != full_name(view, attempt) or is_one_request(view, attempt):
+        return False
+    gap = world.book.gap(need, world.quotas, world.storage_now)
+    return gap > GAP_SHARE * world.quotas.tokens
+
+
+def is_one_request(view: ShardView, attempt: AttemptView) -> bool:
+    """Whether an attempt cannot be cut any more."""
+    if attempt.ordinals is None:
+        return view.plan.requests == 1
+    return sum(end - start for start, end in attempt.ordinals) == 1
+
+
+def full_name(view: ShardView, attempt: AttemptView) -> str:
+    """An attempt's name in the spend log: ``shard/attempt``."""
+    return f"{view.plan.shard}/{attempt.path}"

@@ -1,0 +1,312 @@
+"""Decide the steps from a planned attempt to its remote job: claim, reserve, upload, create."""
+
+from __future__ import annotations
+
+from reembed.machine import actions as act
+from reembed.machine.admission import (
+    alone_too_large,
+    fills_a_gap,
+    full_name,
+    is_one_request,
+    is_too_large,
+    no_room,
+)
+from reembed.machine.epochs import (
+    SCAN_LIFE,
+    adopted,
+    epoch_of,
+    is_fresh,
+    is_past_list,
+    is_unlisted,
+    may_have_sent,
+    oldest,
+)
+from reembed.machine.recovered import late_job
+from reembed.machine.rules import Rules, World, form_of, is_inline
+from reembed.machine.states import AttemptView, ShardView
+
+
+def decide_creating(
+    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+) -> act.Action:
+    """What an attempt without a known job does next."""
+    if attempt.local.not_before > world.now:
+        return act.Wait(attempt.local.not_before)
+    top = attempt.claims.get(attempt.epoch)
+    if attempt.closing:
+        return _close(view, attempt, world, rules)
+    if top is None or top.void:
+        return _claim(view, attempt, world, rules)
+    if attempt.local.epoch == attempt.epoch:
+        return _ours(view, attempt, world, rules)
+    return _theirs(view, attempt, world, rules)
+
+
+def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    # A job of our name that the ledger does not know: its record, or its reply, was lost.
+    adopting = _adopt(view, attempt, world, rules)
+    if adopting is not None:
+        return adopting
+    if late_job(view, attempt.path, world) is not None:
+        # Under a claim, so that nobody else buys meanwhile; neither money nor quota is needed.
+        return _next_epoch(view, attempt, world, rules)
+    if 0 < attempt.local.unsendable == attempt.epoch:
+        return act.MakeClaim(attempt.path, attempt.epoch + 1, "ended")
+    if _stopped(world):
+        return _call_off(attempt, world)
+    need = form_of(full_name(view, attempt), attempt.need, world, rules)
+    if is_too_large(need, world):
+        if is_one_request(view, attempt):
+            return alone_too_large(attempt, world, rules)
+        return act.MakeClaim(attempt.path, attempt.epoch + 1, "split")
+    waiting = no_room(view, attempt, need, world, rules)
+    if isinstance(waiting, act.Wait) and fills_a_gap(view, attempt, need, world, rules):
+        return act.MakeClaim(attempt.path, attempt.epoch + 1, "split")
+    return waiting or _next_epoch(view, attempt, world, rules)
+
+
+def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    local, epoch = attempt.local, attempt.epoch
+    if local.unknown_since is not None:
+        return _lost_reply(view, attempt, world, rules)
+    late = late_job(view, attempt.path, world)
+    giving_up = _why_not(attempt, world, rules, late is not None)
+    if giving_up:
+        return _give_up(attempt, giving_up)
+    need = attempt.need  # what was uploaded goes as a file
+    if not local.uploaded:
+        need = form_of(full_name(view, attempt), need, world, rules)
+    inline = is_inline(need, rules)
+    fencing = _fence(view, attempt, world, rules)
+    if fencing is not None:
+        return fencing
+    if late is not None:
+        fresh = is_fresh(attempt, world)
+        return act.RecordCreated(attempt.path, late) if fresh else act.Look(attempt.path)
+    if local.refused:
+        held = _held(view, attempt, world, rules)
+        if held is not None:
+            return held
+    if not local.reserved:
+        return _write_off(view, attempt, world, rules) or act.Reserve(attempt.path, epoch, need)
+    if local.prepared is None:
+        return act.Prepare(attempt.path, epoch, inline)
+    if not inline and not local.uploaded:
+        return act.Upload(attempt.path, epoch)
+    if not is_fresh(attempt, world):
+        return act.Look(attempt.path)
+    return act.Create(attempt.path, epoch, inline)
+
+
+def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> str:
+    """Why this epoch must not create: refused, empty, stopped, or its lease ran out unnoticed.
+
+    With a `late` job nothing will be created, so what was taken for it goes back.
+    """
+    local = attempt.local
+    if local.refused and not _holds(attempt, world, rules):
+        return local.refused
+    if late and (local.reserved or local.uploaded):
+        return "the job before it ended well after all"
+    if local.prepared is not None and local.prepared.sent == 0:
+        return "nothing could be rendered"
+    if _stopped(world) and not late:
+        return "creating has stopped"
+    if is_past_list(attempt, world, rules) and not rules.assume_lost:
+        return "the job of an earlier epoch would not be listed any more"
+    if local.looked_at is None or local.refused:
+        return ""  # a look follows before anything is sent
+    age = attempt.claims[attempt.epoch].age + world.now - local.looked_at
+    return "the lease ran out before the create" if age > rules.lease else ""
+
+
+def _holds(attempt: AttemptView, world: World, rules: Rules) -> bool:
+    """Whether the input of an epoch that met a 429 is kept for another try in this epoch.
+
+    The 429 says for certain that nothing was made, so the same epoch may create; its claim is
+    renewed meanwhile. Not for ever: somebody else may have more luck, or the job is too large.
+    """
+    local = attempt.local
+    if local.throttled_at is None or not local.uploaded:
+        return False
+    closed = world.book.ceiling.opens(attempt.need) - world.storage_now
+    ready = max(local.claim_after, world.now + closed, world.now)
+    fits = not is_too_large(attempt.need, world)
+    return fits and ready - local.throttled_at <= rules.hold
+
+
+def _held(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action | None:
+    """What a holder does that waits for the quota with its input uploaded; None to try again.
+
+    Its room and its dollars go back at once: while it waits, they are others' to take.
+    """
+    local = attempt.local
+    if local.reserved:
+        return act.Release(attempt.path, attempt.epoch, "void")
+    if world.now < local.claim_after:
+        return act.Wait(local.claim_after)
+    waiting = no_room(view, attempt, attempt.need, world, rules)
+    if isinstance(waiting, act.Wait) and fills_a_gap(view, attempt, attempt.need, world, rules):
+        return _give_up(attempt, "a piece of it fits the quota")
+    return _give_up(attempt, waiting.reason) if isinstance(waiting, act.Leave) else waiting
+
+
+def _give_up(attempt: AttemptView, reason: str) -> act.Action:
+    """Nothing was sent in this epoch: take everything back, then say so in the ledger."""
+    if attempt.local.uploaded and not attempt.local.input_deleted:
+        return act.DeleteInput(attempt.path, attempt.local.uploaded)
+    if attempt.local.reserved:
+        return act.Release(attempt.path, attempt.epoch, "void")
+    return act.MakeVoid(attempt.path, attempt.epoch, reason)
+
+
+def _call_off(attempt: AttemptView, world: World) -> act.Action:
+    """What is not sent any more: left when this process halts, rejects when the user stopped.
+
+    No look could say that nobody sends between it and the outcome: the user may lift the stop, or
+    another may not have read it yet. So the next epoch is taken, and taken for good.
+    """
+    if world.halted:
+        return act.Leave("creating has stopped")
+    return act.MakeClaim(attempt.path, attempt.epoch + 1, "stopped")
+
+
+def _close(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    """End an attempt that is closed, whoever closed it: adopt its job, or say that it has none.
+
+    No epoch follows, so jobs can only be of the lower ones; once those are fenced and a scan shows
+    none, there will be none. It is the claim that decides, whatever became of the stop since.
+    """
+    going_on = _adopt(view, attempt, world, rules) or _fence(view, attempt, world, rules)
+    if going_on is not None:
+        return going_on
+    closing = attempt.closing
+    assert closing
+    if not is_fresh(attempt, world):
+        # Beyond the stated bounds another may have found a job that this process was not shown.
+        return act.Look(attempt.path)
+    late = late_job(view, attempt.path, world)
+    if late is not None:
+        return act.RecordCreated(attempt.path, late)
+    if is_past_list(attempt, world, rules) and not rules.assume_lost:
+        return _ask(view, attempt, rules)
+    return _write_off(view, attempt, world, rules) or act.Judge(attempt.path, closing)
+
+
+def _next_epoch(
+    view: ShardView,
+    attempt: AttemptView,
+    world: World,
+    rules: Rules,
+    after: float = float("-inf"),
+) -> act.Action:
+    """Claim the next epoch, once a scan since `after` has shown no job of those before it.
+
+    A scan shows only what the service still lists. Where a job may be older than that, nothing is
+    created unless the user says that it is lost.
+    """
+    late = late_job(view, attempt.path, world) is not None
+    if may_have_sent(attempt):
+        since = max(after, world.now - SCAN_LIFE)
+        first = _adopt_or_scan(view, attempt, world, rules, after=since)
+        if first is not None:
+            return first
+        if not is_fresh(attempt, world):
+            return act.Look(attempt.path)
+        if is_past_list(attempt, world, rules) and not rules.assume_lost:
+            return _ask(view, attempt, rules)
+    if _stopped(world) and not late:
+        return _call_off(attempt, world)
+    return act.MakeClaim(attempt.path, attempt.epoch + 1)
+
+
+def _ask(view: ShardView, attempt: AttemptView, rules: Rules) -> act.Leave:
+    days = rules.retention / 86400
+    return act.Leave(
+        f"shard {view.plan.shard}, attempt {attempt.path}, was claimed longer ago than the service "
+        f"lists its jobs (batch.job_list_days: {days:g}), so a job that was paid for it could not "
+        "be found any more; --assume-lost sends it all the same",
+        fails=True,
+    )
+
+
+def _write_off(
+    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+) -> act.Release | None:
+    """Keep the dollars of a job that is assumed to be lost: it may have run, and been billed."""
+    held = world.book.epoch_of(full_name(view, attempt))
+    lost = held != attempt.epoch and held in may_have_sent(attempt)
+    if lost and is_unlisted(attempt, held, world, rules):
+        return act.Release(attempt.path, held, "end")
+    return None
+
+
+def _stopped(world: World) -> bool:
+    return bool(world.halted) or world.stopped
+
+
+def _fence(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action | None:
+    """Make sure that no holder of a lower epoch creates any more, or adopt what it created."""
+    local = attempt.local
+    lower = [epoch for epoch in may_have_sent(attempt) if epoch < attempt.epoch]
+    if not lower:
+        return None
+    for epoch in lower:
+        if epoch not in local.fenced:
+            return act.Fence(attempt.path, epoch)
+    assert local.fenced_at is not None
+    # A create that the service took just before the deletion may still become a job as late as
+    # its sender would wait for the answer, and the list shows a job so much later at most.
+    ready = local.fenced_at + rules.request_timeout + rules.list_lag
+    if world.now < ready:
+        return act.Wait(ready)
+    return _adopt_or_scan(view, attempt, world, rules, after=ready)
+
+
+def _theirs(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    top, looked_at = attempt.claims[attempt.epoch], attempt.local.looked_at
+    if looked_at is None:
+        return act.Look(attempt.path)
+    # From this moment on a job of that holder, if it made one, stands in the list.
+    gone_at = looked_at - top.age + rules.lease + rules.request_timeout + rules.list_lag
+    if world.now < gone_at:
+        again = looked_at + rules.poll[1]  # its holder may have finished long before
+        return act.Look(attempt.path) if world.now >= again else act.Wait(min(gone_at, again))
+    return _next_epoch(view, attempt, world, rules, after=gone_at)
+
+
+def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+    """A create was sent and not answered: look for its job until it must have shown."""
+    since = attempt.local.unknown_since
+    assert since is not None
+    shown = since + rules.request_timeout + rules.list_lag
+    early = since + min(rules.list_lag, rules.poll[0])
+    if world.now < early:
+        return act.Wait(early)
+    adopting = _adopt_or_scan(view, attempt, world, rules, after=early)
+    if adopting is not None:
+        return adopting
+    if world.now < shown:
+        return act.Wait(shown)
+    return _next_epoch(view, attempt, world, rules, after=shown)
+
+
+def _adopt(
+    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+) -> act.RecordCreated | None:
+    """Take the oldest job of our name that a scan has shown, if there is one."""
+    found = world.found.get((view.plan.shard, attempt.path), ())
+    if not found:
+        return None
+    job = oldest(found)
+    return act.RecordCreated(attempt.path, adopted(job, epoch_of(view, attempt, job, rules)))
+
+
+def _adopt_or_scan(
+    view: ShardView, attempt: AttemptView, world: World, rules: Rules, after: float
+) -> act.Action | None:
+    """Adopt a job of our name; scan unless a scan since `after` is at hand."""
+    adopting = _adopt(view, attempt, world, rules)
+    if adopting is None and world.scanned_at < after:
+        return act.Scan(attempt.path)
+    return adopting

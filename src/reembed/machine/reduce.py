@@ -1,0 +1,189 @@
+"""`reduce`: the next state of a shard, from an action and its result. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from reembed.core.records import Claim, Created, Outcome
+from reembed.machine import actions as act
+from reembed.machine.snapshot import ShardRecords, new_attempt, view_of
+from reembed.machine.states import (
+    AttemptView,
+    ClaimView,
+    Ended,
+    JobView,
+    Local,
+    Prepared,
+    ShardView,
+)
+
+Taken = Literal["won", "lost", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """A part or a file of rejects stands in the storage."""
+
+    uri: str
+    counts: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """The create was sent and not answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was sent, or the service took nothing: try again after `seconds`.
+
+    `quota`: it was a 429, which says nothing against the input that was uploaded.
+    """
+
+    reason: str
+    seconds: float
+    quota: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A read failed for now; the same again after `seconds`."""
+
+    seconds: float
+
+
+# What an action may give: None where it simply happened.
+Result = (
+    None
+    | Taken
+    | str
+    | Claim
+    | ShardRecords
+    | JobView
+    | Prepared
+    | Created
+    | Ended
+    | Outcome
+    | Wrote
+    | Unsure
+    | Refused
+    | Missed
+)
+
+
+def apply(view: ShardView, action: act.Action, result: Result, now: float) -> ShardView:
+    """The view after `action` gave `result`.
+
+    Raises:
+        TypeError: the action and the result do not belong together.
+    """
+    if isinstance(result, ShardRecords):
+        # A process that froze in the middle of its look knows what was true when it began.
+        began = now if result.looked_at is None else result.looked_at
+        return view_of(view.plan, result, began, view)
+    if isinstance(action, act.RecordSettled):
+        return replace(view, settled=action.settled)
+    if isinstance(result, Wrote):
+        if isinstance(action, act.WritePart):
+            return replace(view, part=result.uri)
+        return replace(view, reject_part=result.uri, reject_codes=dict(result.counts))
+    path = getattr(action, "attempt", None)
+    if path is None:
+        raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
+    attempt = view.attempts[path]
+    if isinstance(action, act.RecordOutcome):
+        return _ended(view, attempt, result if isinstance(result, Outcome) else action.outcome, now)
+    return view.with_attempt(_after(attempt, action, result, now))
+
+
+def _ended(view: ShardView, attempt: AttemptView, outcome: Outcome, now: float) -> ShardView:
+    """The outcome stands (ours or another's): its children come to be."""
+    view = view.with_attempt(replace(attempt, outcome=outcome))
+    for path, child in outcome.children.items():
+        if path not in view.attempts:
+            born = new_attempt(view.plan, path, child)
+            view = view.with_attempt(born.with_local(not_before=now + outcome.delay_seconds))
+    return view
+
+
+def _after(attempt: AttemptView, action: act.Action, result: Result, now: float) -> AttemptView:
+    if isinstance(result, Missed):
+        failures = attempt.local.failures + 1
+        return attempt.with_local(not_before=now + result.seconds, failures=failures)
+    if isinstance(result, Ended):
+        return attempt.with_local(ended=result)
+    if isinstance(result, Refused):
+        return _refused(attempt, result, now)
+    if isinstance(action, act.MakeClaim | act.Reserve | act.MakeVoid | act.Create):
+        return _claiming(attempt, action, result, now)
+    local = _LOCAL_CHANGES.get(type(action))
+    if local is not None:
+        return attempt.with_local(**local(action, attempt, result, now), failures=0)
+    if isinstance(action, act.RecordCreated):
+        created = result if isinstance(result, Created) else action.created
+        return replace(attempt, created=created)
+    if isinstance(action, act.Poll) and isinstance(result, JobView):
+        odd = result.state == "UNKNOWN"
+        since = attempt.local.odd_since if attempt.local.odd_since is not None else now
+        return replace(attempt, job=result).with_local(failures=0, odd_since=since if odd else None)
+    if isinstance(action, act.ReadBook):
+        return attempt
+    if isinstance(action, act.MarkStuck):
+        return replace(attempt, stuck=True)
+    raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
+
+
+def _refused(attempt: AttemptView, result: Refused, now: float) -> AttemptView:
+    since = attempt.local.throttled_at
+    attempt = attempt.with_local(refused=result.reason, claim_after=now + result.seconds)
+    if not result.quota:
+        return attempt.with_local(throttled_at=None)
+    # What is known of the lease will be old when the wait is over: look anew.
+    return attempt.with_local(throttled_at=now if since is None else since, looked_at=None)
+
+
+_LOCAL_CHANGES: dict[type, Callable[..., dict[str, Any]]] = {
+    act.Scan: lambda action, attempt, result, now: {"scanned_at": now},
+    act.Fence: lambda action, attempt, result, now: {
+        "fenced": attempt.local.fenced | {action.epoch},
+        "fenced_at": now,
+    },
+    act.Prepare: lambda action, attempt, result, now: {"prepared": result},
+    act.Upload: lambda action, attempt, result, now: {"uploaded": result, "looked_at": None},
+    act.Cancel: lambda action, attempt, result, now: {"cancelled": True},
+    act.DeleteInput: lambda action, attempt, result, now: {"input_deleted": True},
+    act.Release: lambda action, attempt, result, now: {"reserved": False},
+}
+
+
+def _claiming(attempt: AttemptView, action: act.Action, result: Result, now: float) -> AttemptView:
+    if isinstance(action, act.MakeClaim):
+        if isinstance(result, Claim):
+            claims = {**attempt.claims, action.epoch: ClaimView(result, 0.0)}
+            return replace(attempt, claims=claims, local=Local(epoch=action.epoch, claimed_at=now))
+        # Somebody's claim stands: the next look says whose, and how old it is.
+        theirs = {action.epoch: ClaimView(Claim(holder="", epoch=action.epoch), 0.0)}
+        return replace(attempt, claims={**attempt.claims, **theirs}, local=Local())
+    if isinstance(action, act.MakeVoid):
+        return _voided(attempt, action.epoch)
+    if isinstance(action, act.Reserve):
+        if result == "won":
+            kept = attempt.local.refused != ""
+            looked_at = None if kept else attempt.local.looked_at
+            return attempt.with_local(reserved=True, refused="", looked_at=looked_at)
+        return attempt.with_local(refused="the budget or a quota was used up by another")
+    if isinstance(result, Created):
+        return replace(attempt, created=result)
+    if isinstance(result, Unsure):
+        return attempt.with_local(unknown_since=now)
+    raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
+
+
+def _voided(attempt: AttemptView, epoch: int) -> AttemptView:
+    claims = {**attempt.claims, epoch: replace(attempt.claims[epoch], void=True)}
+    local = attempt.local
+    empty = local.prepared is not None and local.prepared.sent == 0
+    kept = Local(not_before=local.claim_after, unsendable=epoch if empty else 0)
+    return replace(attempt, claims=claims, local=kept)

@@ -1,0 +1,143 @@
+"""Constants of the decisions, and the state that all shards of a run share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reembed.core.plans import ShardPlan
+from reembed.core.records import Need
+from reembed.machine.reservations import Book, Quotas
+
+# Above these an inline answer may not be fetchable: its payload stands twice in the reply.
+INLINE_MAX_WIRE_BYTES = 4_000_000
+INLINE_MAX_RESULT_BYTES = 4_000_000
+# What a create's body may be at most: below 20 MB (the vendor's batch page), less what stands
+# around the requests.
+INLINE_BODY_BYTES = 19_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Constants of a run. Seconds throughout; `poll` is the shortest and the longest interval.
+
+    `retention` is how long the service lists a job; with `assume_lost`, one that may be older is
+    taken for lost, and its requests are sent again.
+
+    `inline` is the configured form; `metadata_echo` whether this service has been seen to give
+    inline metadata back, without which `auto` never chooses inline. `hold` is how long an uploaded
+    input is kept for another try after a 429, from the first on.
+    """
+
+    run: str
+    holder: str
+    max_attempts: int
+    poll: tuple[float, float]
+    lease: float
+    request_timeout: float
+    list_lag: float
+    stuck: float
+    result_life: float
+    inline: str = "auto"
+    metadata_echo: bool = False
+    resubmit_stuck: bool = False
+    accept_repay: bool = False
+    hold: float = 0.0
+    retention: float = 7 * 86400.0
+    assume_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A remote job that a scan saw under an attempt's display name."""
+
+    job: str
+    display_name: str
+    create_time: str
+    input_file: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is common to all shards at this moment.
+
+    `now` is the local monotonic clock, `storage_now` the storage's wall clock. `found` maps
+    ``(shard, attempt)`` to the remote jobs of that name as of `scanned_at`, when the listing
+    began; `book_at` is when the spend log was last read to its tail, `asked` for which
+    ``shard/attempt`` that was, and `quiet_since` when it was last seen to have moved. `quotas`
+    are those under the ceiling that the log tells.
+    """
+
+    now: float
+    storage_now: float
+    book: Book
+    quotas: Quotas
+    stopped: bool = False
+    halted: str = ""
+    scanned_at: float = float("-inf")
+    found: Mapping[tuple[str, str], tuple[Found, ...]] = field(default_factory=dict)
+    book_at: float = float("-inf")
+    asked: str = ""
+    quiet_since: float = float("-inf")
+
+
+def root_need(plan: ShardPlan) -> Need:
+    """What an attempt over all requests of a shard takes, at most, when its input is a file."""
+    return Need(
+        usd_nano=plan.usd_nano,
+        tokens=plan.total_tokens,
+        jobs=1,
+        input_bytes=plan.wire_bytes,
+        result_bytes=plan.result_bytes,
+    )
+
+
+def without_files(need: Need) -> Need:
+    """The same need for an inline job, which leaves nothing in the file storage."""
+    return need.model_copy(update={"input_bytes": 0, "result_bytes": 0})
+
+
+def goes_inline(need: Need, rules: Rules, most_wire: int = INLINE_MAX_WIRE_BYTES) -> bool:
+    """Whether an attempt's requests travel in the create's body.
+
+    `auto` asks for a small body *and* a small predicted result, and for a service that gives the
+    metadata back: the fence against a frozen holder exists only for files.
+    """
+    if rules.inline == "inline":
+        return True
+    if rules.inline == "file" or not rules.metadata_echo:
+        return False
+    return need.input_bytes <= most_wire and need.result_bytes <= INLINE_MAX_RESULT_BYTES
+
+
+def form_of(name: str, need: Need, world: World, rules: Rules) -> Need:
+    """What an attempt takes in the form in which it goes: no file bytes means inline.
+
+    The form that was reserved stands. Where files have no room and `auto` may go inline, a body
+    up to the service's limit is preferred to waiting for hours until results expire.
+
+    Args:
+        name: ``shard/attempt``, as the spend log has it.
+        need: of the attempt, as a file.
+        world: with the spend log.
+        rules: of the run.
+    """
+    if goes_inline(need, rules):
+        return without_files(need)
+    inline = without_files(need)
+    if not goes_inline(need, rules, INLINE_BODY_BYTES):
+        return need
+    reserved = world.book.live.get(name)
+    if reserved is not None:
+        return need if reserved[1].input_bytes else inline
+    now, ceiling = world.storage_now, world.book.ceiling
+    no_file = ceiling.opens(need) > max(now, ceiling.opens(inline))
+    no_room = world.book.room(name, need, world.quotas, now) == "busy"
+    fits = world.book.room(name, inline, world.quotas, now) == "fits"
+    return inline if fits and (no_file or no_room) else need
+
+
+def is_inline(need: Need, rules: Rules) -> bool:
+    """Whether a need, as `form_of` gives it, is that of an inline job."""
+    return rules.inline != "file" and need.input_bytes == 0

@@ -1,0 +1,168 @@
+"""Build the state of a shard from its records, and roll settled partitions up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from reembed.core.names import attempt_order
+from reembed.core.plans import ShardPlan
+from reembed.core.records import (
+    NOT_SENT,
+    Child,
+    Claim,
+    Created,
+    Outcome,
+    Redrive,
+    RolledAttempt,
+    RolledShard,
+    Rollup,
+    Settled,
+)
+from reembed.machine.rules import root_need
+from reembed.machine.states import AttemptView, ClaimView, Local, ShardView
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecords:
+    """Everything the ledger holds of one shard; ages in seconds by the storage's clock.
+
+    `looked_at` is when the look began, by the local clock; None where that was just now.
+    """
+
+    claims: Mapping[str, Mapping[int, Claim]] = field(default_factory=dict)
+    ages: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    voids: frozenset[tuple[str, int]] = frozenset()
+    created: Mapping[str, Created] = field(default_factory=dict)
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    stuck: frozenset[str] = frozenset()
+    suspects: Mapping[str, str] = field(default_factory=dict)
+    settled: Settled | None = None
+    redrives: Mapping[int, Redrive] = field(default_factory=dict)
+    looked_at: float | None = None
+
+
+def is_settled(records: ShardRecords) -> bool:
+    """Whether a shard is settled in its newest generation."""
+    newest = records.settled
+    return newest is not None and newest.generation >= max(records.redrives, default=0)
+
+
+def view_of(
+    plan: ShardPlan, records: ShardRecords, now: float, before: ShardView | None = None
+) -> ShardView:
+    """Build the view of a shard from its records.
+
+    Args:
+        plan: the shard's plan.
+        records: a fresh listing.
+        now: the local clock, for the moment of the look.
+        before: the view until now; what this process did is kept, but for a claim that it lost.
+    """
+    known = before.attempts if before is not None else {}
+    children = _children(plan, records)
+    attempts: dict[str, AttemptView] = {}
+    for path in sorted(children, key=attempt_order):
+        known_attempt = known.get(path) or new_attempt(plan, path, children[path])
+        attempts[path] = _renewed(known_attempt, records, now)
+    base = before or ShardView(plan, {})
+    newest = records.settled
+    generation = max(records.redrives, default=newest.generation if newest is not None else 0)
+    current = newest is not None and newest.generation == generation
+    return replace(
+        base,
+        attempts=attempts,
+        generation=generation,
+        redrive=records.redrives.get(generation),
+        settled=newest if current else None,
+        previous=None if current else newest,
+    )
+
+
+def _children(plan: ShardPlan, records: ShardRecords) -> dict[str, Child | None]:
+    """Every attempt that exists by the outcomes: the root, and what outcomes sent on."""
+    found: dict[str, Child | None] = {"0": None} if plan.requests else {}
+    found.update((str(generation), r.sent) for generation, r in sorted(records.redrives.items()))
+    for path in sorted(records.outcomes, key=attempt_order):
+        found.update(records.outcomes[path].children)
+        # A roll-up keeps no children: what has an outcome was an attempt.
+        found.setdefault(path, None)
+    return found
+
+
+def new_attempt(plan: ShardPlan, path: str, child: Child | None) -> AttemptView:
+    """An attempt of which nothing is known yet."""
+    if child is None:
+        return AttemptView(path, None, root_need(plan))
+    return AttemptView(path, child.ordinals, child.need)
+
+
+def _renewed(base: AttemptView, records: ShardRecords, now: float) -> AttemptView:
+    path = base.path
+    claims = {
+        epoch: ClaimView(
+            claim, records.ages.get((path, epoch), 0.0), (path, epoch) in records.voids
+        )
+        for epoch, claim in records.claims.get(path, {}).items()
+    }
+    local = base.local
+    if local.epoch and max(claims, default=0) > local.epoch:
+        local = Local()  # somebody took over: this process holds nothing any more
+    created = records.created.get(path, base.created)
+    if created is not None and local.ended is not None and local.ended.outcome.state == NOT_SENT:
+        local = replace(local, ended=None)  # another sent it after all
+    return replace(
+        base,
+        claims=claims,
+        created=created,
+        outcome=records.outcomes.get(path, base.outcome),
+        stuck=base.stuck or path in records.stuck,
+        suspect=records.suspects.get(path, base.suspect),
+        local=replace(local, looked_at=now),
+    )
+
+
+def rollup_of(
+    shards: Iterable[str], records: Mapping[str, ShardRecords], generation: int
+) -> Rollup | None:
+    """Roll up a stripe; the same shards and generation give the same bytes, whoever asks.
+
+    Attempts are those that have outcomes: outcomes are all there before a shard settles and never
+    change, while a `created` may still come late, from a process that froze.
+
+    Args:
+        shards: every shard that the plan has in the stripe.
+        records: what the ledger holds of them.
+        generation: the newest in which rejects of the stripe were sent again; 0 for none.
+
+    Returns:
+        None when a shard is not settled, or is of a later generation already.
+    """
+    rolled: dict[str, RolledShard] = {}
+    for shard in sorted(shards):
+        found = records.get(shard, ShardRecords())
+        asked = max(found.redrives, default=0)
+        if found.settled is None or not asked <= found.settled.generation <= generation:
+            return None
+        attempts = {
+            path: RolledAttempt(state=outcome.state, job=outcome.job)
+            for path, outcome in sorted(found.outcomes.items())
+        }
+        rolled[shard] = RolledShard(settled=found.settled, attempts=attempts)
+    return Rollup(generation=generation, shards=rolled)
+
+
+def records_of(rolled: RolledShard) -> ShardRecords:
+    """What a roll-up keeps of a shard's records: its settlement, each attempt's state and job."""
+    return ShardRecords(
+        created={
+            path: Created(job=attempt.job, display_name="", epoch=0)
+            for path, attempt in rolled.attempts.items()
+            if attempt.job
+        },
+        outcomes={
+            path: Outcome(state=attempt.state, job=attempt.job)
+            for path, attempt in rolled.attempts.items()
+        },
+        settled=rolled.settled,
+    )

@@ -1,1 +1,0 @@
-"""The two Beam pipelines, and the run that joins them."""

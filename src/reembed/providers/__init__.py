@@ -1,0 +1,1 @@
+"""Embedding services behind one protocol."""

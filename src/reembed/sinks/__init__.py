@@ -1,1 +1,0 @@
-"""Where rows and rejects are written."""

@@ -1,0 +1,81 @@
+"""Open the content of a URI: disk, Cloud Storage, web, or inline media of the source."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from reembed.config.source import SourceConfig
+from reembed.errors import AlreadyExistsError, RejectError
+from reembed.storage.base import Storage
+from reembed.storage.https import HttpsRules, fetch
+from reembed.storage.names import join
+
+HTTPS = "https://"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Bytes to read, and the generation they are in; empty where the place keeps none."""
+
+    stream: BinaryIO
+    generation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where contents are read.
+
+    `https` None: no page of the web is. `given` is the folder that keeps contents which stood in
+    the source itself, so that they are read again like any others.
+    """
+
+    storage: Storage
+    https: HttpsRules | None = None
+    given: str = ""
+
+    @classmethod
+    def of(cls, source: SourceConfig, storage: Storage, given: str) -> Places:
+        """The places of a configuration."""
+        rules = HttpsRules(int(source.max_https_mb * 1e6)) if source.https else None
+        return cls(storage, rules, given)
+
+    @contextmanager
+    def open(self, uri: str, generation: str = "") -> Iterator[Opened]:
+        """Open a place in a generation, or, without one, in the state that it has now.
+
+        Raises:
+            ObjectNotFoundError: it is not there, or not in this generation any more.
+            StorageError: it cannot be read.
+            RejectError: a page that may not be read, or is too large.
+        """
+        if uri.startswith(HTTPS):
+            with self._page(uri) as stream:
+                yield Opened(stream, "")
+            return
+        state = generation or self.storage.stat(uri).generation
+        with self.storage.open(uri, state) as stream:
+            yield Opened(stream, state)
+
+    def _page(self, url: str) -> BinaryIO:
+        if self.https is None:
+            raise RejectError("uri_not_allowed", f"{url}: pages are read with source.https: true")
+        return fetch(url, self.https)
+
+    def keep(self, data: bytes) -> str:
+        """Keep contents under the name of their SHA-256; return their place."""
+        uri = join(self.given, hashlib.sha256(data).hexdigest())
+        try:
+            self.storage.create(uri, data)
+        except AlreadyExistsError:
+            return uri  # the same bytes
+        return uri
+
+
+def name_of(uri: str) -> str:
+    """What tells the format and the title of a place where its bytes do not."""
+    return urlsplit(uri).path if uri.startswith(HTTPS) else uri

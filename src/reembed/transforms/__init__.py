@@ -1,1 +1,0 @@
-"""One thin PTransform per step."""

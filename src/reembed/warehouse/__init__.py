@@ -1,1 +1,0 @@
-"""The only code that knows BigQuery: the seam, the real client, its errors."""

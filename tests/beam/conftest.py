@@ -1,0 +1,66 @@
+"""A configuration and a layout in the test's folder; steps run on elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+
+from reembed.beam.engine import LOCAL_RUNNER
+from reembed.config.load import config_from_mapping
+from reembed.config.schema import Config
+from reembed.ledger.layout import Layout
+from reembed.types import Item, Position
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    data = {"name": "steps", "run_dir": str(tmp_path / "run"), "source": {"files": ["**"]}}
+    return config_from_mapping({**data, "batch": {"max_requests": 8}}, tmp_path).config
+
+
+@pytest.fixture
+def layout(config: Config) -> Layout:
+    return Layout(config.run_dir)
+
+
+@pytest.fixture
+def item(tmp_path: Path) -> Callable[..., Item]:
+    """Write a file and list it by hand."""
+    from reembed.storage.local import LocalStorage
+
+    def make(index: int, data: bytes, name: str = "") -> Item:
+        path = tmp_path / (name or f"item-{index:05}.txt")
+        path.write_bytes(data)
+        stat = LocalStorage().stat(str(path))
+        return Item(path.name, stat.uri, Position(index), stat.size, stat.generation)
+
+    return make
+
+
+@pytest.fixture
+def run_steps() -> Callable[..., list[Any]]:
+    """Run elements through a transform; return what came out, in no order."""
+
+    def run(elements: list[Any], step: beam.PTransform) -> list[Any]:
+        with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
+            (
+                pipeline
+                | beam.Create(elements)
+                | step
+                | "Whole" >> beam.combiners.ToList()
+                | "Keep" >> beam.Map(_keep)
+            )
+        return _kept.pop()
+
+    return run
+
+
+_kept: list[list[Any]] = []
+
+
+def _keep(whole: list[Any]) -> None:
+    _kept.append(whole)

@@ -1,0 +1,253 @@
+"""Tables, views, jobs and reads on the local server, where it can be had."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reembed.bigquery.base import Field, Load, NewTable, Partition, Read, Statement, Warehouse
+from reembed.bigquery.names import TableName
+from reembed.core.schema import ROW
+from reembed.errors import (
+    JobFailedError,
+    StatementRefusedError,
+    WarehouseConflictError,
+    WarehouseNotFoundError,
+)
+from support.bigquery import BigQueryServer
+from support.gcs import GcsServer
+
+pytestmark = pytest.mark.bigquery
+
+FIELDS = (
+    Field("key", "STRING", "REQUIRED"),
+    Field("part", "INT64", "REQUIRED"),
+    Field("end", "FLOAT64"),
+    Field("embedding", "FLOAT64", "REPEATED"),
+    Field("embedded_at", "TIMESTAMP"),
+)
+ARROW = pa.schema([ROW.field(field.name) for field in FIELDS])
+
+
+def write_parts(path: Path, keys: list[str]) -> Path:
+    rows = [
+        {"key": key, "part": 0, "end": None, "embedding": [0.5, float(at)], "embedded_at": at}
+        for at, key in enumerate(keys)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, ARROW), path)
+    return path
+
+
+def keys_in(warehouse: Warehouse, table: TableName) -> list[str]:
+    job = warehouse.query(Statement(f"SELECT `key` FROM {table.sql} ORDER BY `key`"))
+    return [key for batch in warehouse.results(job) for key in batch["key"].to_pylist()]
+
+
+def test_a_table_is_described_as_it_was_made(
+    warehouse: Warehouse, bigquery_server: BigQueryServer
+) -> None:
+    name = bigquery_server.table("items")
+    assert warehouse.table(name) is None
+    parts = Partition("embedded_at", "DAY")
+    expires = 4_000_000_000_000
+    new = NewTable(FIELDS, ("key",), parts, "vectors", {"model": "m-2"}, expires)
+    assert warehouse.create_table(name, new) is True
+    assert warehouse.create_table(name, new) is False
+    table = warehouse.table(name)
+    assert table is not None
+    assert (table.name, table.kind, table.rows, table.location) == (name, "TABLE", 0, "US")
+    assert table.fields == FIELDS
+    assert (table.clustering, table.partition) == (("key",), parts)
+    assert (table.description, table.labels, table.expires_ms) == (
+        "vectors",
+        {"model": "m-2"},
+        expires,
+    )
+    assert table.created_ms > 1_700_000_000_000
+    assert table.column("KEY") == FIELDS[0]
+    assert table.column("none") is None
+    assert warehouse.location(name) == "US"
+    with pytest.raises(WarehouseNotFoundError, match="nowhere"):
+        warehouse.location(TableName("test", "nowhere", "items"))
+    warehouse.delete_table(name)
+    warehouse.delete_table(name)
+    assert warehouse.table(name) is None
+
+
+def test_labels_are_added_and_a_stale_etag_is_refused(
+    warehouse: Warehouse, bigquery_server: BigQueryServer
+) -> None:
+    name = bigquery_server.table("items")
+    warehouse.create_table(name, NewTable(FIELDS, labels={"model": "m-2"}))
+    seen = warehouse.table(name)
+    assert seen is not None
+    now = warehouse.update_table(name, labels={"run": "r1"}, description="new", etag=seen.etag)
+    assert now.labels == {"model": "m-2", "run": "r1"}
+    assert now.description == "new"
+    with pytest.raises(WarehouseConflictError, match="it was changed meanwhile"):
+        warehouse.update_table(name, labels={"run": "r2"}, etag=seen.etag)
+
+
+def test_a_view_is_swapped_only_by_who_saw_its_last_state(
+    warehouse: Warehouse, bigquery_server: BigQueryServer
+) -> None:
+    name = bigquery_server.table("current")
+    seen = warehouse.set_view(name, "SELECT 0 AS n", None)
+    assert (seen.kind, seen.view_sql) == ("VIEW", "SELECT 0 AS n")
+    with pytest.raises(WarehouseConflictError, match="the name is taken"):
+        warehouse.set_view(name, "SELECT 1 AS n", None)
+    now = warehouse.set_view(name, "SELECT 1 AS n", seen.etag)
+    with pytest.raises(WarehouseConflictError, match="it was changed meanwhile"):
+        warehouse.set_view(name, "SELECT 2 AS n", seen.etag)
+    assert warehouse.table(name) == now
+
+
+def test_a_load_is_done_once_whoever_asks(
+    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
+) -> None:
+    name = bigquery_server.table("items")
+    path = write_parts(tmp_path / "part.parquet", ["a", "b"])
+    # A table that a load makes here has no REQUIRED columns, unlike the service's.
+    warehouse.create_table(name, NewTable(FIELDS))
+    load = Load(name, FIELDS, path, "WRITE_APPEND", labels={"run": "r1"})
+    with ThreadPoolExecutor(4) as pool:
+        jobs = list(pool.map(lambda _: warehouse.load(load, f"load-{name.dataset}"), range(4)))
+    assert {job.rows for job in jobs} == {2}
+    assert keys_in(warehouse, name) == ["a", "b"]
+    table = warehouse.table(name)
+    assert table is not None
+    assert table.fields == FIELDS
+    found = warehouse.job(f"load-{name.dataset}")
+    assert found is not None
+    assert (found.kind, found.state, found.labels) == ("load", "DONE", {"run": "r1"})
+
+
+def test_a_load_that_fails_loads_nothing_and_keeps_its_id(
+    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
+) -> None:
+    name = bigquery_server.table("items")
+    warehouse.create_table(name, NewTable(FIELDS))
+    bad = tmp_path / "bad.parquet"
+    bad.write_bytes(b"no Parquet")
+    load = Load(name, FIELDS, bad, "WRITE_APPEND")
+    for words in ("failed: Error while reading", "had failed already: Error while reading"):
+        with pytest.raises(JobFailedError, match=words):
+            warehouse.load(load, f"bad-{name.dataset}")
+    assert keys_in(warehouse, name) == []
+
+
+@pytest.mark.gcs
+def test_files_on_cloud_storage_are_loaded_by_name_and_by_pattern(
+    warehouse: Warehouse,
+    bigquery_server: BigQueryServer,
+    gcs_server: GcsServer,
+    tmp_path: Path,
+) -> None:
+    from reembed.storage.gcs import GcsStorage
+
+    name = bigquery_server.table("items")
+    storage = GcsStorage(gcs_server.url)
+    folder = f"gs://tests/load-{name.dataset}"
+    for key in ("a", "b", "c"):
+        local = write_parts(tmp_path / f"{key}.parquet", [key])
+        storage.publish(local, f"{folder}/{key}.parquet")
+    listed = (f"{folder}/a.parquet", f"{folder}/b.parquet")
+    assert warehouse.load(Load(name, FIELDS, listed), f"l-{name.dataset}").rows == 2
+    more = Load(name, FIELDS, (f"{folder}/c*.parquet",), "WRITE_APPEND")
+    warehouse.load(more, f"m-{name.dataset}")
+    assert keys_in(warehouse, name) == ["a", "b", "c"]
+
+
+def test_a_copy_is_made_once_and_never_over_rows(
+    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
+) -> None:
+    name = bigquery_server.table("staging")
+    path = write_parts(tmp_path / "part.parquet", ["a", "b"])
+    warehouse.load(Load(name, FIELDS, path), f"load-{name.dataset}")
+    dest = name.sibling("items")
+    warehouse.create_table(dest, NewTable(FIELDS, ("key",), labels={"model": "m-2"}))
+    for _ in range(2):
+        assert warehouse.copy(name, dest, f"copy-{name.dataset}", {}).kind == "copy"
+    table = warehouse.table(dest)
+    assert table is not None
+    assert (table.clustering, table.labels) == (("key",), {"model": "m-2"})
+    with pytest.raises(WarehouseConflictError, match="duplicate"):
+        warehouse.copy(name, dest, f"over-{name.dataset}", {})
+    assert keys_in(warehouse, dest) == ["a", "b"]
+
+
+def test_wrong_statements_are_refused_in_words(
+    warehouse: Warehouse, bigquery_server: BigQueryServer
+) -> None:
+    missing = bigquery_server.table("missing")
+    for run in (warehouse.query, warehouse.dry_run):
+        with pytest.raises(StatementRefusedError, match="SELEC"):
+            run(Statement("SELEC 1"))
+        with pytest.raises(WarehouseNotFoundError, match="missing was not found"):
+            run(Statement(f"SELECT * FROM {missing.sql}"))
+    with pytest.raises(WarehouseNotFoundError, match="missing: cannot open a read session"):
+        warehouse.read_streams(missing, Read())
+
+
+def read_all(warehouse: Warehouse, table: TableName, read: Read) -> list[dict[str, Any]]:
+    streams = pickle.loads(pickle.dumps(warehouse.read_streams(table, read)))
+    batches = (batch for stream in streams for batch in warehouse.read_stream(stream))
+    return [row for batch in batches for row in batch.to_pylist()]
+
+
+def test_a_table_is_read_by_columns_and_condition(
+    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
+) -> None:
+    name = bigquery_server.table("items")
+    path = write_parts(tmp_path / "part.parquet", ["a", "b", "c"])
+    warehouse.load(Load(name, FIELDS, path), f"load-{name.dataset}")
+    found = read_all(warehouse, name, Read(("key", "embedding"), "`key` > 'a' AND part = 0"))
+    expected = [{"key": "b", "embedding": [0.5, 1.0]}, {"key": "c", "embedding": [0.5, 2.0]}]
+    assert sorted(found, key=lambda row: str(row["key"])) == expected
+    with pytest.raises(StatementRefusedError, match="nope"):
+        warehouse.read_streams(name, Read(("key",), "nope = 1"))
+    assert read_all(warehouse, name, Read(("key",), "part > 7")) == []
+
+
+def test_what_a_query_found_is_read_from_its_destination(
+    warehouse: Warehouse, bigquery_server: BigQueryServer
+) -> None:
+    job = warehouse.query(Statement("SELECT n FROM UNNEST(GENERATE_ARRAY(1, 5)) AS n"))
+    assert job.destination is not None
+    assert sorted(row["n"] for row in read_all(warehouse, job.destination, Read())) == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
+
+
+def test_another_process_reads_a_stream_without_being_told_more(
+    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
+) -> None:
+    name = bigquery_server.table("items")
+    path = write_parts(tmp_path / "part.parquet", ["a", "b", "c"])
+    warehouse.load(Load(name, FIELDS, path), f"load-{name.dataset}")
+    (stream,) = warehouse.read_streams(name, Read(("key",)))
+    code = (
+        "import pickle, sys\n"
+        "warehouse, stream = pickle.load(sys.stdin.buffer)\n"
+        "print(sum(batch.num_rows for batch in warehouse.read_stream(stream)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=pickle.dumps((warehouse, stream)),
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == b"3\n"

@@ -1,0 +1,180 @@
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reembed.config.schema import Config
+from reembed.core.canaries import canary_count
+from reembed.core.manifest import manifest_of
+from reembed.core.pack import (
+    Packing,
+    need_of_requests,
+    pack_stripe,
+    rank_by_key,
+    refuse_unsendable,
+    totals_of,
+)
+from reembed.core.plans import PlanTotals
+from reembed.core.price import price
+from reembed.providers.gemini.requests import RequestOptions, result_line_bytes
+from reembed.types import Chunk, Position, Reject
+
+
+def config(**batch):
+    raw = {"name": "t", "source": {"files": ["*"]}, "model": {"dimensions": 128}, "batch": batch}
+    return Config.model_validate(raw)
+
+
+def chunk(index, tokens=24, reject=None, part=0, **changes):
+    fields = {
+        "key": f"k{index:04}",
+        "uri": f"/c/{index}",
+        "position": Position(index),
+        "part": part,
+        "parts": part + 1,
+        "modality": "text",
+        "mime_type": "text/plain",
+        "tokens": tokens,
+        "input_bytes": 20,
+        "generation": "1",
+        "source_hash": f"s{index}",
+        "content_hash": f"c{index}",
+        "chunker": "text/1",
+        "text": None if reject else f"text of {index}",
+        "reject": Reject(reject, "as it is", "chunk") if reject else None,
+    }
+    return Chunk(**{**fields, **changes})
+
+
+def pack(chunks, **batch):
+    conf = config(**batch)
+    table = manifest_of(chunks, RequestOptions.of(conf))
+    return list(pack_stripe(table, 3, Packing.of(conf)))
+
+
+def test_shards_are_numbered_cut_and_counted():
+    chunks = [chunk(n, reject="empty" if n % 10 == 4 else None) for n in range(40)]
+    shards = pack(chunks, max_requests=17)
+    plans = [shard.plan for shard in shards]
+    assert [plan.shard for plan in plans] == [f"00000003-{n:06}" for n in range(3)]
+    assert [plan.requests for plan in plans] == [16, 16, 4]
+    assert [plan.canaries for plan in plans] == [1, 1, 1]
+    assert sum(plan.chunks for plan in plans) == 40
+    assert sum(plan.rejects for plan in plans) == 4
+    for shard in shards:
+        ordinals = [n for n in shard.manifest.column("request").to_pylist() if n is not None]
+        assert ordinals == list(range(shard.plan.requests))
+        assert shard.plan.result_bytes == (shard.plan.requests + 1) * result_line_bytes(128)
+        assert shard.plan.tokens == {"text": 24 * (shard.plan.requests + 1)}
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.permutations(range(30)))
+def test_the_order_of_arrival_changes_nothing(order):
+    chunks = [chunk(n // 2, part=n % 2) for n in range(30)]
+    expected = pack(chunks, max_requests=9)
+    shuffled = pack([chunks[n] for n in order], max_requests=9)
+    assert [s.plan for s in shuffled] == [s.plan for s in expected]
+    assert all(a.manifest.equals(b.manifest) for a, b in zip(shuffled, expected, strict=True))
+
+
+def test_the_price_includes_canaries_by_their_twins_modality():
+    chunks = [chunk(n, modality="image" if n == 5 else "text", tokens=100) for n in range(10)]
+    plan = pack(chunks)[0].plan
+    # The one canary of ten requests repeats request 5.
+    assert plan.tokens == {"image": 200, "text": 900}
+    assert plan.usd_nano == price(plan.tokens, config().model.spec()).batch_usd_nano
+    assert plan.total_tokens == 1100
+
+
+def test_no_shard_is_above_the_limits_of_its_job():
+    chunks = [chunk(n, tokens=100 + n) for n in range(200)]
+    conf = config(max_tokens=2000)
+    for shard in pack_stripe(manifest_of(chunks, RequestOptions.of(conf)), 0, Packing.of(conf)):
+        assert shard.plan.total_tokens <= 2000
+        assert shard.plan.canaries == canary_count(shard.plan.requests)
+
+
+def test_what_no_job_can_hold_is_a_reject_that_names_both_numbers():
+    chunks = [
+        chunk(0),
+        chunk(1, tokens=10_001),
+        chunk(2, tokens=10_001, reject="empty"),
+        chunk(3, tokens=10_000),
+    ]
+    shards = pack(chunks, enqueued_tokens=10_000)
+    rows = pa.concat_tables([shard.manifest for shard in shards]).to_pylist()
+    assert [row["reject_code"] for row in rows] == [None, "over_quota", "empty", None]
+    assert "10001 tokens, and batch.enqueued_tokens allows 10000" in rows[1]["reject_message"]
+    # A reject keeps its own reason.
+    assert (rows[2]["reject_message"], rows[2]["reject_stage"]) == ("as it is", "chunk")
+    assert all(shard.plan.total_tokens <= 10_000 for shard in shards)
+
+
+def test_nothing_to_refuse_leaves_the_table_as_it_is():
+    conf = config()
+    table = manifest_of([chunk(0)], RequestOptions.of(conf))
+    assert refuse_unsendable(table, Packing.of(conf)) is table
+
+
+def test_totals_add_up_and_count_notes_once_an_item():
+    noted = {"notes": ("video_with_sound",), "modality": "video"}
+    same = [chunk(0, part=0, **noted), chunk(0, part=1, text="a", **noted)]
+    shards = pack([*same, chunk(1), chunk(2, reject="x"), chunk(3)], max_requests=2)
+    totals = totals_of(shards, items=4)
+    assert totals.items == 4
+    assert (totals.chunks, totals.requests, totals.rejects) == (5, 4, 1)
+    assert totals.notes == {"video_with_sound": 1}
+    assert totals.shards == len(shards)
+    assert totals.jobs == sum(1 for shard in shards if shard.plan.requests)
+    assert totals.all_tokens == sum(shard.plan.total_tokens for shard in shards)
+    assert totals_of([], items=0) == PlanTotals()
+
+
+def test_a_stripe_of_nothing_has_no_shard():
+    assert pack([]) == []
+
+
+@pytest.mark.parametrize("change", [{"task": "clustering"}, {"dimensions": 256}])
+def test_model_and_task_are_in_the_fingerprint(change):
+    one = config()
+    two = one.model_copy(update={"model": one.model.model_copy(update=change)})
+    table = manifest_of([chunk(0)], RequestOptions.of(one))
+    first = next(pack_stripe(table, 0, Packing.of(one)))
+    second = next(pack_stripe(table, 0, Packing.of(two)))
+    assert first.plan.fingerprint != second.plan.fingerprint
+    assert pc.all(pc.equal(first.manifest.column("key"), second.manifest.column("key"))).as_py()
+
+
+def test_equal_chunks_of_a_shard_are_paid_once():
+    chunks = [chunk(n, text=f"text of {n % 2}", tokens=10 + n % 2) for n in range(6)]
+    [shard] = pack([*chunks, chunk(9, reject="x")])
+    plan, totals = shard.plan, totals_of([shard], items=7)
+    assert (plan.chunks, plan.requests, plan.shared, plan.rejects) == (7, 2, 4, 1)
+    assert shard.manifest.column("request").to_pylist() == [0, 1, 0, 1, 0, 1, None]
+    # Two requests and one canary, which repeats the second.
+    assert (plan.canaries, plan.total_tokens) == (1, 10 + 11 + 11)
+    assert (totals.shared, totals.shared_tokens) == (4, {"text": 10 + 11 + 10 + 11})
+    need = need_of_requests(shard.manifest, config())
+    assert need([1]).tokens == 11
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=3), min_size=1, max_size=30), st.randoms())
+def test_ranks_are_dense_and_count_every_key(keys, chance):
+    kept = [key for key in keys if chance.random() < 0.5]
+    chunks = [chunk(0, key=key, part=part) for key in kept for part in (0, 1)]
+    table = manifest_of(chunks, RequestOptions.of(config()))
+    ranked = rank_by_key(table, pa.chunked_array([keys[:9], keys[9:]], pa.string()))
+    order = sorted(set(keys))
+    found = ranked.column("offset").to_pylist()
+    assert found == [order.index(key) for key in kept for _ in (0, 1)]
+    assert ranked.schema == table.schema
+
+
+def test_ranks_go_by_code_points_not_by_halves_of_them():
+    keys = ["\U0001f41d", "\uffff", "z", "ü"]
+    table = manifest_of([chunk(0, key=key) for key in keys], RequestOptions.of(config()))
+    ranked = rank_by_key(table, pa.chunked_array([keys]))
+    assert ranked.column("offset").to_pylist() == [3, 2, 0, 1]

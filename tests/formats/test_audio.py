@@ -1,0 +1,321 @@
+import io
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from formats.media_factory import (
+    cuts,
+    mutations,
+    policy,
+    reject_code,
+    samples_of,
+    sound,
+    tone,
+    wav,
+    wav_values,
+    without,
+)
+from reembed.errors import RejectError
+from reembed.formats.audio import cut_audio
+from reembed.formats.audio_decode import find_wav_data
+from reembed.formats.av import chunk_seconds, cut_samples
+from reembed.formats.render import render
+
+SHORT = {"max_seconds": 1.0, "overlap_seconds": 0.25}
+
+
+def cut(data, **given):
+    return cut_audio(io.BytesIO(data), policy(**given))
+
+
+def sent(data, **given):
+    """Every piece with its bytes, after checking what was promised."""
+    made = []
+    for piece in cut(data, **given).pieces:
+        written = render(piece.recipe, io.BytesIO(data), policy(**given))
+        assert len(written) == piece.input_bytes
+        made.append((piece, written))
+    return made
+
+
+def rejects(data, code, **given):
+    with pytest.raises(RejectError) as caught:
+        cut(data, **given)
+    assert caught.value.code == code
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("data", "mime"),
+    [
+        (wav(tone(32_000, 16_000, 2), 16_000), "audio/wav"),
+        (sound("mp3", "libmp3lame", seconds=2), "audio/mpeg"),
+        (sound("wav", "pcm_s24le", seconds=2), "audio/wav"),
+        (sound("wav", "pcm_u8", seconds=2), "audio/wav"),
+    ],
+)
+def test_what_the_model_takes_passes_as_it_is(data, mime):
+    ((piece, written),) = sent(data)
+    assert written == data
+    assert (piece.modality, piece.mime_type, piece.recipe.operation) == ("audio", mime, "as_is")
+    assert (piece.start, piece.end, piece.unit) == (0.0, 2.0, "second")
+    assert piece.tokens == 52
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "rate"),
+    [
+        *(("flac", "flac", 16_000), ("ogg", "libopus", 48_000), ("mp4", "aac", 16_000)),
+        *(("mp4", "alac", 16_000), ("adts", "aac", 16_000), ("wav", "pcm_f32le", 16_000)),
+        *(("wav", "adpcm_ms", 16_000), ("wav", "pcm_mulaw", 16_000), ("aiff", "pcm_s16be", 8_000)),
+        *(("matroska", "libopus", 48_000), ("mpegts", "aac", 16_000), ("w64", "pcm_s16le", 16_000)),
+    ],
+)
+def test_everything_else_becomes_sixteen_bit_wav_of_its_rate(container, codec, rate):
+    ((piece, written),) = sent(sound(container, codec, rate, seconds=2))
+    assert piece.mime_type == piece.recipe.mime_type == "audio/wav"
+    found, values = wav_values(written)
+    assert (found, values.shape[1]) == (rate, 1)
+    assert len(values) / rate == pytest.approx(2, abs=0.15)
+    assert piece.end == len(values) / rate
+    with av.open(io.BytesIO(written)) as file:
+        assert file.streams.audio[0].codec.name == "pcm_s16le"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        wav(tone(100_003, 16_000, 2), 16_000),
+        sound("flac", "flac", 44_100, 3.3, 2),
+        sound("mp4", "alac", 16_000, 3.3),
+        sound("aiff", "pcm_s16be", 8_000, 3.3),
+        sound("ogg", "flac", 22_050, 3.3),
+    ],
+)
+def test_pieces_of_a_lossless_sound_are_its_very_samples(data):
+    whole = samples_of(data)
+    pieces = sent(data, audio=SHORT)
+    seen = 0
+    for number, (piece, written) in enumerate(pieces):
+        rate, values = wav_values(written)
+        start, end = round(piece.start * rate), round(piece.end * rate)
+        assert start == round(Fraction(3, 4) * number * rate)
+        assert np.array_equal(values, whole[start:end])
+        assert end > seen >= start
+        seen = end
+    assert seen == len(whole)
+    # Put together again without their overlaps they are the sound.
+    parts = [wav_values(w)[1] for _, w in pieces]
+    starts = [round(p.start * rate) for p, _ in pieces]
+    kept = [v[: b - a] for v, a, b in zip(parts, starts, [*starts[1:], len(whole)], strict=True)]
+    assert np.array_equal(np.concatenate(kept), whole)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "jump"),
+    [
+        *(("wav", "pcm_s16le", "seek"), ("flac", "flac", "seek"), ("mp4", "alac", "seek")),
+        *(("mp3", "libmp3lame", "read"), ("mp4", "aac", "decode"), ("ogg", "flac", "decode")),
+    ],
+)
+def test_reaching_a_late_piece_quickly_gives_the_same_samples(container, codec, jump):
+    data = sound(container, codec, 16_000, 6.0)
+    for piece, written in sent(data, audio=SHORT):
+        options = dict(piece.recipe.options)
+        assert options["jump"] == jump
+        slow = replace(piece.recipe, options=tuple(sorted({**options, "jump": "decode"}.items())))
+        assert render(slow, io.BytesIO(data), policy()) == written
+
+
+def test_a_seek_that_the_container_does_not_bear_falls_back_to_decoding():
+    data = sound("ogg", "flac", 16_000, 3.0)
+    piece = cut(data, audio=SHORT).pieces[2]
+    options = {**dict(piece.recipe.options), "jump": "seek", "first_pts": "999999999"}
+    guessed = replace(piece.recipe, options=tuple(sorted(options.items())))
+    assert render(guessed, io.BytesIO(data), policy()) == render(
+        piece.recipe, io.BytesIO(data), policy()
+    )
+
+
+def test_the_models_seconds_hold_above_the_configured():
+    limits = {"audio": {"max_seconds": 1.0}}
+    ends = [(p.start, p.end) for p in cut(wav(tone(40_000, 16_000), 16_000), limits=limits).pieces]
+    assert ends[:2] == [(0.0, 1.0), (0.5, 1.5)]  # 5 s of overlap do not fit: half a piece
+    assert ends[-1][1] == 2.5
+
+
+def test_high_rates_come_down_and_many_channels_become_two():
+    data = sound("flac", "flac", 96_000, 0.5, channels=6)
+    ((piece, written),) = sent(data)
+    rate, values = wav_values(written)
+    assert (rate, values.shape) == (48_000, (24_000, 2))
+    assert piece.end == 0.5
+
+
+@pytest.mark.parametrize("channels", [3, 5, 16])
+def test_channels_without_a_named_layout_are_mixed(channels):
+    data = wav(tone(40_000, 16_000, channels), 16_000)
+    assert all(wav_values(w)[1].shape[1] == 2 for _, w in sent(data, audio=SHORT))
+
+
+def test_channels_that_nothing_mixes_are_refused_when_cutting():
+    told = rejects(wav(tone(4_000, 16_000, 9), 16_000), "audio_unreadable")
+    assert "mix the sound to stereo" in told
+
+
+def test_a_sound_above_the_weight_becomes_mono_of_16_khz():
+    data = wav(tone(44_100 * 2, 44_100, 2), 44_100)
+    ((piece, written),) = sent(data, max_media_bytes=70_000)
+    rate, values = wav_values(written)
+    assert (rate, values.shape[1], piece.end) == (16_000, 1, 2.0)
+    assert len(values) == 32_000
+
+
+def test_a_sound_that_cannot_be_made_small_enough_is_refused():
+    told = rejects(wav(tone(32_000, 16_000), 16_000), "media_too_large", max_media_bytes=20_000)
+    assert "lower chunking.audio.max_seconds" in told
+
+
+def test_a_model_that_takes_no_wav_gets_no_conversion():
+    limits = {"audio": {"mime_types": ["audio/mpeg"]}}
+    assert "audio/mpeg" in rejects(sound("flac", "flac"), "audio_type_not_taken", limits=limits)
+
+
+def test_a_type_that_the_table_lists_passes_as_it_is():
+    limits = {"audio": {"mime_types": ["audio/flac", "audio/wav"]}}
+    (piece,) = cut(sound("flac", "flac"), limits=limits).pieces
+    assert (piece.recipe.operation, piece.mime_type) == ("as_is", "audio/flac")
+
+
+@pytest.mark.parametrize("declared", [0, 0xFFFFFFFF, 0x7FFFF000])
+def test_a_streamed_wav_is_read_to_its_end_and_gets_an_honest_header(declared):
+    values = tone(20_000, 16_000)
+    data = wav(values, 16_000, declared)
+    ((piece, written),) = sent(data)
+    assert piece.recipe.operation == "audio"
+    assert np.array_equal(wav_values(written)[1], values)
+    assert find_wav_data(io.BytesIO(written)).is_honest
+
+
+@pytest.mark.parametrize("keep", [44, 36, 20])
+def test_a_wav_of_only_a_header_has_no_samples(keep):
+    assert "record or copy it again" in rejects(
+        wav(tone(100, 8000), 8000)[:keep], "audio_no_samples"
+    )
+
+
+def test_half_a_wav_is_truncated_and_says_what_is_missing():
+    data = wav(tone(16_000, 16_000), 16_000)
+    told = rejects(data[: len(data) // 2], "audio_truncated")
+    assert "counts 32000 bytes of samples, 15978 are there" in told
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"), [("flac", "flac"), ("matroska", "flac"), ("aiff", "pcm_s16be")]
+)
+def test_less_sound_than_the_header_counts_is_truncated(container, codec):
+    data = sound(container, codec, 16_000, 8.0)
+    assert "get the whole file again" in rejects(data[: len(data) // 2], "audio_truncated")
+
+
+def test_half_an_m4a_is_unreadable():
+    data = sound("mp4", "aac", 16_000, 4.0)
+    assert "cut short or damaged" in rejects(data[: len(data) // 2], "audio_unreadable")
+
+
+def test_an_mp3_is_as_long_as_what_decodes_not_as_its_header_says():
+    data = sound("mp3", "libmp3lame", 16_000, 8.0)
+    (piece,) = cut(data[: len(data) // 2]).pieces
+    assert piece.end == pytest.approx(4.0, abs=0.3)
+    lying = bytearray(data)
+    at = data.index(b"Info")
+    lying[at + 8 : at + 12] = (1_000_000).to_bytes(4, "big")
+    (piece,) = cut(bytes(lying)).pieces
+    assert piece.end == pytest.approx(8.0, abs=0.1)
+
+
+def test_a_sound_with_many_damaged_packets_is_refused():
+    data = bytearray(sound("adts", "aac", 16_000, 4.0))
+    for at in range(200, len(data), 150):
+        data[at] ^= 0xFF
+    assert reject_code(lambda: cut(bytes(data))) in ("audio_damaged", "audio_unreadable")
+
+
+def test_sounds_joined_in_one_file_keep_the_clock_of_the_first():
+    joined = sound("ogg", "flac", 16_000, 1.0) + sound("ogg", "flac", 16_000, 1.0, channels=2)
+    ((piece, written),) = sent(joined)
+    rate, values = wav_values(written)
+    assert rate == 16_000
+    assert values.shape[1] == 1
+    assert piece.end == len(values) / rate
+
+
+def test_an_implausible_rate_is_a_damaged_header():
+    data = bytearray(wav(tone(1_000, 8_000), 8_000))
+    data[24:28] = (3).to_bytes(4, "little")
+    assert "3 Hz" in rejects(bytes(data), "audio_unreadable")
+
+
+def test_a_playlist_is_not_followed():
+    listed = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
+    rejects(listed, "audio_unreadable")
+
+
+def test_a_model_without_sound_says_so():
+    with pytest.raises(RejectError) as caught:
+        cut_audio(io.BytesIO(wav(tone(10, 8000), 8000)), without("audio"))
+    assert caught.value.code == "modality_unsupported"
+
+
+def test_samples_that_are_gone_since_the_plan_are_a_reject():
+    data = sound("flac", "flac", 16_000, 4.0)
+    last = cut(data, audio=SHORT).pieces[-1]
+    shorter = sound("flac", "flac", 16_000, 2.0)
+    with pytest.raises(RejectError, match="plan again") as caught:
+        render(last.recipe, io.BytesIO(shorter), policy())
+    assert caught.value.code == "media_changed"
+
+
+KINDS = [
+    *(("wav", "pcm_s16le"), ("wav", "adpcm_ms"), ("mp3", "libmp3lame"), ("flac", "flac")),
+    *(("ogg", "flac"), ("mp4", "aac"), ("adts", "aac"), ("matroska", "flac"), ("mpegts", "aac")),
+    *(("aiff", "pcm_s16be"), ("mp4", "alac")),
+]
+
+
+@pytest.mark.parametrize(("container", "codec"), KINDS)
+def test_damaged_sounds_are_rejects_or_renderable(container, codec, capfd):
+    data = sound(container, codec, 16_000, 1.5)
+    for damaged in (*cuts(data), *mutations(data, 20)):
+        code = reject_code(lambda damaged=damaged: sent(damaged, audio=SHORT))
+        assert code is None or code.startswith(("audio_", "media_"))
+    assert capfd.readouterr().err == ""
+
+
+@given(
+    st.integers(1, 10**7),
+    st.integers(1_000, 48_000),
+    st.floats(0.1, 300, allow_nan=False),
+    st.floats(0, 0.99),
+)
+def test_spans_cover_all_and_none_lies_inside_the_one_before(samples, rate, size, share):
+    longest, step = chunk_seconds(size, 180.0, size * share)
+    spans = []
+    for span in cut_samples(samples, rate, longest, step):
+        spans.append(span)
+        if len(spans) > 500:
+            return
+    assert spans[0][0] == 0
+    assert spans[-1][1] == samples
+    for number, (start, end) in enumerate(spans):
+        assert 0 < end - start <= max(1, longest * rate)
+        if step * rate >= 1 and (longest - step) * rate >= 2:
+            assert abs(start - number * step * rate) <= 1
+    for (_, before), (start, end) in pairwise(spans):
+        assert start <= before < end

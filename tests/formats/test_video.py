@@ -1,0 +1,452 @@
+import io
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from formats.media_factory import (
+    cuts,
+    film,
+    mutations,
+    noisy_film,
+    policy,
+    reject_code,
+    shown,
+    without,
+)
+from reembed.errors import RejectError
+from reembed.formats import video_index
+from reembed.formats.render import render
+from reembed.formats.video import cut_video, key_spans, time_spans
+from reembed.formats.video_encode import choose_encoder
+
+SHORT = {"max_seconds": 4.0, "overlap_seconds": 0.5}
+
+
+def cut(data, **given):
+    return cut_video(io.BytesIO(data), policy(**given))
+
+
+def sent(data, **given):
+    """Every piece of film with its bytes, after checking what was promised."""
+    made = []
+    for piece in cut(data, **given).pieces:
+        written = render(piece.recipe, io.BytesIO(data), policy(**given))
+        assert len(written) <= piece.input_bytes
+        assert written == render(piece.recipe, io.BytesIO(data), policy(**given))
+        made.append((piece, written))
+    return made
+
+
+def modes(data, **given):
+    pieces = cut(data, **given).pieces
+    return {dict(piece.recipe.options).get("mode", "as_is") for piece in pieces}
+
+
+def rejects(data, code, **given):
+    with pytest.raises(RejectError) as caught:
+        cut(data, **given)
+    assert caught.value.code == code
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "mime"),
+    [
+        *(("mp4", "libx264", "video/mp4"), ("mov", "libx264", "video/quicktime")),
+        *(("mp4", "libx265", "video/mp4"), ("mp4", "libsvtav1", "video/mp4")),
+        *(("mp4", "libvpx-vp9", "video/mp4"), ("ipod", "libx264", "video/mp4")),
+    ],
+)
+def test_what_the_model_takes_passes_as_it_is(container, codec, mime):
+    data = film(container, codec, frames=30)
+    ((piece, written),) = sent(data)
+    assert written == data
+    assert (piece.modality, piece.mime_type, piece.recipe.operation) == ("video", mime, "as_is")
+    assert (piece.start, piece.end, piece.unit) == (0.0, 3.0, "second")
+    assert piece.tokens == 3 * 66
+
+
+def test_the_model_looks_at_no_more_than_32_frames():
+    (piece,) = cut(film(frames=100, fps=1)).pieces
+    assert (piece.end, piece.tokens) == (100.0, 32 * 66)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [
+        *(("mp4", "libx264"), ("mov", "libx264"), ("matroska", "libx264"), ("mpegts", "libx264")),
+        *(("flv", "libx264"), ("mp4", "libx265"), ("webm", "libvpx-vp9"), ("mp4", "libsvtav1")),
+    ],
+)
+def test_a_long_film_is_cut_at_key_frames_by_copying(container, codec):
+    data = film(container, codec, frames=100, every=10)
+    whole = [number for _, number in shown(data)]
+    pieces = sent(data, video=SHORT)
+    assert modes(data, video=SHORT) == {"copy"}
+    # Key frames stand at whole seconds: 4 s fit, and the second before the end is shared.
+    assert [(round(p.start, 2), round(p.end, 2)) for p, _ in pieces] == [
+        *((0.0, 4.0), (3.0, 7.0), (6.0, 10.0))
+    ]
+    for piece, written in pieces:
+        frames = shown(written)
+        assert [n for _, n in frames] == whole[round(piece.start * 10) : round(piece.end * 10)]
+        assert frames[0][0] == 0.0
+        assert frames[-1][0] == pytest.approx(piece.end - piece.start - 0.1, abs=0.002)
+        assert piece.mime_type == "video/mp4"
+
+
+def test_a_copy_predicts_its_weight_closely_and_drops_the_sound():
+    data = film(frames=400, fps=10, with_sound=True)
+    for piece, written in sent(data, video={"max_seconds": 20, "overlap_seconds": 0}):
+        with av.open(io.BytesIO(written)) as file:
+            assert [s.type for s in file.streams] == ["video"]
+        # Of this weight 64 bytes a frame and 8 kB are for the index.
+        assert piece.input_bytes - len(written) < 64 * 200 + 8192 + 1000
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"), [("matroska", "libx264"), ("webm", "libvpx-vp9"), ("mpegts", "libx264")]
+)
+def test_other_containers_are_remuxed(container, codec):
+    data = film(container, codec, frames=30)
+    ((piece, written),) = sent(data)
+    assert dict(piece.recipe.options)["mode"] == "copy"
+    assert [n for _, n in shown(written)] == list(range(30))
+    assert (piece.start, piece.end) == (0.0, pytest.approx(3.0, abs=0.002))
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [("avi", "mpeg4"), ("mpeg", "mpeg2video"), ("avi", "libx264"), ("h264", "libx264")],
+)
+def test_other_codecs_and_untimed_containers_are_encoded_anew(container, codec):
+    data = film(container, codec, frames=50, fps=25, every=5)
+    ((piece, written),) = sent(data)
+    assert dict(piece.recipe.options)["mode"] == "encode"
+    assert piece.mime_type == "video/mp4"
+    with av.open(io.BytesIO(written)) as file:
+        (stream,) = file.streams
+        assert stream.codec_context.codec.canonical_name == "h264"
+        assert float(stream.duration * stream.time_base) == pytest.approx(2.0, abs=0.1)
+    assert shown(written)[0][1] == 0
+
+
+def test_key_frames_too_far_apart_mean_encoding_anew_at_any_time():
+    data = film(frames=100, every=1000)
+    pieces = sent(data, video=SHORT)
+    assert modes(data, video=SHORT) == {"encode"}
+    assert [(p.start, p.end) for p, _ in pieces] == [(0.0, 4.0), (3.5, 7.5), (7.0, 10.0)]
+    for piece, written in pieces:
+        frames = shown(written)
+        first = round(piece.start * 10)
+        assert [n for _, n in frames] == list(range(first, first + len(frames)))
+        assert len(frames) == round((piece.end - piece.start) * 10)
+        assert frames[0][0] == 0.0
+        with av.open(io.BytesIO(written)) as file:
+            stream = file.streams.video[0]
+            seconds = float(stream.duration * stream.time_base)
+        assert seconds == pytest.approx(piece.end - piece.start, abs=0.001)
+
+
+def test_encoding_keeps_only_frames_worth_sending():
+    ((_, written),) = sent(film("avi", "mpeg4", frames=120, fps=60))
+    times = [t for t, _ in shown(written)]
+    assert 10 <= len(times) / 2 <= 14
+    assert all(after - before >= 0.07 for before, after in pairwise(times))
+
+
+def test_encoded_noise_stays_under_the_promised_weight():
+    ((piece, written),) = sent(noisy_film("avi", "mpeg4", 60, 50_000_000))
+    assert len(written) > piece.input_bytes // 5
+
+
+def test_a_varying_rate_keeps_its_times_when_copied():
+    times = [0, 40, 500, 540, 1200, 2000, 2040, 2100, 3000, 3300, 4000, 4500, 5000, 5600]
+    data = film("matroska", times=times, every=1)
+    pieces = sent(data, video={"max_seconds": 2.0, "overlap_seconds": 0.5})
+    assert modes(data, video={"max_seconds": 2.0, "overlap_seconds": 0.5}) == {"copy"}
+    for piece, written in pieces:
+        for time, number in shown(written):
+            assert time + piece.start == pytest.approx(times[number] / 1000, abs=0.002)
+
+
+def test_a_frame_that_stands_still_is_what_the_next_piece_begins_with():
+    data = film(times=[0, 100, 9000, 9100], every=100, bf="0")
+    pieces = sent(data, video={"max_seconds": 4.0, "overlap_seconds": 0.0})
+    assert [(p.start, round(p.end, 2)) for p, _ in pieces][:3] == [(0, 4), (4, 8), (8, 9.1 + 0.1)]
+    assert [[n for _, n in shown(written)] for _, written in pieces] == [[0, 1], [1], [1, 2, 3]]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_open_groups_of_pictures_are_cut_without_broken_frames(codec):
+    options = {"x264-params": "open-gop=1"} if codec == "libx264" else {}
+    if codec == "libx265":
+        options = {"x265-params": "log-level=none:open-gop=1:scenecut=0:keyint=10:min-keyint=10"}
+    data = film("matroska", codec, frames=100, every=10, **options)
+    for piece, written in sent(data, video=SHORT):
+        numbers = [n for _, n in shown(written)]
+        first = round(piece.start * 10)
+        assert numbers == list(range(first, first + len(numbers)))
+        assert first + len(numbers) == pytest.approx(piece.end * 10, abs=0.1)
+
+
+def test_a_fragmented_film_is_cut_like_any_other():
+    data = film(muxing={"movflags": "frag_keyframe+empty_moov"})
+    assert [(p.start, p.end) for p, _ in sent(data, video=SHORT)] == [(0, 4), (3, 7), (6, 10)]
+
+
+def test_a_transport_stream_that_begins_late_counts_from_its_first_frame():
+    data = film("mpegts", frames=30, muxing={"output_ts_offset": "5000"})
+    (piece,) = cut(data).pieces
+    assert (piece.start, piece.end) == (0.0, pytest.approx(3.0))
+
+
+def turned(data, degrees):
+    """The MP4 with the display matrix of its track changed to a turn."""
+    cosine, sine = round(np.cos(np.radians(degrees))), round(np.sin(np.radians(degrees)))
+    matrix = [cosine << 16, sine << 16, 0, -sine << 16, cosine << 16, 0, 0, 0, 1 << 30]
+    packed = np.array(matrix, ">i4").tobytes()
+    at = data.index(b"tkhd") + 4 + 4 + 4 * 5 + 8 + 8
+    return data[:at] + packed + data[at + 36 :]
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_copy_keeps_the_rotation(degrees):
+    data = turned(film(frames=100), degrees)
+    for _, written in sent(data, video=SHORT):
+        with av.open(io.BytesIO(written)) as file, av.open(io.BytesIO(data)) as source:
+            told = next(source.decode(video=0)).rotation
+            assert told != 0
+            assert next(file.decode(video=0)).rotation == told
+
+
+def test_encoding_applies_the_rotation():
+    data = turned(film(frames=45, every=1000), 90)
+    with av.open(io.BytesIO(data)) as file:
+        told = next(file.decode(video=0)).rotation
+    (_, written), *_ = sent(data, video={"max_seconds": 4.0, "overlap_seconds": 0.5})
+    with av.open(io.BytesIO(written)) as file:
+        frames = list(file.decode(video=0))
+        assert (frames[0].width, frames[0].height) == (48, 64)
+        assert frames[0].rotation == 0
+        # Bit 0 is the left bar: a quarter turn puts it at the bottom or the top.
+        grey = frames[1].to_ndarray(format="gray")
+    bright = grey[-4:].mean() if told == 90 else grey[:4].mean()
+    dark = grey[:4].mean() if told == 90 else grey[-4:].mean()
+    assert bright > 150 > 100 > dark
+
+
+@pytest.mark.parametrize(("codec", "encoder"), [("vp9", "libvpx-vp9"), ("hevc", "libx265")])
+def test_another_encoder_is_used_where_the_model_does_not_take_h264(codec, encoder, capfd):
+    limits = {"video": {"codecs": [codec]}}
+    ((piece, written),) = sent(film(frames=20), limits=limits)
+    assert dict(piece.recipe.options)["encoder"] == encoder
+    with av.open(io.BytesIO(written)) as file:
+        assert file.streams.video[0].codec.canonical_name == codec
+    assert [n for _, n in shown(written)] == list(range(20))
+    assert capfd.readouterr().err == ""
+
+
+def test_the_first_encoder_whose_codec_is_taken_is_chosen():
+    assert choose_encoder(("av1", "h264")) == "libx264"
+    assert choose_encoder(("hevc",)) == "libx265"
+    assert choose_encoder(("theora",)) is None
+
+
+def test_a_model_that_takes_nothing_we_can_write_is_told_so():
+    limits = {"video": {"codecs": ["theora"]}}
+    told = rejects(film(frames=20), "video_type_not_taken", limits=limits)
+    assert "(h264)" in told
+    assert "theora" in told
+
+
+def test_the_models_seconds_hold_above_the_configured():
+    limits = {"video": {"max_seconds": 3.0}}
+    assert max(p.end - p.start for p in cut(film(frames=100), limits=limits).pieces) <= 3.0
+
+
+def test_a_copy_above_the_weight_is_encoded_smaller():
+    data = noisy_film("mp4", "libx264", 60, 8_000_000)
+    given = {"video": {"max_seconds": 3.0, "overlap_seconds": 0}}
+    assert modes(data, **given) == {"copy"}
+    assert max(p.input_bytes for p, _ in sent(data, **given)) > 1_000_000
+    for piece, written in sent(data, max_media_bytes=500_000, **given):
+        assert dict(piece.recipe.options)["mode"] == "encode"
+        assert len(written) <= piece.input_bytes <= 500_000
+
+
+def test_a_film_that_cannot_be_made_small_enough_is_refused():
+    told = rejects(film(frames=100), "media_too_large", max_media_bytes=900)
+    assert "lower chunking.video.max_seconds" in told
+
+
+def test_a_dropped_sound_track_is_noted():
+    assert cut(film(with_sound=True)).notes == ("video_with_sound",)
+    assert cut(film()).notes == ()
+
+
+def test_a_separate_sound_track_follows_as_pieces_of_sound():
+    data = film(frames=100, with_sound=True)
+    given = {
+        "video": {**SHORT, "soundtrack": "separate"},
+        "audio": {"max_seconds": 6.0, "overlap_seconds": 1.0},
+    }
+    pieces = sent(data, **given)
+    kinds = [p.modality for p, _ in pieces]
+    assert kinds == ["video"] * 3 + ["audio"] * 2
+    sounds = [p for p, _ in pieces if p.modality == "audio"]
+    assert [p.mime_type for p in sounds] == ["audio/wav"] * 2
+    assert sounds[0].start == pytest.approx(0.0, abs=0.1)
+    assert sounds[0].end - sounds[0].start == 6.0
+    assert sounds[1].end == pytest.approx(10.0, abs=0.2)
+    assert cut(data, **given).notes == ()
+
+
+def test_a_sound_track_that_does_not_decode_is_a_warning_not_the_end_of_the_film():
+    data = bytearray(film(frames=30, with_sound=True))
+    with av.open(io.BytesIO(bytes(data))) as file:
+        entries = [(e.pos, e.size) for e in file.streams.audio[0].index_entries]
+    for at, size in entries:
+        data[at : at + size] = b"\xff" * size
+    found = cut(bytes(data), video={"soundtrack": "separate"})
+    assert [p.modality for p in found.pieces] == ["video"]
+    assert found.warnings[0].startswith("soundtrack_left_out: audio_")
+
+
+def test_a_model_without_sound_gets_no_sound_pieces():
+    data = film(frames=20, with_sound=True)
+    assert {p.modality for p in cut_video(io.BytesIO(data), without("audio")).pieces} == {"video"}
+
+
+def test_a_model_without_film_says_so():
+    with pytest.raises(RejectError) as caught:
+        cut_video(io.BytesIO(film(frames=5)), without("video"))
+    assert caught.value.code == "modality_unsupported"
+
+
+def test_a_film_without_its_index_is_unreadable():
+    data = film()
+    assert "cut short or damaged" in rejects(data[: len(data) // 2], "video_unreadable")
+
+
+def test_a_film_whose_index_stands_first_is_seen_to_be_cut_short():
+    data = film(muxing={"moov_size": "20000"})
+    assert len(data) > 21_000
+    told = rejects(data[:-500], "video_truncated")
+    assert f"the file ends at {len(data) - 500}" in told
+
+
+@pytest.mark.parametrize("container", ["matroska", "webm"])
+def test_other_cut_containers_are_seen_by_their_duration(container):
+    data = film(container, "libvpx-vp9", frames=100)
+    assert "promises 10.0 s" in rejects(data[: len(data) * 2 // 3], "video_truncated")
+
+
+@pytest.fixture(params=["kept", "sought"])
+def ends(request, monkeypatch):
+    """Both ways to the last packets: kept from the reading, and sought where they weigh much."""
+    if request.param == "sought":
+        monkeypatch.setattr(video_index, "_MOST_HELD", 0)
+
+
+@pytest.mark.usefixtures("ends")
+def test_a_film_whose_end_is_zeros_is_truncated():
+    data = bytearray(film(muxing={"moov_size": "20000"}))
+    data[-1200:] = bytes(1200)
+    assert "do not decode" in rejects(bytes(data), "video_truncated")
+
+
+@pytest.mark.usefixtures("ends")
+def test_a_damaged_last_group_of_pictures_is_forgiven_where_it_is_short():
+    data = bytearray(film(frames=105, muxing={"moov_size": "20000"}))
+    with av.open(io.BytesIO(bytes(data))) as opened:
+        stored = [p for p in opened.demux(video=0) if p.size]
+    begin = max(p.pos for p in stored if p.is_keyframe)
+    data[begin:] = bytes(len(data) - begin)
+    assert len(stored) == 105
+    assert cut(bytes(data)).pieces[0].end == pytest.approx(10.5)
+
+
+@pytest.mark.usefixtures("ends")
+@pytest.mark.parametrize("every", [1, 10, 100])
+def test_a_whole_film_is_taken_wherever_its_last_key_frame_stands(every):
+    assert cut(film(frames=100, every=every)).pieces[0].end == pytest.approx(10)
+
+
+def test_frames_far_apart_mean_damaged_times():
+    data = film("matroska", times=[0, 100, 9_000_000], every=1)
+    assert "export the film anew" in rejects(data, "video_times_broken")
+
+
+def test_key_frames_that_moved_since_the_plan_are_a_reject():
+    planned = cut(film(every=10), video=SHORT).pieces[1]
+    with pytest.raises(RejectError, match="plan again") as caught:
+        render(planned.recipe, io.BytesIO(film(every=7)), policy())
+    assert caught.value.code == "media_changed"
+
+
+def test_frames_that_are_gone_since_the_plan_are_a_reject():
+    planned = cut(film("avi", "mpeg4"), video=SHORT).pieces[-1]
+    code = reject_code(lambda: render(planned.recipe, io.BytesIO(b""), policy()))
+    assert code == "video_unreadable"
+
+
+KINDS = [
+    *(("mp4", "libx264"), ("matroska", "libx264"), ("mpegts", "libx264"), ("flv", "libx264")),
+    *(("webm", "libvpx-vp9"), ("avi", "mpeg4"), ("mpeg", "mpeg2video")),
+]
+
+
+@pytest.mark.parametrize(("container", "codec"), KINDS)
+def test_damaged_films_are_rejects_or_renderable(container, codec, capfd):
+    def render_some(damaged):
+        pieces = cut(damaged, video=SHORT).pieces
+        for piece in (pieces[0], pieces[-1]):
+            written = render(piece.recipe, io.BytesIO(damaged), policy())
+            assert len(written) <= piece.input_bytes
+
+    data = film(container, codec, frames=60)
+    capfd.readouterr()
+    for damaged in (*cuts(data), *mutations(data, 25)):
+        code = reject_code(lambda damaged=damaged: render_some(damaged))
+        assert code is None or code.startswith(("video_", "media_"))
+    assert capfd.readouterr().err == ""
+
+
+gaps = st.lists(st.integers(1, 50), min_size=1, max_size=60)
+
+
+@given(gaps, st.integers(1, 120), st.integers(0, 119))
+def test_key_spans_cover_the_film_within_the_size(lengths, size, overlap):
+    overlap = min(overlap, size - 1)
+    times = [0, *np.cumsum(lengths).tolist()]
+    keys, end = times[:-1], times[-1]
+    spans = key_spans(keys, end, size, overlap)
+    if spans is None:
+        assert max(lengths) > size
+        return
+    assert spans[0][0] == 0
+    assert spans[-1][1] == len(keys)
+    assert all(0 < times[stop] - times[start] <= size for start, stop in spans)
+    for (first, stop), (start, following) in pairwise(spans):
+        assert first < start <= stop < following
+        shared = times[stop] - times[start]
+        if shared < overlap:
+            # Any earlier key frame would have brought nothing new, or is where the last began.
+            earlier = start - 1
+            assert earlier == first or times[stop + 1] - times[earlier] > size
+
+
+@given(st.integers(1, 10_000), st.integers(2, 200), st.integers(0, 199))
+def test_time_spans_cover_the_film(tenths, size, overlap):
+    end, whole = Fraction(tenths, 10), Fraction(size)
+    spans = time_spans(end, whole, whole - min(overlap, size - 1))
+    assert spans[0][0] == 0
+    assert spans[-1][1] == end
+    assert all(0 < stop - start <= whole for start, stop in spans)
+    assert all(start <= before < stop for (_, before), (start, stop) in pairwise(spans))

@@ -1,0 +1,221 @@
+"""Whatever actions give, nothing is created without its guards, and every shard ends."""
+
+from dataclasses import replace
+from functools import partial
+from random import Random
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from reembed.core.records import Claim, Created, Need, Outcome, ordinals_of
+from reembed.machine import actions as act
+from reembed.machine.endings import RemoteEnd, after_failure, past_of
+from reembed.machine.epochs import FRESH
+from reembed.machine.reduce import Missed, Refused, Unsure
+from reembed.machine.rules import Found
+from reembed.machine.states import Ended, JobView, Prepared
+
+MOST_STEPS = 4000
+# So many results are as luck has it; then all goes well, so that each shard must come to an end.
+LUCKY = 120
+WEEK = 7 * 86400.0
+STATES = ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "EXPIRED", "UNKNOWN", "CANCELLED")
+
+
+class Chance:
+    """Plays one shard with results at random, and checks each create."""
+
+    def __init__(self, game, seed):
+        self.game, self.random = game, Random(seed)
+        self.creates, self.remote = set(), {}
+        self.claimed, self.looked, self.uploaded = set(), {}, {}
+        self.steps = 0
+
+    def run(self):
+        """The last action of the shard."""
+        while self.steps < MOST_STEPS:
+            self.steps += 1
+            self.game.after(self.random.choice((0.01, 0.1, 1.0)) if self.lucky() else 0.01)
+            action = self.game.next()
+            if isinstance(action, act.Finished | act.Leave | act.Halt):
+                return action
+            if isinstance(action, act.Wait):
+                assert action.until > self.game.world.now
+                self.game.wait()
+                continue
+            self._check(action)
+            self.game.step(type(action), partial(self._result, action))
+        raise AssertionError(f"no end in {MOST_STEPS} steps: {self.game.log[-20:]}")
+
+    def lucky(self, odds=1.0):
+        return self.steps < LUCKY and self.random.random() < odds
+
+    def _check(self, action):
+        if isinstance(action, act.MakeClaim | act.Judge):
+            attempt = self.game.view.attempts[action.attempt]
+            # No epoch follows a closing claim, and nothing else says that nothing was sent.
+            judging = isinstance(action, act.Judge) and attempt.created is None
+            assert bool(attempt.closing) == judging or attempt.created is not None
+            sends = [c for _, c in sorted(attempt.claims.items()) if not c.claim.closing]
+            if not all(c.void for c in sends) and not getattr(action, "closing", ""):
+                assert attempt.created is not None or sends[-1].age < WEEK
+        if not isinstance(action, act.Create):
+            return
+        spot = (action.attempt, action.epoch)
+        assert spot not in self.creates
+        assert spot in self.claimed
+        now, book = self.game.world.now, self.game.world.book
+        assert book.epoch_of(f"{self.game.view.plan.shard}/{action.attempt}") == action.epoch
+        assert now - self.looked[action.attempt] <= FRESH + 1.0
+        assert action.inline or self.looked[action.attempt] >= self.uploaded[spot]
+        assert not self.game.world.stopped
+        assert not self.game.world.halted
+        attempt = self.game.view.attempts[action.attempt]
+        assert attempt.created is None
+        open_lower = {e for e, c in attempt.claims.items() if e < action.epoch and not c.void}
+        assert open_lower <= attempt.local.fenced
+
+    def _result(self, action):
+        if self.lucky(0.15) and not isinstance(action, _NEVER_MISSED):
+            return Missed(self.random.choice((1.0, 30.0)))
+        way = getattr(self, f"_{type(action).__name__.lower()}", None)
+        return way(action) if way else self.game.well(action)
+
+    def _makeclaim(self, action):
+        if self.lucky(0.2):
+            return "lost"
+        self.claimed.add((action.attempt, action.epoch))
+        return self.game.well(action)
+
+    def _reserve(self, action):
+        world, name = self.game.world, f"{self.game.view.plan.shard}/{action.attempt}"
+        room = world.book.room(name, action.need, world.quotas, world.storage_now)
+        return "full" if room != "fits" or self.lucky(0.1) else self.game.well(action)
+
+    def _prepare(self, action):
+        sent = 0 if self.lucky(0.1) else 20
+        return Prepared("/scratch/x", sent, 100)
+
+    def _upload(self, action):
+        self.uploaded[action.attempt, action.epoch] = self.game.world.now
+        return Refused("no room", 20.0) if self.lucky(0.1) else self.game.well(action)
+
+    def _look(self, action):
+        self.looked[action.attempt] = self.game.world.now
+        claims = {p: dict(e) for p, e in self.game.records().claims.items()}
+        for path in claims:
+            self.looked[path] = self.game.world.now
+            top = max(claims[path], default=0)
+            if self.lucky(0.1) and not (top and claims[path][top].closing):
+                closing = "stopped" if self.lucky(0.2) else ""
+                claims[path][top + 1] = Claim(holder="you", epoch=top + 1, closing=closing)
+        aged = {(p, e): self._age(p, e) for p, epochs in claims.items() for e in epochs}
+        if self.lucky(0.05):
+            why = self.random.choice(({"stopped": True}, {"halted": "because"}))
+            self.game.world = replace(self.game.world, **why)
+        return self.game.records(claims=claims, ages=aged)
+
+    def _age(self, path, epoch):
+        if (path, epoch) in self.claimed and not self.lucky(0.1):
+            return 1.0
+        if self.lucky(0.03):
+            return WEEK
+        return self.random.choice((0.0, 100.0, 400.0)) if self.lucky() else 400.0
+
+    def _create(self, action):
+        # A missed one was held back, not sent.
+        self.creates.add((action.attempt, action.epoch))
+        luck = self.random.random() if self.lucky() else 1.0
+        if luck < 0.15:
+            # Nothing was made for certain: the same epoch may try again.
+            self.creates.discard((action.attempt, action.epoch))
+            return Refused("quota", 30.0, quota=True)
+        job = f"batches/{len(self.remote) + 1}"
+        if luck < 0.3:
+            return Unsure()
+        self.remote[action.attempt] = (*self.remote.get(action.attempt, ()), job)
+        if luck < 0.5:
+            return Unsure()
+        return Created(job=job, display_name="n", epoch=action.epoch, input_file="files/x")
+
+    def _scan(self, action):
+        shard = self.game.view.plan.shard
+        found = {
+            (shard, path): tuple(Found(job, "n", job) for job in jobs)
+            for path, jobs in self.remote.items()
+        }
+        now = self.game.world.now
+        self.game.world = replace(self.game.world, found=found, scanned_at=now)
+
+    def _poll(self, action):
+        state = self.random.choice(STATES) if self.lucky() else "SUCCEEDED"
+        done = state not in ("PENDING", "RUNNING", "UNKNOWN")
+        now = self.game.world.now
+        return JobView(action.job, state, done, polled_at=now, interval=10.0)
+
+    def _join(self, action):
+        if self.lucky(0.1):
+            return Ended(Outcome(state="QUARANTINED", job="b"), "scrambled")
+        return Ended(Outcome(state="SUCCEEDED", job="b", rows=1, rows_uri="/w"))
+
+    def _judge(self, action):
+        view = self.game.view
+        attempt = view.attempts[action.attempt]
+        if attempt.job is None:
+            return Ended(Outcome(state="NOT_SENT", job="", rejects=1))
+        sent = range(view.plan.requests)
+        if attempt.ordinals is not None:
+            sent = ordinals_of(attempt.ordinals)
+        past = past_of(action.attempt, {p: a.outcome for p, a in view.attempts.items()})
+        end = RemoteEnd("b", attempt.job.state, self.random.choice((3, 13)))
+        found = after_failure(past, end, sent, 3, _need_of)
+        return Ended(
+            Outcome(
+                state=attempt.job.state,
+                job="b",
+                rejects=len(found.rejects),
+                children=dict(found.children),
+                delay_seconds=found.delay_seconds,
+            )
+        )
+
+
+_NEVER_MISSED = (act.WritePart, act.WriteRejects, act.RecordSettled, act.RecordOutcome)
+
+
+def _need_of(ordinals):
+    return Need(usd_nano=len(ordinals), tokens=len(ordinals), jobs=1)
+
+
+@settings(
+    deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    seed=st.integers(0, 2**32),
+    form=st.sampled_from(["file", "inline"]),
+    cap=st.integers(60, 200),
+    hold=st.sampled_from([0.0, 45.0, 600.0]),
+)
+def test_creates_are_guarded_and_every_shard_ends(play, seed, form, cap, hold):
+    game = play(inline=form, quotas={"max_usd_nano": cap}, hold=hold)
+    chance = Chance(game, seed)
+    last = chance.run()
+    event(type(last).__name__)
+    event("stopped" if game.world.stopped else "not stopped")
+    assert game.world.book.usd_nano <= cap
+    if isinstance(last, act.Finished):
+        assert game.world.book.live == {}
+        created = [a for a in game.view.attempts.values() if a.created is not None]
+        assert last.settled.jobs == len(created)
+
+
+def test_chance_meets_every_action(play):
+    met = set()
+    for seed in range(150):
+        game = play(inline=("file", "inline")[seed % 2])
+        chance = Chance(game, seed)
+        met |= {type(chance.run())}
+        met |= {type(action) for action in game.log}
+    needed = {act.Finished, act.Leave, act.Halt, act.Look, act.Fence, act.Scan, act.MakeVoid}
+    needed |= {act.Create, act.RecordCreated, act.Judge, act.WritePart, act.WriteRejects}
+    assert needed <= met

@@ -1,0 +1,133 @@
+"""The plan pipeline: what it writes, that it is the same again, and that engines must be whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reembed.config.load import LoadedConfig
+from reembed.errors import RunFailedError, UsageError
+from reembed.ledger.layout import Layout
+from reembed.beam.engine import LOCAL_RUNNER, beam_options, engine, runner_of, workers_of
+from reembed.runs.plan import make_plan
+from reembed.sources.files import open_files
+from reembed.storage.local import LocalStorage
+
+Load = Callable[..., LoadedConfig]
+
+
+def files_under(folder: str) -> dict[str, bytes]:
+    root = Path(folder)
+    paths = (path for path in root.rglob("*") if path.is_file() and "progress" not in path.parts)
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+def test_a_plan_stands_whole_under_its_name(load: Load) -> None:
+    loaded = load(batch={"max_requests": 4})
+    plan = make_plan(loaded, LocalStorage())
+    totals = plan.plan_totals()
+    assert (plan.items, totals.items, totals.chunks, totals.requests) == (10, 10, 10, 10)
+    assert totals.shards == totals.jobs >= 3
+    written = files_under(Layout(loaded.config.run_dir).plan_dir(plan.plan))
+    assert {"plan.json", "listing/00000000.parquet", "stripes/00000000.json"} <= set(written)
+    assert sum(name.startswith("shards/") for name in written) == totals.shards
+
+
+def test_the_same_input_gives_the_same_plan_in_every_folder(load: Load) -> None:
+    loaded = load()
+    first = make_plan(loaded, LocalStorage())
+    other = load(run_dir="./other")
+    second = make_plan(other, LocalStorage())
+    assert (first.plan, first.digest) == (second.plan, second.digest)
+    assert files_under(loaded.config.run_dir) == files_under(other.config.run_dir)
+
+
+def test_a_plan_that_stands_is_taken_and_not_made_again(load: Load) -> None:
+    loaded = load()
+    first = make_plan(loaded, LocalStorage())
+    name = Layout(loaded.config.run_dir).plan_summary(first.plan)
+    before = os.stat(name).st_mtime_ns
+    assert make_plan(loaded, LocalStorage()) == first
+    assert os.stat(name).st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {"dimensions": 256}},
+        {"chunking": {"text": {"title": False}}},
+        {"batch": {"max_requests": 3}},
+        {"service": {"base_url": "http://127.0.0.1:9"}},
+    ],
+    ids=lambda value: next(iter(value)),
+)
+def test_what_is_frozen_makes_another_plan(load: Load, change: dict[str, object]) -> None:
+    one = make_plan(load(), LocalStorage()).plan
+    two = make_plan(load(**change), LocalStorage()).plan
+    assert one != two
+
+
+def test_a_changed_file_makes_another_plan(load: Load) -> None:
+    loaded = load()
+    before = make_plan(loaded, LocalStorage()).plan
+    (loaded.base / "corpus" / "3.txt").write_text("Now it says this.")
+    assert make_plan(loaded, LocalStorage()).plan != before
+
+
+def test_a_damaged_summary_is_refused(load: Load) -> None:
+    loaded = load()
+    plan = make_plan(loaded, LocalStorage())
+    Path(Layout(loaded.config.run_dir).plan_summary(plan.plan)).write_text('{"schema": 99}')
+    with pytest.raises(RunFailedError, match="another version"):
+        make_plan(loaded, LocalStorage())
+
+
+def test_the_listing_leaves_out_the_run_directory_and_samples(load: Load) -> None:
+    loaded = load(run_dir="./corpus/run")
+    make_plan(loaded, LocalStorage())
+    assert len(open_files(loaded, LocalStorage()).items) == 10
+    sampled = load(source={"files": ["corpus/**"], "sample": 4})
+    keys = [item.key for item in open_files(sampled, LocalStorage()).items]
+    assert len(keys) == 4
+    assert keys == sorted(keys)
+
+
+def test_the_engine_is_named_and_its_workers_are_counted() -> None:
+    assert runner_of(beam_options([])) == "FnApiRunner"
+    assert workers_of(beam_options([])) == 1
+    assert workers_of(beam_options(["--direct_num_workers=3"])) == 3
+    assert workers_of(beam_options(["--num_workers=2", "--max_num_workers=7"])) == 7
+    assert runner_of(beam_options(["--runner=PrismRunner"])) == "PrismRunner"
+    assert LOCAL_RUNNER.endswith("FnApiRunner")
+
+
+def test_an_engine_that_is_none_is_refused(load: Load) -> None:
+    with pytest.raises(UsageError, match="NoSuchRunner"):
+        make_plan(load(), LocalStorage(), ["--runner=NoSuchRunner"])
+
+
+def test_whatever_fails_on_a_worker_becomes_one_line(load: Load) -> None:
+    import apache_beam as beam
+
+    def fail(number: int) -> float:
+        return 1 / number
+
+    with (
+        pytest.raises(RunFailedError, match=r"FnApiRunner failed: .*division by zero"),
+        engine(beam_options([])) as pipeline,
+    ):
+        _ = pipeline | beam.Create([0]) | beam.Map(fail)
+
+
+def test_a_place_that_cannot_be_written_fails_the_plan_and_leaves_none(load: Load) -> None:
+    loaded = load()
+    run_dir = Path(loaded.config.run_dir)
+    run_dir.mkdir()
+    (run_dir / "plans").write_text("a file where a folder must be")
+    with pytest.raises(Exception, match="plans"):
+        make_plan(loaded, LocalStorage())
+    (run_dir / "plans").unlink()
+    assert make_plan(loaded, LocalStorage()).items == 10

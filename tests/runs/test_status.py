@@ -1,0 +1,138 @@
+"""What `status` asks of the storage, and what it says: the same with roll-ups and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from reembed.core.records import Commit
+from reembed.ledger.layout import Layout
+from reembed.runs.audit import audit_jobs
+from reembed.runs.report import count_run
+from reembed.runs.status import RunStatus, read_status
+from reembed.providers.base import BatchService, Job
+from support.counting import CountingStorage
+from support.memory import MemoryStorage
+from support.runs import ROWS, Made
+
+
+@pytest.fixture
+def made() -> Made:
+    """Twenty stripes of three shards: a plan and its commit."""
+    made = Made(MemoryStorage(), Layout("/memory/run"), 20, 3)
+    made.plan()
+    return made
+
+
+def ask(made: Made) -> tuple[RunStatus, CountingStorage]:
+    storage = CountingStorage(made.storage, seconds=0.001)
+    status = read_status(storage, made.layout)
+    assert status is not None
+    return status, storage
+
+
+def test_a_settled_run_is_read_by_a_dozen_calls_whatever_its_size(made: Made) -> None:
+    made.settle(list(made.all_shards()))
+    made.roll_up()
+    made.finish()
+    status, storage = ask(made)
+    assert status.state == "settled"
+    assert (status.shards, status.rows, status.jobs) == ({"settled": 60}, 60 * ROWS, 60)
+    # Commits, redrive, settled, folds; commit, plan, settled, and one look ahead of the spend log
+    # that finds its 120 lines in three steps of 64.
+    assert storage.counts["list"] == 4
+    assert storage.counts["read"] <= 3 + 3 * 64
+
+
+def test_settled_stripes_are_read_by_their_roll_ups_alone(made: Made) -> None:
+    for stripe in range(10):
+        made.settle(made.shards(stripe))
+    made.roll_up()
+    status, storage = ask(made)
+    assert (status.shards, status.rows) == ({"planned": 30, "settled": 30}, 30 * ROWS)
+    # Commits, redrive, settled, roll-ups, ten stripes at once, notes, folds.
+    assert storage.counts["list"] == 7
+    assert storage.at_once > 8
+
+
+def test_a_run_without_roll_ups_says_the_same_and_reads_one_record_of_a_settled_shard(
+    made: Made,
+) -> None:
+    for stripe in range(20):
+        made.settle(made.shards(stripe)[:2])
+        made.begin(made.shards(stripe)[2:])
+    status, storage = ask(made)
+    assert (status.shards, status.rows, status.jobs) == (
+        {"queued": 20, "settled": 40},
+        40 * ROWS,
+        60,
+    )
+    # Nothing of the open shards but their plans: twenty stripes.
+    assert storage.counts["list"] == 8
+    assert storage.counts["read"] <= 2 + 40 + 20 + 3 * 64
+
+
+def test_counts_are_the_same_before_and_after_the_roll_up(made: Made) -> None:
+    made.settle(list(made.all_shards())[:-1])
+    name = made.layout.commit(1)
+    commit = Commit.decode(made.storage.read(name), name)
+    before = ask(made)[0], count_run(made.storage, made.layout, commit)
+    made.roll_up()
+    assert (ask(made)[0], count_run(made.storage, made.layout, commit)) == before
+    assert before[0].shards == {"planned": 1, "settled": 59}
+    assert before[1].settled == 59
+
+
+def test_stripes_beside_rolled_up_ones_are_listed_by_themselves(made: Made) -> None:
+    for stripe in (0, 1, 2):
+        made.settle(made.shards(stripe))
+    made.roll_up()
+    made.begin(made.shards(3))
+    status, storage = ask(made)
+    assert status.shards == {"planned": 48, "queued": 3, "settled": 9}
+    # Seven of the first ten stripes, the other ten together, and six other listings.
+    assert storage.counts["list"] == 7 + 1 + 6
+
+
+def test_an_open_run_is_counted_without_its_files_and_a_settled_one_by_them(made: Made) -> None:
+    made.settle(list(made.all_shards())[:-1])
+    name = made.layout.commit(1)
+    commit = Commit.decode(made.storage.read(name), name)
+    storage = CountingStorage(made.storage)
+    assert count_run(storage, made.layout, commit).rows == 59 * ROWS
+    assert storage.counts["open"] == 0
+    made.settle(list(made.all_shards())[-1:])
+    # The records say that all is there; no file is.
+    assert count_run(storage, made.layout, commit).rows == 0
+
+
+def test_an_audit_reads_the_shards_that_the_service_lists_a_job_of(made: Made) -> None:
+    made.settle(list(made.all_shards()))
+    name = made.layout.commit(1)
+    commit = Commit.decode(made.storage.read(name), name)
+    listed = [f"{commit.run}/{shard}/0/ffffffff" for shard in (*made.shards(7), "nonsense")]
+    service = Listed([*listed, f"{commit.run}/99999999-000000/0/ffffffff"])
+    storage = CountingStorage(made.storage)
+    audit = audit_jobs(storage, made.layout, commit, cast(BatchService, service))
+    # A job each of a name that the plan does not have, and none of those of the ledger.
+    assert [(twin.shard, twin.kept) for twin in audit.twins] == [
+        *((shard, f"batches/{shard}") for shard in made.shards(7)),
+        ("99999999-000000", ""),
+        ("nonsense", ""),
+    ]
+    # One stripe's plan; the created, outcome and settled records of its three shards.
+    assert storage.counts["read"] == 1 + 3 * 3
+    # The stripes' names, the roll-ups, the one stripe.
+    assert storage.counts["list"] == 3
+
+
+class Listed:
+    """A service that lists jobs of these names."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def list_jobs(self) -> Iterator[Job]:
+        return (Job(f"batches/of-{n}", name, "SUCCEEDED", "") for n, name in enumerate(self.names))

@@ -1,0 +1,72 @@
+"""The plan of a table: stripes in key order whoever reads, doubled keys refused, engines held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from reembed.config.load import LoadedConfig
+from reembed.core.names import STRIPE_ITEMS
+from reembed.errors import UsageError
+from reembed.ledger.layout import Layout
+from reembed.runs.existing import read_findings
+from reembed.beam.engine import beam_options, engine
+from reembed.runs.plan import Wanted, build_plan
+from reembed.bigquery.source import open_bigquery
+from reembed.storage.local import LocalStorage
+from support.tables import MemoryTables
+
+Load = Callable[..., LoadedConfig]
+NAME = "proj-1.data.items"
+
+
+def planned(loaded: LoadedConfig, tables: MemoryTables) -> list[dict[str, Any]]:
+    """Run the plan pipeline over a table; the rows of its manifests in the order of shards."""
+    storage, layout = LocalStorage(), Layout(loaded.config.run_dir)
+    source = open_bigquery(loaded, storage, lambda _: tables)
+    prepared = source.prepare(storage, layout, "p")
+    with engine(beam_options(())) as pipeline:
+        build_plan(pipeline, loaded.config, layout, "p", prepared, wanted=Wanted(True, False))
+    read_findings(storage, layout, "p")
+    shards = sorted(Path(layout.plan_dir("p"), "shards").glob("*.parquet"))
+    rows = [row for shard in shards for row in pq.read_table(shard).to_pylist()]
+    assert len(rows) == prepared.items
+    return rows
+
+
+def table_source(load: Load, **said: Any) -> LoadedConfig:
+    bigquery = {"table": NAME, "key": "id", "text": "b", **said}
+    return load(source={"bigquery": bigquery}, batch={"max_requests": 9000})
+
+
+def test_rows_of_text_keys_are_ranked(load: Load) -> None:
+    count = 300
+    tables = MemoryTables()
+    keys = [f"k{n * 77 % count:03}" for n in range(count)]
+    tables.put(NAME, id=[*keys, None], b=[*(f"Text of {key}." for key in keys), "lost"])
+    *rows, last = planned(table_source(load), tables)
+    assert [row["key"] for row in rows] == sorted(keys)
+    assert [(row["source_index"], row["offset"]) for row in rows] == [(0, n) for n in range(count)]
+    assert all(row["text"] == f"Text of {row['key']}." for row in rows)
+    assert (last["key"], last["reject_code"]) == (f"{NAME}#0", "no_key")
+
+
+def test_integers_beyond_a_stripe_are_in_their_order(load: Load) -> None:
+    count = STRIPE_ITEMS + 200
+    tables = MemoryTables()
+    keys = [n * 7919 % count - 500 for n in range(count)]
+    tables.put(NAME, id=keys, b=[f"t {n % 50}" for n in range(count)])
+    rows = planned(table_source(load), tables)
+    assert [int(row["key"]) for row in rows] == sorted(keys)
+    assert [(row["source_index"], row["offset"]) for row in rows] == [(0, k) for k in sorted(keys)]
+
+
+def test_keys_that_came_twice_are_refused_with_examples(load: Load) -> None:
+    tables = MemoryTables()
+    tables.put(NAME, id=["a", "b", "a", None, None], b=["x", "y", "z", "v", "w"])
+    with pytest.raises(UsageError, match=r"1 keys came more than once.*'a' \(2 times\)"):
+        planned(table_source(load), tables)
