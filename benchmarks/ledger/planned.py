@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.pack import Packing, pack_stripe
-from reembed.core.plans import ShardPlan, StripePlan
+from reembed.core.pack import Packing, pack_partition
+from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.driver.session import Session
 from reembed.providers.gemini.requests import RequestOptions
 from reembed.storage.local import LocalStorage
@@ -47,13 +47,13 @@ def write_plan(session: Session, vectors: int) -> list[ShardPlan]:
         [_chunk(index) for index in range(vectors)], RequestOptions.of(session.config)
     )
     plans = []
-    for shard in pack_stripe(table, 0, Packing.of(session.config)):
+    for shard in pack_partition(table, 0, Packing.of(session.config)):
         sink = pa.BufferOutputStream()
         pq.write_table(shard.manifest, sink)
         storage.put(layout.manifest(PLAN, shard.plan.shard), sink.getvalue().to_pybytes())
         plans.append(shard.plan)
-    stripe = StripePlan(stripe=0, shards=tuple(plans), totals={})
-    storage.put(layout.stripe(PLAN, 0), stripe.encode())
+    partition = PartitionPlan(partition=0, shards=tuple(plans), totals={})
+    storage.put(layout.partition(PLAN, 0), partition.encode())
     return plans
 
 

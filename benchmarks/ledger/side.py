@@ -18,10 +18,10 @@ from records import Memory, Split, Timed
 from reembed.core.records import Settled
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
-from reembed.driver.session import open_tools, quotas_of
+from reembed.driver.session import open_context, quotas_of
 from reembed.driver.state import RunState
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.providers.gemini.client import open_service
 from reembed.storage.local import LocalStorage
 
@@ -43,14 +43,16 @@ def main() -> None:
     scratch.mkdir()
     began, times = time.perf_counter(), os.times()
     with open_service(session.config.service, "any-key") as service:
-        tools = open_tools(session, scratch, service)
+        context = open_context(session, scratch, service)
         ledger = Timed(Ledger(storage, session.layout, 1, "side"))
-        spend = Timed(SpendLog(storage, session.layout, 1))
-        tools = replace(tools, storage=storage, ledger=cast(Any, ledger), spend=cast(Any, spend))
-        offset = tools.ledger.storage_now() - tools.clock.now()
-        state = RunState(session.run, quotas_of(session.config), tools.clock, offset)
+        spend = Timed(ReservationLog(storage, session.layout, 1))
+        context = replace(
+            context, storage=storage, ledger=cast(Any, ledger), spend=cast(Any, spend)
+        )
+        offset = context.ledger.storage_now() - context.clock.now()
+        state = RunState(session.run, quotas_of(session.config), context.clock, offset)
         progress = Progress(storage, session.layout, 1, 0)
-        lane = Lane(tools, state, progress, threading.Event())
+        lane = Lane(context, state, progress, threading.Event())
         settled = [result for _, result in lane.run(plans) if isinstance(result, Settled)]
     seconds, now = time.perf_counter() - began, os.times()
     if len(settled) != len(plans):

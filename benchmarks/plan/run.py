@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.core.chunk import chunk_text_item
 from reembed.core.manifest import manifest_of
-from reembed.core.pack import Packing, pack_stripe
+from reembed.core.pack import Packing, pack_partition
 from reembed.formats.policy import ChunkPolicy
 from reembed.providers.gemini.requests import RequestOptions
 from reembed.runs.plan import make_plan
@@ -26,7 +26,7 @@ from reembed.types import Chunk, Item, Position
 from sides import Stopwatch, compare, interleave, keep, run_side, table
 from texts import make_table
 
-_STRIPE = 20_000
+_PARTITION = 20_000
 
 
 def main() -> None:
@@ -84,17 +84,17 @@ def _bare(folder: Path) -> None:
     out, requests, shards = Path(config.run_dir), 0, 0
     options = RequestOptions.of(config)
     watch = Stopwatch()
-    for number, chunks in enumerate(_stripes(folder, policy)):
-        for shard in pack_stripe(manifest_of(chunks, options), number, packing):
+    for number, chunks in enumerate(_partitions(folder, policy)):
+        for shard in pack_partition(manifest_of(chunks, options), number, packing):
             pq.write_table(shard.manifest, out / f"{shard.plan.shard}.parquet", compression="zstd")
             requests, shards = requests + shard.plan.requests, shards + 1
     watch.report(requests, shards=shards)
 
 
-def _stripes(folder: Path, policy: ChunkPolicy) -> Iterator[list[Chunk]]:
+def _partitions(folder: Path, policy: ChunkPolicy) -> Iterator[list[Chunk]]:
     chunks: list[Chunk] = []
     for position, item in enumerate(_items(folder)):
-        if position and position % _STRIPE == 0:
+        if position and position % _PARTITION == 0:
             yield chunks
             chunks = []
         chunks.extend(chunk_text_item(item, item.text or "", policy).chunks)

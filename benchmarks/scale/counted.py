@@ -16,7 +16,7 @@ from support.counting import CountingStorage
 CLASS_A = frozenset({"create", "put", "publish", "list", "now"})
 CLASS_B = frozenset({"read", "stat", "range"})
 # A call to Cloud Storage, and how many go side by side where the program reads many.
-CALL_SECONDS, AT_ONCE = 0.05, 64
+CALL_SECONDS, MAX_CONCURRENT = 0.05, 64
 
 _FOLDERS = (
     "spend", "folds", "progress", "clock", "stop", "rollups", "vectors", "rejects", "work",
@@ -53,7 +53,7 @@ class Counted(CountingStorage):
     def waits(self) -> float:
         """Seconds that the calls would take on a storage that is `CALL_SECONDS` away."""
         pooled = sum(self.counts.values()) - self.alone
-        return CALL_SECONDS * (self.alone + pooled / AT_ONCE)
+        return CALL_SECONDS * (self.alone + pooled / MAX_CONCURRENT)
 
     @property
     def classes(self) -> tuple[int, int]:
@@ -73,4 +73,4 @@ def kind_of(uri: str) -> str:
     for folder in _FOLDERS:
         if f"/{folder}/" in uri:
             return folder
-    return "stripes"
+    return "partitions"

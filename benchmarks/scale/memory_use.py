@@ -16,9 +16,9 @@ import pyarrow as pa
 from reembed.core.existing import Held, index_of
 from reembed.core.names import shard_id
 from reembed.core.plans import ShardPlan
-from reembed.core.records import SpendLine
+from reembed.core.records import ReservationLine
 from reembed.destinations.base import HELD
-from reembed.machine.reservations import Book
+from reembed.machine.reservations import Reservations
 from reembed.storage.base import Stat
 from reembed.storage.listing import number_items
 from support.memory import MemoryStorage
@@ -85,12 +85,12 @@ def _copy(text: str) -> str:
     return "".join(list(text))
 
 
-def _book(names: list[str]) -> Book:
-    book = Book()
+def _book(names: list[str]) -> Reservations:
+    book = Reservations()
     for name in names:
         attempt = f"{name}/0"
-        reserve = SpendLine(kind="reserve", attempt=attempt, epoch=1)
-        book = book.add(reserve, SpendLine(kind="end", attempt=attempt, epoch=1))
+        reserve = ReservationLine(kind="reserve", attempt=attempt, epoch=1)
+        book = book.add(reserve, ReservationLine(kind="end", attempt=attempt, epoch=1))
     return book
 
 

@@ -22,10 +22,10 @@ from planned import session_of, write_plan
 from reembed.core.records import Settled
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
-from reembed.driver.session import open_tools, quotas_of
+from reembed.driver.session import open_context, quotas_of
 from reembed.driver.state import RunState
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.providers.gemini.client import open_service
 from reembed.storage.local import LocalStorage
 from reembed_emulator.server import EmulatorServer
@@ -45,7 +45,7 @@ PER_SHARD: Mapping[tuple[str, str], float] = {
     ("create", "settled"): 1,
     ("create", "spend"): 2,
     ("list", "stop"): 1,
-    ("list", "stripes"): 1,
+    ("list", "partitions"): 1,
     ("list", "unsent"): 1,
     ("now", "clock"): 1,
     ("publish", "vectors"): 1,
@@ -77,16 +77,16 @@ def drive(shards: int) -> Counter[tuple[str, str]]:
         scratch = Path(folder) / "scratch"
         scratch.mkdir()
         with open_service(session.config.service, "any-key") as service:
-            tools = open_tools(session, scratch, service)
+            context = open_context(session, scratch, service)
             ledger = Ledger(storage, session.layout, 1, "lane")
-            spend = SpendLog(storage, session.layout, 1)
-            tools = replace(
-                tools, storage=cast(Any, storage), ledger=ledger, spend=spend, clock=clock
+            spend = ReservationLog(storage, session.layout, 1)
+            context = replace(
+                context, storage=cast(Any, storage), ledger=ledger, spend=spend, clock=clock
             )
-            offset = tools.ledger.storage_now() - tools.clock.now()
-            state = RunState(session.run, quotas_of(session.config), tools.clock, offset)
+            offset = context.ledger.storage_now() - context.clock.now()
+            state = RunState(session.run, quotas_of(session.config), context.clock, offset)
             progress = Progress(storage, session.layout, 1, 0)
-            lane = Lane(tools, state, progress, threading.Event())
+            lane = Lane(context, state, progress, threading.Event())
             ended = [result for _, result in lane.run(plans)]
     if len(plans) != shards or not all(isinstance(result, Settled) for result in ended):
         raise RuntimeError(f"{len(plans)} of {shards} shards were planned: {ended}")

@@ -1,4 +1,4 @@
-"""How a corpus falls into stripes, shards and jobs, by the packing of the configuration itself."""
+"""Partitions, shards and jobs of a corpus, by the packing of the configuration itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from reembed.config.job_limits import job_limits
 from reembed.config.schema import Config
 from reembed.core.canaries import canary_count
-from reembed.core.names import STRIPE_ITEMS
+from reembed.core.names import PARTITION_ITEMS
 from reembed.core.pack import Weights, pack
 from reembed.core.plans import PlanTotals
 from reembed.machine.quotas import ProjectQuotas, days_under
@@ -88,8 +88,8 @@ class Shape:
     """A plan in numbers; `rows` is the mean of a shard."""
 
     chunks: int
-    stripes: int
-    per_stripe: int
+    partitions: int
+    per_partition: int
     totals: PlanTotals
 
     @property
@@ -104,10 +104,10 @@ class Shape:
 
 
 def shape_of(corpus: Corpus, chunks: int, tier: Tier) -> Shape:
-    """The plan of so many chunks, from one stripe that is packed for real."""
-    one = _stripe(corpus, tier)
-    stripes = -(-chunks // STRIPE_ITEMS)
-    share = chunks / STRIPE_ITEMS
+    """The plan of so many chunks, from one partition that is packed for real."""
+    one = _partition(corpus, tier)
+    partitions = -(-chunks // PARTITION_ITEMS)
+    share = chunks / PARTITION_ITEMS
     totals = PlanTotals(
         items=chunks,
         chunks=chunks,
@@ -119,27 +119,27 @@ def shape_of(corpus: Corpus, chunks: int, tier: Tier) -> Shape:
         result_bytes=round(one.result_bytes * share),
         tokens={"all": round(one.all_tokens * share)},
     )
-    return Shape(chunks, stripes, one.shards, totals)
+    return Shape(chunks, partitions, one.shards, totals)
 
 
 @cache
-def _stripe(corpus: Corpus, tier: Tier) -> PlanTotals:
+def _partition(corpus: Corpus, tier: Tier) -> PlanTotals:
     config = config_of(tier)
     shares = [kind.share for kind in corpus.kinds]
-    drawn = np.random.default_rng(2026).choice(len(shares), STRIPE_ITEMS, p=shares)
+    drawn = np.random.default_rng(2026).choice(len(shares), PARTITION_ITEMS, p=shares)
     tokens = np.array([kind.tokens for kind in corpus.kinds], np.int64)[drawn]
     wire = np.array([kind.wire for kind in corpus.kinds], np.int64)[drawn]
-    ones = np.ones(STRIPE_ITEMS, np.int64)
+    ones = np.ones(PARTITION_ITEMS, np.int64)
     line = result_line_bytes(config.model.dimensions)
     runs = pack(Weights(ones, tokens, wire, ones * line, -ones), job_limits(config))
     # A canary is counted as a mean request here, and as the heaviest one in packing.
     spare = sum(canary_count(end - start) for start, end in runs)
-    grown = 1 + spare / STRIPE_ITEMS
+    grown = 1 + spare / PARTITION_ITEMS
     return PlanTotals(
         canaries=spare,
         shards=len(runs),
         input_bytes=round(int(wire.sum()) * grown),
-        result_bytes=line * (STRIPE_ITEMS + spare),
+        result_bytes=line * (PARTITION_ITEMS + spare),
         tokens={"all": round(int(tokens.sum()) * grown)},
     )
 

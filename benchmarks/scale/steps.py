@@ -25,12 +25,12 @@ from counted import Counted
 from reembed.core.records import Commit
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
-from reembed.driver.session import open_tools, quotas_of
+from reembed.driver.session import open_context, quotas_of
 from reembed.driver.state import RunState
 from reembed.ledger.commits import check_plan
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.plans import shards_of
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.reservations import Quotas
 from reembed.runs.audit import audit_jobs
 from reembed.runs.plan import read_packed
@@ -70,7 +70,7 @@ def _commit(planted: Planted) -> Commit:
 
 
 def plan_end(planted: Planted, storage: Any) -> object:
-    """The end of `plan`: the stripes' records are read and summed up."""
+    """The end of `plan`: the partitions' records are read and summed up."""
     return read_packed(storage, planted.layout, PLAN)
 
 
@@ -98,7 +98,7 @@ def count(planted: Planted, storage: Any) -> object:
 
 def spend(planted: Planted, storage: Any) -> object:
     """Two hundred lines of the spend log, as a hundred jobs bring."""
-    log = SpendLog(storage, planted.layout, 1)
+    log = ReservationLog(storage, planted.layout, 1)
     for number in range(100):
         attempt = f"99999999-{number:06}/0"
         log.reserve(attempt, 1, planted.need(), WIDE, lambda: NOW)
@@ -117,15 +117,15 @@ def lane(planted: Planted, storage: Any) -> object:
     """One lane of ten over a run that is half way: its start, and ten minutes of waiting."""
     with tempfile.TemporaryDirectory() as folder:
         service: Any = Listing(planted)
-        tools = open_tools(planted.session(), Path(folder), service)
+        context = open_context(planted.session(), Path(folder), service)
         clock = JumpingClock()
         ledger = Ledger(storage, planted.layout, 1, "lane")
-        log = SpendLog(storage, planted.layout, 1)
-        tools = replace(tools, storage=storage, ledger=ledger, spend=log, clock=clock)
+        log = ReservationLog(storage, planted.layout, 1)
+        context = replace(context, storage=storage, ledger=ledger, spend=log, clock=clock)
         state = RunState(RUN, quotas_of(planted.config), clock, NOW)
-        state.scanned(tools.service.list_jobs(), clock.now())
+        state.scanned(context.service.list_jobs(), clock.now())
         ended = Until(clock, LANE_SECONDS)
-        one = Lane(tools, state, Progress(storage, planted.layout, 1, 0), ended)
+        one = Lane(context, state, Progress(storage, planted.layout, 1, 0), ended)
         mine = list(islice(shards_of(storage, planted.layout, PLAN), 0, None, LANES))
         return len([None for _ in one.run(mine)])
 
@@ -142,14 +142,16 @@ STEPS: dict[str, tuple[Callable[[Planted, Any], object], dict[str, Any]]] = {
 }
 
 
-def measure(shards: int, per_stripe: int, rows: int, names: list[str]) -> Iterator[dict[str, Any]]:
+def measure(
+    shards: int, per_partition: int, rows: int, names: list[str]
+) -> Iterator[dict[str, Any]]:
     """Run the steps over runs that are half way, each in a process that is forked for it."""
     with_parts = {name for name in names if STEPS[name][1].get("parts")}
     for chosen in (sorted(with_parts), [name for name in names if name not in with_parts]):
         if not chosen:
             continue
         planted = Planted(
-            MemoryStorage(), shards, per_stripe, rows, parts=chosen[0] in with_parts,
+            MemoryStorage(), shards, per_partition, rows, parts=chosen[0] in with_parts,
             settled=shards if chosen[0] in with_parts else shards // 2,
             running=0 if chosen[0] in with_parts else 100,
         )  # fmt: skip
@@ -196,14 +198,14 @@ def _status(name: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", type=int, nargs="+", default=[1_000, 10_000, 100_000])
-    parser.add_argument("--per-stripe", type=int, default=24)
+    parser.add_argument("--per-partition", type=int, default=24)
     parser.add_argument("--rows", type=int, default=833)
     parser.add_argument("--steps", nargs="+", choices=list(STEPS), default=list(STEPS))
     given = parser.parse_args()
     say("| shards | step | CPU s | MB | calls | of them one by one | waits at 50 ms a call, s |")
     say("|---|---|---|---|---|---|---|")
     for shards in given.shards:
-        for one in measure(shards, given.per_stripe, given.rows, given.steps):
+        for one in measure(shards, given.per_partition, given.rows, given.steps):
             say(_row(one))
 
 

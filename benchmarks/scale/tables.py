@@ -101,11 +101,11 @@ class Objects:
         created = {kind: n for (name, kind), n in PER_SHARD.items() if name == "create"}
         spend = round(created.pop("spend") * shape.shards)
         return cls(
-            plan=shape.shards + 2 * shape.stripes + BUCKETS,
+            plan=shape.shards + 2 * shape.partitions + BUCKETS,
             records=round(sum(created.values()) * shape.shards),
             spend=spend,
             folds=_folds(spend),
-            rollups=shape.stripes,
+            rollups=shape.partitions,
             parts=shape.shards,
         )
 
@@ -126,7 +126,7 @@ def objects() -> str:
     shapes = [shape_of(TEXT, chunks, STATED) for chunks in SIZES]
     found = [Objects.of(shape) for shape in shapes]
     lines: list[tuple[str, Callable[[Objects], int]]] = [
-        ("plan: manifests, stripes, listings, keys", lambda o: o.plan),
+        ("plan: manifests, partitions, listings, keys", lambda o: o.plan),
         ("records of shards (claim, created, outcome, settled)", lambda o: o.records),
         ("lines of the spend log", lambda o: o.spend),
         ("folds of it", lambda o: o.folds),
@@ -174,8 +174,8 @@ def _asked(shape: Shape) -> list[tuple[str, float, float]]:
     hours = time_of(shape, STATED).hours
     spans = -(-shape.chunks // BLOCK_ITEMS)
     return [
-        ("plan, a table or Parquet files as source", shape.shards + shape.stripes + BUCKETS, 0),
-        ("plan, every chunk a file: more", shape.stripes, PER_FILE * shape.chunks + 3 * spans),
+        ("plan, a table or Parquet files as source", shape.shards + shape.partitions + BUCKETS, 0),
+        ("plan, every chunk a file: more", shape.partitions, PER_FILE * shape.chunks + 3 * spans),
         ("shards, from claim to settled", a * shape.shards, b * shape.shards),
         ("one waiting lane's note of progress", hours * 3600 / RARELY_SECONDS, 0),
         ("the count at the end", -(-shape.shards // PAGE), 2 * shape.shards),
@@ -192,7 +192,7 @@ def memory(each: Bytes) -> str:
         ("`plan`, a table, Parquet files", "spans", lambda s: 0.0),
         ("`plan`, an increment", "index of what is held", lambda s: each.held * s.chunks),
         (f"`plan`, a worker: one of {BUCKETS} buckets", "keys", lambda s: each.key * s.chunks / 64),
-        ("`plan`, a worker", "one stripe of texts", lambda s: 20_000 * 2_600.0),
+        ("`plan`, a worker", "one partition of texts", lambda s: 20_000 * 2_600.0),
         ("a lane of ten", "plans of its shards", lambda s: each.plan * s.shards / 10),
         (
             "a lane of ten, resumed at the end",

@@ -26,12 +26,14 @@ _MEMORY = Path("/dev/shm")
 
 def main() -> None:
     options = _options()
-    say("run                                  stripes  seconds  calls  pages  at once  said")
-    for name, (stripes, make) in _RUNS.items():
+    say("run                                  partitions  seconds  calls  pages  at once  said")
+    for name, (partitions, make) in _RUNS.items():
         if options.runs and name not in options.runs:
             continue
         with tempfile.TemporaryDirectory(prefix="status-", dir=options.folder) as folder:
-            made = Made(LocalStorage(), Layout(f"{folder}/run"), stripes, options.shards // stripes)
+            made = Made(
+                LocalStorage(), Layout(f"{folder}/run"), partitions, options.shards // partitions
+            )
             made.plan()
             make(made)
             _measure(name, made, options)
@@ -54,29 +56,29 @@ def _settled(made: Made) -> None:
 
 
 def _half_in_order(made: Made) -> None:
-    """Stripes settle one after the other: half have roll-ups, one is at work."""
-    half = made.stripes // 2
-    for stripe in range(half):
-        made.settle(made.shards(stripe))
+    """Partitions settle one after the other: half have roll-ups, one is at work."""
+    half = made.partitions // 2
+    for partition in range(half):
+        made.settle(made.shards(partition))
     made.roll_up()
     made.begin(made.shards(half))
 
 
 def _half_everywhere(made: Made) -> None:
-    """Half of every stripe is settled: no roll-up at all. A run does not come to this by itself."""
-    for stripe in range(made.stripes):
-        shards = made.shards(stripe)
+    """Half of every partition is settled: no roll-up. A run does not come to this by itself."""
+    for partition in range(made.partitions):
+        shards = made.shards(partition)
         made.settle(shards[::2])
         made.begin(shards[1::2])
 
 
 _RUNS: dict[str, tuple[int, Callable[[Made], None]]] = {
     "settled": (100, _settled),
-    "settled-small-stripes": (2500, _settled),
+    "settled-small-partitions": (2500, _settled),
     "half-in-order": (100, _half_in_order),
-    "half-in-order-small-stripes": (2500, _half_in_order),
+    "half-in-order-small-partitions": (2500, _half_in_order),
     "half-everywhere": (100, _half_everywhere),
-    "half-everywhere-one-stripe": (1, _half_everywhere),
+    "half-everywhere-one-partition": (1, _half_everywhere),
 }
 
 
@@ -90,8 +92,9 @@ def _measure(name: str, made: Made, options: argparse.Namespace) -> None:
     assert status is not None
     said = ", ".join(f"{count} {state}" for state, count in status.shards.items())
     say(
-        f"{name:36} {made.stripes:7} {statistics.median(seconds):8.2f}"
-        f" {sum(storage.counts.values()):6} {storage.counts['list']:6} {storage.at_once:8}  {said}"
+        f"{name:36} {made.partitions:7} {statistics.median(seconds):8.2f}"
+        f" {sum(storage.counts.values()):6} {storage.counts['list']:6} {storage.max_concurrent:8}"
+        f" {said}"
     )
 
 

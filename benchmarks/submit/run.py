@@ -20,14 +20,14 @@ from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.names import wire_key
 from reembed.core.pack import fingerprint_under
-from reembed.core.plans import StripePlan
+from reembed.core.plans import PartitionPlan
 from reembed.driver.render import Renderer
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.providers.gemini.client import GeminiService
 from reembed.providers.gemini.requests import RequestOptions
 from reembed.runs.plan import make_plan
-from reembed.storage.content import Places
+from reembed.storage.content import ContentReader
 from reembed.storage.open import open_storage
 from sides import Stopwatch, compare, interleave, keep, pin, run_side, table
 from texts import make_table
@@ -95,17 +95,17 @@ def _plan(folder: Path, rows: int, characters: int) -> None:
     (folder / "plan").write_text(summary.plan)
 
 
-def _stripes(folder: Path) -> tuple[Layout, str, list[StripePlan]]:
+def _partitions(folder: Path) -> tuple[Layout, str, list[PartitionPlan]]:
     layout = Layout(_loaded(folder).config.run_dir)
     plan = (folder / "plan").read_text()
-    names = [stat.uri for stat in open_storage().list(layout.stripes(plan))]
-    return layout, plan, [StripePlan.decode(Path(name).read_bytes(), name) for name in names]
+    names = [stat.uri for stat in open_storage().list(layout.partitions(plan))]
+    return layout, plan, [PartitionPlan.decode(Path(name).read_bytes(), name) for name in names]
 
 
 def _product(folder: Path, url: str) -> None:
     config = _loaded(folder).config
-    layout, plan, stripes = _stripes(folder)
-    places = Places.of(config.source, open_storage(), layout.given())
+    layout, plan, partitions = _partitions(folder)
+    places = ContentReader.of(config.source, open_storage(), layout.given())
     renderer = Renderer(places, ChunkPolicy.of(config), RequestOptions.of(config), False)
     requests = folder / "product.jsonl"
     count = size = 0
@@ -114,7 +114,7 @@ def _product(folder: Path, url: str) -> None:
         requests.write_bytes(b"{}\n")
         service.upload(requests, "files/product-first", "application/jsonl")
         watch = Stopwatch()
-        for shard in (shard for stripe in stripes for shard in stripe.shards):
+        for shard in (shard for partition in partitions for shard in partition.shards):
             with places.storage.open(layout.manifest(plan, shard.shard)) as stream:
                 manifest = pq.read_table(stream)
             model = config.model
@@ -129,14 +129,14 @@ def _product(folder: Path, url: str) -> None:
 
 def _script(folder: Path, url: str) -> None:
     """Read the manifest, write each request with orjson, send the file in chunks."""
-    layout, plan, stripes = _stripes(folder)
+    layout, plan, partitions = _partitions(folder)
     requests = folder / "script.jsonl"
     count = size = 0
     with httpx.Client(timeout=60) as client:
         requests.write_bytes(b"{}\n")
         _send(client, url, requests, "files/script-first")
         watch = Stopwatch()
-        for shard in (shard for stripe in stripes for shard in stripe.shards):
+        for shard in (shard for partition in partitions for shard in partition.shards):
             table = pq.read_table(layout.manifest(plan, shard.shard), columns=["text"])
             texts = table.column("text").to_pylist()
             with requests.open("wb") as file:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .canvas import OVERSAMPLING, Colour, blank, disk, finish, gradient, mix
-from .synth import Sound, level, pluck, silence
+from .synth import Audio, level, pluck, silence
 
 SIZE = (320, 240)
 SMALL = (192, 144)
@@ -98,7 +98,7 @@ def _room(balls: list[Ball], floor: int) -> Image.Image:
     return finish(canvas)
 
 
-def strokes_heard(times: list[float], hertz: float, seconds: float, rate: int) -> Sound:
+def strokes_heard(times: list[float], hertz: float, seconds: float, rate: int) -> Audio:
     """Return a sound in which a plucked tone marks each of the times."""
     sound = silence(seconds, rate)
     note = pluck(hertz, 0.4, rate, (1, 0.4, 0.2))

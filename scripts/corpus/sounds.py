@@ -20,7 +20,7 @@ class Recording:
     """One sound file: its name and how its samples are made from random numbers and a rate."""
 
     name: str
-    play: Callable[[np.random.Generator, int], synth.Sound]
+    play: Callable[[np.random.Generator, int], synth.Audio]
     rate: int = RATE
 
 
@@ -55,5 +55,5 @@ def sounds(seed: int) -> Iterator[tuple[str, bytes]]:
         yield f"sounds/{entry.name}", _encoded(sound, entry.rate, kind, title)
 
 
-def _encoded(sound: synth.Sound, rate: int, kind: str, title: str) -> bytes:
+def _encoded(sound: synth.Audio, rate: int, kind: str, title: str) -> bytes:
     return to_wave(sound, rate) if kind == "wav" else to_sound_file(sound, rate, kind, title)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-Sound = np.ndarray
+Audio = np.ndarray
 
 # Frequency against the strike note, and strength, of what rings in a bell.
 BELL_PARTIALS = ((0.5, 0.4), (1, 1), (1.19, 0.6), (1.5, 0.4), (2, 0.5), (2.74, 0.2))
@@ -14,22 +14,22 @@ TUNE = (
 )  # fmt: skip
 
 
-def silence(seconds: float, rate: int) -> Sound:
+def silence(seconds: float, rate: int) -> Audio:
     """Return samples of nothing."""
     return np.zeros(round(seconds * rate))
 
 
-def level(sound: Sound, peak: float = 0.5) -> Sound:
+def level(sound: Audio, peak: float = 0.5) -> Audio:
     """Scale a sound to a peak and fade both ends over a hundredth of it, so that nothing clicks."""
     fade = max(1, len(sound) // 100)
     ramp = np.linspace(0, 1, fade)
-    shaped: Sound = sound * (peak / max(np.abs(sound).max(), 1e-9))
+    shaped: Audio = sound * (peak / max(np.abs(sound).max(), 1e-9))
     shaped[:fade] *= ramp
     shaped[-fade:] *= ramp[::-1]
     return shaped
 
 
-def pluck(hertz: float, seconds: float, rate: int, overtones: tuple[float, ...]) -> Sound:
+def pluck(hertz: float, seconds: float, rate: int, overtones: tuple[float, ...]) -> Audio:
     """Return a struck tone that dies away; `overtones` are the strengths of its harmonics."""
     t = np.arange(round(seconds * rate)) / rate
     tone = np.zeros(len(t))
@@ -39,7 +39,7 @@ def pluck(hertz: float, seconds: float, rate: int, overtones: tuple[float, ...])
     return tone
 
 
-def tune(tonic: float, beat: float, rate: int) -> Sound:
+def tune(tonic: float, beat: float, rate: int) -> Audio:
     """Return the tune as a music box plays it; `tonic` in hertz, `beat` in seconds."""
     total = sum(beats for _, beats in TUNE) * beat
     sound = silence(total + 2 * beat, rate)
@@ -51,7 +51,7 @@ def tune(tonic: float, beat: float, rate: int) -> Sound:
     return level(sound)
 
 
-def drums(random: np.random.Generator, beat: float, bars: int, rate: int) -> Sound:
+def drums(random: np.random.Generator, beat: float, bars: int, rate: int) -> Audio:
     """Return bars of four beats: bass drum, snare drum, hi-hat on the eighths."""
     sound = silence(bars * 4 * beat + 0.3, rate)
     t = np.arange(round(0.3 * rate)) / rate
@@ -67,7 +67,7 @@ def drums(random: np.random.Generator, beat: float, bars: int, rate: int) -> Sou
     return level(sound)
 
 
-def rain(random: np.random.Generator, seconds: float, rate: int) -> Sound:
+def rain(random: np.random.Generator, seconds: float, rate: int) -> Audio:
     """Return a soft hiss that swells and sinks, with single drops on a sill."""
     count = round(seconds * rate)
     hiss = np.convolve(random.normal(0, 1, count), np.ones(4) / 4, mode="same")
@@ -79,13 +79,13 @@ def rain(random: np.random.Generator, seconds: float, rate: int) -> Sound:
     return level(sound, 0.4)
 
 
-def sweep(first: float, last: float, seconds: float, rate: int) -> Sound:
+def sweep(first: float, last: float, seconds: float, rate: int) -> Audio:
     """Return a tone that glides from one frequency to another, in hertz, evenly in octaves."""
     octaves = np.linspace(np.log2(first), np.log2(last), round(seconds * rate))
     return level(np.sin(2 * np.pi * np.cumsum(2**octaves) / rate), 0.35)
 
 
-def birds(random: np.random.Generator, seconds: float, rate: int) -> Sound:
+def birds(random: np.random.Generator, seconds: float, rate: int) -> Audio:
     """Return a bird that whistles a phrase of quick slides, rests, and whistles it again."""
     phrase = [random.uniform([2200, 2200, 0.07], [4200, 4200, 0.16]) for _ in range(5)]
     sound = silence(seconds, rate)
@@ -100,7 +100,7 @@ def birds(random: np.random.Generator, seconds: float, rate: int) -> Sound:
     return level(sound, 0.4)
 
 
-def bells(random: np.random.Generator, strokes: int, rate: int) -> Sound:
+def bells(random: np.random.Generator, strokes: int, rate: int) -> Audio:
     """Return church bells: strokes of three bells in turn, with a bell's uneven overtones."""
     sound = silence(strokes * 0.9 + 3, rate)
     for stroke in range(strokes):
@@ -113,7 +113,7 @@ def bells(random: np.random.Generator, strokes: int, rate: int) -> Sound:
     return level(sound)
 
 
-def train(random: np.random.Generator, seconds: float, rate: int) -> Sound:
+def train(random: np.random.Generator, seconds: float, rate: int) -> Audio:
     """Return a train at night: wheels over rail joints, and now and then a two-tone whistle."""
     count = round(seconds * rate)
     sound = 0.05 * np.convolve(random.normal(0, 1, count), np.ones(12) / 12, mode="same")
@@ -129,7 +129,7 @@ def train(random: np.random.Generator, seconds: float, rate: int) -> Sound:
     return level(sound, 0.6)
 
 
-def _lay(sound: Sound, note: Sound, at: int) -> None:
+def _lay(sound: Audio, note: Audio, at: int) -> None:
     """Add a note into a sound in place; what would stand past the end is dropped."""
     end = min(len(sound), at + len(note))
     sound[at:end] += note[: end - at]

@@ -11,13 +11,13 @@ ReembedError
 ├── StorageError        Cloud Storage or disk
 │   ├── AlreadyExistsError   create-if-absent found the name taken
 │   └── ObjectNotFoundError
-├── WarehouseError      BigQuery
-│   ├── WarehouseNotFoundError   no such table, dataset or project
-│   ├── WarehouseDeniedError     no credentials, or a permission is missing
-│   ├── WarehouseConflictError   taken, or changed meanwhile
+├── BigQueryError      BigQuery
+│   ├── BigQueryNotFoundError   no such table, dataset or project
+│   ├── BigQueryDeniedError     no credentials, or a permission is missing
+│   ├── BigQueryConflictError   taken, or changed meanwhile
 │   ├── StatementRefusedError    SQL, a column, a filter or a value that BigQuery cannot run
 │   └── JobFailedError           a job ended badly; carries its id and the service's reason
-├── NotToldError        people could not be told of a run; never ends one
+├── NotificationError        people could not be told of a run; never ends one
 └── ServiceError        the embedding service
     ├── RefusedError         4xx: sending the same again will not help
     ├── RemoteNotFoundError  404
@@ -102,27 +102,27 @@ class ObjectNotFoundError(StorageError):
     """The object is not there."""
 
 
-class WarehouseError(ReembedError):
+class BigQueryError(ReembedError):
     """BigQuery said no, or did not answer."""
 
 
-class WarehouseNotFoundError(WarehouseError):
+class BigQueryNotFoundError(BigQueryError):
     """The table, its dataset or its project is not there."""
 
 
-class WarehouseDeniedError(WarehouseError):
+class BigQueryDeniedError(BigQueryError):
     """There are no credentials, or they may not do this."""
 
 
-class WarehouseConflictError(WarehouseError):
+class BigQueryConflictError(BigQueryError):
     """The name is taken, or what was to be changed is not what it was."""
 
 
-class StatementRefusedError(WarehouseError):
+class StatementRefusedError(BigQueryError):
     """A statement, a column, a filter or a value is none that BigQuery can run."""
 
 
-class JobFailedError(WarehouseError):
+class JobFailedError(BigQueryError):
     """A job of BigQuery ended badly; what it was to do is not done.
 
     Args:
@@ -159,7 +159,7 @@ class RefusedError(ServiceError):
     """A 4xx: sending the same again will not help."""
 
 
-class NotToldError(ReembedError):
+class NotificationError(ReembedError):
     """A webhook or a command did not take a notice; the run goes on.
 
     Args:

@@ -17,7 +17,7 @@ class Position:
     A file's `index` is its number in the sorted listing; a manifest line's, its number among all
     lines, with the byte offset of the line as `offset`; a row of a Parquet file's, its number
     among all rows. A table is in the order of its keys: of integers, `index` is 0 and the key is
-    `offset`, whatever else the table holds; of texts, `index` is the stripe and `offset` the
+    `offset`, whatever else the table holds; of texts, `index` is the partition and `offset` the
     key's rank in it.
     """
 

@@ -19,15 +19,15 @@ from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
 from reembed.core.names import shard_id
 from reembed.core.pack import Packing
-from reembed.core.plans import StripePlan
+from reembed.core.plans import PartitionPlan
 from reembed.core.schema import MANIFEST
 from reembed.errors import AlreadyExistsError
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.providers.gemini.requests import RequestOptions
 from reembed.sources.base import BLOCK_ITEMS, Block
-from reembed.sources.files import ListedSource
-from reembed.storage.content import Places
+from reembed.sources.files import ListingSource
+from reembed.storage.content import ContentReader
 from reembed.storage.local import LocalStorage
 from reembed.storage.open import open_storage
 from reembed.types import Item, Position, Reject
@@ -39,7 +39,7 @@ PLAN = "plan-1"
 
 def test_a_table_comes_back_from_its_bytes(config: Config, item: MakeItem) -> None:
     policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
-    chunked = read_and_chunk(Places(LocalStorage()), item(0, b"Some words."), policy)
+    chunked = read_and_chunk(ContentReader(LocalStorage()), item(0, b"Some words."), policy)
     table = manifest_of(chunked.chunks, options)
     again = from_bytes(to_bytes(table))
     assert again.equals(table)
@@ -52,7 +52,7 @@ def test_a_file_that_vanished_or_changed_since_the_listing(config: Config, item:
     Path(gone.uri).unlink()
     Path(changed.uri).write_bytes(b"other words")
     for listed in (gone, changed):
-        [chunk] = read_and_chunk(Places(storage), listed, policy).chunks
+        [chunk] = read_and_chunk(ContentReader(storage), listed, policy).chunks
         assert chunk.reject is not None
         assert (chunk.reject.code, chunk.reject.stage) == ("source_changed", "read")
         assert listed.uri in chunk.reject.message
@@ -63,7 +63,7 @@ def test_a_file_that_cannot_be_read(config: Config, item: MakeItem, tmp_path: Pa
     listed = item(0, b"words")
     Path(listed.uri).unlink()
     Path(listed.uri).mkdir()
-    [chunk] = read_and_chunk(Places(LocalStorage()), listed, ChunkPolicy.of(config)).chunks
+    [chunk] = read_and_chunk(ContentReader(LocalStorage()), listed, ChunkPolicy.of(config)).chunks
     assert chunk.reject is not None
     assert chunk.reject.code in ("source_changed", "source_unreadable")
 
@@ -108,7 +108,7 @@ def corpus_png() -> bytes:
 
 def _batch(config: Config, items: list[Item]) -> ChunkBatch:
     policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
-    chunked = [read_and_chunk(Places(LocalStorage()), each, policy) for each in items]
+    chunked = [read_and_chunk(ContentReader(LocalStorage()), each, policy) for each in items]
     chunks = [chunk for one in chunked for chunk in one.chunks]
     return ChunkBatch(len(items), to_bytes(manifest_of(chunks, options)))
 
@@ -129,8 +129,8 @@ def test_pack_shards_writes_manifests_in_input_order_whatever_order_came(
     ]
     assert keys == [each.key for each in items]
     assert record.plan_totals().items == 20
-    written = Path(layout.stripe(PLAN, 0)).read_bytes()
-    assert StripePlan.decode(written, "stripe") == record
+    written = Path(layout.partition(PLAN, 0)).read_bytes()
+    assert PartitionPlan.decode(written, "partition") == record
 
 
 def test_packing_again_writes_the_same_bytes(
@@ -146,11 +146,11 @@ def test_packing_again_writes_the_same_bytes(
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
 
 
-def test_the_wired_steps_plan_every_stripe(
+def test_the_wired_steps_plan_every_partition(
     config: Config, layout: Layout, item: MakeItem, run_steps: RunSteps
 ) -> None:
     items = [item(index, f"Text {index}.".encode()) for index in range(BLOCK_ITEMS + 6)]
-    prepared = ListedSource(items).prepare(open_storage(), layout, PLAN)
+    prepared = ListingSource(items).prepare(open_storage(), layout, PLAN)
     policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
     steps = (
         ReadItems(prepared.reader)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from reembed.beam.drive_shards import Together
-from reembed.driver.active_lanes import AtWork
+from reembed.beam.drive_shards import RunConcurrently
+from reembed.driver.active_lanes import ActiveLanes
 
 
 def test_one_that_waits_keeps_no_other_from_its_work() -> None:
@@ -23,7 +23,7 @@ def test_one_that_waits_keeps_no_other_from_its_work() -> None:
         second_ran.set()
         yield "second"
 
-    together: Together[str] = Together()
+    together: RunConcurrently[str] = RunConcurrently()
     together.begin(first)
     assert list(together.results(0.2)) == ["begun"]
     together.begin(second)
@@ -36,7 +36,7 @@ def test_what_a_call_raises_comes_out_after_what_it_gave() -> None:
         yield 1
         raise ZeroDivisionError("planted")
 
-    together: Together[int] = Together()
+    together: RunConcurrently[int] = RunConcurrently()
     together.begin(breaks)
     results = together.results()
     assert next(results) == 1
@@ -45,7 +45,7 @@ def test_what_a_call_raises_comes_out_after_what_it_gave() -> None:
 
 
 def test_what_is_told_is_done_on_the_thread_that_reads_before_what_is_given_later() -> None:
-    together: Together[str] = Together()
+    together: RunConcurrently[str] = RunConcurrently()
     told: list[int] = []
 
     def lane() -> Iterator[str]:
@@ -59,7 +59,7 @@ def test_what_is_told_is_done_on_the_thread_that_reads_before_what_is_given_late
 
 
 def test_whoever_stops_waits_for_the_last_at_work() -> None:
-    work, leave = AtWork(), threading.Event()
+    work, leave = ActiveLanes(), threading.Event()
 
     def lane() -> None:
         with work.one():

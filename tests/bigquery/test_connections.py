@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from reembed.bigquery.base import Read
-from reembed.bigquery.client import BigQueryWarehouse
+from reembed.bigquery.client import BigQueryClient
 from reembed.bigquery.connections import READ_VARIABLE, REST_VARIABLE, connect
 from reembed.bigquery.names import TableName
-from reembed.errors import WarehouseDeniedError, WarehouseError
+from reembed.errors import BigQueryDeniedError, BigQueryError
 from support.servers import environment_set
 
 T = TableName("my-project", "data", "items")
@@ -25,16 +25,16 @@ def test_no_credentials_are_said_with_their_remedy(tmp_path: Path) -> None:
     }
     with (
         environment_set(nowhere),
-        pytest.raises(WarehouseDeniedError, match="no Google credentials: set GOOGLE_APPLICATION"),
+        pytest.raises(BigQueryDeniedError, match="no Google credentials: set GOOGLE_APPLICATION"),
     ):
-        BigQueryWarehouse("no-credentials").table(T)
+        BigQueryClient("no-credentials").table(T)
 
 
 @pytest.mark.parametrize("given", [REST_VARIABLE, READ_VARIABLE])
 def test_half_a_stand_in_is_refused(given: str) -> None:
     values = {REST_VARIABLE: "", READ_VARIABLE: ""} | {given: "127.0.0.1:1"}
-    with environment_set(values), pytest.raises(WarehouseError, match=f"{given} is set and .* not"):
-        BigQueryWarehouse("half").read_streams(T, Read())
+    with environment_set(values), pytest.raises(BigQueryError, match=f"{given} is set and .* not"):
+        BigQueryClient("half").read_streams(T, Read())
 
 
 def test_a_process_has_one_pair_of_clients_for_a_project_and_an_address() -> None:

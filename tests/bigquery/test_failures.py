@@ -12,12 +12,12 @@ from reembed.bigquery.base import Field, Load, NewTable, Statement
 from reembed.bigquery.connections import Policy
 from reembed.bigquery.names import TableName
 from reembed.errors import (
+    BigQueryConflictError,
+    BigQueryDeniedError,
+    BigQueryError,
+    BigQueryNotFoundError,
     JobFailedError,
     StatementRefusedError,
-    WarehouseConflictError,
-    WarehouseDeniedError,
-    WarehouseError,
-    WarehouseNotFoundError,
 )
 from support.scripted_http import Answer, refusal
 
@@ -56,7 +56,7 @@ def test_a_job_is_waited_for_with_growing_pauses(scripted: Any) -> None:
 def test_a_job_that_never_ends_is_left_and_named(scripted: Any) -> None:
     policy = Policy(first=1.0, longest=2.0, sleep=lambda _: None)
     warehouse, _ = scripted(DATASET, *[job("RUNNING")] * 5, policy=policy)
-    with pytest.raises(WarehouseError, match=r"job j1 still runs after .* hours; the same command"):
+    with pytest.raises(BigQueryError, match=r"job j1 still runs after .* hours; the same command"):
         warehouse.load(LOAD, "j1")
 
 
@@ -94,15 +94,15 @@ def test_an_answer_that_was_lost_begins_no_second_job(scripted: Any) -> None:
         ("invalid", JobFailedError),
         ("backendError", JobFailedError),
         ("stopped", JobFailedError),
-        ("duplicate", WarehouseConflictError),
-        ("notFound", WarehouseNotFoundError),
-        ("accessDenied", WarehouseDeniedError),
+        ("duplicate", BigQueryConflictError),
+        ("notFound", BigQueryNotFoundError),
+        ("accessDenied", BigQueryDeniedError),
         ("invalidQuery", StatementRefusedError),
         ("bytesBilledLimitExceeded", StatementRefusedError),
     ],
 )
 def test_a_job_that_fails_names_itself_and_the_table(
-    scripted: Any, reason: str, kind: type[WarehouseError]
+    scripted: Any, reason: str, kind: type[BigQueryError]
 ) -> None:
     warehouse, _ = scripted(DATASET, job("DONE", {"reason": reason, "message": "it said so"}))
     with pytest.raises(kind) as caught:
@@ -114,16 +114,16 @@ def test_a_job_that_fails_names_itself_and_the_table(
 @pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
-        (refusal(403, "accessDenied"), WarehouseDeniedError, "roles/bigquery.dataViewer"),
-        (refusal(403, ""), WarehouseDeniedError, "roles/bigquery.jobUser"),
-        (refusal(401, "authError"), WarehouseError, r"\(401\)"),
-        (refusal(403, "quotaExceeded"), WarehouseError, "a quota of BigQuery is used up"),
+        (refusal(403, "accessDenied"), BigQueryDeniedError, "roles/bigquery.dataViewer"),
+        (refusal(403, ""), BigQueryDeniedError, "roles/bigquery.jobUser"),
+        (refusal(401, "authError"), BigQueryError, r"\(401\)"),
+        (refusal(403, "quotaExceeded"), BigQueryError, "a quota of BigQuery is used up"),
         (refusal(400, "invalid"), StatementRefusedError, "check the columns"),
         (refusal(400, "invalidQuery"), StatementRefusedError, "check the statement"),
     ],
 )
 def test_a_refusal_is_told_with_its_remedy(
-    scripted: Any, answer: Answer, kind: type[WarehouseError], words: str
+    scripted: Any, answer: Answer, kind: type[BigQueryError], words: str
 ) -> None:
     warehouse, http = scripted(answer)
     with pytest.raises(kind, match=words) as caught:
@@ -152,7 +152,7 @@ def test_what_may_pass_is_asked_again(scripted: Any, first: Answer) -> None:
 def test_what_does_not_pass_is_given_up(scripted: Any) -> None:
     policy = Policy(first=0.001, deadline=0.0)
     warehouse, http = scripted(*[refusal(503, "backendError")] * 3, policy=policy)
-    with pytest.raises(WarehouseError, match="BigQuery fails; check the network"):
+    with pytest.raises(BigQueryError, match="BigQuery fails; check the network"):
         warehouse.table(T)
     assert len(http.sent) < 3
 
@@ -161,7 +161,7 @@ def test_a_table_in_the_way_is_told_from_a_table_made(scripted: Any) -> None:
     warehouse, _ = scripted(refusal(409, "duplicate"))
     assert warehouse.create_table(T, NewTable(())) is False
     warehouse, _ = scripted(refusal(404, "notFound", "Not found: Dataset my-project:data"))
-    with pytest.raises(WarehouseNotFoundError, match="Dataset my-project:data"):
+    with pytest.raises(BigQueryNotFoundError, match="Dataset my-project:data"):
         warehouse.create_table(T, NewTable(()))
 
 
@@ -177,20 +177,20 @@ def test_a_view_that_was_set_by_the_lost_request_counts_as_set(
     warehouse, _ = scripted(refusal(status, ""), view("SELECT 1"))
     assert warehouse.set_view(T, "SELECT 1", etag).view_sql == "SELECT 1"
     warehouse, _ = scripted(refusal(status, ""), view("SELECT 2"))
-    with pytest.raises(WarehouseConflictError, match="cannot set the view"):
+    with pytest.raises(BigQueryConflictError, match="cannot set the view"):
         warehouse.set_view(T, "SELECT 1", etag)
 
 
 def test_a_view_without_an_etag_is_not_set_blindly(scripted: Any) -> None:
     warehouse, http = scripted()
-    with pytest.raises(WarehouseConflictError, match="no etag to compare"):
+    with pytest.raises(BigQueryConflictError, match="no etag to compare"):
         warehouse.set_view(T, "SELECT 1", "")
     assert not http.sent
 
 
 def test_a_missing_dataset_is_told_before_a_load(scripted: Any) -> None:
     warehouse, http = scripted(refusal(404, "notFound", "Not found: Dataset my-project:data"))
-    with pytest.raises(WarehouseNotFoundError, match=r"my-project\.data: cannot look at"):
+    with pytest.raises(BigQueryNotFoundError, match=r"my-project\.data: cannot look at"):
         warehouse.load(LOAD, "j1")
     assert len(http.sent) == 1
 
@@ -204,12 +204,12 @@ def test_a_job_that_is_nowhere_is_none(scripted: Any) -> None:
 @pytest.mark.parametrize(
     ("refused", "kind"),
     [
-        (refusal(409, "duplicate"), WarehouseConflictError),
+        (refusal(409, "duplicate"), BigQueryConflictError),
         (refusal(400, "invalidQuery"), StatementRefusedError),
     ],
 )
 def test_a_refusal_that_is_about_no_job_stays_what_it_is(
-    scripted: Any, refused: Answer, kind: type[WarehouseError]
+    scripted: Any, refused: Answer, kind: type[BigQueryError]
 ) -> None:
     warehouse, _ = scripted(refused, refusal(404, "notFound"))
     with pytest.raises(kind, match="query: cannot begin the job"):

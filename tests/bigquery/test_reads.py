@@ -11,15 +11,15 @@ import pyarrow as pa
 import pytest
 
 from reembed.bigquery.base import Read, ReadStream
-from reembed.bigquery.client import BigQueryWarehouse
+from reembed.bigquery.client import BigQueryClient
 from reembed.bigquery.connections import Connections, Policy, read_client
 from reembed.bigquery.names import TableName
 from reembed.errors import (
+    BigQueryDeniedError,
+    BigQueryError,
+    BigQueryNotFoundError,
     StatementRefusedError,
     UsageError,
-    WarehouseDeniedError,
-    WarehouseError,
-    WarehouseNotFoundError,
 )
 from support.scripted_reads import Break, ScriptedReads, serve_reads
 
@@ -30,7 +30,7 @@ BATCHES = [
 ]
 KEYS = [f"k{number}" for number in range(30)]
 Code = grpc.StatusCode
-Make = Callable[[ScriptedReads], BigQueryWarehouse]
+Make = Callable[[ScriptedReads], BigQueryClient]
 
 
 @pytest.fixture
@@ -42,16 +42,16 @@ def pauses() -> list[float]:
 def serving(pauses: list[float]) -> Iterator[Make]:
     with ExitStack() as stack:
 
-        def make(script: ScriptedReads) -> BigQueryWarehouse:
+        def make(script: ScriptedReads) -> BigQueryClient:
             client = read_client(stack.enter_context(serve_reads(script)))
             stack.callback(client.transport.close)
             policy = Policy(first=0.001, deadline=0.5, breaks=3, sleep=pauses.append)
-            return BigQueryWarehouse("pays", policy, lambda _: Connections(None, client))
+            return BigQueryClient("pays", policy, lambda _: Connections(None, client))
 
         yield make
 
 
-def keys_of(warehouse: BigQueryWarehouse, offset: int = 0) -> list[str]:
+def keys_of(warehouse: BigQueryClient, offset: int = 0) -> list[str]:
     (stream,) = warehouse.read_streams(T, Read())
     return [key for b in warehouse.read_stream(stream, offset) for key in b["key"].to_pylist()]
 
@@ -94,14 +94,14 @@ def test_a_stream_that_never_goes_on_is_given_up(serving: Make) -> None:
     script = ScriptedReads(
         BATCHES, [(1, Break(Code.UNAVAILABLE)), *[(0, Break(Code.UNAVAILABLE))] * 9]
     )
-    with pytest.raises(WarehouseError, match="broke off 3 times at row 10 of a stream; check"):
+    with pytest.raises(BigQueryError, match="broke off 3 times at row 10 of a stream; check"):
         keys_of(serving(script))
     assert len(script.offsets) == 3
 
 
 def test_a_stream_that_is_refused_is_not_asked_again(serving: Make) -> None:
     script = ScriptedReads(BATCHES, [(1, Break(Code.PERMISSION_DENIED))] * 2)
-    with pytest.raises(WarehouseDeniedError, match=r"my-project\.data\.items: cannot read it"):
+    with pytest.raises(BigQueryDeniedError, match=r"my-project\.data\.items: cannot read it"):
         keys_of(serving(script))
     assert len(script.offsets) == 1
 
@@ -109,15 +109,15 @@ def test_a_stream_that_is_refused_is_not_asked_again(serving: Make) -> None:
 @pytest.mark.parametrize(
     ("code", "kind", "words"),
     [
-        (Code.NOT_FOUND, WarehouseNotFoundError, "check project, dataset, name"),
-        (Code.PERMISSION_DENIED, WarehouseDeniedError, "roles/bigquery.readSessionUser"),
+        (Code.NOT_FOUND, BigQueryNotFoundError, "check project, dataset, name"),
+        (Code.PERMISSION_DENIED, BigQueryDeniedError, "roles/bigquery.readSessionUser"),
         (Code.INVALID_ARGUMENT, StatementRefusedError, "check the columns"),
         (Code.FAILED_PRECONDITION, StatementRefusedError, "it broke"),
-        (Code.UNAVAILABLE, WarehouseError, "check the network"),
+        (Code.UNAVAILABLE, BigQueryError, "check the network"),
     ],
 )
 def test_a_session_that_is_refused_says_why(
-    serving: Make, code: grpc.StatusCode, kind: type[WarehouseError], words: str
+    serving: Make, code: grpc.StatusCode, kind: type[BigQueryError], words: str
 ) -> None:
     warehouse = serving(ScriptedReads(BATCHES, refusal=Break(code)))
     with pytest.raises(kind, match=words) as caught:

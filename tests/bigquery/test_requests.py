@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reembed.bigquery.base import Field, Load, NewTable, Param, Partition, Statement
+from reembed.bigquery.base import Field, Load, NewTable, Param, Statement, TablePartitioning
 from reembed.bigquery.names import TableName
 from reembed.errors import StatementRefusedError, UsageError
 from support.scripted_http import Answer, refusal
@@ -166,7 +166,7 @@ def test_a_dry_run_neither_runs_nor_trusts_the_cache(scripted: Any) -> None:
 
 def test_a_new_table_says_all_that_was_asked_for(scripted: Any) -> None:
     warehouse, http = scripted(Answer({"tableReference": REFERENCE | {"tableId": "items"}}))
-    parts = Partition("part", "RANGE", 0, 100, 10)
+    parts = TablePartitioning("part", "RANGE", 0, 100, 10)
     new = NewTable(FIELDS, ("key",), parts, "vectors", {"run": "r1"}, 1_800_000_000_000)
     assert warehouse.create_table(T, new) is True
     sent = http.sent[0]

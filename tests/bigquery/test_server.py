@@ -13,14 +13,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reembed.bigquery.base import Field, Load, NewTable, Partition, Read, Statement, Warehouse
+from reembed.bigquery.base import (
+    BigQuery,
+    Field,
+    Load,
+    NewTable,
+    Read,
+    Statement,
+    TablePartitioning,
+)
 from reembed.bigquery.names import TableName
 from reembed.core.schema import ROW
 from reembed.errors import (
+    BigQueryConflictError,
+    BigQueryNotFoundError,
     JobFailedError,
     StatementRefusedError,
-    WarehouseConflictError,
-    WarehouseNotFoundError,
 )
 from support.bigquery import BigQueryServer
 from support.gcs import GcsServer
@@ -46,17 +54,17 @@ def write_parts(path: Path, keys: list[str]) -> Path:
     return path
 
 
-def keys_in(warehouse: Warehouse, table: TableName) -> list[str]:
+def keys_in(warehouse: BigQuery, table: TableName) -> list[str]:
     job = warehouse.query(Statement(f"SELECT `key` FROM {table.sql} ORDER BY `key`"))
     return [key for batch in warehouse.results(job) for key in batch["key"].to_pylist()]
 
 
 def test_a_table_is_described_as_it_was_made(
-    warehouse: Warehouse, bigquery_server: BigQueryServer
+    warehouse: BigQuery, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     assert warehouse.table(name) is None
-    parts = Partition("embedded_at", "DAY")
+    parts = TablePartitioning("embedded_at", "DAY")
     expires = 4_000_000_000_000
     new = NewTable(FIELDS, ("key",), parts, "vectors", {"model": "m-2"}, expires)
     assert warehouse.create_table(name, new) is True
@@ -75,7 +83,7 @@ def test_a_table_is_described_as_it_was_made(
     assert table.column("KEY") == FIELDS[0]
     assert table.column("none") is None
     assert warehouse.location(name) == "US"
-    with pytest.raises(WarehouseNotFoundError, match="nowhere"):
+    with pytest.raises(BigQueryNotFoundError, match="nowhere"):
         warehouse.location(TableName("test", "nowhere", "items"))
     warehouse.delete_table(name)
     warehouse.delete_table(name)
@@ -83,7 +91,7 @@ def test_a_table_is_described_as_it_was_made(
 
 
 def test_labels_are_added_and_a_stale_etag_is_refused(
-    warehouse: Warehouse, bigquery_server: BigQueryServer
+    warehouse: BigQuery, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     warehouse.create_table(name, NewTable(FIELDS, labels={"model": "m-2"}))
@@ -92,26 +100,26 @@ def test_labels_are_added_and_a_stale_etag_is_refused(
     now = warehouse.update_table(name, labels={"run": "r1"}, description="new", etag=seen.etag)
     assert now.labels == {"model": "m-2", "run": "r1"}
     assert now.description == "new"
-    with pytest.raises(WarehouseConflictError, match="it was changed meanwhile"):
+    with pytest.raises(BigQueryConflictError, match="it was changed meanwhile"):
         warehouse.update_table(name, labels={"run": "r2"}, etag=seen.etag)
 
 
 def test_a_view_is_swapped_only_by_who_saw_its_last_state(
-    warehouse: Warehouse, bigquery_server: BigQueryServer
+    warehouse: BigQuery, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("current")
     seen = warehouse.set_view(name, "SELECT 0 AS n", None)
     assert (seen.kind, seen.view_sql) == ("VIEW", "SELECT 0 AS n")
-    with pytest.raises(WarehouseConflictError, match="the name is taken"):
+    with pytest.raises(BigQueryConflictError, match="the name is taken"):
         warehouse.set_view(name, "SELECT 1 AS n", None)
     now = warehouse.set_view(name, "SELECT 1 AS n", seen.etag)
-    with pytest.raises(WarehouseConflictError, match="it was changed meanwhile"):
+    with pytest.raises(BigQueryConflictError, match="it was changed meanwhile"):
         warehouse.set_view(name, "SELECT 2 AS n", seen.etag)
     assert warehouse.table(name) == now
 
 
 def test_a_load_is_done_once_whoever_asks(
-    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
+    warehouse: BigQuery, bigquery_server: BigQueryServer, tmp_path: Path
 ) -> None:
     name = bigquery_server.table("items")
     path = write_parts(tmp_path / "part.parquet", ["a", "b"])
@@ -131,7 +139,7 @@ def test_a_load_is_done_once_whoever_asks(
 
 
 def test_a_load_that_fails_loads_nothing_and_keeps_its_id(
-    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
+    warehouse: BigQuery, bigquery_server: BigQueryServer, tmp_path: Path
 ) -> None:
     name = bigquery_server.table("items")
     warehouse.create_table(name, NewTable(FIELDS))
@@ -146,7 +154,7 @@ def test_a_load_that_fails_loads_nothing_and_keeps_its_id(
 
 @pytest.mark.gcs
 def test_files_on_cloud_storage_are_loaded_by_name_and_by_pattern(
-    warehouse: Warehouse,
+    warehouse: BigQuery,
     bigquery_server: BigQueryServer,
     gcs_server: GcsServer,
     tmp_path: Path,
@@ -167,7 +175,7 @@ def test_files_on_cloud_storage_are_loaded_by_name_and_by_pattern(
 
 
 def test_a_copy_is_made_once_and_never_over_rows(
-    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
+    warehouse: BigQuery, bigquery_server: BigQueryServer, tmp_path: Path
 ) -> None:
     name = bigquery_server.table("staging")
     path = write_parts(tmp_path / "part.parquet", ["a", "b"])
@@ -179,32 +187,32 @@ def test_a_copy_is_made_once_and_never_over_rows(
     table = warehouse.table(dest)
     assert table is not None
     assert (table.clustering, table.labels) == (("key",), {"model": "m-2"})
-    with pytest.raises(WarehouseConflictError, match="duplicate"):
+    with pytest.raises(BigQueryConflictError, match="duplicate"):
         warehouse.copy(name, dest, f"over-{name.dataset}", {})
     assert keys_in(warehouse, dest) == ["a", "b"]
 
 
 def test_wrong_statements_are_refused_in_words(
-    warehouse: Warehouse, bigquery_server: BigQueryServer
+    warehouse: BigQuery, bigquery_server: BigQueryServer
 ) -> None:
     missing = bigquery_server.table("missing")
     for run in (warehouse.query, warehouse.dry_run):
         with pytest.raises(StatementRefusedError, match="SELEC"):
             run(Statement("SELEC 1"))
-        with pytest.raises(WarehouseNotFoundError, match="missing was not found"):
+        with pytest.raises(BigQueryNotFoundError, match="missing was not found"):
             run(Statement(f"SELECT * FROM {missing.sql}"))
-    with pytest.raises(WarehouseNotFoundError, match="missing: cannot open a read session"):
+    with pytest.raises(BigQueryNotFoundError, match="missing: cannot open a read session"):
         warehouse.read_streams(missing, Read())
 
 
-def read_all(warehouse: Warehouse, table: TableName, read: Read) -> list[dict[str, Any]]:
+def read_all(warehouse: BigQuery, table: TableName, read: Read) -> list[dict[str, Any]]:
     streams = pickle.loads(pickle.dumps(warehouse.read_streams(table, read)))
     batches = (batch for stream in streams for batch in warehouse.read_stream(stream))
     return [row for batch in batches for row in batch.to_pylist()]
 
 
 def test_a_table_is_read_by_columns_and_condition(
-    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
+    warehouse: BigQuery, bigquery_server: BigQueryServer, tmp_path: Path
 ) -> None:
     name = bigquery_server.table("items")
     path = write_parts(tmp_path / "part.parquet", ["a", "b", "c"])
@@ -218,7 +226,7 @@ def test_a_table_is_read_by_columns_and_condition(
 
 
 def test_what_a_query_found_is_read_from_its_destination(
-    warehouse: Warehouse, bigquery_server: BigQueryServer
+    warehouse: BigQuery, bigquery_server: BigQueryServer
 ) -> None:
     job = warehouse.query(Statement("SELECT n FROM UNNEST(GENERATE_ARRAY(1, 5)) AS n"))
     assert job.destination is not None
@@ -232,7 +240,7 @@ def test_what_a_query_found_is_read_from_its_destination(
 
 
 def test_another_process_reads_a_stream_without_being_told_more(
-    warehouse: Warehouse, bigquery_server: BigQueryServer, tmp_path: Path
+    warehouse: BigQuery, bigquery_server: BigQueryServer, tmp_path: Path
 ) -> None:
     name = bigquery_server.table("items")
     path = write_parts(tmp_path / "part.parquet", ["a", "b", "c"])

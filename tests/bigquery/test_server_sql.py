@@ -8,17 +8,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from reembed.bigquery.base import Read, Statement, Warehouse
+from reembed.bigquery.base import BigQuery, Read, Statement
 from reembed.bigquery.names import TableName
-from reembed.bigquery.partitions import borders_of, stripe_of_keys
+from reembed.bigquery.partitions import borders_of, partition_of_keys
 from reembed.bigquery.sql import (
     borders_sql,
     duplicates_sql,
     literal,
     merge_sql,
+    partition_condition,
     repeated_parts_sql,
     source_sql,
-    stripe_condition,
 )
 from support.bigquery import BigQueryServer
 
@@ -34,12 +34,12 @@ COLUMNS = [
 Row = tuple[str, str, int, list[float], str | None]
 
 
-def rows_of(warehouse: Warehouse, sql: str) -> list[dict[str, Any]]:
+def rows_of(warehouse: BigQuery, sql: str) -> list[dict[str, Any]]:
     job = warehouse.query(Statement(sql))
     return [row for batch in warehouse.results(job) for row in batch.to_pylist()]
 
 
-def fill(warehouse: Warehouse, table: TableName, rows: list[Row]) -> None:
+def fill(warehouse: BigQuery, table: TableName, rows: list[Row]) -> None:
     columns = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS)
     warehouse.query(Statement(f"CREATE OR REPLACE TABLE {table.sql} ({columns})"))
     values = ", ".join(
@@ -50,7 +50,7 @@ def fill(warehouse: Warehouse, table: TableName, rows: list[Row]) -> None:
     warehouse.query(Statement(f"INSERT INTO {table.sql} VALUES {values}"))
 
 
-def content(warehouse: Warehouse, table: TableName) -> list[Row]:
+def content(warehouse: BigQuery, table: TableName) -> list[Row]:
     names = ", ".join(f"`{name}`" for name, _ in COLUMNS)
     sql = f"SELECT {names} FROM {table.sql} ORDER BY `key`, part"
     return [
@@ -59,8 +59,8 @@ def content(warehouse: Warehouse, table: TableName) -> list[Row]:
     ]
 
 
-def test_stripes_of_string_keys_share_out_a_table(
-    warehouse: Warehouse, bigquery_server: BigQueryServer
+def test_partitions_of_string_keys_share_out_a_table(
+    warehouse: BigQuery, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     keys = [f"k{number:03}" for number in range(200)] + ["ü", "世", "a'b\\c", "\n", "~"]
@@ -72,19 +72,19 @@ def test_stripes_of_string_keys_share_out_a_table(
     assert (found["row_count"], found["keyless_count"]) == (206, 1)
     assert len(found["quantiles"]) == 9
     borders = borders_of(found["quantiles"])
-    expected = stripe_of_keys(pa.array(keys), borders).tolist()
-    for stripe in range(len(borders) + 1):
-        condition = stripe_condition("key", borders, stripe)
+    expected = partition_of_keys(pa.array(keys), borders).tolist()
+    for partition in range(len(borders) + 1):
+        condition = partition_condition("key", borders, partition)
         streams = warehouse.read_streams(name, Read(("key",), condition))
         batches = (batch for stream in streams for batch in warehouse.read_stream(stream))
         held = [key for batch in batches for key in batch["key"].to_pylist()]
-        mine = [key for key, at in zip(keys, expected, strict=True) if at == stripe]
+        mine = [key for key, at in zip(keys, expected, strict=True) if at == partition]
         assert sorted(held) == sorted(mine)
         assert 15 <= len(mine) <= 40
 
 
-def test_stripes_of_integer_keys_take_a_condition(
-    warehouse: Warehouse, bigquery_server: BigQueryServer
+def test_partitions_of_integer_keys_take_a_condition(
+    warehouse: BigQuery, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     numbers = "UNNEST(GENERATE_ARRAY(-50, 149)) AS n"
@@ -95,7 +95,7 @@ def test_stripes_of_integer_keys_take_a_condition(
     borders = borders_of(found["quantiles"])
     counts = [
         rows_of(warehouse, f"SELECT COUNT(*) AS c FROM {name.sql} WHERE {condition} AND n >= 0")
-        for condition in (stripe_condition("n", borders, stripe) for stripe in range(4))
+        for condition in (partition_condition("n", borders, partition) for partition in range(4))
     ]
     assert all(30 <= found[0]["c"] <= 45 for found in counts)
     (empty,) = rows_of(warehouse, borders_sql(source_sql(name, None, "n > 1000"), "n", 4))
@@ -103,7 +103,7 @@ def test_stripes_of_integer_keys_take_a_condition(
 
 
 def test_a_snapshot_is_what_stood_then(
-    warehouse: Warehouse, bigquery_server: BigQueryServer
+    warehouse: BigQuery, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     warehouse.query(Statement(f"CREATE TABLE {name.sql} AS SELECT 'a' AS `key`"))
@@ -118,7 +118,7 @@ def test_a_snapshot_is_what_stood_then(
 
 
 def test_duplicate_keys_are_counted_with_examples(
-    warehouse: Warehouse, bigquery_server: BigQueryServer
+    warehouse: BigQuery, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     keys = "UNNEST(['d', 'a', 'c', 'a', 'd', 'd', 'b', 'e', 'e']) AS k"
@@ -159,7 +159,7 @@ AFTER: list[Row] = [
 
 
 def test_a_merge_brings_a_table_up_to_date_once_and_again(
-    warehouse: Warehouse, bigquery_server: BigQueryServer
+    warehouse: BigQuery, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     staging, deleted = name.sibling("staging"), name.sibling("deleted")
@@ -181,7 +181,7 @@ def test_a_merge_brings_a_table_up_to_date_once_and_again(
 
 
 def test_a_merge_without_deleted_keys_leaves_other_keys(
-    warehouse: Warehouse, bigquery_server: BigQueryServer
+    warehouse: BigQuery, bigquery_server: BigQueryServer
 ) -> None:
     name = bigquery_server.table("items")
     staging = name.sibling("staging")

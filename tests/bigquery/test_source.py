@@ -13,15 +13,15 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from reembed.bigquery.client import open_warehouse
+from reembed.bigquery.client import open_bigquery_client
 from reembed.bigquery.names import TableName
 from reembed.bigquery.source import open_bigquery
 from reembed.bigquery.source_reader import TableReader
 from reembed.bigquery.sql import select_sql, source_sql
 from reembed.config.load import config_from_mapping
 from reembed.config.source import BigQuerySource
-from reembed.core.names import STRIPE_ITEMS
-from reembed.errors import StatementRefusedError, UsageError, WarehouseDeniedError, WarehouseError
+from reembed.core.names import PARTITION_ITEMS
+from reembed.errors import BigQueryDeniedError, BigQueryError, StatementRefusedError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.sources.base import Block, Prepared, Source
 from reembed.sources.rows import sample_digest
@@ -57,13 +57,13 @@ def prepared(tmp_path: Path) -> Callable[[Source], Prepared]:
 
 @pytest.fixture
 def items_of(prepared: Callable[[Source], Prepared]) -> Callable[[Source], list[Item]]:
-    """All items, in the order that their stripes and positions say."""
+    """All items, in the order that their partitions and positions say."""
 
     def read(source: Source) -> list[Item]:
         ready = prepared(source)
         blocks = blocks_of(ready)
         assert sum(len(block.items) for block in blocks) == ready.items
-        placed = [(block.stripe, item) for block in blocks for item in block.items]
+        placed = [(block.partition, item) for block in blocks for item in block.items]
         return [item for _, item in sorted(placed, key=lambda p: (p[0], p[1].position))]
 
     return read
@@ -94,7 +94,7 @@ def test_integers_are_their_own_places(opened: Open, tables: MemoryTables, items
 def test_a_large_table_is_parted_at_borders(
     opened: Open, tables: MemoryTables, prepared: Any, text: bool
 ) -> None:
-    count = 2 * STRIPE_ITEMS + 100
+    count = 2 * PARTITION_ITEMS + 100
     numbers = [n * 7919 % count for n in range(count)]
     keys: list[Any] = [f"k{n:06}" for n in numbers] if text else numbers
     tables.put(NAME, id=keys, b=["x"] * count)
@@ -103,12 +103,17 @@ def test_a_large_table_is_parted_at_borders(
     assert sum(len(block.items) for block in blocks) == ready.items == count
     assert {block.ranked for block in blocks} == {text}
     sort: Any = str if text else int
-    stripes = [
-        sorted(sort(item.key) for block in blocks if block.stripe == stripe for item in block.items)
-        for stripe in range(3)
+    partitions = [
+        sorted(
+            sort(item.key)
+            for block in blocks
+            if block.partition == partition
+            for item in block.items
+        )
+        for partition in range(3)
     ]
-    assert [key for stripe in stripes for key in stripe] == sorted(keys)
-    assert all(13_000 < len(stripe) < 14_000 for stripe in stripes)
+    assert [key for partition in partitions for key in partition] == sorted(keys)
+    assert all(13_000 < len(partition) < 14_000 for partition in partitions)
     assert max(len(block.items) for block in blocks) == 1024
     # The clock, then one look at the keys.
     assert len(tables.asked) == 2
@@ -118,7 +123,7 @@ def test_a_small_table_has_no_borders(opened: Open, tables: MemoryTables, prepar
     tables.put(NAME, id=["b", "a"], b=["x", "y"])
     ready = prepared(opened(text="b"))
     [one, two] = blocks_of(ready)
-    assert {one.stripe, two.stripe} == {0}
+    assert {one.partition, two.partition} == {0}
     assert {item.position for item in one.items + two.items} == {Position(0, 0)}
 
 
@@ -126,10 +131,10 @@ def test_rows_that_the_table_does_not_count_yet_are_shared_out(
     opened: Open, tables: MemoryTables, prepared: Any
 ) -> None:
     tables.conditions["id >= 0"] = lambda row: row["id"] >= 0
-    tables.put(NAME, id=list(range(-10, STRIPE_ITEMS + 1)), b=["x"] * (STRIPE_ITEMS + 11))
+    tables.put(NAME, id=list(range(-10, PARTITION_ITEMS + 1)), b=["x"] * (PARTITION_ITEMS + 11))
     ready = prepared(opened(text="b", where="id >= 0"))
-    assert ready.items == STRIPE_ITEMS + 1
-    assert {block.stripe for block in blocks_of(ready)} == {0, 1}
+    assert ready.items == PARTITION_ITEMS + 1
+    assert {block.partition for block in blocks_of(ready)} == {0, 1}
     assert len(tables.asked) == 3
 
 
@@ -145,10 +150,10 @@ def test_rows_without_key_or_text_are_rejects(
 
 
 def test_a_table_without_any_key(opened: Open, tables: MemoryTables, items_of: Any) -> None:
-    tables.put(NAME, id=pa.array([None] * (STRIPE_ITEMS + 1), pa.int64()), b=["x"] * 20_001)
+    tables.put(NAME, id=pa.array([None] * (PARTITION_ITEMS + 1), pa.int64()), b=["x"] * 20_001)
     found = items_of(opened(text="b"))
     assert set(codes(found)) == {"no_key"}
-    assert len({item.key for item in found}) == len(found) == STRIPE_ITEMS + 1
+    assert len({item.key for item in found}) == len(found) == PARTITION_ITEMS + 1
 
 
 def test_an_empty_table(opened: Open, tables: MemoryTables, prepared: Any) -> None:
@@ -177,7 +182,7 @@ def test_a_text_of_five_megabytes(opened: Open, tables: MemoryTables, items_of: 
     assert len(item.text) == 5_000_000
 
 
-def test_what_waits_for_its_stripe_is_bounded(
+def test_what_waits_for_its_partition_is_bounded(
     opened: Open, tables: MemoryTables, prepared: Any
 ) -> None:
     tables.streams = 1
@@ -265,16 +270,16 @@ def test_a_sample_counts_keys_that_came_twice(
     assert sorted(i.key for i in found) == sorted(k for k in "aabbc" if k in taken)
 
 
-def test_a_large_sample_has_stripes_of_its_own(
+def test_a_large_sample_has_partitions_of_its_own(
     opened: Open, tables: MemoryTables, prepared: Any
 ) -> None:
-    count = STRIPE_ITEMS + 300
+    count = PARTITION_ITEMS + 300
     tables.put(NAME, id=[f"a key of some length {n:06}" for n in range(count)], b=["x"] * count)
-    ready = prepared(opened(sample=STRIPE_ITEMS + 5, text="b"))
+    ready = prepared(opened(sample=PARTITION_ITEMS + 5, text="b"))
     sizes = [0, 0]
     for block in blocks_of(ready):
-        sizes[block.stripe] += len(block.items)
-    assert sizes == [STRIPE_ITEMS, 5]
+        sizes[block.partition] += len(block.items)
+    assert sizes == [PARTITION_ITEMS, 5]
     # Too many keys to name them: the reader leaves the others out.
     assert tables.reads[-1].where == ""
 
@@ -311,14 +316,14 @@ def test_a_missing_permission_names_the_table(
     opened: Open, tables: MemoryTables, prepared: Any, method: str
 ) -> None:
     tables.put(NAME, id=["a"], b=["x"])
-    tables.fails[method] = WarehouseDeniedError("cannot do it; grant the account a role")
+    tables.fails[method] = BigQueryDeniedError("cannot do it; grant the account a role")
     with pytest.raises(UsageError, match=f"{NAME}: cannot do it; grant the account a role"):
         prepared(opened(text="b"))
 
 
 def test_silence_is_no_mistake_of_the_user(opened: Open, tables: MemoryTables) -> None:
-    tables.fails["table"] = WarehouseError("no answer")
-    with pytest.raises(WarehouseError, match="no answer"):
+    tables.fails["table"] = BigQueryError("no answer")
+    with pytest.raises(BigQueryError, match="no answer"):
         opened(text="b")
 
 
@@ -385,7 +390,7 @@ def test_who_looks_is_told_rows_and_dollars(opened: Open, tables: MemoryTables) 
 
 def test_a_reader_of_the_real_client_travels_to_another_process() -> None:
     reader = TableReader(
-        open_warehouse("proj-1"),
+        open_bigquery_client("proj-1"),
         TableName("proj-1", "data", "items"),
         b"schema",
         BigQuerySource(table=NAME, key="id", text="b"),

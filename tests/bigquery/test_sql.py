@@ -9,10 +9,10 @@ from reembed.bigquery.sql import (
     key_in,
     literal,
     merge_sql,
+    partition_condition,
     result_sql,
     select_sql,
     source_sql,
-    stripe_condition,
     vector_index_sql,
 )
 from reembed.errors import UsageError
@@ -52,12 +52,12 @@ def test_literals_are_escaped(value: str | int, text: str) -> None:
     assert literal(value) == text
 
 
-def test_a_stripe_is_bounded_on_the_sides_that_have_a_border() -> None:
+def test_a_partition_is_bounded_on_the_sides_that_have_a_border() -> None:
     borders = ["f", "p"]
-    assert stripe_condition("key", borders, 0) == "`key` < 'f'"
-    assert stripe_condition("key", borders, 1) == "`key` >= 'f' AND `key` < 'p'"
-    assert stripe_condition("key", borders, 2) == "`key` >= 'p'"
-    assert stripe_condition("key", [], 0) == ""
+    assert partition_condition("key", borders, 0) == "`key` < 'f'"
+    assert partition_condition("key", borders, 1) == "`key` >= 'f' AND `key` < 'p'"
+    assert partition_condition("key", borders, 2) == "`key` >= 'p'"
+    assert partition_condition("key", [], 0) == ""
 
 
 def test_a_merge_reads_deleted_keys_only_where_there_are_some() -> None:
@@ -87,7 +87,7 @@ def test_names_that_are_none_reach_no_statement() -> None:
     for bad in (
         lambda: borders_sql(source_sql(T, None), "key`) --", 4),
         lambda: duplicates_sql(source_sql(T, None), "a b", 4),
-        lambda: stripe_condition("a;b", ["x"], 0),
+        lambda: partition_condition("a;b", ["x"], 0),
         lambda: merge_sql(T, STAGING, [*COLUMNS, ("x`", "STRING")]),
     ):
         with pytest.raises(UsageError):

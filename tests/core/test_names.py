@@ -12,9 +12,9 @@ ATTEMPTS = st.lists(st.integers(0, 20), min_size=1, max_size=5).map(lambda p: ".
 @given(st.tuples(st.integers(0, 10**8 - 1), st.integers(0, 10**6 - 1)))
 def test_a_shards_name_can_be_taken_apart(place):
     shard = names.shard_id(*place)
-    stripe, seq = names.split_shard_id(shard)
-    assert (int(stripe), int(seq)) == place
-    assert stripe == names.stripe_id(place[0])
+    partition, seq = names.split_shard_id(shard)
+    assert (int(partition), int(seq)) == place
+    assert partition == names.partition_id(place[0])
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**5)), max_size=20))
@@ -31,8 +31,8 @@ def test_what_is_no_shard_is_named_in_the_error(text):
         names.split_shard_id(text)
 
 
-def test_stripes_hold_20000_positions():
-    assert [names.stripe_of(n) for n in (0, 19_999, 20_000, 10**9)] == [0, 0, 1, 50_000]
+def test_partitions_hold_20000_positions():
+    assert [names.partition_of(n) for n in (0, 19_999, 20_000, 10**9)] == [0, 0, 1, 50_000]
 
 
 @given(ATTEMPTS, st.integers(0, 16))

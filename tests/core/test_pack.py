@@ -10,7 +10,7 @@ from reembed.core.manifest import manifest_of
 from reembed.core.pack import (
     Packing,
     need_of_requests,
-    pack_stripe,
+    pack_partition,
     rank_by_key,
     refuse_unsendable,
     totals_of,
@@ -50,7 +50,7 @@ def chunk(index, tokens=24, reject=None, part=0, **changes):
 def pack(chunks, **batch):
     conf = config(**batch)
     table = manifest_of(chunks, RequestOptions.of(conf))
-    return list(pack_stripe(table, 3, Packing.of(conf)))
+    return list(pack_partition(table, 3, Packing.of(conf)))
 
 
 def test_shards_are_numbered_cut_and_counted():
@@ -91,7 +91,7 @@ def test_the_price_includes_canaries_by_their_twins_modality():
 def test_no_shard_is_above_the_limits_of_its_job():
     chunks = [chunk(n, tokens=100 + n) for n in range(200)]
     conf = config(max_tokens=2000)
-    for shard in pack_stripe(manifest_of(chunks, RequestOptions.of(conf)), 0, Packing.of(conf)):
+    for shard in pack_partition(manifest_of(chunks, RequestOptions.of(conf)), 0, Packing.of(conf)):
         assert shard.plan.total_tokens <= 2000
         assert shard.plan.canaries == canary_count(shard.plan.requests)
 
@@ -132,7 +132,7 @@ def test_totals_add_up_and_count_notes_once_an_item():
     assert totals_of([], items=0) == PlanTotals()
 
 
-def test_a_stripe_of_nothing_has_no_shard():
+def test_a_partition_of_nothing_has_no_shard():
     assert pack([]) == []
 
 
@@ -141,8 +141,8 @@ def test_model_and_task_are_in_the_fingerprint(change):
     one = config()
     two = one.model_copy(update={"model": one.model.model_copy(update=change)})
     table = manifest_of([chunk(0)], RequestOptions.of(one))
-    first = next(pack_stripe(table, 0, Packing.of(one)))
-    second = next(pack_stripe(table, 0, Packing.of(two)))
+    first = next(pack_partition(table, 0, Packing.of(one)))
+    second = next(pack_partition(table, 0, Packing.of(two)))
     assert first.plan.fingerprint != second.plan.fingerprint
     assert pc.all(pc.equal(first.manifest.column("key"), second.manifest.column("key"))).as_py()
 

@@ -4,10 +4,10 @@ import pytest
 
 from reembed.core.plans import (
     LISTING,
+    PartitionPlan,
     PlanSummary,
     PlanTotals,
     ShardPlan,
-    StripePlan,
     digest_of,
     items_of,
     listing_table,
@@ -40,8 +40,8 @@ def shard(seq, fingerprint="f"):
     )
 
 
-def stripe(*shards):
-    return StripePlan(stripe=0, shards=shards, totals=asdict(PlanTotals(chunks=4, items=2)))
+def partition(*shards):
+    return PartitionPlan(partition=0, shards=shards, totals=asdict(PlanTotals(chunks=4, items=2)))
 
 
 def test_a_listing_comes_back_as_it_went():
@@ -69,15 +69,15 @@ def test_the_order_of_configuration_keys_does_not_matter():
 
 
 def test_the_digest_pins_every_shard():
-    digest = digest_of([stripe(shard(0), shard(1))])
-    assert digest == digest_of([stripe(shard(0)), stripe(shard(1))])
-    assert digest != digest_of([stripe(shard(0))])
-    assert digest != digest_of([stripe(shard(0), shard(1, "g"))])
+    digest = digest_of([partition(shard(0), shard(1))])
+    assert digest == digest_of([partition(shard(0)), partition(shard(1))])
+    assert digest != digest_of([partition(shard(0))])
+    assert digest != digest_of([partition(shard(0), shard(1, "g"))])
 
 
 def test_plan_records_come_back_with_their_totals():
-    record = stripe(shard(0))
-    again = StripePlan.decode(record.encode(), "s")
+    record = partition(shard(0))
+    again = PartitionPlan.decode(record.encode(), "s")
     assert again == record
     assert again.plan_totals() == PlanTotals(chunks=4, items=2)
     summary = PlanSummary(
@@ -86,7 +86,7 @@ def test_plan_records_come_back_with_their_totals():
         frozen={"a": [1]},
         items=2,
         totals=record.totals,
-        stripes=(0,),
+        partitions=(0,),
         digest="d",
     )
     assert PlanSummary.decode(summary.encode(), "p") == summary
@@ -94,7 +94,9 @@ def test_plan_records_come_back_with_their_totals():
 
 
 def test_a_summary_of_another_version_is_refused():
-    summary = PlanSummary(plan="p", name="n", frozen={}, items=0, totals={}, stripes=(), digest="d")
+    summary = PlanSummary(
+        plan="p", name="n", frozen={}, items=0, totals={}, partitions=(), digest="d"
+    )
     data = summary.encode().replace(b'"schema":1', b'"schema":9')
     with pytest.raises(RunFailedError, match=r"plan\.json: not a PlanSummary record"):
         PlanSummary.decode(data, "plan.json")

@@ -130,7 +130,7 @@ def test_parts_are_read_side_by_side(parts: ParquetParts, tmp_path: Path) -> Non
     storage = CountingStorage(LocalStorage(), seconds=0.005)
     slow = ParquetParts(parts._config, storage, parts._layout)
     assert sum(batch.num_rows for batch in slow.held()) == 60
-    assert storage.at_once > 8
+    assert storage.max_concurrent > 8
     found = pa.Table.from_batches(list(slow.rows(["kept-3", "old-5"])))
     assert found.column("key").to_pylist() == ["kept-3", "old-5", "old-5"]
     assert publish(slow).replaced == 20

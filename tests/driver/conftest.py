@@ -19,12 +19,12 @@ import pytest
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.pack import Packing, pack_stripe, totals_of
-from reembed.core.plans import ShardPlan, StripePlan
-from reembed.driver.context import Tools
+from reembed.core.pack import Packing, pack_partition, totals_of
+from reembed.core.plans import PartitionPlan, ShardPlan
+from reembed.driver.context import Context
 from reembed.driver.lane import Lane, LaneResult
 from reembed.driver.progress import Progress
-from reembed.driver.session import Session, open_tools, quotas_of
+from reembed.driver.session import Session, open_context, quotas_of
 from reembed.driver.state import RunState
 from reembed.ledger.layout import Layout
 from reembed.providers.base import BatchService
@@ -93,15 +93,17 @@ class Site:
     def _write_plan(self, chunks: Sequence[Chunk]) -> list[ShardPlan]:
         table = manifest_of(chunks, RequestOptions.of(self.config))
         shards = []
-        for shard in pack_stripe(table, 0, Packing.of(self.config)):
+        for shard in pack_partition(table, 0, Packing.of(self.config)):
             sink = pa.BufferOutputStream()
             pq.write_table(shard.manifest, sink)
             name = self.layout.manifest(PLAN, shard.plan.shard)
             self.storage.put(name, sink.getvalue().to_pybytes())
             shards.append(shard)
         plans = tuple(shard.plan for shard in shards)
-        stripe = StripePlan(stripe=0, shards=plans, totals=asdict(totals_of(shards, len(chunks))))
-        self.storage.put(self.layout.stripe(PLAN, 0), stripe.encode())
+        partition = PartitionPlan(
+            partition=0, shards=plans, totals=asdict(totals_of(shards, len(chunks)))
+        )
+        self.storage.put(self.layout.partition(PLAN, 0), partition.encode())
         return list(plans)
 
     def service(self) -> GeminiService:
@@ -111,27 +113,27 @@ class Site:
             GeminiService(self.server.base_url, "v1beta", "secret-key", 3, retries)
         )
 
-    def tools(self, service: BatchService | None = None) -> Tools:
+    def context(self, service: BatchService | None = None) -> Context:
         """The seams of a new process."""
         scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=self.root))
-        tools = open_tools(self.session, scratch, service or self.service())
-        return replace(tools, clock=self.clock)
+        context = open_context(self.session, scratch, service or self.service())
+        return replace(context, clock=self.clock)
 
     def drive(
         self,
-        tools: Tools | None = None,
+        context: Context | None = None,
         each: Callable[[str, LaneResult], None] | None = None,
         one_round: bool = False,
     ) -> dict[str, LaneResult]:
         """One call: drive all shards until each is settled or left; with a scan as a resume has."""
-        tools = tools or self.tools()
-        clock = tools.clock
-        offset = tools.ledger.storage_now() - clock.now()
+        context = context or self.context()
+        clock = context.clock
+        offset = context.ledger.storage_now() - clock.now()
         state = RunState(self.session.run, quotas_of(self.config), clock, offset)
-        state.scanned(tools.service.list_jobs(), clock.now())
-        progress = Progress(tools.storage, tools.layout, 1, 0)
+        state.scanned(context.service.list_jobs(), clock.now())
+        progress = Progress(context.storage, context.layout, 1, 0)
         found = {}
-        lane = Lane(tools, state, progress, self.interrupted, one_round)
+        lane = Lane(context, state, progress, self.interrupted, one_round)
         for shard, result in lane.run(self.plans):
             found[shard] = result
             if each is not None:
@@ -185,7 +187,7 @@ class Site:
     def outcomes(self) -> dict[str, dict[str, Any]]:
         """The outcome records, by shard and attempt."""
         found = {}
-        for stat in self.storage.list(self.layout.stripe_records(1, "00000000")):
+        for stat in self.storage.list(self.layout.partition_records(1, "00000000")):
             folder, _, name = stat.uri.rpartition("/")
             if name.endswith(".outcome"):
                 path = f"{folder.rsplit('/', 1)[1]}/{name.removesuffix('.outcome')}"

@@ -27,7 +27,7 @@ def test_a_create_whose_answer_was_lost_is_found_again_and_paid_once(site, form)
     settled = run.drive()[SHARD]
     assert (len(run.jobs()), run.billed()) == (1, 11)
     assert (settled.rows, settled.jobs) == (10, 1)
-    created = run.tools().ledger.look(SHARD).created["0"]
+    created = run.context().ledger.look(SHARD).created["0"]
     assert created.adopted
     assert created.job == run.jobs()[0]["name"]
 
@@ -37,7 +37,7 @@ def test_a_create_that_never_arrived_is_sent_in_the_next_epoch(site):
     run.faults({"on": "batches.create", "do": "cut_before", "nth": 1})
     run.drive()
     assert len(run.jobs()) == 1
-    records = run.tools().ledger.look(SHARD)
+    records = run.context().ledger.look(SHARD)
     assert sorted(records.claims["0"]) == [1, 2]
     assert records.voids == frozenset()
     assert records.created["0"].epoch == 2
@@ -51,16 +51,16 @@ def test_an_input_that_met_a_429_is_kept_for_the_next_try_of_its_epoch(site):
     run.faults(
         {"on": "batches.create", "do": "status", "status": 429, "retry_after": 1, "times": 2}
     )
-    tools = run.tools()
-    run.drive(tools)
+    context = run.context()
+    run.drive(context)
     assert run.count("upload.finalize") == 1
     assert run.count("batches.create") == 3
-    records = tools.ledger.look(SHARD)
+    records = context.ledger.look(SHARD)
     assert (sorted(records.claims["0"]), records.voids) == ([1], frozenset())
-    book = tools.spend.read()
+    book = context.spend.read()
     # Room is given back for each wait, and taken again; each refusal is told.
     assert (book.lines, book.usd_nano) == (8, run.plans[0].usd_nano)
-    assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
+    assert [file.name for file in context.service.list_files() if "/re-" in file.name] == []
 
 
 def test_a_held_input_is_taken_back_on_an_interruption(site):
@@ -68,22 +68,22 @@ def test_a_held_input_is_taken_back_on_an_interruption(site):
     run.faults({"on": "batches.create", "do": "status", "status": 429, "retry_after": 500})
     watch = threading.Timer(2.0, run.interrupted.set)
     watch.start()
-    tools = run.tools()
-    run.drive(tools)
+    context = run.context()
+    run.drive(context)
     watch.join()
-    assert tools.ledger.look(SHARD).voids == {("0", 1)}
-    assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
-    assert tools.spend.read().live == {}
+    assert context.ledger.look(SHARD).voids == {("0", 1)}
+    assert [file.name for file in context.service.list_files() if "/re-" in file.name] == []
+    assert context.spend.read().live == {}
 
 
 def test_one_round_that_meets_a_429_gives_everything_back_and_leaves(site):
     run = site(10)
     run.session = replace(run.session, one_round=True)
     run.faults({"on": "batches.create", "do": "status", "status": 429, "retry_after": 500})
-    tools = run.tools()
-    run.drive(tools, one_round=True)
-    assert tools.ledger.look(SHARD).voids == {("0", 1)}
-    assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
+    context = run.context()
+    run.drive(context, one_round=True)
+    assert context.ledger.look(SHARD).voids == {("0", 1)}
+    assert [file.name for file in context.service.list_files() if "/re-" in file.name] == []
 
 
 def test_a_429_without_a_hold_gives_everything_back_and_the_next_epoch_creates(site):
@@ -91,18 +91,18 @@ def test_a_429_without_a_hold_gives_everything_back_and_the_next_epoch_creates(s
     run.faults(
         {"on": "batches.create", "do": "status", "status": 429, "retry_after": 1, "times": 2}
     )
-    tools = run.tools()
-    tools = replace(tools, rules=replace(tools.rules, hold=0.0))
-    run.drive(tools)
+    context = run.context()
+    context = replace(context, rules=replace(context.rules, hold=0.0))
+    run.drive(context)
     assert len(run.jobs()) == 1
-    records = tools.ledger.look(SHARD)
+    records = context.ledger.look(SHARD)
     assert records.voids == {("0", 1), ("0", 2)}
     assert records.created["0"].epoch == 3
     assert len(records.outcomes) == 1
-    book = tools.spend.read()
+    book = context.spend.read()
     # Three reservations, two of them refused and given back, and the end.
     assert (book.lines, book.usd_nano) == (8, run.plans[0].usd_nano)
-    assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
+    assert [file.name for file in context.service.list_files() if "/re-" in file.name] == []
 
 
 def test_a_create_that_is_refused_stops_all_buying(site):
@@ -111,7 +111,7 @@ def test_a_create_that_is_refused_stops_all_buying(site):
     results = run.drive()
     assert {type(result) for result in results.values()} == {Left}
     assert "No priority." in run.halted
-    assert run.tools().spend.read().usd_nano == 0
+    assert run.context().spend.read().usd_nano == 0
 
 
 def test_a_key_that_is_refused_ends_the_lane_with_the_remedy(site):
@@ -159,7 +159,7 @@ def test_an_interrupted_lane_leaves_at_once_and_the_next_pays_nothing_again(site
     assert len(run.rows()) == 40
     assert (len(run.jobs()), run.billed()) == (3, 43)
     assert sorted(job["name"] for job in run.jobs())
-    book = run.tools().spend.read()
+    book = run.context().spend.read()
     assert (book.live, book.usd_nano) == ({}, sum(plan.usd_nano for plan in run.plans))
 
 
@@ -175,12 +175,12 @@ def test_what_was_not_sent_is_taken_back_on_an_interruption(site):
     run.faults({"on": "upload.finalize", "do": "delay", "seconds": 0.5})
     watch = threading.Timer(0.7, run.interrupted.set)
     watch.start()
-    tools = run.tools()
-    run.drive(tools)
+    context = run.context()
+    run.drive(context)
     watch.join()
-    live = set(tools.spend.read().live)
+    live = set(context.spend.read().live)
     for plan in run.plans:
-        records = tools.ledger.look(plan.shard)
+        records = context.ledger.look(plan.shard)
         claimed = {(path, e) for path, epochs in records.claims.items() for e in epochs}
         is_open = bool(claimed - records.voids)
         assert is_open == bool(records.created) == (f"{plan.shard}/0" in live)
@@ -209,11 +209,11 @@ def test_renewals_keep_the_claim_of_a_slow_upload(site):
     run = site(6, batch={"lease_seconds": 0.6})
     run.faults({"on": "upload.start", "do": "delay", "seconds": 2.0})
     run.drive()
-    tools = run.tools()
+    context = run.context()
     prefix = run.layout.shard_records(1, SHARD)
     names = [stat.uri.removeprefix(prefix) for stat in run.storage.list(prefix)]
     assert sum(name.startswith("0.e1.r") for name in names) >= 3
-    assert tools.ledger.look(SHARD).created["0"].epoch == 1
+    assert context.ledger.look(SHARD).created["0"].epoch == 1
 
 
 def picture(path, shade):
@@ -284,11 +284,11 @@ def test_a_shard_of_which_nothing_can_be_sent_costs_nothing(site, tmp_path, disk
     run = site(chunks)
     for path in tmp_path.glob("*.png"):
         path.unlink()
-    tools = run.tools()
-    settled = run.drive(tools)[SHARD]
+    context = run.context()
+    settled = run.drive(context)[SHARD]
     assert (settled.rows, settled.rejects, settled.jobs) == (0, 2, 0)
     assert run.outcomes()["000000/0"]["state"] == "NOT_SENT"
-    book = tools.spend.read()
+    book = context.spend.read()
     assert (book.usd_nano, book.live, book.held, book.lines) == (0, {}, (), 2)
     assert run.jobs() == []
     assert run.count("upload.start") == 0
@@ -307,10 +307,10 @@ def test_drive_lane_closes_what_it_opened(site):
 
 def _claimed_days_ago(run, days):
     """Somebody claimed the shard, reserved, and was never heard of again."""
-    tools = run.tools()
-    tools.ledger.claim(SHARD, "0", Claim(holder="gone", epoch=1))
+    context = run.context()
+    context.ledger.claim(SHARD, "0", Claim(holder="gone", epoch=1))
     quotas, need = quotas_of(run.config), root_need(run.plans[0])
-    assert tools.spend.reserve(f"{SHARD}/0", 1, need, quotas, lambda: 0.0)
+    assert context.spend.reserve(f"{SHARD}/0", 1, need, quotas, lambda: 0.0)
     for path in Path(run.config.run_dir).rglob("0.e1.claim"):
         then = time.time() - days * 86400
         os.utime(path, (then, then))
@@ -330,10 +330,10 @@ def test_what_is_assumed_to_be_lost_is_sent_again_and_stays_counted(site):
     run = site(4, batch={"job_list_days": 3}, speed=20)
     _claimed_days_ago(run, 4)
     run.session = replace(run.session, assume_lost=True)
-    tools = run.tools()
-    assert run.drive(tools)[SHARD].rows == 4
+    context = run.context()
+    assert run.drive(context)[SHARD].rows == 4
     assert len(run.jobs()) == 1
-    book = tools.spend.read()
+    book = context.spend.read()
     assert (book.live, book.usd_nano) == ({}, 2 * run.plans[0].usd_nano)
 
 

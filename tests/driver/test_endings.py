@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from reembed.core.records import Settled
-from reembed.driver.context import Tools
+from reembed.driver.context import Context
 from reembed.driver.lane import Left
 from reembed.providers.base import RemoteError
 
@@ -151,7 +151,7 @@ class Poisoned:
 
 def test_a_malformed_job_is_cut_down_to_the_poison_row(site):
     run = site(40, speed=10)
-    settled = run.drive(run.tools(Poisoned(run.service(), b'number 17"')))[SHARD]
+    settled = run.drive(run.context(Poisoned(run.service(), b'number 17"')))[SHARD]
     # 40 requests and a canary: 14 pieces of up to three, and those of the one that is bad.
     assert sorted(job["total"] for job in run.jobs()) == [1, 1, 1, 1, *[3] * 13, 41]
     rejects = run.rejects()
@@ -188,7 +188,7 @@ def test_what_is_left_after_a_malformed_request_is_still_cut_down(site, text):
     chunks[3] = replace(chunks[3], text=" ")
     run = site(chunks, speed=10)
     poisoned = Poisoned(run.service(), b'number 17"')
-    settled = run.drive(run.tools(poisoned))[SHARD]
+    settled = run.drive(run.context(poisoned))[SHARD]
     rejects = {r["key"]: (r["reason"], r["attempt"]) for r in run.rejects()}
     assert rejects["doc-00003"] == ("request_malformed", "0")
     assert rejects["doc-00017"][0] == "request_refused"
@@ -225,9 +225,9 @@ def _let_jobs_pass(run, waits):
 
 def test_a_cancelled_job_is_never_bought_again(site):
     run = site(10, emulator={"pending_seconds": 1.0}, speed=10)
-    tools = run.tools()
+    context = run.context()
     run.faults({"job": 1, "do": "state", "state": "CANCELLED"})
-    settled = run.drive(tools)[SHARD]
+    settled = run.drive(context)[SHARD]
     assert (settled.rows, settled.rejects) == (0, 10)
     assert {r["reason"] for r in run.rejects()} == {"cancelled"}
     run.drive()
@@ -259,10 +259,10 @@ def test_a_lost_result_stops_buying_and_leaves_the_others_their_results(site):
 KEPT = {"on": "files.delete", "do": "status", "status": 400}
 
 
-def until_well(tools: Tools) -> None:
+def until_well(context: Context) -> None:
     """The service takes a moment to end what its clock says is over."""
     deadline = time.monotonic() + 30
-    while any(job.state != "SUCCEEDED" for job in tools.service.list_jobs()):
+    while any(job.state != "SUCCEEDED" for job in context.service.list_jobs()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -270,21 +270,21 @@ def until_well(tools: Tools) -> None:
 def test_a_job_that_reads_failed_and_ends_well_later_is_collected_not_bought_again(site):
     run = site(10)
     run.faults({"job": 1, "do": "seems_ended", "seconds": 3600}, KEPT)
-    tools = run.tools()
-    assert [type(r) for r in run.drive(tools, one_round=True).values()] == [Left]
+    context = run.context()
+    assert [type(r) for r in run.drive(context, one_round=True).values()] == [Left]
     assert run.outcomes()["000000/0"]["state"] == "FAILED"
     run.advance(3600)
-    until_well(tools)
-    settled = run.drive(tools)[SHARD]
+    until_well(context)
+    settled = run.drive(context)[SHARD]
     assert (len(run.jobs()), run.billed()) == (1, 11)
     assert [row["key"] for row in run.rows()] == keys(10)
     assert {(r["attempt"], r["job"]) for r in run.rows()} == {("0.0", run.jobs()[0]["name"])}
     assert (settled.rows, settled.jobs, settled.attempts) == (10, 1, 2)
     # The canary's tokens are the job's too.
     assert settled.tokens == {"text": run.jobs()[0]["billed_tokens"]}
-    book = tools.spend.read()
+    book = context.spend.read()
     assert (book.usd_nano, book.live) == (run.plans[0].usd_nano, {})
-    record = tools.ledger.look(SHARD).created["0.0"]
+    record = context.ledger.look(SHARD).created["0.0"]
     assert (record.made_for, record.job) == ("0", run.jobs()[0]["name"])
 
 
@@ -296,12 +296,12 @@ def test_pieces_of_a_split_share_the_job_that_ended_well_later(site):
         {"job": 1, "do": "seems_ended", "seconds": 3600, "code": 3},
         {"job": 1, "do": "fail_rows", "rows": [7], "code": 3},
     )
-    tools = run.tools()
-    assert [r.reason for r in run.drive(tools).values()] == ["the budget is used up"]
+    context = run.context()
+    assert [r.reason for r in run.drive(context).values()] == ["the budget is used up"]
     assert len(run.outcomes()["000000/0"]["children"]) == 14
     run.advance(3600)
-    until_well(tools)
-    settled = run.drive(tools)[SHARD]
+    until_well(context)
+    settled = run.drive(context)[SHARD]
     assert len(run.jobs()) == 1
     assert (settled.rows, settled.rejects, settled.jobs) == (39, 1, 1)
     assert len({row["attempt"] for row in run.rows()}) == 14
@@ -321,7 +321,7 @@ def test_a_late_answer_is_verified_as_a_whole_before_any_piece_is_taken(site):
     )
     run.drive()
     run.advance(3600)
-    until_well(run.tools())
+    until_well(run.context())
     results = run.drive()
     assert [type(r) for r in results.values()] == [Left]
     assert "cannot be trusted: canary_differs" in run.halted
@@ -387,7 +387,7 @@ class Expiring:
 
 def test_an_input_that_expired_before_its_job_began_is_uploaded_again(site):
     run = site(40, emulator={"pending_seconds": 0.5}, speed=10)
-    run.drive(run.tools(Expiring(run.service())))
+    run.drive(run.context(Expiring(run.service())))
     # The emulator takes the input when the job begins, and says code 5: never a split.
     assert [job["state"] for job in run.jobs()] == ["BATCH_STATE_FAILED", "BATCH_STATE_SUCCEEDED"]
     assert [job["total"] for job in run.jobs()] == [41, 40]

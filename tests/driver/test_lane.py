@@ -10,7 +10,7 @@ import pytest
 from reembed.core.records import Settled
 from reembed.driver.lane import Left
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 
 KEYS_40 = [f"doc-{index:05}" for index in range(40)]
 
@@ -39,18 +39,18 @@ def test_a_run_writes_every_row_in_order_and_a_second_call_asks_for_nothing(site
 
 def test_input_files_and_scratch_files_are_gone_at_the_end(site):
     run = site(40, batch={"max_requests": 17})
-    tools = run.tools()
-    run.drive(tools)
+    context = run.context()
+    run.drive(context)
     assert run.count("files.delete") == 3
-    assert [file.name for file in tools.service.list_files() if "/re-" in file.name] == []
-    assert list(tools.scratch.iterdir()) == []
+    assert [file.name for file in context.service.list_files() if "/re-" in file.name] == []
+    assert list(context.scratch.iterdir()) == []
 
 
 def test_the_spend_log_holds_the_money_and_nothing_else_at_the_end(site):
     run = site(40, batch={"max_requests": 17})
-    tools = run.tools()
-    run.drive(tools)
-    book = tools.spend.read()
+    context = run.context()
+    run.drive(context)
+    book = context.spend.read()
     assert book.live == {}
     assert book.usd_nano == sum(plan.usd_nano for plan in run.plans) > 0
     assert len(book.held) == 3
@@ -123,23 +123,23 @@ def test_the_cap_stops_before_it_is_passed(site):
     left = [result for result in results.values() if isinstance(result, Left)]
     assert [result.reason for result in left] == ["the budget is used up"]
     assert len(run.jobs()) == 2
-    book = run.tools().spend.read()
+    book = run.context().spend.read()
     assert book.usd_nano <= run.config.budget.max_usd * 1e9
     # Nothing changes by trying again.
     run.drive()
     assert len(run.jobs()) == 2
-    assert run.tools().spend.read() == book
+    assert run.context().spend.read() == book
 
 
 def test_a_stop_lets_running_jobs_end_and_buys_no_more(site):
     run = site(12, batch={"max_requests": 6, "concurrent_jobs": 1})
-    tools = run.tools()
+    context = run.context()
 
     def stop(shard, result):
         if isinstance(result, Settled):
-            tools.ledger.stop("stop", "enough")
+            context.ledger.stop("stop", "enough")
 
-    results = run.drive(tools, each=stop)
+    results = run.drive(context, each=stop)
     bought = len(run.jobs())
     assert bought < len(run.plans)
     # What was never sent is settled as rejects, so that a scheduler does not buy it later.
@@ -171,14 +171,14 @@ def test_the_log_is_read_after_the_records_whose_reservations_it_must_hold(site)
             asked.append("records")
             return super().load(shards, ages)
 
-    class Log(SpendLog):
+    class Log(ReservationLog):
         def read(self):
             asked.append("log")
             return super().read()
 
-    tools = run.tools()
-    ledger = Records(tools.storage, tools.layout, 1, "me")
-    run.drive(replace(tools, ledger=ledger, spend=Log(tools.storage, tools.layout, 1)))
+    context = run.context()
+    ledger = Records(context.storage, context.layout, 1, "me")
+    run.drive(replace(context, ledger=ledger, spend=Log(context.storage, context.layout, 1)))
     assert asked[:2] == ["records", "log"]
 
 
@@ -187,15 +187,15 @@ def test_one_reading_of_the_log_is_for_all_shards_that_wait(site):
     run = site(30, batch=batch, emulator={"pending_seconds": 60})
     reads = []
 
-    class Log(SpendLog):
+    class Log(ReservationLog):
         def read(self):
             reads.append(run.clock.now())
             return super().read()
 
-    tools = run.tools()
+    context = run.context()
     stop = threading.Timer(4.0, run.interrupted.set)
     stop.start()
-    run.drive(replace(tools, spend=Log(tools.storage, tools.layout, 1)))
+    run.drive(replace(context, spend=Log(context.storage, context.layout, 1)))
     stop.join()
     # 14 of 15 shards wait for over three seconds: by turns they would have asked a hundred times.
     assert len(run.jobs()) == 1

@@ -13,13 +13,13 @@ import pytest
 from reembed.core.records import Claim, Settled
 from reembed.driver.lane import AHEAD, Lane, LaneResult, Left
 from reembed.driver.progress import Progress
-from reembed.driver.session import open_tools
+from reembed.driver.session import open_context
 from reembed.driver.state import RunState
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.plans import shards_of
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.reservations import Quotas
-from reembed.machine.rules import World
+from reembed.machine.rules import SharedState
 from reembed.providers.base import BatchService, Job
 from support.clocks import JumpingClock, Until
 from support.memory import NOW, MemoryStorage
@@ -33,7 +33,7 @@ class CountingState(RunState):
 
     looks = 0
 
-    def world(self) -> World:
+    def world(self) -> SharedState:
         self.looks += 1
         return super().world()
 
@@ -61,18 +61,20 @@ class Site:
         self.planted.plant()
         self.clock, self.service = JumpingClock(), StillService(self.planted)
         storage, layout = self.planted.storage, self.planted.layout
-        tools = open_tools(self.planted.session(), scratch, cast(BatchService, self.service))
-        ledger, spend = Ledger(storage, layout, 1, "lane"), SpendLog(storage, layout, 1)
-        self.tools = replace(tools, storage=storage, ledger=ledger, spend=spend, clock=self.clock)
+        context = open_context(self.planted.session(), scratch, cast(BatchService, self.service))
+        ledger, spend = Ledger(storage, layout, 1, "lane"), ReservationLog(storage, layout, 1)
+        self.context = replace(
+            context, storage=storage, ledger=ledger, spend=spend, clock=self.clock
+        )
         wide = Quotas(max_usd_nano=None, jobs=RUNNING, tokens=10**15, file_bytes=10**18)
         self.state = CountingState(RUN, replace(wide, **quotas), self.clock, NOW)
         self.plans = list(shards_of(storage, layout, PLAN))
 
     def drive(self, seconds: float, one_round: bool = False) -> dict[str, LaneResult]:
         """Drive the lane until it leaves, or is interrupted after so long."""
-        progress = Progress(self.tools.storage, self.planted.layout, 1, 0)
+        progress = Progress(self.context.storage, self.planted.layout, 1, 0)
         until = Until(self.clock, seconds)
-        lane = Lane(self.tools, self.state, progress, until, one_round)
+        lane = Lane(self.context, self.state, progress, until, one_round)
         return dict(lane.run(self.plans))
 
     def note(self) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def test_one_round_leaves_every_shard_at_once(
 
 def test_a_shard_far_behind_is_looked_after_once_another_reserves_for_it(tmp_path: Path) -> None:
     site = Site(tmp_path, 400)
-    last, log = site.plans[-1].shard, SpendLog(site.planted.storage, site.planted.layout, 1)
+    last, log = site.plans[-1].shard, ReservationLog(site.planted.storage, site.planted.layout, 1)
     other = Ledger(site.planted.storage, site.planted.layout, 1, "other")
     wide = Quotas(max_usd_nano=None, jobs=10**6, tokens=10**15, file_bytes=10**18)
 

@@ -23,7 +23,7 @@ def most_at_once(run):
 def all_is_well(run, count):
     assert len(run.rows()) == count
     assert run.rejects() == []
-    assert run.tools().spend.read().live == {}
+    assert run.context().spend.read().live == {}
 
 
 def test_two_processes_learn_one_quota_and_no_job_fails_by_it(site):
@@ -53,12 +53,12 @@ def test_two_processes_learn_one_quota_and_no_job_fails_by_it(site):
 def test_a_later_call_starts_under_the_ceiling_of_the_one_before(site):
     batch = {"max_requests": 6, "enqueued_tokens": 5000, "lease_seconds": 4000.0}
     run = site(30, batch=batch, speed=50)
-    first = run.tools()
+    first = run.context()
     first.spend.read()
     run.faults({"on": "batches.create", "do": "status", "status": 429, "nth": 2})
     run.drive(first)
     [line] = lines(run, "refused")
-    low = run.tools().spend.read().ceiling
+    low = run.context().spend.read().ceiling
     assert low == first.spend.read().ceiling
     assert (low.tokens is not None) == bool(line["taken"]["jobs"])
 
@@ -95,7 +95,7 @@ def test_where_files_have_no_room_auto_goes_inline(site):
     # Bodies that are too large to go inline unasked, and a storage that one of them fills.
     run.plans = [plan.model_copy(update={"wire_bytes": 11_000_000_000}) for plan in run.plans]
     run.plans[1] = run.plans[1].model_copy(update={"wire_bytes": 12_000_000})
-    tools = run.tools()
-    run.drive(tools)
+    context = run.context()
+    run.drive(context)
     all_is_well(run, 24)
     assert sorted(job["kind"] for job in run.jobs())[:1] == ["file"]

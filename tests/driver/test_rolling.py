@@ -1,4 +1,4 @@
-"""Roll-ups as lanes write them: by the last lane of a stripe, after a redrive again."""
+"""Roll-ups as lanes write them: by the last lane of a partition, after a redrive again."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from reembed.machine.rules import root_need
 from reembed.runs.redrive import Resend, write_redrive
 from support.counting import CountingStorage
 
-STRIPE = "00000000"
+PARTITION = "00000000"
 
 
 def rolled_up(run):
@@ -20,28 +20,28 @@ def rolled_up(run):
 
 
 def drive_some(run, plans):
-    tools = run.tools()
-    clock = tools.clock
-    offset = tools.ledger.storage_now() - clock.now()
+    context = run.context()
+    clock = context.clock
+    offset = context.ledger.storage_now() - clock.now()
     state = RunState(run.session.run, quotas_of(run.config), clock, offset)
-    lane = Lane(tools, state, Progress(tools.storage, tools.layout, 1, 0), run.interrupted)
+    lane = Lane(context, state, Progress(context.storage, context.layout, 1, 0), run.interrupted)
     return dict(lane.run(plans))
 
 
-def test_the_lane_that_settles_the_last_shard_of_a_stripe_rolls_it_up(site):
+def test_the_lane_that_settles_the_last_shard_of_a_partition_rolls_it_up(site):
     run = site(40, batch={"max_requests": 17})
     drive_some(run, run.plans[::2])
     assert rolled_up(run) == []
     drive_some(run, run.plans[1::2])
-    assert rolled_up(run) == [f"{STRIPE}.g0"]
+    assert rolled_up(run) == [f"{PARTITION}.g0"]
 
 
 def test_a_call_after_the_roll_up_reads_it_and_no_record_of_a_shard(site):
     run = site(40, batch={"max_requests": 17})
     before = run.drive()
     storage = CountingStorage(run.storage)
-    tools = replace(run.tools(), ledger=Ledger(storage, run.layout, 1, "again"))
-    assert run.drive(tools) == before
+    context = replace(run.context(), ledger=Ledger(storage, run.layout, 1, "again"))
+    assert run.drive(context) == before
     # The roll-ups and the stop records; the clock twice, for a lane's start and for ages.
     assert dict(storage.counts) == {"list": 2, "read": 1, "now": 2}
 
@@ -50,7 +50,7 @@ def test_what_is_sent_again_is_open_until_the_next_roll_up(site):
     run = site(40, batch={"max_requests": 17})
     run.faults({"job": "*", "do": "fail_rows", "rows": [3], "code": 3})
     first = run.drive()
-    assert rolled_up(run) == [f"{STRIPE}.g0"]
+    assert rolled_up(run) == [f"{PARTITION}.g0"]
     shard = run.plans[0].shard
     ordinal = min(reject["source_index"] for reject in run.rejects())
     sent = Child(ordinals=((ordinal, ordinal + 1),), need=root_need(run.plans[0]))
@@ -59,13 +59,13 @@ def test_what_is_sent_again_is_open_until_the_next_roll_up(site):
         key_hash="",
     )  # fmt: skip
     write_redrive(run.storage, run.layout, commit, 1, [Resend(shard, Redrive(sent=sent, chunks=1))])
-    assert not read_standing(run.storage, run.layout, 1).holds(STRIPE)
+    assert not read_standing(run.storage, run.layout, 1).holds(PARTITION)
     run.session = replace(run.session, generation=1)
     again = run.drive()
-    assert rolled_up(run) == [f"{STRIPE}.g0", f"{STRIPE}.g1", f"{STRIPE}.g1.open"]
+    assert rolled_up(run) == [f"{PARTITION}.g0", f"{PARTITION}.g1", f"{PARTITION}.g1.open"]
     assert isinstance(again[shard], Settled)
     assert again[shard].generation == 1
     others = {name: result for name, result in again.items() if name != shard}
     assert others == {name: result for name, result in first.items() if name != shard}
-    found = dict(run.tools().ledger.load(plan.shard for plan in run.plans))
+    found = dict(run.context().ledger.load(plan.shard for plan in run.plans))
     assert {name: records.settled for name, records in found.items()} == again

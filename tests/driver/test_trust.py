@@ -51,10 +51,10 @@ def test_no_file_but_ours_is_deleted(site, tmp_path):
     run.faults({"job": 1, "do": "fail_job", "code": 13})
     service = run.service()
     job = foreign_job(run, service, tmp_path, "whatever")
-    tools = run.tools(service)
+    context = run.context(service)
     record = Created(job=job.name, display_name="x", epoch=1, input_file="files/theirs")
-    tools.ledger.created(SHARD, "0", record)
-    settled = run.drive(tools)[SHARD]
+    context.ledger.created(SHARD, "0", record)
+    settled = run.drive(context)[SHARD]
     assert (settled.rows, settled.jobs) == (5, 2)
     assert [file.name for file in service.list_files() if file.name == "files/theirs"]
 
@@ -67,7 +67,7 @@ def test_no_job_but_ours_is_cancelled(site, tmp_path):
     ours = service.create_from_file(
         "gemini-embedding-2", f"{run.session.run}/{SHARD}/0/ff", "files/theirs", 0
     )
-    ledger = run.tools(service).ledger
+    ledger = run.context(service).ledger
     ledger.created(SHARD, "0", Created(job=theirs.name, display_name="x", epoch=1))
     commit = FakeCommit(run.session.run, run.session.plan, 1)
     assert cancel_jobs(run.storage, run.layout, commit, service).asked == 0
@@ -83,7 +83,7 @@ class FakeCommit:
 @pytest.mark.parametrize("end", ["yesterday", "", "0001-01-01T00:00:00+14:00", "9" * 400])
 def test_a_time_that_is_none_stops_nothing(site, end):
     run = site(5, speed=10)
-    settled = run.drive(run.tools(OddTimes(run.service(), end)))[SHARD]
+    settled = run.drive(run.context(OddTimes(run.service(), end)))[SHARD]
     assert settled.rows == 5
     assert {row["embedded_at"].year for row in run.rows()} == {1970}
 

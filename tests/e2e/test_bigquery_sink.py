@@ -24,7 +24,7 @@ from e2e.harness import (
     wait_until,
 )
 from reembed.bigquery import client
-from reembed.bigquery.base import Read, Statement, Warehouse
+from reembed.bigquery.base import BigQuery, Read, Statement
 from reembed.bigquery.names import TableName
 from support.bigquery import PROJECT, BigQueryServer
 
@@ -39,8 +39,8 @@ def remote() -> Iterator[Remote]:
 
 
 @pytest.fixture(scope="module")
-def warehouse(bigquery_server: BigQueryServer) -> Warehouse:
-    return client.open_warehouse(PROJECT)
+def warehouse(bigquery_server: BigQueryServer) -> BigQuery:
+    return client.open_bigquery_client(PROJECT)
 
 
 class Migration:
@@ -91,21 +91,21 @@ def migration(tmp_path: Path, remote: Remote, bigquery_server: BigQueryServer) -
     return Migration(tmp_path / "m", remote, table, on_missing="delete")
 
 
-def rows_of(warehouse: Warehouse, table: TableName) -> list[dict[str, Any]]:
+def rows_of(warehouse: BigQuery, table: TableName) -> list[dict[str, Any]]:
     streams = warehouse.read_streams(table, Read())
     batches = (batch for stream in streams for batch in warehouse.read_stream(stream))
     rows = [row for batch in batches for row in batch.to_pylist()]
     return sorted(rows, key=lambda row: (row["source_index"], row["offset"], row["part"]))
 
 
-def texts_of(warehouse: Warehouse, table: TableName) -> dict[str, str]:
+def texts_of(warehouse: BigQuery, table: TableName) -> dict[str, str]:
     """What a table holds, by key; each key once."""
     rows = rows_of(warehouse, table)
     assert len({row["key"] for row in rows}) == len(rows)
     return {row["key"]: row["text"] for row in rows}
 
 
-def test_nights_of_a_table(migration: Migration, warehouse: Warehouse) -> None:
+def test_nights_of_a_table(migration: Migration, warehouse: BigQuery) -> None:
     rows, table = migration.rows, migration.table
     assert migration.paid() == COUNT
     assert texts_of(warehouse, table) == rows
@@ -157,7 +157,7 @@ def test_nights_of_a_table(migration: Migration, warehouse: Warehouse) -> None:
 
 
 def test_another_model_is_refused_before_anything_is_paid(
-    migration: Migration, warehouse: Warehouse
+    migration: Migration, warehouse: BigQuery
 ) -> None:
     migration.rows = {"a": "A text.", "b": "Another."}
     migration.paid()
@@ -173,7 +173,7 @@ def test_another_model_is_refused_before_anything_is_paid(
     assert len(migration.remote.jobs()) == before
 
 
-def test_cut_over_and_back(migration: Migration, warehouse: Warehouse) -> None:
+def test_cut_over_and_back(migration: Migration, warehouse: BigQuery) -> None:
     migration.rows = {"a": "A text."}
     view = migration.table.sibling("current")
     assert migration.invoke("cutover").code == 2
@@ -200,7 +200,7 @@ def test_cut_over_and_back(migration: Migration, warehouse: Warehouse) -> None:
 
 
 def test_killed_while_it_loads_and_while_it_merges(
-    migration: Migration, warehouse: Warehouse
+    migration: Migration, warehouse: BigQuery
 ) -> None:
     """The real process is killed by SIGKILL as soon as a table of the hand-over shows."""
     table = migration.table
@@ -216,7 +216,7 @@ def test_killed_while_it_loads_and_while_it_merges(
         assert texts_of(warehouse, table) == migration.rows
 
 
-def _kill_when_begun(migration: Migration, warehouse: Warehouse, commit: int) -> None:
+def _kill_when_begun(migration: Migration, warehouse: BigQuery, commit: int) -> None:
     """The first hand-over shows by its table, the next by the record before its MERGE."""
     record = migration.project.run_dir / "ledger" / "runs" / f"{commit:04}" / "merge.g0"
     process = start("run", migration.project.config)

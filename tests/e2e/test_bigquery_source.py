@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from e2e.harness import Done, Project, Remote, invoke, reembed, requests_of
-from reembed.bigquery.base import Field, Load, NewTable, Statement, Warehouse
-from reembed.bigquery.client import open_warehouse
+from reembed.bigquery.base import BigQuery, Field, Load, NewTable, Statement
+from reembed.bigquery.client import open_bigquery_client
 from reembed.bigquery.names import TableName
-from reembed.core.names import STRIPE_ITEMS
+from reembed.core.names import PARTITION_ITEMS
 from support.bigquery import PROJECT, BigQueryServer
 
 pytestmark = pytest.mark.bigquery
@@ -32,7 +32,7 @@ class Migration:
         self, folder: Path, remote: Remote, name: TableName, fields: tuple[Field, ...] = TEXT_KEYS
     ) -> None:
         self.folder, self.remote, self.name, self.fields = folder, remote, name, fields
-        self.warehouse: Warehouse = open_warehouse(PROJECT)
+        self.warehouse: BigQuery = open_bigquery_client(PROJECT)
 
     def fill(self, ids: list[Any], texts: list[str | None]) -> None:
         """Make the table anew with these rows."""
@@ -123,8 +123,8 @@ def test_integers_are_in_their_own_order(migration: Callable[..., Migration]) ->
     assert [row["offset"] for row in table.rows()] == [-5, 9, 10, 100]
 
 
-def test_more_rows_than_a_stripe_are_shared_out(migration: Callable[..., Migration]) -> None:
-    table, count = migration(), STRIPE_ITEMS + 500
+def test_more_rows_than_a_partition_are_shared_out(migration: Callable[..., Migration]) -> None:
+    table, count = migration(), PARTITION_ITEMS + 500
     keys = [f"k{n * 7919 % count:05}" for n in range(count)]
     table.fill(keys, [f"t {n % 40}" for n in range(count)])
     done = invoke("plan", table.project().config, "--json")

@@ -8,7 +8,7 @@ import pytest
 
 from e2e.harness import Done, Project, Remote, emulator, invoke, start, texts
 from reembed.ledger.layout import Layout
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.storage.local import LocalStorage
 
 ITEMS = 40
@@ -23,7 +23,7 @@ def fresh() -> Iterator[Remote]:
 
 def reserved(job: Project) -> int:
     """Billionths of a dollar, over all calls."""
-    return SpendLog(LocalStorage(), Layout(str(job.run_dir)), 1).read().usd_nano
+    return ReservationLog(LocalStorage(), Layout(str(job.run_dir)), 1).read().usd_nano
 
 
 def at_the_cap(done: Done, left: int) -> str:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from e2e.harness import Done, Project, Remote, emulator, invoke, requests_of
-from reembed.core.names import STRIPE_ITEMS
+from reembed.core.names import PARTITION_ITEMS
 from reembed.destinations.parquet import ParquetParts
 
 COUNT = 12
@@ -214,8 +214,8 @@ def test_bad_rows_are_said_once_and_not_again(migration: Migration) -> None:
     assert len(list((migration.project.run_dir / "ledger").glob("commit.*"))) == 2
 
 
-def test_more_rows_than_a_stripe(tmp_path: Path, remote: Remote) -> None:
-    count = STRIPE_ITEMS + 500
+def test_more_rows_than_a_partition(tmp_path: Path, remote: Remote) -> None:
+    count = PARTITION_ITEMS + 500
     migration = Migration(tmp_path / "m", remote)
     migration.rows = {f"k{n}": f"t {n % 400}" for n in range(count)}
     migration.run()

@@ -313,7 +313,7 @@ def test_the_same_configuration_gives_the_same_rows(ran: Ran, again: Results) ->
 
 
 def _fingerprints(results: Results) -> list[bytes]:
-    return [path.read_bytes() for path in sorted(results.run_dir.glob("plans/*/stripes/*.json"))]
+    return [path.read_bytes() for path in sorted(results.run_dir.glob("plans/*/partitions/*.json"))]
 
 
 def _without_run(rows: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -238,7 +238,9 @@ def test_cancel_ends_a_run_that_waits_elsewhere(
     process = start("run", job.config)
     try:
         wait_until(lambda: len(hours.jobs()) == 2)
-        wait_until(lambda: len(list(job.run_dir.glob("ledger/runs/*/stripes/*/*/*.created"))) == 2)
+        wait_until(
+            lambda: len(list(job.run_dir.glob("ledger/runs/*/partitions/*/*/*.created"))) == 2
+        )
         done = invoke("cancel", job.config)
         _, err = process.communicate(timeout=30)
     finally:

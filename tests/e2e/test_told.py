@@ -16,7 +16,7 @@ from e2e.harness import Done, Project, Silent, emulator, invoke, reembed, texts,
 from reembed.config.load import load_config
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session, interrupted
-from reembed.runs.notified import run_and_tell
+from reembed.runs.notified import run_with_notifications
 from reembed.runs.run import RunCall
 from support.hooks import Hook, serve_hook
 
@@ -123,7 +123,7 @@ def test_jobs_that_hang_are_told_while_a_call_waits_for_them(
         user.start()
         try:
             with pytest.raises(KeyboardInterrupt):
-                run_and_tell(call, look_every=0.1)
+                run_with_notifications(call, look_every=0.1)
         finally:
             user.join()
             interrupted.clear()

@@ -4,7 +4,7 @@ import pytest
 
 from formats.media_factory import film, policy, reject_code, sound
 from reembed.errors import StorageError
-from reembed.formats.av import film_stream, open_av, packets, sound_stream
+from reembed.formats.av import audio_stream, open_av, packets, video_stream
 from reembed.formats.video import cut_av
 
 
@@ -25,7 +25,7 @@ def test_a_cover_picture_does_not_make_a_film(container, codec):
     data = sound(container, codec, 44_100, 2.0, cover=True)
     with open_av(io.BytesIO(data), "audio") as opened:
         assert len(opened.streams.video) == 1
-        assert film_stream(opened) is None
+        assert video_stream(opened) is None
     found = cut_av(io.BytesIO(data), "audio/mpeg", policy())
     assert [p.modality for p in found.pieces] == ["audio"]
     assert found.pieces[0].end == pytest.approx(2.0, abs=0.1)
@@ -50,8 +50,8 @@ def test_a_playlist_does_not_open_the_files_it_names(tmp_path):
 
 def test_only_the_wanted_stream_is_read():
     with open_av(io.BytesIO(film(frames=20, with_sound=True)), "video") as opened:
-        stream = film_stream(opened)
-        assert sound_stream(opened) is not None
+        stream = video_stream(opened)
+        assert audio_stream(opened) is not None
         assert {p.stream.index for p in packets(opened, stream)} == {stream.index}
 
 

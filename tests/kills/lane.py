@@ -14,10 +14,10 @@ import orjson
 
 from kills.writes import Watch, install
 from reembed.core.records import Settled
-from reembed.driver.context import Tools
+from reembed.driver.context import Context
 from reembed.driver.lane import Lane, Left
 from reembed.driver.progress import Progress
-from reembed.driver.session import Session, drive_lane, open_tools, quotas_of, service_key
+from reembed.driver.session import Session, drive_lane, open_context, quotas_of, service_key
 from reembed.driver.state import RunState
 from reembed.ledger.plans import shards_of
 from reembed.providers.gemini.client import open_service
@@ -65,19 +65,25 @@ def _planted(session: Session, plant: str) -> Iterator[tuple[str, Settled]]:
         tempfile.TemporaryDirectory() as folder,
         open_service(session.config.service, service_key(session.config)) as service,
     ):
-        tools = open_tools(session, Path(folder), service)
-        offset = tools.ledger.storage_now() - tools.clock.now()
-        state = RunState(session.run, quotas_of(session.config), tools.clock, offset)
-        progress = Progress(tools.storage, session.layout, session.commit, 0, 1e6)
-        lane = _Planted(tools, state, progress, performer)
-        for shard, result in lane.run(list(shards_of(tools.storage, tools.layout, session.plan))):
+        context = open_context(session, Path(folder), service)
+        offset = context.ledger.storage_now() - context.clock.now()
+        state = RunState(session.run, quotas_of(session.config), context.clock, offset)
+        progress = Progress(context.storage, session.layout, session.commit, 0, 1e6)
+        lane = _Planted(context, state, progress, performer)
+        for shard, result in lane.run(
+            list(shards_of(context.storage, context.layout, session.plan))
+        ):
             if not isinstance(result, Left):
                 yield shard, result
 
 
 class _Planted(Lane):
     def __init__(
-        self, tools: Tools, state: RunState, progress: Progress, performer: Callable[..., object]
+        self,
+        context: Context,
+        state: RunState,
+        progress: Progress,
+        performer: Callable[..., object],
     ) -> None:
-        super().__init__(tools, state, progress, threading.Event())
-        self._performer = performer(tools, state)  # type: ignore[assignment]
+        super().__init__(context, state, progress, threading.Event())
+        self._performer = performer(context, state)  # type: ignore[assignment]

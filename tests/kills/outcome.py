@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from kills.service import Paid
 from reembed.core.records import Commit
 from reembed.ledger.layout import Layout
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.runs.report import count_run
 from reembed.storage.open import open_storage
 
@@ -84,7 +84,7 @@ def _money(run_dir: Path, commit: Commit, paid: Paid) -> Iterable[Problem]:
         yield Problem("paid twice", f"{paid.twice} rows")
     if sum(paid.rows.values()) != paid.billed:
         yield Problem("bill", f"{sum(paid.rows.values())} answers, {paid.billed} rows billed")
-    live = SpendLog(open_storage(), Layout(str(run_dir)), commit.number).read().live
+    live = ReservationLog(open_storage(), Layout(str(run_dir)), commit.number).read().live
     if live:
         yield Problem("still reserved", ", ".join(sorted(live)))
 

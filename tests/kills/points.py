@@ -63,7 +63,7 @@ _OTHERS = (
     (r"quarantine/.*", "quarantine"),
     (r"extracted/.*", "extracted"),
     (r"plans/[^/]+/plan\.json", "plan"),
-    (r"plans/[^/]+/(listing|shards|stripes|progress)/.*", "plan \\1"),
+    (r"plans/[^/]+/(listing|shards|partitions|progress)/.*", "plan \\1"),
     (r"report\.json", "report"),
 )
 
@@ -72,7 +72,7 @@ def kind_of_write(name: str, data: bytes) -> str:
     """One word for what appears under `name`, relative to the run directory, with this content."""
     if re.fullmatch(r"ledger/runs/\d+/spend/\d+", name):
         return f"spend {json.loads(data)['kind']}"
-    if re.fullmatch(r"ledger/runs/\d+/stripes/\d+/\d+/[^/]+", name):
+    if re.fullmatch(r"ledger/runs/\d+/partitions/\d+/\d+/[^/]+", name):
         return _record(name.rsplit("/", 1)[1])
     for pattern, kind in _OTHERS:
         if match := re.fullmatch(pattern, name):

@@ -156,9 +156,9 @@ def test_requests_are_told_apart(
     ("name", "kind"),
     [
         ("ledger/commit.0001", "commit"),
-        ("ledger/runs/0001/stripes/00000000/000001/0.0.e2.claim", "claim"),
-        ("ledger/runs/0001/stripes/00000000/000001/0.e1.r12", "renewal"),
-        ("ledger/runs/0001/stripes/00000000/000001/settled.g0", "settled"),
+        ("ledger/runs/0001/partitions/00000000/000001/0.0.e2.claim", "claim"),
+        ("ledger/runs/0001/partitions/00000000/000001/0.e1.r12", "renewal"),
+        ("ledger/runs/0001/partitions/00000000/000001/settled.g0", "settled"),
         ("ledger/runs/0001/settled.g0", "run settled"),
         ("ledger/runs/0001/rollups/00000000.g0", "rollup"),
         ("work/0001/00000000-000000/0.abc.rows.parquet", "attempt rows"),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reembed.core.plans import PlanSummary, StripePlan
+from reembed.core.plans import PartitionPlan, PlanSummary
 from reembed.core.records import Commit, Outcome, Settled
 from reembed.errors import RunFailedError
 from reembed.ledger.layout import Layout
@@ -148,21 +148,21 @@ def test_a_commit_names_no_folder_elsewhere(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [*ODD_NAMES, "00000003-7", "00000003-000007\n", "../00000003-000007"]
 )
-def test_a_stripe_names_no_shard_elsewhere(name: str) -> None:
+def test_a_partition_names_no_shard_elsewhere(name: str) -> None:
     shard = {
         "shard": name, "chunks": 1, "requests": 1, "canaries": 0, "rejects": 0, "tokens": {},
         "wire_bytes": 1, "result_bytes": 1, "usd_nano": 1, "fingerprint": "00ff",
     }  # fmt: skip
-    body = {"schema": 1, "stripe": 3, "shards": [shard], "totals": {}}
-    with pytest.raises(RunFailedError, match="not a StripePlan record"):
-        StripePlan.decode(json.dumps(body).encode(), "stripe")
+    body = {"schema": 1, "partition": 3, "shards": [shard], "totals": {}}
+    with pytest.raises(RunFailedError, match="not a PartitionPlan record"):
+        PartitionPlan.decode(json.dumps(body).encode(), "partition")
     shard["shard"] = SHARD
-    assert StripePlan.decode(json.dumps(body).encode(), "stripe").shards[0].shard == SHARD
+    assert PartitionPlan.decode(json.dumps(body).encode(), "partition").shards[0].shard == SHARD
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_a_plan_names_no_folder_elsewhere(name: str) -> None:
-    body = {"plan": name, "name": "n", "frozen": {}, "items": 0, "totals": {}, "stripes": []}
+    body = {"plan": name, "name": "n", "frozen": {}, "items": 0, "totals": {}, "partitions": []}
     with pytest.raises(RunFailedError, match="not a PlanSummary record"):
         PlanSummary.decode(json.dumps({"schema": 1, "digest": "d", **body}).encode(), "plan")
 
@@ -186,6 +186,6 @@ def test_a_file_that_is_no_record_is_passed_over(ledger: Ledger, file: str) -> N
     lambda value: json.dumps(value).encode()
 ))  # fmt: skip
 def test_any_bytes_are_a_record_or_an_error_of_ours(data: bytes) -> None:
-    for kind in (Commit, Outcome, Settled, StripePlan, PlanSummary):
+    for kind in (Commit, Outcome, Settled, PartitionPlan, PlanSummary):
         with contextlib.suppress(RunFailedError):
             assert kind.decode(data, "name").version == 1

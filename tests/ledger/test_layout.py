@@ -46,12 +46,12 @@ def test_names_sort_as_what_they_name_and_stay_apart():
     parts = [layout.part(n, f"00000000-{s:06}") for n in (1, 2, 10) for s in (0, 9, 10)]
     assert parts == sorted(parts)
     assert layout.shard_records(1, "00000003-000007") == (
-        "gs://bucket/run/ledger/runs/0001/stripes/00000003/000007/"
+        "gs://bucket/run/ledger/runs/0001/partitions/00000003/000007/"
     )
     assert layout.shard_records(1, "00000003-000007").startswith(
-        layout.stripe_records(1, "00000003")
+        layout.partition_records(1, "00000003")
     )
-    assert not layout.stripe_records(1, "00000003").startswith(layout.run_settled(1, 0))
+    assert not layout.partition_records(1, "00000003").startswith(layout.run_settled(1, 0))
 
 
 def test_a_name_that_is_no_shard_has_no_records():

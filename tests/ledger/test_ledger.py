@@ -71,14 +71,14 @@ def test_a_look_reads_back_all_that_was_written(ledger, layout, shard):
     assert records.settled is None
     # Only a claim that may still lead to a job has an age.
     assert set(records.ages) == {("0.0", 1)}
-    assert replace(ledger.load_stripe("00000003")[shard], ages={}) == replace(records, ages={})
+    assert replace(ledger.load_partition("00000003")[shard], ages={}) == replace(records, ages={})
 
 
-def test_shards_of_a_stripe_are_read_by_one_listing_and_kept_apart(ledger):
+def test_shards_of_a_partition_are_read_by_one_listing_and_kept_apart(ledger):
     ledger.claim("00000003-000001", "0", Claim(holder="a", epoch=1))
     ledger.claim("00000003-000010", "0", Claim(holder="b", epoch=1))
     ledger.claim("00000004-000001", "0", Claim(holder="c", epoch=1))
-    found = ledger.load_stripe("00000003", ages=False)
+    found = ledger.load_partition("00000003", ages=False)
     assert {shard: records.claims["0"][1].holder for shard, records in found.items()} == {
         "00000003-000001": "a",
         "00000003-000010": "b",

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reembed.core.records import Need, SpendLine
+from reembed.core.records import Need, ReservationLine
 from reembed.errors import RunFailedError
 from reembed.ledger.layout import Layout
-from reembed.ledger.reservation_log import SpendLog, is_folded
-from reembed.machine.reservations import Book, Quotas
+from reembed.ledger.reservation_log import ReservationLog, is_folded
+from reembed.machine.reservations import Quotas, Reservations
 from reembed.storage.open import open_storage
 from support.counting import CountingStorage
 from support.spending import ONE, WIDE, early, spend_ten
@@ -23,12 +23,12 @@ from support.spending import ONE, WIDE, early, spend_ten
 
 @pytest.fixture
 def log(layout):
-    return SpendLog(open_storage(), layout, 1)
+    return ReservationLog(open_storage(), layout, 1)
 
 
 def lines_of(layout):
     stats = open_storage().list(layout.run(1) + "/spend/")
-    return [SpendLine.decode(open_storage().read(stat.uri), stat.uri) for stat in stats]
+    return [ReservationLine.decode(open_storage().read(stat.uri), stat.uri) for stat in stats]
 
 
 def test_a_reservation_an_end_and_a_void_leave_what_they_should(log):
@@ -55,7 +55,7 @@ def test_each_quota_binds_by_itself(log):
 
 
 def test_the_cap_is_final_and_the_others_are_not():
-    book = Book().add(SpendLine(kind="reserve", attempt="a", epoch=1, need=ONE))
+    book = Reservations().add(ReservationLine(kind="reserve", attempt="a", epoch=1, need=ONE))
     assert book.room("b", ONE, replace(WIDE, max_usd_nano=15), 0.0) == "capped"
     assert book.room("b", ONE, replace(WIDE, jobs=1), 0.0) == "busy"
     assert book.room("a", ONE, replace(WIDE, max_usd_nano=0, jobs=0), 0.0) == "fits"
@@ -85,16 +85,16 @@ def test_the_same_reservation_or_release_again_writes_nothing(log, layout):
 
 def test_another_process_goes_on_where_the_log_ends(log, layout):
     log.reserve("a", 1, ONE, WIDE, early)
-    other = SpendLog(open_storage(), layout, 1)
+    other = ReservationLog(open_storage(), layout, 1)
     other.reserve("b", 1, ONE, WIDE, early)
     other.release("a", 1, "void", 0.0)
-    assert log.read() == other.read() == SpendLog(open_storage(), layout, 1).read()
-    assert SpendLog(open_storage(), layout, 2).read() == Book()
+    assert log.read() == other.read() == ReservationLog(open_storage(), layout, 1).read()
+    assert ReservationLog(open_storage(), layout, 2).read() == Reservations()
 
 
 def test_eight_threads_never_pass_the_cap_and_leave_no_gap(layout):
     quotas = replace(WIDE, max_usd_nano=200)
-    logs = [SpendLog(open_storage(), layout, 1) for _ in range(4)]
+    logs = [ReservationLog(open_storage(), layout, 1) for _ in range(4)]
     start = threading.Barrier(8)
 
     def work(number):
@@ -139,7 +139,7 @@ def test_a_line_of_an_unknown_version_is_refused(log, layout):
     log.reserve("a", 1, ONE, WIDE, early)
     body = {"schema": 2, "kind": "reserve", "attempt": "b", "epoch": 1}
     open_storage().create(layout.spend(1, 2), orjson.dumps(body))
-    with pytest.raises(RunFailedError, match="000000002: not a SpendLine record"):
+    with pytest.raises(RunFailedError, match="000000002: not a ReservationLine record"):
         log.read()
 
 
@@ -155,7 +155,7 @@ ACTS = st.tuples(
 @given(st.lists(ACTS, max_size=25), st.integers(0, 90))
 def test_whatever_happens_the_total_is_the_sum_and_under_the_cap(tmp_path_factory, acts, cap):
     layout = Layout(str(tmp_path_factory.mktemp("spend")))
-    logs = [SpendLog(open_storage(), layout, 1) for _ in range(2)]
+    logs = [ReservationLog(open_storage(), layout, 1) for _ in range(2)]
     quotas = replace(WIDE, max_usd_nano=cap, jobs=3)
     needs = {}
     for turn, (kind, attempt, epoch, usd) in enumerate(acts):
@@ -182,25 +182,25 @@ def folds_of(layout):
 @settings(deadline=None, max_examples=40)
 @given(st.lists(ACTS, max_size=25), st.integers(1, 6), st.integers(1, 8))
 def test_a_reader_of_folds_has_the_book_of_a_reader_of_lines(
-    tmp_path_factory, acts, fold_every, at_once
+    tmp_path_factory, acts, fold_every, max_concurrent
 ):
     layout = Layout(str(tmp_path_factory.mktemp("spend")))
-    log = SpendLog(open_storage(), layout, 1, fold_every=fold_every)
+    log = ReservationLog(open_storage(), layout, 1, fold_every=fold_every)
     for kind, attempt, epoch, usd in acts:
         if kind == "reserve":
             log.reserve(attempt, epoch, Need(usd_nano=usd, jobs=1, result_bytes=7), WIDE, early)
         else:
             log.release(attempt, epoch, kind, usd / 3)
-    book, lines = Book(), lines_of(layout)
+    book, lines = Reservations(), lines_of(layout)
     for line in lines:
         book = book.add(line)
-    assert SpendLog(open_storage(), layout, 1, at_once).read() == book == log.read()
+    assert ReservationLog(open_storage(), layout, 1, max_concurrent).read() == book == log.read()
     expected = [f"{seq:09}" for seq in range(fold_every, len(lines) + 1, fold_every)]
     assert folds_of(layout) == expected
 
 
 def test_the_same_lines_give_the_same_fold_from_any_writer(layout):
-    logs = [SpendLog(open_storage(), layout, 1, fold_every=4) for _ in range(2)]
+    logs = [ReservationLog(open_storage(), layout, 1, fold_every=4) for _ in range(2)]
     for number in range(3):
         logs[number % 2].reserve(f"z{9 - number}", 1, ONE, WIDE, early)
     logs[0].release("z9", 1, "end", 9.5)
@@ -208,24 +208,24 @@ def test_the_same_lines_give_the_same_fold_from_any_writer(layout):
     first = open_storage().read(name)
     open_storage().delete(name)
     # Begun from another fold: that of the first two lines.
-    SpendLog(open_storage(), layout, 1, fold_every=4)._fold(logs[1].read())
+    ReservationLog(open_storage(), layout, 1, fold_every=4)._fold(logs[1].read())
     assert open_storage().read(name) == first
 
 
 def test_a_fold_that_a_dead_writer_left_out_is_not_missed(layout):
-    log = SpendLog(open_storage(), layout, 1, fold_every=3)
+    log = ReservationLog(open_storage(), layout, 1, fold_every=3)
     for number in range(10):
         log.reserve(f"a{number}", 1, ONE, WIDE, early)
     open_storage().delete(layout.fold(1, 9))
-    assert SpendLog(open_storage(), layout, 1).read() == log.read()
+    assert ReservationLog(open_storage(), layout, 1).read() == log.read()
 
 
 def test_only_the_lines_after_the_newest_fold_are_read(layout):
-    log = SpendLog(open_storage(), layout, 1, fold_every=50)
+    log = ReservationLog(open_storage(), layout, 1, fold_every=50)
     for number in range(57):
         log.reserve(f"a{number}", 1, ONE, WIDE, early)
     storage = CountingStorage(open_storage())
-    reader = SpendLog(storage, layout, 1, at_once=16)
+    reader = ReservationLog(storage, layout, 1, max_concurrent=16)
     assert reader.read().lines == 57
     # One page of folds, the newest; the seven lines are among the first eight asked for.
     assert dict(storage.counts) == {"list": 1, "read": 1 + 8}
@@ -242,11 +242,13 @@ def test_a_line_that_came_between_two_reads_of_one_look_waits_for_the_next(layou
 
     def before(call, uri):
         if uri.endswith("000000002") and not late:
-            late.append(SpendLog(open_storage(), layout, 1))
+            late.append(ReservationLog(open_storage(), layout, 1))
             late[0].reserve("a", 1, ONE, WIDE, early)
             late[0].reserve("b", 1, ONE, WIDE, early)
 
-    reader = SpendLog(CountingStorage(open_storage(), before=before), layout, 1, at_once=1)
+    reader = ReservationLog(
+        CountingStorage(open_storage(), before=before), layout, 1, max_concurrent=1
+    )
     assert reader.read().lines == 0
     found = reader._lines(range(1, 4))
     assert [line.attempt for line in found] == []
@@ -257,15 +259,15 @@ def test_a_line_that_came_between_two_reads_of_one_look_waits_for_the_next(layou
 def test_a_fold_of_an_unknown_version_is_refused(layout):
     open_storage().create(layout.fold(1, 256), orjson.dumps({"schema": 2, "book": {}}))
     with pytest.raises(RunFailedError, match="000000256: not a Fold record"):
-        SpendLog(open_storage(), layout, 1).read()
+        ReservationLog(open_storage(), layout, 1).read()
 
 
 def test_results_are_forgotten_once_nothing_can_hold_them_any_more():
-    book, life = Book(), 48 * 3600.0
+    book, life = Reservations(), 48 * 3600.0
     for hour in range(200):
         name, now = f"s{hour}/0", hour * 3600.0
-        reserve = SpendLine(kind="reserve", attempt=name, epoch=1, need=ONE)
-        end = SpendLine(kind="end", attempt=name, epoch=1, held_until=now + life)
+        reserve = ReservationLine(kind="reserve", attempt=name, epoch=1, need=ONE)
+        end = ReservationLine(kind="end", attempt=name, epoch=1, held_until=now + life)
         book = book.add(reserve, end)
         stored = min(hour + 1, 48)
         assert book.used(now).result_bytes == stored * ONE.result_bytes

@@ -10,14 +10,14 @@ import pytest
 
 from reembed.core.names import display_name
 from reembed.core.plans import ShardPlan
-from reembed.core.records import Claim, Created, Outcome, SpendLine
+from reembed.core.records import Claim, Created, Outcome, ReservationLine
 from reembed.machine import actions as act
 from reembed.machine.decide import decide
 from reembed.machine.reduce import Wrote, apply
-from reembed.machine.reservations import Book, Quotas
-from reembed.machine.rules import Found, Rules, World
-from reembed.machine.snapshot import ShardRecords, view_of
-from reembed.machine.states import Ended, JobView, Prepared, ShardView
+from reembed.machine.reservations import Quotas, Reservations
+from reembed.machine.rules import Found, Rules, SharedState
+from reembed.machine.snapshot import ShardRecords, state_of_shard
+from reembed.machine.states import Ended, ObservedJob, Prepared, ShardState
 
 SHARD = "00000000-000003"
 RULES = Rules(
@@ -53,8 +53,8 @@ WELL = object()
 class Play:
     """A shard, the world and the rules; `step` is one action and what it gave."""
 
-    view: ShardView
-    world: World
+    view: ShardState
+    world: SharedState
     rules: Rules = RULES
     log: list[act.Action] = field(default_factory=list)
 
@@ -86,7 +86,7 @@ class Play:
             action = self.next()
             if isinstance(action, kind):
                 return action
-            assert not isinstance(action, act.Wait | act.Leave | act.Halt | act.Finished), action
+            assert not isinstance(action, act.Wait | act.Defer | act.Halt | act.Finished), action
             self.step(type(action))
         raise AssertionError(f"no {kind.__name__} in 50 steps")
 
@@ -94,7 +94,7 @@ class Play:
         """What an action gives when all goes well; the book and the scan follow."""
         match action:
             case act.MakeClaim():
-                return Claim(holder="me", epoch=action.epoch, closing=action.closing)
+                return Claim(holder="me", epoch=action.epoch, sealed=action.sealed)
             case act.Reserve():
                 name = f"{SHARD}/{action.attempt}"
                 self.write(kind="reserve", attempt=name, epoch=action.epoch, need=action.need)
@@ -106,7 +106,7 @@ class Play:
                 return Prepared("/scratch/requests", 21, 4000)
             case act.Upload():
                 return f"files/{action.attempt}-{action.epoch}"
-            case act.Look():
+            case act.ReloadRecords():
                 return self.records()
             case act.Create():
                 return self.created(action.attempt, action.epoch)
@@ -116,10 +116,10 @@ class Play:
                 return action.outcome
             case act.WritePart() | act.WriteRejects():
                 return Wrote(f"/run/{type(action).__name__}", (("empty", 2),))
-            case act.Scan():
+            case act.ListJobs():
                 self.saw()
-            case act.ReadBook():
-                self.world = replace(self.world, book_at=self.world.now)
+            case act.RefreshReservations():
+                self.world = replace(self.world, reservations_at=self.world.now)
         return None
 
     def records(self, **changes: Any) -> ShardRecords:
@@ -145,9 +145,9 @@ class Play:
 
     def write(self, **line: Any) -> None:
         """Append a line to the spend log."""
-        book = self.world.book.add(SpendLine(**line))
+        book = self.world.book.add(ReservationLine(**line))
         now = self.world.now
-        self.world = replace(self.world, book=book, book_at=now, quiet_since=now)
+        self.world = replace(self.world, book=book, reservations_at=now, quiet_since=now)
 
     def saw(self, *jobs: Found, attempt: str = "0") -> None:
         """The remote jobs are listed now."""
@@ -172,11 +172,13 @@ class Play:
         action = self.next()
         assert isinstance(action, act.Poll), action
         done = state in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
-        job = JobView(action.job, state, done, polled_at=self.world.now, interval=10.0, **fields)
+        job = ObservedJob(
+            action.job, state, done, polled_at=self.world.now, interval=10.0, **fields
+        )
         self.step(act.Poll, job)
 
     def end(self, kind: type[act.Action], /, **outcome: Any) -> Outcome:
-        """Join or judge, then record the outcome."""
+        """Join or classify_failure, then record the outcome."""
         attempt = self.next().attempt
         record = Outcome(**{"state": "SUCCEEDED", "job": "batches/1", "rows": 20, **outcome})
         self.step(kind, Ended(record))
@@ -198,15 +200,15 @@ def play() -> PlayOf:
         **rules: Any,
     ) -> Play:
         chosen = PLAN.model_copy(update=plan or {})
-        world = World(
+        world = SharedState(
             now=1000.0,
             storage_now=5e6,
-            book=Book(),
+            book=Reservations(),
             quotas=replace(WIDE, **(quotas or {})),
-            book_at=1000.0,
+            reservations_at=1000.0,
             quiet_since=1000.0,
         )
-        view = view_of(chosen, records or ShardRecords(), 1000.0)
+        view = state_of_shard(chosen, records or ShardRecords(), 1000.0)
         return Play(view, world, replace(RULES, **rules))
 
     return make

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from reembed.core.records import Child, Claim, Need, Outcome, Settled, SpendLine
+from reembed.core.records import Child, Claim, Need, Outcome, ReservationLine, Settled
 from reembed.machine import actions as act
 from reembed.machine.reduce import Missed, apply
-from reembed.machine.reservations import Book
-from reembed.machine.snapshot import ShardRecords, view_of
-from reembed.machine.states import Ended, JobView
+from reembed.machine.reservations import Reservations
+from reembed.machine.snapshot import ShardRecords, state_of_shard
+from reembed.machine.states import Ended, ObservedJob
 
 PART = "/run/vectors/part.parquet"
 CHILD = Child(ordinals=((3, 4), (7, 9)), need=Need(usd_nano=7, tokens=30, jobs=1))
@@ -79,7 +79,7 @@ def test_a_shard_of_rejects_only_sends_nothing(play):
 def test_an_end_without_answers_is_judged(play, state):
     game = created(play)
     game.poll(state)
-    assert game.next() == act.Judge("0")
+    assert game.next() == act.ClassifyFailure("0")
 
 
 def test_an_answer_that_cannot_be_trusted_halts_and_records_nothing(play):
@@ -127,7 +127,7 @@ def test_a_state_never_seen_has_finite_patience(play):
         game.wait()
     game.after(3600.0)
     action = game.next()
-    assert isinstance(action, act.Leave)
+    assert isinstance(action, act.Defer)
     assert "batches/1" in action.reason
     game = created(play)
     game.poll("UNKNOWN")
@@ -193,9 +193,9 @@ def test_what_another_reserved_since_the_log_was_read_is_released_too(play):
     game.after(40.0)
     done = Outcome(state="SUCCEEDED", job="b", rows=20, rows_uri=PART)
     records = game.records(outcomes={"0": done}, created={"0": game.created()})
-    game.view = view_of(game.view.plan, records, game.world.now, game.view)
+    game.view = state_of_shard(game.view.plan, records, game.world.now, game.view)
     line = {"kind": "reserve", "attempt": name, "epoch": 1, "need": Need(jobs=1)}
-    game.step(act.ReadBook, lambda: game.write(**line))
+    game.step(act.RefreshReservations, lambda: game.write(**line))
     game.step(act.Release, epoch=1, kind="end")
 
 
@@ -210,7 +210,7 @@ def test_one_attempt_that_waits_does_not_hold_up_another(play):
     game.step(act.MakeClaim, attempt="0.0")
     game.step(act.Reserve, Missed(50.0))
     game.step(act.MakeClaim, attempt="0.1")
-    for kind in (act.Reserve, act.Prepare, act.Upload, act.Look, act.Create):
+    for kind in (act.Reserve, act.Prepare, act.Upload, act.ReloadRecords, act.Create):
         game.step(kind, attempt="0.1")
     game.poll("RUNNING")
     game.step(act.MakeClaim, attempt="0.2")
@@ -228,14 +228,14 @@ def test_a_shard_is_left_only_when_nothing_of_it_runs(play):
     game.end(act.Join, rows=3, rows_uri="/w/0.0")
     game.step(act.Release)
     game.step(act.DeleteInput)
-    assert game.next() == act.Leave("creating has stopped")
+    assert game.next() == act.Defer("creating has stopped")
 
 
 @pytest.mark.parametrize(
     ("action", "result"),
     [
         (act.Poll("0", "b"), "files/x"),
-        (act.Create("0", 1, False), JobView("b", "RUNNING", False)),
+        (act.Create("0", 1, False), ObservedJob("b", "RUNNING", False)),
         (act.WritePart(), None),
     ],
 )
@@ -246,5 +246,5 @@ def test_a_result_that_cannot_belong_to_an_action_is_an_error(play, action, resu
 
 
 def test_the_book_folds_lines_of_unknown_attempts_to_nothing():
-    book = Book().add(SpendLine(kind="end", attempt="x", epoch=1, held_until=9.0))
+    book = Reservations().add(ReservationLine(kind="end", attempt="x", epoch=1, held_until=9.0))
     assert (book.lines, book.usd_nano, book.live, book.held) == (1, 0, {}, ())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reembed.core.records import Need, SpendLine
+from reembed.core.records import Need, ReservationLine
 from reembed.machine.adaptive_quota import (
     FIRST_WAIT,
     LONGEST_PATIENCE,
@@ -20,14 +20,14 @@ from reembed.machine.adaptive_quota import (
     blamed,
     refused,
 )
-from reembed.machine.reservations import Book, Fold
+from reembed.machine.reservations import Fold, Reservations
 
 QUOTAS = Quotas(max_usd_nano=None, jobs=100, tokens=1000, file_bytes=10_000)
 JOB = Need(usd_nano=1, tokens=50, jobs=1, input_bytes=100, result_bytes=200)
 
 
 def no(at, what="tokens", need=JOB, retry_after=None, **taken):
-    return SpendLine(
+    return ReservationLine(
         kind="refused",
         attempt="s/0",
         epoch=1,
@@ -125,9 +125,9 @@ def replace_tokens(tokens):
 
 
 def test_a_job_that_ended_says_that_the_service_takes_jobs():
-    start = SpendLine(kind="reserve", attempt="a/0", epoch=1, need=JOB)
-    end = SpendLine(kind="end", attempt="a/0", epoch=1)
-    book = Book()
+    start = ReservationLine(kind="reserve", attempt="a/0", epoch=1, need=JOB)
+    end = ReservationLine(kind="end", attempt="a/0", epoch=1)
+    book = Reservations()
     for turn in range(3 * TOO_LARGE_AFTER):
         book = book.add(start, no(turn * 5000.0), end)
     assert book.ceiling.largest is None
@@ -153,8 +153,8 @@ def test_a_full_file_storage_holds_files_up_and_inline_jobs_not():
 
 
 def test_jobs_behind_the_refused_one_do_not_count_as_taken():
-    book = Book().add(
-        *(SpendLine(kind="reserve", attempt=f"{n}/0", epoch=1, need=JOB) for n in range(5))
+    book = Reservations().add(
+        *(ReservationLine(kind="reserve", attempt=f"{n}/0", epoch=1, need=JOB) for n in range(5))
     )
     taken = book.taken_before("2/0", 0.0)
     assert (taken.jobs, taken.tokens, taken.result_bytes) == (2, 100, 600)
@@ -163,14 +163,14 @@ def test_jobs_behind_the_refused_one_do_not_count_as_taken():
 def test_a_job_may_go_alone_above_the_ceiling_for_the_sum():
     low = Quotas(max_usd_nano=None, jobs=9, tokens=60, file_bytes=10**6, largest=500)
     large = replace_tokens(500)
-    assert Book().room("a/0", large, low, 0.0) == "fits"
-    beside = Book().add(SpendLine(kind="reserve", attempt="b/0", epoch=1, need=JOB))
+    assert Reservations().room("a/0", large, low, 0.0) == "fits"
+    beside = Reservations().add(ReservationLine(kind="reserve", attempt="b/0", epoch=1, need=JOB))
     assert beside.room("a/0", large, low, 0.0) == "busy"
     assert beside.room("a/0", replace_tokens(10), low, 0.0) == "fits"
 
 
 def test_a_gap_is_what_only_a_jobs_size_leaves():
-    book = Book().add(SpendLine(kind="reserve", attempt="b/0", epoch=1, need=JOB))
+    book = Reservations().add(ReservationLine(kind="reserve", attempt="b/0", epoch=1, need=JOB))
     assert book.gap(replace_tokens(30), replace(QUOTAS, tokens=70), 0.0) == 20
     assert book.gap(replace_tokens(30), replace(QUOTAS, tokens=70, jobs=1), 0.0) == 0
     assert book.gap(replace_tokens(30), replace(QUOTAS, tokens=70, file_bytes=400), 0.0) == 0
@@ -211,8 +211,10 @@ def test_a_probe_never_passes_the_quota_and_never_falls(value, seconds, quota):
 
 
 def test_a_fold_of_the_log_carries_the_ceiling_and_the_order_of_reservations():
-    starts = [SpendLine(kind="reserve", attempt=a, epoch=1, need=JOB) for a in ("b", "c", "a")]
-    book = Book().add(*starts, no(5.0, retry_after=2.5, tokens=400, jobs=8))
+    starts = [
+        ReservationLine(kind="reserve", attempt=a, epoch=1, need=JOB) for a in ("b", "c", "a")
+    ]
+    book = Reservations().add(*starts, no(5.0, retry_after=2.5, tokens=400, jobs=8))
     again = Fold.decode(Fold(book=book).encode(), "folds/4").book
     assert again == book
     assert again.taken_before("c", 0.0).jobs == 1
@@ -224,7 +226,7 @@ def test_a_fold_of_the_log_carries_the_ceiling_and_the_order_of_reservations():
 
 def test_two_runners_read_one_ceiling_and_old_logs_have_none():
     line = no(5.0, tokens=400, jobs=8)
-    again = SpendLine.decode(line.encode(), "spend/1")
-    assert Book().add(line).ceiling == Book().add(again).ceiling
+    again = ReservationLine.decode(line.encode(), "spend/1")
+    assert Reservations().add(line).ceiling == Reservations().add(again).ceiling
     old = b'{"schema":1,"kind":"end","attempt":"s/0","epoch":1,"held_until":9.0}'
-    assert Book().add(SpendLine.decode(old, "spend/1")).ceiling == Ceiling()
+    assert Reservations().add(ReservationLine.decode(old, "spend/1")).ceiling == Ceiling()

@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reembed.machine.reservations import Grown
+from reembed.machine.reservations import LayeredMap
 
 ENTRIES = st.dictionaries(st.sampled_from("abcdefghij"), st.integers(1, 9), max_size=4)
 
 
 @given(st.lists(ENTRIES, max_size=12), st.integers(0, 12))
 def test_it_says_what_one_dictionary_says(portions, kept):
-    grown, plain, earlier = Grown(), {}, []
+    grown, plain, earlier = LayeredMap(), {}, []
     for portion in portions:
         grown, plain = grown.plus(portion), {**plain, **portion}
         earlier.append((grown, plain))
@@ -20,11 +20,11 @@ def test_it_says_what_one_dictionary_says(portions, kept):
         assert [grown.get(key, 0) for key in "abcxyz"] == [plain.get(key, 0) for key in "abcxyz"]
     # What was said before stays as it was.
     assert all(then == said for then, said in earlier[:kept])
-    assert Grown.of(plain) == grown == Grown.of(grown)
+    assert LayeredMap.of(plain) == grown == LayeredMap.of(grown)
 
 
 def test_few_layers_are_looked_through_and_few_entries_are_copied():
-    grown, copied = Grown(), 0
+    grown, copied = LayeredMap(), 0
     for number in range(4096):
         before = {id(layer) for layer in grown._layers}
         grown = grown.plus({f"{number}": 1})

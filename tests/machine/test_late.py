@@ -7,7 +7,7 @@ import pytest
 from reembed.core.records import Child, Claim, Created, Need, Outcome
 from reembed.machine import actions as act
 from reembed.machine.duplicates import Remote
-from reembed.machine.recovered import Uncollected, find_uncollected, late_job
+from reembed.machine.recovered import UncollectedJob, find_uncollected, recovered_job
 from reembed.machine.rules import Found
 from reembed.machine.snapshot import ShardRecords
 
@@ -42,7 +42,7 @@ def test_the_attempt_below_takes_the_job_under_a_claim_and_reserves_nothing(play
     listing(game, "SUCCEEDED")
     game.step(act.DeleteInput)
     game.step(act.MakeClaim, attempt="0.0", epoch=1)
-    game.step(act.Look)
+    game.step(act.ReloadRecords)
     adopted = game.step(act.RecordCreated, attempt="0.0").created
     assert (adopted.job, adopted.made_for, adopted.epoch) == ("batches/1", "0", 1)
     assert adopted.adopted
@@ -66,7 +66,7 @@ def test_neither_a_stop_nor_a_full_quota_keeps_a_late_job_from_being_collected(p
     listing(game, "SUCCEEDED")
     game.step(act.DeleteInput)
     game.step(act.MakeClaim)
-    game.step(act.Look)
+    game.step(act.ReloadRecords)
     assert game.next() == act.RecordCreated("0.0", created(made_for="0", adopted=True))
 
 
@@ -80,7 +80,7 @@ def test_a_job_that_still_reads_badly_is_bought_again(play, state):
 def test_another_job_of_that_name_is_not_taken_for_it(play):
     game = play(records())
     listing(game, "SUCCEEDED", job="batches/other")
-    assert late_job(game.view, "0.0", game.world) is None
+    assert recovered_job(game.view, "0.0", game.world) is None
 
 
 def test_what_another_holder_claimed_is_waited_for_and_fenced_first(play):
@@ -93,12 +93,12 @@ def test_what_another_holder_claimed_is_waited_for_and_fenced_first(play):
     listing(game, "SUCCEEDED")
     game.world = replace(game.world, scanned_at=0.0)
     game.step(act.DeleteInput)
-    game.step(act.Scan, lambda: listing(game, "SUCCEEDED"))
+    game.step(act.ListJobs, lambda: listing(game, "SUCCEEDED"))
     game.step(act.MakeClaim, attempt="0.0", epoch=2)
     game.step(act.Fence, epoch=1)
     game.wait()
-    game.step(act.Scan, lambda: listing(game, "SUCCEEDED"))
-    game.step(act.Look)
+    game.step(act.ListJobs, lambda: listing(game, "SUCCEEDED"))
+    game.step(act.ReloadRecords)
     assert game.step(act.RecordCreated).created.made_for == "0"
 
 
@@ -120,10 +120,10 @@ def test_what_was_taken_for_a_create_goes_back_when_the_job_turns_out_well(play)
     listing(game, "SUCCEEDED")
     game.step(act.DeleteInput, file="files/0.0-1")
     game.step(act.Release, kind="void")
-    game.step(act.MakeVoid)
+    game.step(act.ReleaseClaim)
     assert game.world.book.live == {}
     game.step(act.MakeClaim, epoch=2)
-    game.step(act.Look)
+    game.step(act.ReloadRecords)
     assert game.step(act.RecordCreated).created.made_for == "0"
 
 
@@ -133,7 +133,7 @@ def test_a_dead_holders_reservation_for_the_attempt_is_given_back_whole(play):
     listing(game, "SUCCEEDED")
     game.step(act.DeleteInput)
     game.step(act.MakeClaim)
-    game.step(act.Look)
+    game.step(act.ReloadRecords)
     game.step(act.RecordCreated)
     game.poll("SUCCEEDED")
     game.end(act.Join, rows=20)
@@ -146,7 +146,7 @@ def test_a_split_that_was_not_sent_takes_it_piece_by_piece(play):
     game = play(ShardRecords(created={"0": created()}, outcomes={"0": outcome(**pieces)}))
     listing(game, "SUCCEEDED")
     for path in ("0.0", "0.1"):
-        found = late_job(game.view, path, game.world)
+        found = recovered_job(game.view, path, game.world)
         assert (found.job, found.made_for) == ("batches/1", "0")
 
 
@@ -159,21 +159,21 @@ def view_with(play, outcomes, made):
 def test_a_split_for_quota_between_is_passed_over(play):
     outcomes = {"0": outcome(a_0=ONE), "0.0": outcome("NOT_SENT", "", a_0_0=ONE, a_0_1=ONE)}
     game = view_with(play, outcomes, {"0": created()})
-    assert late_job(game.view, "0.0.1", game.world).made_for == "0"
+    assert recovered_job(game.view, "0.0.1", game.world).made_for == "0"
 
 
 @pytest.mark.parametrize("state", ["SUCCEEDED", "QUARANTINED", "RESULT_LOST"])
 def test_what_was_collected_or_not_trusted_is_not_gone_behind(play, state):
     outcomes = {"0": outcome(a_0=ONE), "0.0": outcome(state, "batches/2", a_0_0=ONE)}
     game = view_with(play, outcomes, {"0": created(), "0.0": created("batches/2")})
-    assert late_job(game.view, "0.0.0", game.world) is None
+    assert recovered_job(game.view, "0.0.0", game.world) is None
 
 
 def test_a_job_that_was_taken_and_read_badly_again_is_not_taken_twice(play):
     outcomes = {"0": outcome(a_0=ONE), "0.0": outcome("FAILED", "batches/1", a_0_0=ONE)}
     made = {"0": created(), "0.0": created(made_for="0")}
     game = view_with(play, outcomes, made)
-    assert late_job(game.view, "0.0.0", game.world) is None
+    assert recovered_job(game.view, "0.0.0", game.world) is None
 
 
 def test_a_job_that_ended_well_too_late_is_named():
@@ -185,7 +185,7 @@ def test_a_job_that_ended_well_too_late_is_named():
     )
     remote = Remote(SHARD, "0", "batches/1", "SUCCEEDED", True, "2026", "f")
     assert find_uncollected([remote], {SHARD: sent_again}) == [
-        Uncollected(SHARD, "0", "batches/1", "FAILED")
+        UncollectedJob(SHARD, "0", "batches/1", "FAILED")
     ]
     assert find_uncollected([remote], {SHARD: taken}) == []
     rolled = ShardRecords(created={"0": created(), "0.0": created()}, outcomes={"0": outcome()})
@@ -198,7 +198,7 @@ def test_a_job_that_ended_well_too_late_is_named():
 
 
 def test_a_late_job_is_collected_by_an_attempt_that_is_closed_too(play):
-    claims = {"0.0": {1: Claim(holder="you", epoch=1, closing="stopped")}}
+    claims = {"0.0": {1: Claim(holder="you", epoch=1, sealed="stopped")}}
     game = play(records(claims=claims))
     listing(game, "SUCCEEDED")
     game.step(act.DeleteInput)

@@ -13,7 +13,7 @@ from reembed.machine.endings import RemoteEnd, after_failure, past_of
 from reembed.machine.epochs import FRESH
 from reembed.machine.reduce import Missed, Refused, Unsure
 from reembed.machine.rules import Found
-from reembed.machine.states import Ended, JobView, Prepared
+from reembed.machine.states import Ended, ObservedJob, Prepared
 
 MOST_STEPS = 4000
 # So many results are as luck has it; then all goes well, so that each shard must come to an end.
@@ -37,7 +37,7 @@ class Chance:
             self.steps += 1
             self.game.after(self.random.choice((0.01, 0.1, 1.0)) if self.lucky() else 0.01)
             action = self.game.next()
-            if isinstance(action, act.Finished | act.Leave | act.Halt):
+            if isinstance(action, act.Finished | act.Defer | act.Halt):
                 return action
             if isinstance(action, act.Wait):
                 assert action.until > self.game.world.now
@@ -51,13 +51,13 @@ class Chance:
         return self.steps < LUCKY and self.random.random() < odds
 
     def _check(self, action):
-        if isinstance(action, act.MakeClaim | act.Judge):
+        if isinstance(action, act.MakeClaim | act.ClassifyFailure):
             attempt = self.game.view.attempts[action.attempt]
-            # No epoch follows a closing claim, and nothing else says that nothing was sent.
-            judging = isinstance(action, act.Judge) and attempt.created is None
-            assert bool(attempt.closing) == judging or attempt.created is not None
-            sends = [c for _, c in sorted(attempt.claims.items()) if not c.claim.closing]
-            if not all(c.void for c in sends) and not getattr(action, "closing", ""):
+            # No epoch follows a sealed claim, and nothing else says that nothing was sent.
+            judging = isinstance(action, act.ClassifyFailure) and attempt.created is None
+            assert bool(attempt.sealed) == judging or attempt.created is not None
+            sends = [c for _, c in sorted(attempt.claims.items()) if not c.claim.sealed]
+            if not all(c.void for c in sends) and not getattr(action, "sealed", ""):
                 assert attempt.created is not None or sends[-1].age < WEEK
         if not isinstance(action, act.Create):
             return
@@ -100,15 +100,15 @@ class Chance:
         self.uploaded[action.attempt, action.epoch] = self.game.world.now
         return Refused("no room", 20.0) if self.lucky(0.1) else self.game.well(action)
 
-    def _look(self, action):
+    def _reloadrecords(self, action):
         self.looked[action.attempt] = self.game.world.now
         claims = {p: dict(e) for p, e in self.game.records().claims.items()}
         for path in claims:
             self.looked[path] = self.game.world.now
             top = max(claims[path], default=0)
-            if self.lucky(0.1) and not (top and claims[path][top].closing):
-                closing = "stopped" if self.lucky(0.2) else ""
-                claims[path][top + 1] = Claim(holder="you", epoch=top + 1, closing=closing)
+            if self.lucky(0.1) and not (top and claims[path][top].sealed):
+                sealed = "stopped" if self.lucky(0.2) else ""
+                claims[path][top + 1] = Claim(holder="you", epoch=top + 1, sealed=sealed)
         aged = {(p, e): self._age(p, e) for p, epochs in claims.items() for e in epochs}
         if self.lucky(0.05):
             why = self.random.choice(({"stopped": True}, {"halted": "because"}))
@@ -138,7 +138,7 @@ class Chance:
             return Unsure()
         return Created(job=job, display_name="n", epoch=action.epoch, input_file="files/x")
 
-    def _scan(self, action):
+    def _listjobs(self, action):
         shard = self.game.view.plan.shard
         found = {
             (shard, path): tuple(Found(job, "n", job) for job in jobs)
@@ -151,14 +151,14 @@ class Chance:
         state = self.random.choice(STATES) if self.lucky() else "SUCCEEDED"
         done = state not in ("PENDING", "RUNNING", "UNKNOWN")
         now = self.game.world.now
-        return JobView(action.job, state, done, polled_at=now, interval=10.0)
+        return ObservedJob(action.job, state, done, polled_at=now, interval=10.0)
 
     def _join(self, action):
         if self.lucky(0.1):
             return Ended(Outcome(state="QUARANTINED", job="b"), "scrambled")
         return Ended(Outcome(state="SUCCEEDED", job="b", rows=1, rows_uri="/w"))
 
-    def _judge(self, action):
+    def _classifyfailure(self, action):
         view = self.game.view
         attempt = view.attempts[action.attempt]
         if attempt.job is None:
@@ -216,6 +216,14 @@ def test_chance_meets_every_action(play):
         chance = Chance(game, seed)
         met |= {type(chance.run())}
         met |= {type(action) for action in game.log}
-    needed = {act.Finished, act.Leave, act.Halt, act.Look, act.Fence, act.Scan, act.MakeVoid}
-    needed |= {act.Create, act.RecordCreated, act.Judge, act.WritePart, act.WriteRejects}
+    needed = {
+        act.Finished,
+        act.Defer,
+        act.Halt,
+        act.ReloadRecords,
+        act.Fence,
+        act.ListJobs,
+        act.ReleaseClaim,
+    }
+    needed |= {act.Create, act.RecordCreated, act.ClassifyFailure, act.WritePart, act.WriteRejects}
     assert needed <= met

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reembed.config.notifications import NotifyConfig
-from reembed.errors import NotToldError, UsageError
+from reembed.errors import NotificationError, UsageError
 from reembed.notifications.channels import Command, Message, Webhook, open_channels, send_patiently
 from support.hooks import Hook
 
@@ -34,7 +34,7 @@ def test_a_webhook_that_fails_first_is_tried_again(hook: Hook) -> None:
 
 def test_a_webhook_that_goes_on_failing_is_given_up(hook: Hook) -> None:
     hook.statuses = [500] * 9
-    with pytest.raises(NotToldError, match=r"127\.0\.0\.1 answers 500"):
+    with pytest.raises(NotificationError, match=r"127\.0\.0\.1 answers 500"):
         send_patiently(Webhook(hook.url, 5), MESSAGE, 3, lambda _: None)
     assert len(hook.got) == 3
 
@@ -42,7 +42,7 @@ def test_a_webhook_that_goes_on_failing_is_given_up(hook: Hook) -> None:
 @pytest.mark.parametrize("status", [400, 403, 404, 410])
 def test_a_refusal_is_not_repeated(hook: Hook, status: int) -> None:
     hook.statuses = [status]
-    with pytest.raises(NotToldError, match=f"answers {status}") as caught:
+    with pytest.raises(NotificationError, match=f"answers {status}") as caught:
         send_patiently(Webhook(hook.url, 5), MESSAGE, 4, lambda _: None)
     assert "secret" not in str(caught.value)
     assert len(hook.got) == 1
@@ -51,7 +51,7 @@ def test_a_refusal_is_not_repeated(hook: Hook, status: int) -> None:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_leads_nowhere(hook: Hook, elsewhere: Hook, status: int) -> None:
     hook.statuses, hook.location = [status], elsewhere.url
-    with pytest.raises(NotToldError, match="not followed: give the final address"):
+    with pytest.raises(NotificationError, match="not followed: give the final address"):
         send_patiently(Webhook(hook.url, 5), MESSAGE, 4, lambda _: None)
     assert len(hook.got) == 1
     assert elsewhere.got == []
@@ -60,7 +60,7 @@ def test_a_redirect_leads_nowhere(hook: Hook, elsewhere: Hook, status: int) -> N
 def test_a_webhook_that_hangs_is_left_in_time(hook: Hook) -> None:
     hook.statuses = [0]
     began = time.monotonic()
-    with pytest.raises(NotToldError, match=r"did not answer within 0\.3 s"):
+    with pytest.raises(NotificationError, match=r"did not answer within 0\.3 s"):
         Webhook(hook.url, 0.3).send(MESSAGE)
     assert time.monotonic() - began < 5
 
@@ -68,7 +68,7 @@ def test_a_webhook_that_hangs_is_left_in_time(hook: Hook) -> None:
 def test_a_host_that_is_not_there_is_named_without_the_address(hook: Hook) -> None:
     url = hook.url
     hook.close()
-    with pytest.raises(NotToldError, match=r"127\.0\.0\.1 cannot be reached") as caught:
+    with pytest.raises(NotificationError, match=r"127\.0\.0\.1 cannot be reached") as caught:
         Webhook(url, 5).send(MESSAGE)
     assert caught.value.transient
     assert "secret" not in str(caught.value)
@@ -98,17 +98,17 @@ def test_a_command_reads_the_body_and_knows_no_key(tmp_path: Path) -> None:
 
 def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
     words = script(tmp_path, "import sys\nsys.exit('no route to the pager')")
-    with pytest.raises(NotToldError, match="ended with 1: no route to the pager") as caught:
+    with pytest.raises(NotificationError, match="ended with 1: no route to the pager") as caught:
         Command(words, str(tmp_path), 30).send(MESSAGE)
     assert caught.value.transient
-    with pytest.raises(NotToldError, match=r"\./nothing cannot be started"):
+    with pytest.raises(NotificationError, match=r"\./nothing cannot be started"):
         Command(["./nothing"], str(tmp_path), 30).send(MESSAGE)
 
 
 def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     text = "sleep 60 & echo $! > child; wait"
     began = time.monotonic()
-    with pytest.raises(NotToldError, match=r"sh took more than 0\.5 s"):
+    with pytest.raises(NotificationError, match=r"sh took more than 0\.5 s"):
         Command(["sh", "-c", text], str(tmp_path), 0.5).send(MESSAGE)
     assert time.monotonic() - began < 10
     child = int((tmp_path / "child").read_text())

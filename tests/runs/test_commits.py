@@ -8,11 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from reembed.config.load import LoadedConfig
-from reembed.core.records import RunSettled
 from reembed.core.plans import PlanSummary
+from reembed.core.records import RunSettled
 from reembed.errors import ConfigError, ReembedError, RunFailedError
+from reembed.ledger.commits import (
+    check_plan,
+    check_resumable,
+    commit_plan,
+    newest_commit,
+    record_settled,
+)
 from reembed.ledger.layout import Layout
-from reembed.ledger.commits import check_plan, check_resumable, commit_plan, newest_commit, record_settled
 from reembed.runs.plan import make_plan
 from reembed.storage.local import LocalStorage
 from support.racing import race_threads
@@ -144,8 +150,8 @@ def test_a_plan_that_was_changed_after_its_commit_is_refused(
     storage = LocalStorage()
     commit = commit_plan(storage, layout, loaded.config, plan, "key")
     check_plan(storage, layout, commit)
-    [stripe] = storage.list(layout.stripes(plan.plan))
-    data = storage.read(stripe.uri)
-    storage.put(layout.stripe(plan.plan, 1), data)
+    [partition] = storage.list(layout.partitions(plan.plan))
+    data = storage.read(partition.uri)
+    storage.put(layout.partition(plan.plan, 1), data)
     with pytest.raises(RunFailedError, match="are not those that were committed: restore"):
         check_plan(storage, layout, commit)

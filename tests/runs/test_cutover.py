@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from reembed.config.frozen import frozen_view
-from reembed.config.load import config_from_mapping
-from reembed.core.records import Commit, RunSettled, Stop
-from reembed.core.plans import PlanSummary
+from reembed.bigquery.base import NewTable
 from reembed.bigquery.names import TableName
 from reembed.bigquery.schema import row_fields
+from reembed.config.frozen import frozen_view
+from reembed.config.load import config_from_mapping
+from reembed.core.plans import PlanSummary
+from reembed.core.records import Commit, RunSettled, Stop
 from reembed.errors import RunFailedError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.runs.cutover import ViewChange, cut_over, roll_back
 from reembed.storage.local import LocalStorage
-from reembed.bigquery.base import NewTable
 from support.duck_warehouse import DuckWarehouse, Dying, Killed
 
 TABLE = TableName("test", "data", "vectors")
@@ -53,7 +53,7 @@ class Place:
         )  # fmt: skip
         self.storage.put(self.layout.commit(1), commit.encode())
         plan = PlanSummary(
-            plan="p1", name="t", frozen=frozen, items=0, totals={}, stripes=(), digest="d"
+            plan="p1", name="t", frozen=frozen, items=0, totals={}, partitions=(), digest="d"
         )
         self.storage.put(self.layout.plan_summary("p1"), plan.encode())
 

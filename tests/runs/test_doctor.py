@@ -11,8 +11,8 @@ import pytest
 
 from reembed.config.load import LoadedConfig
 from reembed.errors import AccessDeniedError, RemoteNotFoundError, ServiceError, TransientError
-from reembed.runs.doctor import Check, check_all
 from reembed.providers.base import BatchService, ModelInfo
+from reembed.runs.doctor import Check, check_all
 from reembed.storage.base import Stat, Storage
 from reembed.storage.local import LocalStorage
 

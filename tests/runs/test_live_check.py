@@ -9,8 +9,8 @@ import pytest
 from e2e.harness import emulator
 from reembed.config.load import LoadedConfig
 from reembed.errors import RunFailedError
-from reembed.runs.live_check import LiveFindings, check_live
 from reembed.providers.gemini.client import open_service
+from reembed.runs.live_check import LiveFindings, check_live
 from support.clocks import QuickClock
 
 Load = Callable[..., LoadedConfig]

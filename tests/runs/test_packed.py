@@ -1,33 +1,33 @@
-"""The end of planning: stripes are summed up, read many at a time."""
+"""The end of planning: partitions are summed up, read many at a time."""
 
-from reembed.core.plans import StripePlan, digest_of
+from reembed.core.plans import PartitionPlan, digest_of
 from reembed.runs.plan import read_packed
 from support.counting import CountingStorage
 from support.memory import MemoryStorage
 from support.planted import PLAN, Planted
 
 
-def test_stripes_are_read_side_by_side_and_come_to_the_same_as_one_by_one():
-    planted = Planted(MemoryStorage(), shards=100, per_stripe=3, rows=7)
-    planted.plant_stripes()
+def test_partitions_are_read_side_by_side_and_come_to_the_same_as_one_by_one():
+    planted = Planted(MemoryStorage(), shards=100, per_partition=3, rows=7)
+    planted.plant_partitions()
     storage = CountingStorage(planted.storage, seconds=0.002)
     packed = read_packed(storage, planted.layout, PLAN)
-    names = [stat.uri for stat in planted.storage.list(planted.layout.stripes(PLAN))]
-    one_by_one = [StripePlan.decode(planted.storage.read(name), name) for name in names]
+    names = [stat.uri for stat in planted.storage.list(planted.layout.partitions(PLAN))]
+    one_by_one = [PartitionPlan.decode(planted.storage.read(name), name) for name in names]
     assert packed.digest == digest_of(one_by_one)
-    assert packed.stripes == tuple(range(34))
+    assert packed.partitions == tuple(range(34))
     assert (packed.totals.shards, packed.totals.chunks) == (100, 700)
     assert packed.copying == ()
     assert storage.counts == {"list": 1, "read": 34}
-    assert storage.at_once > 8
+    assert storage.max_concurrent > 8
 
 
 def test_shards_with_copies_are_named():
-    planted = Planted(MemoryStorage(), shards=6, per_stripe=3, rows=7)
-    planted.plant_stripes()
-    name = planted.layout.stripe(PLAN, 1)
-    stripe = StripePlan.decode(planted.storage.read(name), name)
-    copying = stripe.shards[1].model_copy(update={"copies": 2})
-    changed = (stripe.shards[0], copying, stripe.shards[2])
-    planted.storage.put(name, stripe.model_copy(update={"shards": changed}).encode())
+    planted = Planted(MemoryStorage(), shards=6, per_partition=3, rows=7)
+    planted.plant_partitions()
+    name = planted.layout.partition(PLAN, 1)
+    partition = PartitionPlan.decode(planted.storage.read(name), name)
+    copying = partition.shards[1].model_copy(update={"copies": 2})
+    changed = (partition.shards[0], copying, partition.shards[2])
+    planted.storage.put(name, partition.model_copy(update={"shards": changed}).encode())
     assert read_packed(planted.storage, planted.layout, PLAN).copying == (copying,)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from reembed.beam.engine import LOCAL_RUNNER, beam_options, engine, runner_of, workers_of
 from reembed.config.load import LoadedConfig
 from reembed.errors import RunFailedError, UsageError
 from reembed.ledger.layout import Layout
-from reembed.beam.engine import LOCAL_RUNNER, beam_options, engine, runner_of, workers_of
 from reembed.runs.plan import make_plan
 from reembed.sources.files import open_files
 from reembed.storage.local import LocalStorage
@@ -32,7 +32,7 @@ def test_a_plan_stands_whole_under_its_name(load: Load) -> None:
     assert (plan.items, totals.items, totals.chunks, totals.requests) == (10, 10, 10, 10)
     assert totals.shards == totals.jobs >= 3
     written = files_under(Layout(loaded.config.run_dir).plan_dir(plan.plan))
-    assert {"plan.json", "listing/00000000.parquet", "stripes/00000000.json"} <= set(written)
+    assert {"plan.json", "listing/00000000.parquet", "partitions/00000000.json"} <= set(written)
     assert sum(name.startswith("shards/") for name in written) == totals.shards
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from apache_beam.runners.runner import PipelineResult
 
+from reembed.beam.engine import Watchdog, _wait, beam_options, workers_of
 from reembed.errors import RunFailedError
-from reembed.beam.engine import _wait, beam_options, workers_of
-from reembed.beam.engine import Silence
 from reembed.storage.open import open_storage
 
 
@@ -25,7 +24,7 @@ class Clock:
 def test_lanes_that_fell_silent_are_noticed_after_the_time_and_not_before(tmp_path: Path) -> None:
     storage, clock = open_storage(), Clock()
     notes = f"{tmp_path}/progress/"
-    watch = Silence(storage, notes, seconds=100, every=10, now=clock)
+    watch = Watchdog(storage, notes, seconds=100, every=10, now=clock)
     for clock.now in (0.0, 500.0, 5000.0):
         watch()  # an engine that has not begun
     storage.put(f"{notes}00000", b"1")

@@ -9,10 +9,10 @@ import pytest
 
 from reembed.core.records import Commit
 from reembed.ledger.layout import Layout
+from reembed.providers.base import BatchService, Job
 from reembed.runs.audit import audit_jobs
 from reembed.runs.report import count_run
 from reembed.runs.status import RunStatus, read_status
-from reembed.providers.base import BatchService, Job
 from support.counting import CountingStorage
 from support.memory import MemoryStorage
 from support.runs import ROWS, Made
@@ -20,7 +20,7 @@ from support.runs import ROWS, Made
 
 @pytest.fixture
 def made() -> Made:
-    """Twenty stripes of three shards: a plan and its commit."""
+    """Twenty partitions of three shards: a plan and its commit."""
     made = Made(MemoryStorage(), Layout("/memory/run"), 20, 3)
     made.plan()
     return made
@@ -46,30 +46,30 @@ def test_a_settled_run_is_read_by_a_dozen_calls_whatever_its_size(made: Made) ->
     assert storage.counts["read"] <= 3 + 3 * 64
 
 
-def test_settled_stripes_are_read_by_their_roll_ups_alone(made: Made) -> None:
-    for stripe in range(10):
-        made.settle(made.shards(stripe))
+def test_settled_partitions_are_read_by_their_roll_ups_alone(made: Made) -> None:
+    for partition in range(10):
+        made.settle(made.shards(partition))
     made.roll_up()
     status, storage = ask(made)
     assert (status.shards, status.rows) == ({"planned": 30, "settled": 30}, 30 * ROWS)
-    # Commits, redrive, settled, roll-ups, ten stripes at once, notes, folds.
+    # Commits, redrive, settled, roll-ups, ten partitions at once, notes, folds.
     assert storage.counts["list"] == 7
-    assert storage.at_once > 8
+    assert storage.max_concurrent > 8
 
 
 def test_a_run_without_roll_ups_says_the_same_and_reads_one_record_of_a_settled_shard(
     made: Made,
 ) -> None:
-    for stripe in range(20):
-        made.settle(made.shards(stripe)[:2])
-        made.begin(made.shards(stripe)[2:])
+    for partition in range(20):
+        made.settle(made.shards(partition)[:2])
+        made.begin(made.shards(partition)[2:])
     status, storage = ask(made)
     assert (status.shards, status.rows, status.jobs) == (
         {"queued": 20, "settled": 40},
         40 * ROWS,
         60,
     )
-    # Nothing of the open shards but their plans: twenty stripes.
+    # Nothing of the open shards but their plans: twenty partitions.
     assert storage.counts["list"] == 8
     assert storage.counts["read"] <= 2 + 40 + 20 + 3 * 64
 
@@ -85,14 +85,14 @@ def test_counts_are_the_same_before_and_after_the_roll_up(made: Made) -> None:
     assert before[1].settled == 59
 
 
-def test_stripes_beside_rolled_up_ones_are_listed_by_themselves(made: Made) -> None:
-    for stripe in (0, 1, 2):
-        made.settle(made.shards(stripe))
+def test_partitions_beside_rolled_up_ones_are_listed_by_themselves(made: Made) -> None:
+    for partition in (0, 1, 2):
+        made.settle(made.shards(partition))
     made.roll_up()
     made.begin(made.shards(3))
     status, storage = ask(made)
     assert status.shards == {"planned": 48, "queued": 3, "settled": 9}
-    # Seven of the first ten stripes, the other ten together, and six other listings.
+    # Seven of the first ten partitions, the other ten together, and six other listings.
     assert storage.counts["list"] == 7 + 1 + 6
 
 
@@ -122,9 +122,9 @@ def test_an_audit_reads_the_shards_that_the_service_lists_a_job_of(made: Made) -
         ("99999999-000000", ""),
         ("nonsense", ""),
     ]
-    # One stripe's plan; the created, outcome and settled records of its three shards.
+    # One partition's plan; the created, outcome and settled records of its three shards.
     assert storage.counts["read"] == 1 + 3 * 3
-    # The stripes' names, the roll-ups, the one stripe.
+    # The partitions' names, the roll-ups, the one partition.
     assert storage.counts["list"] == 3
 
 

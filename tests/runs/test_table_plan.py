@@ -1,4 +1,4 @@
-"""The plan of a table: stripes in key order whoever reads, doubled keys refused, engines held."""
+"""Plan of a table: partitions in key order whoever reads, doubled keys refused, engines held."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from reembed.beam.engine import beam_options, engine
+from reembed.bigquery.source import open_bigquery
 from reembed.config.load import LoadedConfig
-from reembed.core.names import STRIPE_ITEMS
+from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import UsageError
 from reembed.ledger.layout import Layout
 from reembed.runs.existing import read_findings
-from reembed.beam.engine import beam_options, engine
 from reembed.runs.plan import Wanted, build_plan
-from reembed.bigquery.source import open_bigquery
 from reembed.storage.local import LocalStorage
 from support.tables import MemoryTables
 
@@ -55,8 +55,8 @@ def test_rows_of_text_keys_are_ranked(load: Load) -> None:
     assert (last["key"], last["reject_code"]) == (f"{NAME}#0", "no_key")
 
 
-def test_integers_beyond_a_stripe_are_in_their_order(load: Load) -> None:
-    count = STRIPE_ITEMS + 200
+def test_integers_beyond_a_partition_are_in_their_order(load: Load) -> None:
+    count = PARTITION_ITEMS + 200
     tables = MemoryTables()
     keys = [n * 7919 % count - 500 for n in range(count)]
     tables.put(NAME, id=keys, b=[f"t {n % 50}" for n in range(count)])

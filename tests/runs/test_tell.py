@@ -11,11 +11,18 @@ from typing import Any
 import pytest
 
 from reembed.config.load import LoadedConfig, config_from_mapping
-from reembed.notifications.notices import RunPlace, kind_of
-from reembed.errors import NotToldError, StorageError
+from reembed.errors import NotificationError, StorageError
 from reembed.ledger.layout import Layout
 from reembed.notifications.channels import Message
-from reembed.notifications.notifier import Teller, capped_notice, failed_notice, open_teller, settled_notice, stuck_notice
+from reembed.notifications.notices import RunPlace, kind_of
+from reembed.notifications.notifier import (
+    Notifier,
+    capped_notice,
+    failed_notice,
+    open_notifier,
+    settled_notice,
+    stuck_notice,
+)
 from reembed.storage.local import LocalStorage
 
 REPORT = {"rows": 5, "rejects": 0, "planned": 5, "usd": 0.5, "shards": 1, "settled_shards": 1}
@@ -32,7 +39,7 @@ class Heard:
     def send(self, message: Message) -> None:
         if self.failures:
             self.failures -= 1
-            raise NotToldError("no answer", transient=True)
+            raise NotificationError("no answer", transient=True)
         self.got.append(json.loads(message.body))
 
 
@@ -50,9 +57,9 @@ def place(tmp_path: Path) -> RunPlace:
     return RunPlace("told", "a1b2", 1, 0, str(tmp_path / "run"))
 
 
-def teller(loaded: LoadedConfig, *channels: Heard, said: list[str] | None = None) -> Teller:
+def teller(loaded: LoadedConfig, *channels: Heard, said: list[str] | None = None) -> Notifier:
     layout, say = Layout(loaded.config.run_dir), (said if said is not None else []).append
-    return Teller(LocalStorage(), layout, channels, loaded, say, sleep=lambda _: None)
+    return Notifier(LocalStorage(), layout, channels, loaded, say, sleep=lambda _: None)
 
 
 def test_each_channel_hears_of_it_once(
@@ -148,8 +155,8 @@ def test_nobody_to_tell_and_an_address_that_is_not_set(
     loaded: Callable[..., LoadedConfig],
 ) -> None:
     said: list[str] = []
-    assert open_teller(loaded(), LocalStorage(), said.append) is None
-    found = open_teller(loaded(webhook_env="NO_SUCH_HOOK_IS_SET"), LocalStorage(), said.append)
+    assert open_notifier(loaded(), LocalStorage(), said.append) is None
+    found = open_notifier(loaded(webhook_env="NO_SUCH_HOOK_IS_SET"), LocalStorage(), said.append)
     assert found is not None
     assert list(found.channels) == []
     assert "NO_SUCH_HOOK_IS_SET is not set" in said[0]

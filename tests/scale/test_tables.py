@@ -15,16 +15,16 @@ def test_operations_of_a_shard_are_still_those_that_were_fitted():
     assert operations.per_shard() == operations.PER_SHARD
 
 
-def test_a_stripe_is_packed_as_the_plan_packs_it():
+def test_a_partition_is_packed_as_the_plan_packs_it():
     import shape
 
     limits = job_limits(shape.config_of(shape.TIERS[2]))
     found = shape.shape_of(shape.TEXT, 10**8, shape.TIERS[2])
     assert limits.tokens == 500_000
-    # A thousand texts of 500 tokens, less their eight canaries and what is left of a stripe.
-    assert found.per_stripe == 21
-    assert np.isclose(found.rows * found.per_stripe, 20_000)
-    assert found.stripes == 5_000
+    # A thousand texts of 500 tokens, less their eight canaries and what is left of a partition.
+    assert found.per_partition == 21
+    assert np.isclose(found.rows * found.per_partition, 20_000)
+    assert found.partitions == 5_000
 
 
 @pytest.mark.parametrize("name", ["quotas", "objects", "operations", "workers", "planning"])

@@ -30,31 +30,31 @@ def test_a_missing_tool_is_said_then_and_later(tmp_path: Path, part: str, tool: 
 
 
 def test_a_failed_download_is_said_with_its_reason_and_leaves_nothing(tmp_path: Path) -> None:
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "go").write_text("#!/bin/sh\necho 'no such module' >&2\nexit 1\n")
-    (tools / "go").chmod(0o755)
+    context = tmp_path / "bin"
+    context.mkdir()
+    (context / "go").write_text("#!/bin/sh\necho 'no such module' >&2\nexit 1\n")
+    (context / "go").chmod(0o755)
     home = tmp_path / "home"
-    done = run(home, "--only", "prism", PATH=f"{tools}:/usr/bin:/bin")
+    done = run(home, "--only", "prism", PATH=f"{context}:/usr/bin:/bin")
     assert done.returncode == 3
     assert "failed: no such module" in done.stderr
     assert not [path for path in home.iterdir() if path.is_dir()]
 
 
 def test_what_is_made_once_is_found_again(tmp_path: Path) -> None:
-    tools, home = tmp_path / "bin", tmp_path / "home"
-    tools.mkdir()
-    (tools / "java").write_text("#!/bin/sh\n")
+    context, home = tmp_path / "bin", tmp_path / "home"
+    context.mkdir()
+    (context / "java").write_text("#!/bin/sh\n")
     jar = "beam-runners-flink-1.19-2.70.0.jar"
     mvn = (
         "#!/bin/sh\nfor a; do case $a in -DoutputDirectory=*) d=${a#*=};; esac; done\n"
         'mkdir -p "$d"\nfor n in $(seq 40); do echo > "$d/a-long-name-$n.jar"; done\n'
         f'echo > "$d/{jar}"\n'
     )
-    (tools / "mvn").write_text(mvn)
-    for tool in tools.iterdir():
+    (context / "mvn").write_text(mvn)
+    for tool in context.iterdir():
         tool.chmod(0o755)
-    first = run(home, "--only", "flink", PATH=f"{tools}:/usr/bin:/bin")
+    first = run(home, "--only", "flink", PATH=f"{context}:/usr/bin:/bin")
     assert first.returncode == 0, first.stderr
     assert run(home, "--only", "flink", "--no-install").stdout == first.stdout
     [line] = [text for text in first.stdout.splitlines() if "FLINK_JAR" in text]

@@ -11,12 +11,12 @@ import pyarrow as pa
 from reembed.config.schema import Config
 from reembed.core.plans import ShardPlan
 from reembed.core.records import RunSettled
-from reembed.driver.context import Tools
+from reembed.driver.context import Context
 from reembed.driver.session import rules_of
 from reembed.driver.state import RunState
 from reembed.ledger.commits import newest_commit, record_settled
 from reembed.ledger.layout import Layout
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.reservations import Quotas
 from reembed.machine.rules import Rules
 from reembed.runs.report import count_run, require_closed, roll_up
@@ -49,8 +49,8 @@ class Setting:
     assume_lost: bool
 
 
-class SimTools(Tools):
-    """Tools whose manifests are parsed once for all processes: they never change."""
+class SimTools(Context):
+    """Context whose manifests are parsed once for all processes: they never change."""
 
     def manifest(self, shard: str) -> pa.Table:
         with self.storage.open(self.layout.manifest(self.plan, shard)) as stream:
@@ -106,15 +106,15 @@ class Call:
         setting, process = self._setting, self._process
         scratch = setting.folder / process.name
         scratch.mkdir()
-        tools = self._tools(scratch, generation)
-        offset = tools.ledger.storage_now() - tools.clock.now()
-        state = RunState(RUN, setting.quotas, tools.clock, offset)
+        context = self._tools(scratch, generation)
+        offset = context.ledger.storage_now() - context.clock.now()
+        state = RunState(RUN, setting.quotas, context.clock, offset)
         if process.name != "p1":
             # A resumed call first looks for jobs that the ledger does not know.
-            began = tools.clock.now()
-            state.scanned(tools.service.list_jobs(), began)
+            began = context.clock.now()
+            state.scanned(context.service.list_jobs(), began)
         runner = SimRunner(
-            tools,
+            context,
             state,
             process,
             setting.parts,
@@ -124,7 +124,7 @@ class Call:
         runner.run(shards)
         self.left = runner.left
 
-    def _tools(self, scratch: Path, generation: int) -> Tools:
+    def _tools(self, scratch: Path, generation: int) -> Context:
         setting, storage, layout = self._setting, self._storage, self._layout
         return SimTools(
             config=setting.config,
@@ -135,7 +135,7 @@ class Call:
             storage=storage,
             service=self._client,
             ledger=setting.parts.ledger(storage, layout, 1, self._process.name),
-            spend=SpendLog(storage, layout, 1, fold_every=_FOLD_EVERY),
+            spend=ReservationLog(storage, layout, 1, fold_every=_FOLD_EVERY),
             clock=SimClock(self._process),
             scratch=scratch,
             generation=generation,

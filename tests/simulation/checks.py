@@ -229,9 +229,9 @@ class Checks:
 
 
 def _last_look(process: Process, shard: str) -> float:
-    """When a process last listed the records of a shard, alone or with its stripe's."""
+    """When a process last listed the records of a shard, alone or with its partition's."""
     never = float("-inf")
-    prefixes = _LAYOUT.shard_records(1, shard), _LAYOUT.stripe_records(1, shard.split("-")[0])
+    prefixes = _LAYOUT.shard_records(1, shard), _LAYOUT.partition_records(1, shard.split("-")[0])
     return max(process.looks.get(prefix, never) for prefix in prefixes)
 
 
@@ -243,10 +243,10 @@ def record_of(attempt: str, kind: str) -> str:
 
 def attempt_of(uri: str) -> str:
     """The attempt (``<shard>/<path>``) that a record is of."""
-    *_, stripe, seq, name = uri.split("/")
+    *_, partition, seq, name = uri.split("/")
     record = parse_record(name)
     assert record is not None
-    return f"{stripe}-{seq}/{record.attempt}"
+    return f"{partition}-{seq}/{record.attempt}"
 
 
 @lru_cache(10_000)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from reembed.errors import RemoteNotFoundError, TransientError, UnknownOutcomeError
-from reembed.providers.base import AnswerSink, Job, ModelInfo, RemoteFile
+from reembed.providers.base import AnswerReceiver, Job, ModelInfo, RemoteFile
 from simulation.answers import shown_lines
 from simulation.corpus import text_of, vector_json
 from simulation.kernel import Process
@@ -146,7 +146,7 @@ class SimClient:
         path.write_bytes(data)
         return len(data)
 
-    def stream(self, job: Job, sink: AnswerSink) -> int:
+    def stream(self, job: Job, sink: AnswerReceiver) -> int:
         data = self._answer(job)
         half = len(data) // 2
         sink.write(data[:half])

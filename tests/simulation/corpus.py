@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.pack import Packing, pack_stripe
-from reembed.core.plans import ShardPlan, StripePlan
+from reembed.core.pack import Packing, pack_partition
+from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.providers.gemini.requests import RequestOptions
 from reembed.types import Chunk, Position, Recipe, Reject
 
@@ -60,14 +60,14 @@ class Planned:
 class Corpus:
     """A committed plan: its shards, their manifests as Parquet, every planned chunk.
 
-    `stripes` are the plan's records of its shards, by stripe; `sources` the media, by name, in
-    the state `GENERATION` that they were planned in.
+    `partitions` are the plan's records of its shards, by partition; `sources` the media, by name,
+    in the state `GENERATION` that they were planned in.
     """
 
     shards: tuple[ShardPlan, ...]
     manifests: dict[str, bytes]
     planned: tuple[Planned, ...]
-    stripes: dict[int, bytes]
+    partitions: dict[int, bytes]
     sources: dict[str, bytes]
 
 
@@ -96,7 +96,7 @@ def config_of(form: str, max_attempts: int, max_requests: int = 12) -> Config:
 
 @lru_cache
 def corpus(index: int) -> Corpus:
-    """Make the corpus of a number: 1 to 5 shards in 1 or 2 stripes, some chunks rejects already."""
+    """Make the corpus of a number: 1 to 5 shards in 1 or 2 partitions, some chunks rejected."""
     rng = random.Random(index)
     max_requests = rng.choice((1, 2, 4, 7, 12))
     config = config_of("file", 4, max_requests)
@@ -106,14 +106,14 @@ def corpus(index: int) -> Corpus:
     shards: list[ShardPlan] = []
     manifests: dict[str, bytes] = {}
     planned: list[Planned] = []
-    stripes: dict[int, bytes] = {}
+    partitions: dict[int, bytes] = {}
     sources: dict[str, bytes] = {}
-    for stripe, size in enumerate(halves):
-        chunks = [_chunk(rng, stripe * 20_000 + n, media, sources) for n in range(size)]
+    for partition, size in enumerate(halves):
+        chunks = [_chunk(rng, partition * 20_000 + n, media, sources) for n in range(size)]
         sent = {c.key: _sent(c, sources) for c in chunks}
         mine: list[ShardPlan] = []
         table = manifest_of(chunks, RequestOptions.of(config))
-        for packed in pack_stripe(table, stripe, Packing.of(config)):
+        for packed in pack_partition(table, partition, Packing.of(config)):
             mine.append(packed.plan)
             sink = io.BytesIO()
             pq.write_table(packed.manifest, sink)
@@ -129,9 +129,11 @@ def corpus(index: int) -> Corpus:
                         row["source_uri"],
                     )
                 )
-        stripes[stripe] = StripePlan(stripe=stripe, shards=tuple(mine), totals={}).encode()
+        partitions[partition] = PartitionPlan(
+            partition=partition, shards=tuple(mine), totals={}
+        ).encode()
         shards.extend(mine)
-    return Corpus(tuple(shards), manifests, tuple(planned), stripes, sources)
+    return Corpus(tuple(shards), manifests, tuple(planned), partitions, sources)
 
 
 def _chunk(rng: random.Random, index: int, media: float, sources: dict[str, bytes]) -> Chunk:

@@ -46,8 +46,8 @@ class Ending:
                 self._fail(f"{shard} is not settled: {left.get(shard, 'no reason given')}")
             else:
                 self._shard(shard, json.loads(held.data))
-        for stripe in sorted({plan.shard.split("-")[0] for plan in self.checks.corpus.shards}):
-            self._rolled_up(stripe, generation)
+        for partition in sorted({plan.shard.split("-")[0] for plan in self.checks.corpus.shards}):
+            self._rolled_up(partition, generation)
         if f"{Layout(RUN_DIR).run_settled(1, generation)}" not in self.disk.objects:
             self._fail(f"the run is not settled in generation {generation}")
         live = sorted(self.checks.spent.live.keys() - self.checks.late)
@@ -77,24 +77,26 @@ class Ending:
     def _fail(self, text: str) -> None:
         self.checks.fail(text)
 
-    def _rolled_up(self, stripe: str, generation: int) -> None:
-        """The newest roll-up says what the stripe's own records say."""
+    def _rolled_up(self, partition: str, generation: int) -> None:
+        """The newest roll-up says what the partition's own records say."""
         named = {
             int(uri.rsplit(".g", 1)[1]): uri
-            for uri in self.disk.under(f"{Layout(RUN_DIR).run(1)}/rollups/{stripe}.g")
+            for uri in self.disk.under(f"{Layout(RUN_DIR).run(1)}/rollups/{partition}.g")
             if uri.rsplit(".g", 1)[1].isdigit()
         }
-        shards = [p.shard for p in self.checks.corpus.shards if p.shard.startswith(stripe)]
+        shards = [p.shard for p in self.checks.corpus.shards if p.shard.startswith(partition)]
         asked = [
             uri for shard in shards for uri in self.disk.under(self._folder(shard) + "redrive.g")
         ]
         newest = max((int(uri.rsplit(".g", 1)[1]) for uri in asked), default=0)
         if newest not in named:
-            self._fail(f"stripe {stripe} has no roll-up of {newest}, in generation {generation}")
+            self._fail(
+                f"partition {partition} has no roll-up of {newest}, in generation {generation}"
+            )
             return
         rolled = json.loads(self.disk.objects[named[newest]].data)["shards"]
         if sorted(rolled) != shards:
-            self._fail(f"the roll-up of stripe {stripe} holds {sorted(rolled)}")
+            self._fail(f"the roll-up of partition {partition} holds {sorted(rolled)}")
         for shard, said in rolled.items():
             settled = said["settled"]
             uri = f"{self._folder(shard)}settled.g{settled['generation']}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from reembed.config.schema import Config
 from reembed.core.records import Child, Claim, Commit, Created, Need, Outcome, Redrive
-from reembed.driver.context import Tools
+from reembed.driver.context import Context
 from reembed.driver.perform import Performer
 from reembed.driver.state import RunState
 from reembed.ledger.layout import Layout
@@ -16,26 +16,26 @@ from reembed.ledger.ledger import Ledger
 from reembed.machine import actions as act
 from reembed.machine.decide import decide
 from reembed.machine.reduce import Result
-from reembed.machine.rules import Rules, World
+from reembed.machine.rules import Rules, SharedState
 from reembed.machine.snapshot import ShardRecords
-from reembed.machine.states import Ended, ShardView
+from reembed.machine.states import Ended, ShardState
 from reembed.runs.audit import Audit
 from reembed.runs.redrive import Resend, plan_redrive
 from reembed.storage.base import Storage
 from simulation.runner import Parts
 
-Way = Callable[[Performer, ShardView, Any], Result]
+Way = Callable[[Performer, ShardState, Any], Result]
 
 
 def _performer(way: Way) -> Parts:
     """A performer that does every action by `way`, which may ask the real one."""
 
     class Planted:
-        def __init__(self, tools: Tools, state: RunState) -> None:
-            self.real = Performer(tools, state)
-            self.tools = tools
+        def __init__(self, context: Context, state: RunState) -> None:
+            self.real = Performer(context, state)
+            self.context = context
 
-        def perform(self, view: ShardView, action: act.Action) -> Result:
+        def perform(self, view: ShardState, action: act.Action) -> Result:
             return way(self, view, action)  # type: ignore[arg-type]
 
     return Parts(performer=Planted)
@@ -45,21 +45,21 @@ def create_before_claim() -> Parts:
     """The claim is written only once the job has been created."""
 
     class Late:
-        def __init__(self, tools: Tools, state: RunState) -> None:
-            self.real, self.tools = Performer(tools, state), tools
+        def __init__(self, context: Context, state: RunState) -> None:
+            self.real, self.context = Performer(context, state), context
             self.claims: dict[tuple[str, str, int], Claim] = {}
 
-        def perform(self, view: ShardView, action: act.Action) -> Result:
+        def perform(self, view: ShardState, action: act.Action) -> Result:
             shard = view.plan.shard
             if isinstance(action, act.MakeClaim):
-                holder = self.tools.rules.holder
-                claim = Claim(holder=holder, epoch=action.epoch, closing=action.closing)
+                holder = self.context.rules.holder
+                claim = Claim(holder=holder, epoch=action.epoch, sealed=action.sealed)
                 self.claims[shard, action.attempt, action.epoch] = claim
                 return claim
             result = self.real.perform(view, action)
             if isinstance(action, act.Create):
                 claim = self.claims[shard, action.attempt, action.epoch]
-                self.tools.ledger.claim(shard, action.attempt, claim)
+                self.context.ledger.claim(shard, action.attempt, claim)
             if isinstance(result, ShardRecords):
                 return self._with_ours(shard, result)
             return result
@@ -77,9 +77,9 @@ def create_before_claim() -> Parts:
 def take_over_without_scan() -> Parts:
     """Nobody looks whether the holder that is gone had created its job."""
 
-    def way(self: Any, view: ShardView, action: act.Action) -> Result:
-        if isinstance(action, act.Scan):
-            self.real._state.scanned([], self.tools.clock.now())
+    def way(self: Any, view: ShardState, action: act.Action) -> Result:
+        if isinstance(action, act.ListJobs):
+            self.real._state.scanned([], self.context.clock.now())
             return None
         return self.real.perform(view, action)
 
@@ -89,7 +89,7 @@ def take_over_without_scan() -> Parts:
 def no_fence() -> Parts:
     """The input files of lower epochs are left in place."""
 
-    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+    def way(self: Any, view: ShardState, action: act.Action) -> Result:
         return None if isinstance(action, act.Fence) else self.real.perform(view, action)
 
     return _performer(way)
@@ -98,7 +98,7 @@ def no_fence() -> Parts:
 def success_from_state() -> Parts:
     """SUCCEEDED is taken for the success of every row."""
 
-    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+    def way(self: Any, view: ShardState, action: act.Action) -> Result:
         result = self.real.perform(view, action)
         if isinstance(action, act.Join) and isinstance(result, Ended):
             outcome = result.outcome.model_copy(
@@ -113,11 +113,11 @@ def success_from_state() -> Parts:
 def checked_not_reserved() -> Parts:
     """Room in the budget is looked at, and not taken."""
 
-    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+    def way(self: Any, view: ShardState, action: act.Action) -> Result:
         if not isinstance(action, act.Reserve):
             return self.real.perform(view, action)
         name, now = f"{view.plan.shard}/{action.attempt}", self.real._state.storage_now()
-        book, quotas = self.tools.spend.read(), self.real._state.world().quotas
+        book, quotas = self.context.spend.read(), self.real._state.world().quotas
         return "won" if book.room(name, action.need, quotas, now) == "fits" else "full"
 
     return _performer(way)
@@ -160,7 +160,7 @@ def outcome_recomputed() -> Parts:
 def released_on_failed() -> Parts:
     """The dollars of a FAILED job are given back."""
 
-    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+    def way(self: Any, view: ShardState, action: act.Action) -> Result:
         if isinstance(action, act.Release):
             outcome = view.attempts[action.attempt].outcome
             if outcome is not None and outcome.state == "FAILED":
@@ -173,16 +173,16 @@ def released_on_failed() -> Parts:
 def sends_on_an_old_look() -> Parts:
     """Nothing is looked at between the claim and the create."""
 
-    def stale(view: ShardView, world: World, rules: Rules) -> act.Action:
+    def stale(view: ShardState, world: SharedState, rules: Rules) -> act.Action:
         for attempt in view.attempts.values():
             if attempt.local.epoch and attempt.local.looked_at is None:
                 view = view.with_attempt(attempt.with_local(looked_at=world.now))
         return decide(view, world, rules)
 
-    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+    def way(self: Any, view: ShardState, action: act.Action) -> Result:
         if isinstance(action, act.Create):
             attempt = view.attempts[action.attempt]
-            view = view.with_attempt(attempt.with_local(looked_at=self.tools.clock.now()))
+            view = view.with_attempt(attempt.with_local(looked_at=self.context.clock.now()))
         return self.real.perform(view, action)
 
     return replace(_performer(way), decide=stale)
@@ -191,7 +191,7 @@ def sends_on_an_old_look() -> Parts:
 def stop_not_heeded() -> Parts:
     """The stop record is read and shrugged off."""
 
-    def deaf(view: ShardView, world: World, rules: Rules) -> act.Action:
+    def deaf(view: ShardState, world: SharedState, rules: Rules) -> act.Action:
         return decide(view, replace(world, stopped=False), rules)
 
     return Parts(decide=deaf)
@@ -200,7 +200,7 @@ def stop_not_heeded() -> Parts:
 def part_from_first_attempt() -> Parts:
     """The first attempt's rows are settled as the part, whatever its children brought."""
 
-    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+    def way(self: Any, view: ShardState, action: act.Action) -> Result:
         if isinstance(action, act.WritePart):
             view = replace(view, attempts={"0": view.attempts["0"]})
         return self.real.perform(view, action)
@@ -211,7 +211,7 @@ def part_from_first_attempt() -> Parts:
 def no_lease() -> Parts:
     """A claim is taken over as soon as it is seen."""
 
-    def hasty(view: ShardView, world: World, rules: Rules) -> act.Action:
+    def hasty(view: ShardState, world: SharedState, rules: Rules) -> act.Action:
         return decide(view, world, replace(rules, lease=-rules.request_timeout - rules.list_lag))
 
     return Parts(decide=hasty)
@@ -245,7 +245,7 @@ def _times(need: Need, factor: int) -> Need:
 def quarantine_buys_again() -> Parts:
     """An answer that cannot be trusted is simply asked for again."""
 
-    def trusting(view: ShardView, world: World, rules: Rules) -> act.Action:
+    def trusting(view: ShardState, world: SharedState, rules: Rules) -> act.Action:
         return decide(view, world, replace(rules, accept_repay=True))
 
     return Parts(decide=trusting)
@@ -259,7 +259,7 @@ def audit_blind() -> Parts:
 def retry_resends_answered() -> Parts:
     """A retry sends all requests of its parent, answered ones too."""
 
-    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+    def way(self: Any, view: ShardState, action: act.Action) -> Result:
         result = self.real.perform(view, action)
         if not isinstance(action, act.Join) or not isinstance(result, Ended):
             return result
@@ -276,7 +276,7 @@ def retry_resends_answered() -> Parts:
 def part_shrinks() -> Parts:
     """A redrive's part holds what the redrive brought, without the rows that stood."""
 
-    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+    def way(self: Any, view: ShardState, action: act.Action) -> Result:
         if not isinstance(action, act.WritePart) or view.previous is None:
             return self.real.perform(view, action)
         return self.real.perform(replace(view, previous=None), action)
@@ -287,7 +287,7 @@ def part_shrinks() -> Parts:
 def suspect_is_lost_forever() -> Parts:
     """A result that was shown once as gone is believed gone, whatever a later fetch shows."""
 
-    def way(self: Any, view: ShardView, action: act.Action) -> Result:
+    def way(self: Any, view: ShardState, action: act.Action) -> Result:
         result = self.real.perform(view, action)
         if isinstance(action, act.Join) and isinstance(result, Ended) and len(view.attempts) > 1:
             job = action.job

@@ -18,21 +18,21 @@ import numpy as np
 from reembed.config.job_limits import JobLimits
 from reembed.core.canaries import plan_canaries
 from reembed.core.pack import Weights, pack
-from reembed.core.plans import ShardPlan, StripePlan
-from reembed.core.records import Need, Outcome, SpendLine, ordinals_of
-from reembed.driver.context import Tools
+from reembed.core.plans import PartitionPlan, ShardPlan
+from reembed.core.records import Need, Outcome, ReservationLine, ordinals_of
+from reembed.driver.context import Context
 from reembed.driver.perform import Performer
 from reembed.driver.state import RunState
 from reembed.errors import QuotaError, RemoteNotFoundError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine import actions as act
 from reembed.machine.endings import split
 from reembed.machine.reduce import Result, Wrote
-from reembed.machine.reservations import Book, Quotas
+from reembed.machine.reservations import Quotas, Reservations
 from reembed.machine.rules import Rules
-from reembed.machine.states import Ended, Prepared, ShardView
+from reembed.machine.states import Ended, Prepared, ShardState
 from reembed.providers.base import Job, JobStats, RemoteFile
 from reembed.storage.base import Stat
 from simulation.disk import Disk, SimStorage
@@ -162,10 +162,10 @@ class Measurement:
         self.service = TokenService(self.kernel, scenario)
         self.sizes: dict[str, list[int]] = {}
         self.plans = self._pack()
-        stripe = StripePlan(stripe=0, shards=tuple(self.plans), totals={})
-        self.disk.write(Layout(RUN_DIR).stripe("plan", 0), stripe.encode(), False)
+        partition = PartitionPlan(partition=0, shards=tuple(self.plans), totals={})
+        self.disk.write(Layout(RUN_DIR).partition("plan", 0), partition.encode(), False)
         self.curve: list[tuple[float, int]] = []
-        self.book = Book()
+        self.book = Reservations()
         self.refusals = self.splits = 0
         self.disk.watch = self._wrote
 
@@ -200,7 +200,7 @@ class Measurement:
 
     def _wrote(self, uri: str, data: bytes, *_: object) -> None:
         if "/spend/" in uri:
-            line = SpendLine.decode(data, uri)
+            line = ReservationLine.decode(data, uri)
             self.book = self.book.add(line)
             self.refusals += line.kind == "refused"
             self.curve.append((self.kernel.now, self.book.used(0.0).tokens))
@@ -236,7 +236,7 @@ class Measurement:
         storage, layout = IndexedStorage(self.disk, process), Layout(RUN_DIR)
         clock = SimClock(process)
         quotas = Quotas(None, 100, QUOTA, 10**15)
-        tools = Tools(
+        context = Context(
             config=SimpleNamespace(  # type: ignore[arg-type]
                 model=SimpleNamespace(name="m"), batch=SimpleNamespace(priority=0)
             ),
@@ -246,17 +246,17 @@ class Measurement:
             layout=layout,
             storage=storage,
             service=self.service,  # type: ignore[arg-type]
-            ledger=Ledger(storage, layout, 1, process.name, at_once=1),
-            spend=SpendLog(storage, layout, 1, at_once=1),
+            ledger=Ledger(storage, layout, 1, process.name, max_concurrent=1),
+            spend=ReservationLog(storage, layout, 1, max_concurrent=1),
             clock=clock,
             scratch=scratch,
         )
         state = RunState(RUN, quotas, clock, self.disk.offset)
         parts = Parts(performer=self._performer)
-        return SimRunner(tools, state, process, parts, lambda attempt: None)
+        return SimRunner(context, state, process, parts, lambda attempt: None)
 
-    def _performer(self, tools: Tools, state: RunState) -> Any:
-        return _Light(self, tools, state)
+    def _performer(self, context: Context, state: RunState) -> Any:
+        return _Light(self, context, state)
 
     def need(self, shard: str, ordinals: Any) -> Need:
         """What some requests of a shard take."""
@@ -273,33 +273,33 @@ class Measurement:
 class _Light:
     """The real performer for all that touches quotas; contents are left out."""
 
-    def __init__(self, world: Measurement, tools: Tools, state: RunState) -> None:
-        self.world, self.tools, self.state = world, tools, state
-        self.real = Performer(tools, state)
+    def __init__(self, world: Measurement, context: Context, state: RunState) -> None:
+        self.world, self.context, self.state = world, context, state
+        self.real = Performer(context, state)
 
-    def perform(self, view: ShardView, action: act.Action) -> Result:
+    def perform(self, view: ShardState, action: act.Action) -> Result:
         shard = view.plan.shard
         if isinstance(action, act.Prepare):
-            path = self.tools.scratch / f"{shard}-{action.attempt}"
+            path = self.context.scratch / f"{shard}-{action.attempt}"
             path.write_text(str(view.attempts[action.attempt].need.tokens))
             return Prepared(str(path), 1, 1)
         if isinstance(action, act.Join):
             self.world.kernel.pause(COLLECT)
             created = view.attempts[action.attempt].created
             assert created is not None
-            uri = self.tools.layout.part(1, shard)
+            uri = self.context.layout.part(1, shard)
             if action.attempt != "0":
                 name = f"{action.attempt}.{'0' * 16}.rows.parquet"
-                uri = self.tools.layout.work(1, shard, name)
+                uri = self.context.layout.work(1, shard, name)
             return Ended(Outcome(state="SUCCEEDED", job=created.job, rows=1, rows_uri=uri))
-        if isinstance(action, act.Judge):
+        if isinstance(action, act.ClassifyFailure):
             self.state.moved()
             own = view.attempts[action.attempt].ordinals
             ordinals = ordinals_of(own) if own else list(range(view.plan.requests))
             pieces = split(action.attempt, ordinals, 2, lambda o: self.world.need(shard, o))
             return Ended(Outcome(state="NOT_SENT", job="", children=pieces))
         if isinstance(action, act.WritePart | act.WriteRejects):
-            return Wrote(self.tools.layout.part(1, shard))
+            return Wrote(self.context.layout.part(1, shard))
         return self.real.perform(view, action)
 
 

@@ -9,38 +9,44 @@ from typing import Protocol
 
 from reembed.core.plans import ShardPlan
 from reembed.core.records import Commit
-from reembed.driver.context import Tools
-from reembed.driver.lane import Rolling, is_closing, is_sending
+from reembed.driver.context import Context
+from reembed.driver.lane import Rolling, is_sealed, is_sending
 from reembed.driver.perform import Performer
 from reembed.driver.state import RunState
 from reembed.ledger.ledger import Ledger
 from reembed.machine import actions as act
 from reembed.machine.decide import decide
 from reembed.machine.reduce import Result, apply
-from reembed.machine.rules import Rules, World
-from reembed.machine.snapshot import ShardRecords, view_of
-from reembed.machine.states import ShardView
+from reembed.machine.rules import Rules, SharedState
+from reembed.machine.snapshot import ShardRecords, state_of_shard
+from reembed.machine.states import ShardState
 from reembed.runs.audit import Audit, audit_jobs
 from reembed.runs.redrive import Resend, plan_redrive
 from simulation.kernel import Kernel, Process
 
-_ASKING = (act.Look, act.ReadBook, act.Scan, act.Poll)
+_ASKING = (act.ReloadRecords, act.RefreshReservations, act.ListJobs, act.Poll)
 _MOMENT, _TICK = 1.0, 1e-3
-_TAKING_BACK = (act.DeleteInput, act.Release, act.MakeVoid, act.RecordCreated, act.RecordOutcome)
+_TAKING_BACK = (
+    act.DeleteInput,
+    act.Release,
+    act.ReleaseClaim,
+    act.RecordCreated,
+    act.RecordOutcome,
+)
 
 
 class Performs(Protocol):
     """What the runner needs of a performer."""
 
-    def perform(self, view: ShardView, action: act.Action) -> Result: ...
+    def perform(self, view: ShardState, action: act.Action) -> Result: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The code under test, piece by piece, so that a planted bug can replace one."""
 
-    decide: Callable[[ShardView, World, Rules], act.Action] = decide
-    performer: Callable[[Tools, RunState], Performs] = Performer
+    decide: Callable[[ShardState, SharedState, Rules], act.Action] = decide
+    performer: Callable[[Context, RunState], Performs] = Performer
     ledger: Callable[..., Ledger] = Ledger
     audit: Callable[..., Audit] = audit_jobs
     plan_redrive: Callable[..., tuple[Commit, int, list[Resend]]] = plan_redrive
@@ -71,7 +77,7 @@ class SimRunner:
     """Drives shards as a lane does, in one thread.
 
     Args:
-        tools: simulated seams.
+        context: simulated seams.
         state: of this process.
         process: in the kernel.
         parts: the code under test.
@@ -81,7 +87,7 @@ class SimRunner:
 
     def __init__(
         self,
-        tools: Tools,
+        context: Context,
         state: RunState,
         process: Process,
         parts: Parts,
@@ -90,13 +96,13 @@ class SimRunner:
     ) -> None:
         self._halted, self._one_round = halted, one_round
         self._idle_since: dict[str, float] = {}
-        self._tools, self._state, self._process, self._parts = tools, state, process, parts
+        self._tools, self._state, self._process, self._parts = context, state, process, parts
         self._kernel: Kernel = process.kernel
-        self._performer = parts.performer(tools, state)
-        self._views: dict[str, ShardView] = {}
+        self._performer = parts.performer(context, state)
+        self._views: dict[str, ShardState] = {}
         self._renewals: dict[str, tuple[float, int]] = {}
         self._interrupted = False
-        self._rolling = Rolling(tools, ())
+        self._rolling = Rolling(context, ())
         self.left: dict[str, str] = {}
 
     def run(self, shards: Sequence[ShardPlan]) -> None:
@@ -126,7 +132,7 @@ class SimRunner:
     def _start(self, shards: Sequence[ShardPlan]) -> None:
         now = self._tools.clock.now()
         known = dict(self._tools.ledger.load((plan.shard for plan in shards), ages=True))
-        self._state.set_book(self._tools.spend.read())
+        self._state.set_reservations(self._tools.spend.read())
         self._state.set_stopped(self._tools.ledger.stopped())
         for plan in shards:
             records = known.get(plan.shard, ShardRecords())
@@ -136,7 +142,7 @@ class SimRunner:
             for attempt, reason in sorted(records.suspects.items()):
                 if attempt not in records.outcomes and not self._tools.rules.accept_repay:
                     self._state.halt(reason)
-            self._views[plan.shard] = view_of(plan, records, now)
+            self._views[plan.shard] = state_of_shard(plan, records, now)
         still = [shard for shard, view in self._views.items() if view.settled is None]
         self._rolling = Rolling(self._tools, still)
 
@@ -149,7 +155,7 @@ class SimRunner:
         if isinstance(action, act.Finished):
             self._rolling.settled(shard)
             return None
-        if isinstance(action, act.Leave | act.Halt):
+        if isinstance(action, act.Defer | act.Halt):
             if isinstance(action, act.Halt):
                 self._halted(f"{shard}/{action.attempt}")
                 self._state.halt(action.reason)
@@ -172,7 +178,7 @@ class SimRunner:
     def _waited_enough(self, shard: str, until: float) -> bool:
         """Whether one round is over for a shard, as a lane sees it."""
         attempts = self._views[shard].attempts.values()
-        if any(is_sending(attempt) or is_closing(attempt) for attempt in attempts):
+        if any(is_sending(attempt) or is_sealed(attempt) for attempt in attempts):
             return False
         since = self._idle_since.setdefault(shard, self._tools.clock.now())
         enough = self._one_round and until > since + _MOMENT

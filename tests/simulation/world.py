@@ -119,8 +119,8 @@ class SimWorld:
         layout, place = Layout(RUN_DIR), self.disk.place
         for shard, data in self.corpus.manifests.items():
             place(layout.manifest(PLAN, shard), data, GENERATION)
-        for stripe, data in self.corpus.stripes.items():
-            place(layout.stripe(PLAN, stripe), data, GENERATION)
+        for partition, data in self.corpus.partitions.items():
+            place(layout.partition(PLAN, partition), data, GENERATION)
         for uri, data in self.corpus.sources.items():
             place(uri, data, GENERATION)
         place(layout.commit(1), _commit(len(self.corpus.planned)), GENERATION)

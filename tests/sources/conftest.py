@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reembed.config.load import config_from_mapping
-from reembed.core.names import STRIPE_ITEMS
+from reembed.core.names import PARTITION_ITEMS
 from reembed.ledger.layout import Layout
 from reembed.sources.base import Source
 from reembed.sources.open import open_source
@@ -30,13 +30,15 @@ def source_of(tmp_path: Path) -> Callable[..., Source]:
 
 @pytest.fixture
 def read_all(tmp_path: Path) -> Callable[[Source], list[Item]]:
-    """Prepare a source and read every span: each block in one stripe, the count as promised."""
+    """Prepare a source and read every span: each block in one partition, the count as promised."""
 
     def read(source: Source) -> list[Item]:
         prepared = source.prepare(LocalStorage(), Layout(str(tmp_path / "run")), "p")
         blocks = [b for span in prepared.spans for b in prepared.reader.read(LocalStorage(), span)]
         for block in blocks:
-            assert {item.position.index // STRIPE_ITEMS for item in block.items} == {block.stripe}
+            assert {item.position.index // PARTITION_ITEMS for item in block.items} == {
+                block.partition
+            }
         items = [item for block in blocks for item in block.items]
         assert len(items) == prepared.items
         return items

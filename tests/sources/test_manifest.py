@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reembed.config.load import config_from_mapping
-from reembed.core.names import STRIPE_ITEMS
+from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import ObjectNotFoundError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.sources.base import Source
@@ -122,7 +122,7 @@ def test_lines_are_numbered_over_all_manifests(
     tmp_path: Path, source_of: Open, read_all: Read
 ) -> None:
     (tmp_path / "b.jsonl").write_text('{"key": "last", "text": "x"}')
-    count = STRIPE_ITEMS + 3000
+    count = PARTITION_ITEMS + 3000
     lines = (b'{"key": "k%d", "text": "t"}\n' % n for n in range(count))
     (tmp_path / "a.jsonl").write_bytes(b"".join(lines))
     items = read_all(source_of(manifest=["*.jsonl"]))

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from reembed.config.load import config_from_mapping
-from reembed.core.names import STRIPE_ITEMS
+from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import ObjectNotFoundError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.sources.base import Source
 from reembed.sources.open import open_source
 from reembed.sources.parquet import ParquetRows
-from reembed.sources.rows import PlacedRows
+from reembed.sources.rows import UriRows
 from reembed.storage.local import LocalStorage
 from reembed.types import Item, ItemPart, Position
 
@@ -31,7 +31,7 @@ def opened(tmp_path: Path) -> Open:
         data = {"name": "t", "source": {"parquet": parquet, "sample": sample}}
         loaded = config_from_mapping(data, tmp_path)
         source = open_source(loaded, LocalStorage())
-        assert isinstance(source, ParquetRows | PlacedRows)
+        assert isinstance(source, ParquetRows | UriRows)
         return source
 
     return open_
@@ -41,7 +41,7 @@ def items_of(source: Source, tmp_path: Path) -> list[Item]:
     prepared = source.prepare(LocalStorage(), Layout(str(tmp_path / "run")), "p")
     blocks = [b for span in prepared.spans for b in prepared.reader.read(LocalStorage(), span)]
     for block in blocks:
-        assert {item.position.index // STRIPE_ITEMS for item in block.items} == {block.stripe}
+        assert {item.position.index // PARTITION_ITEMS for item in block.items} == {block.partition}
     items = [item for block in blocks for item in block.items]
     assert len(items) == prepared.items
     return items
@@ -53,7 +53,7 @@ def write(path: Path, rows: int = 0, **columns: Any) -> None:
 
 def test_rows_are_numbered_over_all_files(opened: Open, tmp_path: Path) -> None:
     write(tmp_path / "b.parquet", id=["x"], body=["last"], extra=[1])
-    count = STRIPE_ITEMS + 50
+    count = PARTITION_ITEMS + 50
     keys = [f"k{n}" for n in range(count)]
     write(tmp_path / "a.parquet", 7000, id=keys, body=[f"text {n}" for n in range(count)])
     source = opened(text="body")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from reembed.errors import ObjectNotFoundError, RejectError, StorageError
-from reembed.storage.content import Places
+from reembed.storage.content import ContentReader
 from reembed.storage.https import HttpsRules, fetch, is_public, split_https
 from reembed.storage.local import LocalStorage
 from support.certificates import certificate
@@ -93,7 +93,7 @@ def test_a_page_and_redirects(site: Site) -> None:
     assert site.seen[-1] == "/page?a=b%20c%20d"
     assert body(site.url("to//page"), site.rules()) == b"some words"
     assert body(site.url(f"to/{site.url('page')}"), site.rules()) == b"some words"
-    with Places(LocalStorage(), site.rules()).open(site.url("page")) as opened:
+    with ContentReader(LocalStorage(), site.rules()).open(site.url("page")) as opened:
         assert (opened.stream.read(), opened.generation) == (b"some words", "")
 
 
@@ -225,7 +225,7 @@ def test_addresses_that_are_none(url: str) -> None:
 def test_without_rules_no_page_is_read_and_rules_travel() -> None:
     with (
         pytest.raises(RejectError, match="with source"),
-        Places(LocalStorage()).open("https://a/"),
+        ContentReader(LocalStorage()).open("https://a/"),
     ):
         pass
     assert pickle.loads(pickle.dumps(HttpsRules(5))) == HttpsRules(5)

@@ -18,7 +18,7 @@ PAGE = 1000
 class CountingStorage:
     """Each call and each page of a listing counts one, takes `seconds`, and is told to `before`.
 
-    `counts` are by what was called; `at_once` is the most calls that ever ran side by side.
+    `counts` are by what was called; `max_concurrent` is the most calls that ever ran side by side.
     """
 
     def __init__(
@@ -29,14 +29,14 @@ class CountingStorage:
     ) -> None:
         self.inner, self.seconds, self.before = inner, seconds, before
         self.counts: Counter[str] = Counter()
-        self.at_once = self._now = 0
+        self.max_concurrent = self._now = 0
         self._lock = threading.Lock()
 
     def _call(self, name: str, uri: str) -> None:
         with self._lock:
             self.counts[name] += 1
             self._now += 1
-            self.at_once = max(self.at_once, self._now)
+            self.max_concurrent = max(self.max_concurrent, self._now)
         self.before(name, uri)
         time.sleep(self.seconds)
         with self._lock:

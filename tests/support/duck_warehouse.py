@@ -18,10 +18,10 @@ import pyarrow as pa
 from reembed.bigquery.base import Field, Job, Load, NewTable, Read, ReadStream, Statement, Table
 from reembed.bigquery.names import TableName
 from reembed.errors import (
+    BigQueryConflictError,
+    BigQueryNotFoundError,
     JobFailedError,
     StatementRefusedError,
-    WarehouseConflictError,
-    WarehouseNotFoundError,
 )
 
 _NAME = re.compile(r"`([^`]+)`\.`([^`]+)`\.`([^`]+)`")
@@ -61,7 +61,7 @@ class DuckWarehouse:
 
     def location(self, name: TableName) -> str:
         if name.dataset not in self.datasets:
-            raise WarehouseNotFoundError(f"{name.project}.{name.dataset} was not found")
+            raise BigQueryNotFoundError(f"{name.project}.{name.dataset} was not found")
         return "US"
 
     def create_table(self, name: TableName, new: NewTable) -> bool:
@@ -93,7 +93,7 @@ class DuckWarehouse:
     ) -> Table:
         found = self._known(name)
         if etag and etag != found.etag:
-            raise WarehouseConflictError(f"{name} was changed meanwhile")
+            raise BigQueryConflictError(f"{name} was changed meanwhile")
         said = found.description if description is None else description
         found = replace(found, labels={**found.labels, **(labels or {})}, description=said)
         self.tables[name] = found
@@ -105,7 +105,7 @@ class DuckWarehouse:
         if found is not None and found.view_sql == sql:
             return found
         if (found.etag if found is not None else None) != etag:
-            raise WarehouseConflictError(f"{name} was changed meanwhile")
+            raise BigQueryConflictError(f"{name} was changed meanwhile")
         now = self._tick()
         self.tables[name] = Table(name, "VIEW", (), 0, 0, str(now), "US", view_sql=sql)
         return self.tables[name]
@@ -116,7 +116,7 @@ class DuckWarehouse:
         def copied() -> dict[str, Any]:
             known = self.table(dest)
             if known is None or known.rows:
-                raise WarehouseConflictError(f"{dest} holds rows")
+                raise BigQueryConflictError(f"{dest} holds rows")
             self._known(source)
             self._do(f'INSERT INTO "{dest}" SELECT * FROM "{source}"')
             self._touch(dest)
@@ -212,7 +212,7 @@ class DuckWarehouse:
 
     def _known(self, name: TableName) -> Table:
         if name not in self.tables:
-            raise WarehouseNotFoundError(f"{name} was not found")
+            raise BigQueryNotFoundError(f"{name} was not found")
         return self.tables[name]
 
     def _touch(self, name: TableName) -> None:

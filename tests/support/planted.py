@@ -12,22 +12,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
-from reembed.core.names import display_name, shard_id, stripe_id
-from reembed.core.plans import PlanSummary, ShardPlan, StripePlan, digest_of
+from reembed.core.names import display_name, partition_id, shard_id
+from reembed.core.plans import PartitionPlan, PlanSummary, ShardPlan, digest_of
 from reembed.core.records import (
     Commit,
     Created,
     Need,
     Outcome,
+    ReservationLine,
     RolledAttempt,
     RolledShard,
     Rollup,
     Settled,
-    SpendLine,
 )
 from reembed.driver.session import Session
 from reembed.ledger.layout import Layout
-from reembed.machine.reservations import Book, Fold
+from reembed.machine.reservations import Fold, Reservations
 from reembed.providers.base import Job
 from support.memory import MemoryStorage
 
@@ -43,7 +43,7 @@ class Planted:
     Args:
         storage: where it is planted.
         shards: of the whole run.
-        per_stripe: shards of a stripe.
+        per_partition: shards of a partition.
         rows: of a shard.
         running: jobs at the service.
         parts: plant the Parquet parts of settled shards too.
@@ -51,7 +51,7 @@ class Planted:
 
     storage: MemoryStorage
     shards: int
-    per_stripe: int
+    per_partition: int
     rows: int
     settled: int = 0
     running: int = 0
@@ -81,12 +81,14 @@ class Planted:
 
     def plant(self) -> None:
         """Write the plan, its commit, and what the first shards left."""
-        self.plant_stripes()
+        self.plant_partitions()
         totals = self._totals(self.shards)
-        stripes = [StripePlan.decode(self.storage.read(s.uri), s.uri) for s in self._stripes()]
+        partitions = [
+            PartitionPlan.decode(self.storage.read(s.uri), s.uri) for s in self._partitions()
+        ]
         summary = PlanSummary(
             plan=PLAN, name="scale", frozen={}, items=self.shards * self.rows, totals=totals,
-            stripes=tuple(range(self.stripes)), digest=digest_of(stripes),
+            partitions=tuple(range(self.partitions)), digest=digest_of(partitions),
         )  # fmt: skip
         self.storage.put(self.layout.plan_summary(PLAN), summary.encode())
         commit = Commit(
@@ -98,31 +100,33 @@ class Planted:
         self._plant_running()
         self._plant_log()
 
-    def _stripes(self) -> Iterator[Any]:
-        return self.storage.list(self.layout.stripes(PLAN))
+    def _partitions(self) -> Iterator[Any]:
+        return self.storage.list(self.layout.partitions(PLAN))
 
     @property
-    def stripes(self) -> int:
+    def partitions(self) -> int:
         """How many."""
-        return -(-self.shards // self.per_stripe)
+        return -(-self.shards // self.per_partition)
 
-    def plant_stripes(self) -> None:
-        """Write the stripes' records alone: a plan whose pipeline has just ended."""
+    def plant_partitions(self) -> None:
+        """Write the partitions' records alone: a plan whose pipeline has just ended."""
         found: dict[str, bytes] = {}
-        for stripe in range(self.stripes):
-            members = self.members(stripe)
+        for partition in range(self.partitions):
+            members = self.members(partition)
             plans = tuple(self.plan_of(shard) for shard in members)
-            record = StripePlan(stripe=stripe, shards=plans, totals=self._totals(len(members)))
-            found[self.layout.stripe(PLAN, stripe)] = record.encode()
+            record = PartitionPlan(
+                partition=partition, shards=plans, totals=self._totals(len(members))
+            )
+            found[self.layout.partition(PLAN, partition)] = record.encode()
         self.storage.plant(found)
 
-    def members(self, stripe: int) -> list[str]:
-        """The shards of a stripe."""
-        left = self.shards - stripe * self.per_stripe
-        return [shard_id(stripe, seq) for seq in range(min(self.per_stripe, left))]
+    def members(self, partition: int) -> list[str]:
+        """The shards of a partition."""
+        left = self.shards - partition * self.per_partition
+        return [shard_id(partition, seq) for seq in range(min(self.per_partition, left))]
 
     def _name(self, number: int) -> str:
-        return shard_id(*divmod(number, self.per_stripe))
+        return shard_id(*divmod(number, self.per_partition))
 
     def plan_of(self, shard: str) -> ShardPlan:
         """The plan of a shard."""
@@ -149,10 +153,12 @@ class Planted:
     def _plant_settled(self) -> None:
         found: dict[str, bytes] = {}
         part = _part(self.rows) if self.parts else b""
-        for first in range(0, self.settled, self.per_stripe):
-            stripe, rolled = first // self.per_stripe, {}
-            whole = first + self.per_stripe <= min(self.settled, self.shards)
-            for shard in map(self._name, range(first, min(first + self.per_stripe, self.settled))):
+        for first in range(0, self.settled, self.per_partition):
+            partition, rolled = first // self.per_partition, {}
+            whole = first + self.per_partition <= min(self.settled, self.shards)
+            for shard in map(
+                self._name, range(first, min(first + self.per_partition, self.settled))
+            ):
                 settled, job = self.settled_of(shard), f"batches/{shard}"
                 folder = self.layout.shard_records(1, shard)
                 done = Outcome(state="SUCCEEDED", job=job, rows=self.rows, rows_uri=settled.part)
@@ -165,7 +171,7 @@ class Planted:
                 if self.parts:
                     found[settled.part] = part
             if whole:
-                name = self.layout.rollup(1, stripe_id(stripe), 0)
+                name = self.layout.rollup(1, partition_id(partition), 0)
                 found[name] = Rollup(generation=0, shards=rolled).encode()
         self.storage.plant(found)
 
@@ -194,18 +200,18 @@ class Planted:
             state: Any = "SUCCEEDED" if number < self.settled else "RUNNING"
             yield Job(f"batches/{shard}", self.created_of(shard).display_name, state, state)
 
-    def book(self) -> Book:
+    def book(self) -> Reservations:
         """The spend log's state: the lines of all shards that had a job, added a few at a time."""
-        book, need = Book(), self.need()
+        book, need = Reservations(), self.need()
         for number in range(self.settled):
             name = f"{self._name(number)}/0"
-            reserve = SpendLine(kind="reserve", attempt=name, epoch=1, need=need)
+            reserve = ReservationLine(kind="reserve", attempt=name, epoch=1, need=need)
             # A job takes four hours, a hundred of them run at once.
             until = (number // 100) * 4 * HOURS + 48 * HOURS
-            end = SpendLine(kind="end", attempt=name, epoch=1, held_until=until)
+            end = ReservationLine(kind="end", attempt=name, epoch=1, held_until=until)
             book = book.add(reserve, end)
         reserves = [
-            SpendLine(kind="reserve", attempt=f"{shard}/0", epoch=1, need=need)
+            ReservationLine(kind="reserve", attempt=f"{shard}/0", epoch=1, need=need)
             for shard in self.running_shards()
         ]
         return book.add(*reserves)

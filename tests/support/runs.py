@@ -8,13 +8,13 @@ from itertools import count
 from typing import Any
 
 from reembed.config.schema import Config
-from reembed.core.names import shard_id, stripe_id
-from reembed.core.plans import PlanSummary, ShardPlan, StripePlan
+from reembed.core.names import partition_id, shard_id
+from reembed.core.plans import PartitionPlan, PlanSummary, ShardPlan
 from reembed.core.records import Claim, Created, Need, Outcome, RunSettled, Settled
 from reembed.ledger.commits import commit_plan, newest_commit, record_settled
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.reservations import Quotas
 from reembed.storage.base import Storage
 
@@ -26,28 +26,28 @@ _NEED = Need(usd_nano=10**8, tokens=10**6, jobs=1, input_bytes=10**7, result_byt
 
 @dataclass(frozen=True)
 class Made:
-    """A run of `stripes` stripes of `each` shards of 6,500 rows."""
+    """A run of `partitions` partitions of `each` shards of 6,500 rows."""
 
     storage: Storage
     layout: Layout
-    stripes: int
+    partitions: int
     each: int
 
-    def shards(self, stripe: int) -> list[str]:
-        """The shards of a stripe."""
-        return [shard_id(stripe, seq) for seq in range(self.each)]
+    def shards(self, partition: int) -> list[str]:
+        """The shards of a partition."""
+        return [shard_id(partition, seq) for seq in range(self.each)]
 
     def plan(self) -> None:
         """Write the plan and its commit."""
-        for stripe in range(self.stripes):
-            plans = tuple(map(_plan, self.shards(stripe)))
-            record = StripePlan(stripe=stripe, shards=plans, totals={})
-            self.storage.create(self.layout.stripe(PLAN, stripe), record.encode())
-        number = self.stripes * self.each
+        for partition in range(self.partitions):
+            plans = tuple(map(_plan, self.shards(partition)))
+            record = PartitionPlan(partition=partition, shards=plans, totals={})
+            self.storage.create(self.layout.partition(PLAN, partition), record.encode())
+        number = self.partitions * self.each
         totals: dict[str, Any] = {"shards": number, "jobs": number, "chunks": number * ROWS}
         summary = PlanSummary(
             plan=PLAN, name="made", frozen={}, items=number * ROWS, totals=totals,
-            stripes=tuple(range(self.stripes)), digest="0",
+            partitions=tuple(range(self.partitions)), digest="0",
         )  # fmt: skip
         self.storage.create(self.layout.plan_summary(PLAN), summary.encode())
         config = Config.model_validate(
@@ -61,7 +61,7 @@ class Made:
 
     def settle(self, shards: list[str]) -> None:
         """Bring shards to their end, with their lines in the spend log."""
-        ledger, spend = self.ledger(), SpendLog(self.storage, self.layout, 1)
+        ledger, spend = self.ledger(), ReservationLog(self.storage, self.layout, 1)
         for shard in shards:
             attempt = f"{shard}/0"
             spend.reserve(attempt, 1, _NEED, _WIDE, lambda: 0.0)
@@ -88,12 +88,14 @@ class Made:
 
     def roll_up(self) -> None:
         """Roll up what is settled."""
-        stripes = {stripe_id(stripe): self.shards(stripe) for stripe in range(self.stripes)}
-        self.ledger().roll_up_all(stripes, 0)
+        partitions = {
+            partition_id(partition): self.shards(partition) for partition in range(self.partitions)
+        }
+        self.ledger().roll_up_all(partitions, 0)
 
     def finish(self) -> None:
         """Say that the run is settled."""
-        number = self.stripes * self.each
+        number = self.partitions * self.each
         record = RunSettled(shards=number, rows=number * ROWS, rejects=0, jobs=number)
         newest = newest_commit(self.storage, self.layout)
         assert newest is not None
@@ -101,8 +103,8 @@ class Made:
 
     def all_shards(self) -> Iterator[str]:
         """Every shard."""
-        for stripe in range(self.stripes):
-            yield from self.shards(stripe)
+        for partition in range(self.partitions):
+            yield from self.shards(partition)
 
 
 def _plan(shard: str) -> ShardPlan:

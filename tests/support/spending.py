@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from reembed.core.records import Need
 from reembed.ledger.layout import Layout
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.reservations import Quotas
 from reembed.storage.open import open_storage
 
@@ -17,7 +17,7 @@ def early():
 
 
 def spend_ten(run_dir, number, start, answers):
-    log = SpendLog(open_storage(), Layout(run_dir), 1)
+    log = ReservationLog(open_storage(), Layout(run_dir), 1)
     start.wait(timeout=60)
     quotas = replace(WIDE, max_usd_nano=200)
     answers.put(sum(log.reserve(f"{number}-{n}", 1, ONE, quotas, early) for n in range(10)))

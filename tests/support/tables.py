@@ -13,7 +13,7 @@ import pyarrow as pa
 from reembed.bigquery.base import Field, Job, Read, ReadStream, Statement, Table
 from reembed.bigquery.names import TableName, parse_table
 from reembed.bigquery.sql import CLOCK_SQL
-from reembed.errors import WarehouseError, WarehouseNotFoundError
+from reembed.errors import BigQueryError, BigQueryNotFoundError
 
 KINDS = {pa.string(): "STRING", pa.int64(): "INT64", pa.float64(): "FLOAT64"}
 _FROM = re.compile(r"FROM `([^`]+)`\.`([^`]+)`\.`([^`]+)`(?:.*TIMESTAMP_MILLIS\((\d+)\))?")
@@ -51,7 +51,7 @@ class MemoryTables:
     kinds: dict[str, str] = field(default_factory=dict)
     conditions: dict[str, Callable[[dict[str, Any]], bool]] = field(default_factory=dict)
     selected: dict[str, str] = field(default_factory=dict)
-    fails: dict[str, WarehouseError] = field(default_factory=dict)
+    fails: dict[str, BigQueryError] = field(default_factory=dict)
     bytes_billed: int = 0
     asked: list[str] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
@@ -89,14 +89,16 @@ class MemoryTables:
             destination = parse_table(self.selected[statement.sql])
         return Job(number, "query", "DONE", statement.location, destination=destination)
 
-    def _share_out(self, sql: str, key: str, stripes: int) -> pa.Table:
+    def _share_out(self, sql: str, key: str, partitions: int) -> pa.Table:
         project, dataset, table, moment = _FROM.search(sql).groups()  # type: ignore[union-attr]
         _, _, where = sql.partition("\nWHERE ")
         name = f"{project}.{dataset}.{table}"
         keys = self._rows(name, int(moment) if moment else None, where).column(key).to_pylist()
         named = sorted(value for value in keys if value is not None)
         last = len(named) - 1
-        quantiles = [named[last * n // stripes] for n in range(stripes + 1)] if named else None
+        quantiles = (
+            [named[last * n // partitions] for n in range(partitions + 1)] if named else None
+        )
         keyless = sum(value in (None, "") for value in keys)
         row = {"row_count": len(keys), "keyless_count": keyless, "quantiles": quantiles}
         return pa.Table.from_pylist([row])
@@ -104,7 +106,7 @@ class MemoryTables:
     def _rows(self, name: str, moment: int | None, where: str) -> pa.Table:
         """A table as it was then, without the rows that a condition leaves out."""
         if name not in self.states:
-            raise WarehouseNotFoundError(f"{name} was not found")
+            raise BigQueryNotFoundError(f"{name} was not found")
         then = [rows for at, rows in self.states[name] if moment is None or at <= moment][-1]
         tests = [self._test(part) for part in where.split(" AND ") if part]
         if not tests:

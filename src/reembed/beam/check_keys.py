@@ -105,7 +105,7 @@ class CheckKeys(beam.PTransform):
         seen = blocks | "Keys" >> beam.ParDo(_Keys())  # (bucket, SeenKeys)
         return (
             (seen, every)
-            | "Together" >> beam.Flatten()
+            | "RunConcurrently" >> beam.Flatten()
             | "Gather" >> beam.GroupByKey()  # (bucket, keys)
             | "Check" >> beam.ParDo(_Check(self._layout, self._plan, self._gone))  # KeyFindings
         )

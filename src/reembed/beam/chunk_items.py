@@ -27,12 +27,12 @@ from reembed.providers.gemini.requests import RequestOptions
 from reembed.sources.base import Block
 from reembed.sources.uris import decode_data, is_data
 from reembed.storage.base import Storage
-from reembed.storage.content import Places, name_of
+from reembed.storage.content import ContentReader, name_of
 from reembed.storage.open import open_storage
 from reembed.types import Chunk, ChunkedItem, Item, ItemPart
 
 
-def read_and_chunk(places: Places, item: Item, policy: ChunkPolicy) -> ChunkedItem:
+def read_and_chunk(places: ContentReader, item: Item, policy: ChunkPolicy) -> ChunkedItem:
     """Open an item in the generation that was listed and cut it; what cannot be is a reject.
 
     Where none was listed, the chunks say in which generation it was found.
@@ -57,13 +57,13 @@ def read_and_chunk(places: Places, item: Item, policy: ChunkPolicy) -> ChunkedIt
         return rejected_item(item, "source_unreadable", message, "read")
 
 
-def _read_object(places: Places, item: Item, policy: ChunkPolicy) -> ChunkedItem:
+def _read_object(places: ContentReader, item: Item, policy: ChunkPolicy) -> ChunkedItem:
     with places.open(item.uri, item.generation) as opened:
         found = replace(item, generation=opened.generation)
         return chunk_item(found, opened.stream, policy, name_of(item.uri))
 
 
-def _read_given(places: Places, item: Item, policy: ChunkPolicy) -> ChunkedItem:
+def _read_given(places: ContentReader, item: Item, policy: ChunkPolicy) -> ChunkedItem:
     """Cut what stands in the source itself: parts, or the content of a ``data:`` URI."""
     if item.parts:
         return chunk_parts(item, _opened(places, item.parts), policy)
@@ -79,7 +79,7 @@ def _found_at(chunk: Chunk, uri: str) -> Chunk:
     return chunk if chunk.recipe is None else replace(chunk, recipe=replace(chunk.recipe, uri=uri))
 
 
-def _opened(places: Places, parts: Iterable[ItemPart]) -> Iterator[OpenPart]:
+def _opened(places: ContentReader, parts: Iterable[ItemPart]) -> Iterator[OpenPart]:
     """Open one part after the other; each is closed before the next."""
     for number, part in enumerate(parts, 1):
         if not part.uri:
@@ -97,7 +97,7 @@ def _opened(places: Places, parts: Iterable[ItemPart]) -> Iterator[OpenPart]:
 
 
 class ChunkItems(beam.PTransform):
-    """Blocks of items in; (stripe, batch of chunks) out, without chunks that are held.
+    """Blocks of items in; (partition, batch of chunks) out, without chunks that are held.
 
     Args:
         layout: names under the run directory, for extracted texts.
@@ -118,9 +118,9 @@ class ChunkItems(beam.PTransform):
         source: SourceConfig | None = None,
     ) -> None:
         super().__init__()
-        places = Places(open_storage(), given=layout.given())
+        places = ContentReader(open_storage(), given=layout.given())
         if source is not None:
-            places = Places.of(source, places.storage, places.given)
+            places = ContentReader.of(source, places.storage, places.given)
         self._chunk = _Chunk(layout, plan, policy, options, held, places)
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[tuple[int, ChunkBatch]]:
@@ -136,7 +136,7 @@ class _Chunk(beam.DoFn):
         policy: ChunkPolicy,
         options: RequestOptions,
         held: str,
-        places: Places,
+        places: ContentReader,
     ) -> None:
         self._layout, self._plan = layout, plan
         self._policy, self._options = policy, options
@@ -162,7 +162,7 @@ class _Chunk(beam.DoFn):
         self._note.add(len(element.items), len(chunks))
         count(PLAN, _counts_of(element, len(chunks), skipped))
         keys = _keys_of(element) if element.ranked else b""
-        yield element.stripe, ChunkBatch(len(element.items), to_bytes(table), skipped, keys)
+        yield element.partition, ChunkBatch(len(element.items), to_bytes(table), skipped, keys)
 
     def _keep_extracted(self, chunked: ChunkedItem) -> None:
         if chunked.extracted is None:

@@ -32,7 +32,7 @@ class _Call:
     what: Callable[[], None]
 
 
-class Together(Generic[T]):
+class RunConcurrently(Generic[T]):
     """Runs calls in threads of their own and gives on what they yield, as it comes.
 
     The threads do not keep a process alive: an engine that ended a job waits for nothing here.
@@ -140,7 +140,7 @@ class _Drive(beam.DoFn):
         self._session = session
 
     def start_bundle(self) -> None:
-        self._lanes: Together[tuple[str, Settled]] = Together()
+        self._lanes: RunConcurrently[tuple[str, Settled]] = RunConcurrently()
 
     def process(self, element: LaneSpec) -> Iterator[tuple[str, Settled]]:
         watch = OnBundleThread(LaneMetrics(), self._lanes.call)

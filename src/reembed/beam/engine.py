@@ -22,17 +22,17 @@ from apache_beam.runners.runner import PipelineResult, create_runner
 from apache_beam.utils.thread_pool_executor import shared_unbounded_instance
 
 from reembed.beam.metrics import log_metrics
-from reembed.driver.session import at_work, interrupted
+from reembed.driver.session import active_lanes, interrupted
 from reembed.errors import ReembedError, RunFailedError, StorageError, UsageError
 from reembed.storage.base import Storage
 
 # A lane writes its note every two seconds, whatever it waits for; what may keep it from that for
 # minutes is a call to the service with all its repeats.
-SILENCE_SECONDS = 900.0
+STALL_SECONDS = 900.0
 _WATCH_SECONDS = 30.0
 
 
-class Silence:
+class Watchdog:
     """Raises when lanes that have spoken have not changed their notes for too long.
 
     Before the first note nothing is judged: engines take from seconds to hours to begin.
@@ -49,7 +49,7 @@ class Silence:
         self,
         storage: Storage,
         notes: str,
-        seconds: float = SILENCE_SECONDS,
+        seconds: float = STALL_SECONDS,
         every: float = _WATCH_SECONDS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,7 +59,7 @@ class Silence:
         self._seen: Mapping[str, str] = {}
 
     def __call__(self) -> None:
-        """Look, if the last look is old enough.
+        """ReloadRecords, if the last look is old enough.
 
         Raises:
             RunFailedError: nothing has moved for too long.
@@ -127,7 +127,7 @@ def engine(
     except Exception as err:  # the one place: engines raise whatever a worker or they themselves do
         logging.getLogger(__name__).exception("the engine failed")
         if interrupted.is_set():
-            at_work.wait_for_none(_TAKING_BACK_SECONDS)
+            active_lanes.wait_for_none(_TAKING_BACK_SECONDS)
             raise KeyboardInterrupt from err
         raise RunFailedError(
             f"{name.rsplit('.', 1)[-1]} failed: {_last_line(err)}; logs/ in the run directory has "

@@ -60,11 +60,11 @@ def count(namespace: str, numbers: Mapping[str, int]) -> None:
         Metrics.counter(namespace, name).inc(number)
 
 
-def count_stripe(totals: PlanTotals, usd_nano: int) -> None:
-    """Count a packed stripe, which the plan then holds.
+def count_partition(totals: PlanTotals, usd_nano: int) -> None:
+    """Count a packed partition, which the plan then holds.
 
     Args:
-        totals: of the stripe.
+        totals: of the partition.
         usd_nano: the most that its shards cost, in billionths of a dollar.
     """
     count(

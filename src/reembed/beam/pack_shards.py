@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.beam.blocks import ChunkBatch, from_bytes
-from reembed.beam.metrics import count_stripe
-from reembed.core.pack import PackedShard, Packing, pack_stripe, rank_by_key, totals_of
-from reembed.core.plans import StripePlan
+from reembed.beam.metrics import count_partition
+from reembed.core.pack import PackedShard, Packing, pack_partition, rank_by_key, totals_of
+from reembed.core.plans import PartitionPlan
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
@@ -26,14 +26,14 @@ def pack_shards(
     storage: Storage,
     layout: Layout,
     plan: str,
-    stripe: int,
+    partition: int,
     chunks: Iterable[ChunkBatch],
     packing: Packing,
-) -> StripePlan:
-    """Pack a stripe and write its manifests, then the stripe's own record."""
+) -> PartitionPlan:
+    """Pack a partition and write its manifests, then the partition's own record."""
     batches = list(chunks)
     table = _together(batches)
-    shards = list(pack_stripe(table, stripe, packing))
+    shards = list(pack_partition(table, partition, packing))
 
     def write(shard: PackedShard) -> None:
         sink = pa.BufferOutputStream()
@@ -44,10 +44,10 @@ def pack_shards(
     in_parallel(write, shards, _WRITERS)
     skipped = sum(batch.skipped for batch in batches)
     totals = totals_of(shards, sum(batch.items for batch in batches), skipped)
-    record = StripePlan(
-        stripe=stripe, shards=tuple(shard.plan for shard in shards), totals=asdict(totals)
+    record = PartitionPlan(
+        partition=partition, shards=tuple(shard.plan for shard in shards), totals=asdict(totals)
     )
-    storage.put(layout.stripe(plan, stripe), record.encode())
+    storage.put(layout.partition(plan, partition), record.encode())
     return record
 
 
@@ -69,7 +69,7 @@ def _together(batches: Sequence[ChunkBatch]) -> pa.Table:
 
 
 class PackShards(beam.PTransform):
-    """(stripe, batch of chunks) in, one `StripePlan` a stripe out, manifests written.
+    """(partition, batch of chunks) in, one `PartitionPlan` a partition out, manifests written.
 
     Args:
         layout: names under the run directory.
@@ -83,12 +83,12 @@ class PackShards(beam.PTransform):
 
     def expand(
         self, chunks: beam.PCollection[tuple[int, ChunkBatch]]
-    ) -> beam.PCollection[StripePlan]:
-        """Gather each stripe, then pack it."""
+    ) -> beam.PCollection[PartitionPlan]:
+        """Gather each partition, then pack it."""
         return (
             chunks
-            | "Gather" >> beam.GroupByKey()  # (stripe, batches)
-            | "Pack" >> beam.ParDo(_Pack(self._layout, self._plan, self._packing))  # StripePlan
+            | "Gather" >> beam.GroupByKey()  # (partition, batches)
+            | "Pack" >> beam.ParDo(_Pack(self._layout, self._plan, self._packing))  # PartitionPlan
         )
 
 
@@ -97,8 +97,10 @@ class _Pack(beam.DoFn):
         self._layout, self._plan, self._packing = layout, plan, packing
         self._storage = open_storage()
 
-    def process(self, element: tuple[int, Iterable[ChunkBatch]]) -> Iterator[StripePlan]:
-        stripe, chunks = element
-        plan = pack_shards(self._storage, self._layout, self._plan, stripe, chunks, self._packing)
-        count_stripe(plan.plan_totals(), sum(shard.usd_nano for shard in plan.shards))
+    def process(self, element: tuple[int, Iterable[ChunkBatch]]) -> Iterator[PartitionPlan]:
+        partition, chunks = element
+        plan = pack_shards(
+            self._storage, self._layout, self._plan, partition, chunks, self._packing
+        )
+        count_partition(plan.plan_totals(), sum(shard.usd_nano for shard in plan.shards))
         yield plan

@@ -9,7 +9,7 @@ import apache_beam as beam
 from reembed.beam.at_the_end import AtTheEnd
 from reembed.beam.dataflow import is_staged
 from reembed.beam.drive_shards import DealLanes, DriveShards
-from reembed.beam.engine import Silence, beam_options, engine, workers_of
+from reembed.beam.engine import Watchdog, beam_options, engine, workers_of
 from reembed.core.records import Settled
 from reembed.driver.session import Session
 from reembed.errors import StagedError
@@ -32,7 +32,7 @@ def run_embed(
     options = beam_options(beam_arguments)
     lanes = session.config.batch.lanes or workers_of(options)
     notes = session.layout.progresses(session.commit)
-    with engine(options, Silence(open_storage(), notes)) as pipeline:
+    with engine(options, Watchdog(open_storage(), notes)) as pipeline:
         settled = build_embed(pipeline, session, lanes)
         if is_staged(options):
             _ = pipeline | "EndRun" >> AtTheEnd(at_the_end, session, [settled])

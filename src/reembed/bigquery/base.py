@@ -39,7 +39,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
+class TablePartitioning:
     """How a table is partitioned.
 
     `unit` is HOUR, DAY, MONTH, YEAR or RANGE; `column` is empty for ingestion time; `start`, `end`
@@ -72,7 +72,7 @@ class Table:
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     clustering: tuple[str, ...] = ()
-    partition: Partition | None = None
+    partition: TablePartitioning | None = None
     created_ms: int = 0
     modified_ms: int = 0
     expires_ms: int = 0
@@ -90,7 +90,7 @@ class NewTable:
 
     fields: tuple[Field, ...]
     clustering: tuple[str, ...] = ()
-    partition: Partition | None = None
+    partition: TablePartitioning | None = None
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     expires_ms: int = 0
@@ -197,13 +197,13 @@ class ReadStream:
     schema: bytes
 
 
-class Warehouse(Protocol):
+class BigQuery(Protocol):
     """Tables and jobs of BigQuery; picklable, and each process connects for itself.
 
-    Every method may raise `WarehouseError`: `WarehouseNotFoundError` for a missing table, dataset
-    or project; `WarehouseDeniedError` for a missing permission; `WarehouseConflictError` for what
+    Every method may raise `BigQueryError`: `BigQueryNotFoundError` for a missing table, dataset
+    or project; `BigQueryDeniedError` for a missing permission; `BigQueryConflictError` for what
     is not as it was; `StatementRefusedError` for a statement or a value that BigQuery cannot run;
-    `JobFailedError` for a job that ended badly; plain `WarehouseError` where it did not answer.
+    `JobFailedError` for a job that ended badly; plain `BigQueryError` where it did not answer.
 
     A job id names a job for good: given again, it stands for the job that has it, whatever the
     rest of the call says. That job is waited for, and its end is the call's.
@@ -216,7 +216,7 @@ class Warehouse(Protocol):
         """The location of a table's dataset, whether or not the table exists.
 
         Raises:
-            WarehouseNotFoundError: the dataset is not there.
+            BigQueryNotFoundError: the dataset is not there.
         """
 
     def create_table(self, name: TableName, new: NewTable) -> bool:
@@ -236,7 +236,7 @@ class Warehouse(Protocol):
         """Change labels (given ones are set, others stay) and description; None leaves them.
 
         Raises:
-            WarehouseConflictError: `etag` was given and the table has another by now.
+            BigQueryConflictError: `etag` was given and the table has another by now.
         """
 
     def set_view(self, name: TableName, sql: str, etag: str | None) -> Table:
@@ -245,7 +245,7 @@ class Warehouse(Protocol):
         A view that already says `sql` counts as set, since a repeated request meets its own deed.
 
         Raises:
-            WarehouseConflictError: the name is taken, the view was changed meanwhile, or `etag` is
+            BigQueryConflictError: the name is taken, the view was changed meanwhile, or `etag` is
                 empty, so that nothing could be compared.
         """
 
@@ -259,7 +259,7 @@ class Warehouse(Protocol):
         either way.
 
         Raises:
-            WarehouseConflictError: `dest` holds rows.
+            BigQueryConflictError: `dest` holds rows.
         """
 
     def load(self, load: Load, job_id: str) -> Job:
@@ -287,7 +287,7 @@ class Warehouse(Protocol):
         """
 
     def job(self, job_id: str, location: str = "") -> Job | None:
-        """Look a job up; None: there is none of this id in this location."""
+        """ReloadRecords a job up; None: there is none of this id in this location."""
 
     def read_streams(self, table: TableName, read: Read) -> tuple[ReadStream, ...]:
         """Open a read session; returns its streams, none for an empty table.

@@ -9,22 +9,22 @@ import pyarrow as pa
 from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed
 from google.cloud import bigquery
 
-from reembed.bigquery.base import Job, Load, NewTable, Read, ReadStream, Statement, Table, Warehouse
+from reembed.bigquery.base import BigQuery, Job, Load, NewTable, Read, ReadStream, Statement, Table
 from reembed.bigquery.connections import Connections, Policy, connect
 from reembed.bigquery.convert import table_of, table_resource
 from reembed.bigquery.errors import TIMEOUT, bigquery_errors
 from reembed.bigquery.jobs import Jobs
 from reembed.bigquery.names import TableName
 from reembed.bigquery.reads import Reads
-from reembed.errors import WarehouseConflictError
+from reembed.errors import BigQueryConflictError
 
 
-def open_warehouse(project: str) -> Warehouse:
+def open_bigquery_client(project: str) -> BigQuery:
     """Make the warehouse whose jobs and reads a project runs and pays; nothing connects yet."""
-    return BigQueryWarehouse(project)
+    return BigQueryClient(project)
 
 
-class BigQueryWarehouse:
+class BigQueryClient:
     """The seam's real side.
 
     Args:
@@ -95,7 +95,7 @@ class BigQueryWarehouse:
     def set_view(self, name: TableName, sql: str, etag: str | None) -> Table:
         """Point a view at a query: a new view where `etag` is None, else the one with this etag."""
         if etag == "":
-            raise WarehouseConflictError(f"{name}: it has no etag to compare; look at it again")
+            raise BigQueryConflictError(f"{name}: it has no etag to compare; look at it again")
         view = _known(name, etag or "")
         view.view_query = sql
         with bigquery_errors(str(name), "set the view"):
@@ -133,7 +133,7 @@ class BigQueryWarehouse:
         return self._jobs.dry_run(statement)
 
     def job(self, job_id: str, location: str = "") -> Job | None:
-        """Look a job up; None: there is none of this id in this location."""
+        """ReloadRecords a job up; None: there is none of this id in this location."""
         return self._jobs.job(job_id, location)
 
     def read_streams(self, table: TableName, read: Read) -> tuple[ReadStream, ...]:

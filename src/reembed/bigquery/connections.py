@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from reembed.bigquery.errors import retrying
 from reembed.cloud.credentials import find_credentials, pooled
-from reembed.errors import WarehouseDeniedError, WarehouseError
+from reembed.errors import BigQueryDeniedError, BigQueryError
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,13 @@ def connect(project: str) -> Connections:
     name a local stand-in, to which no credentials are shown.
 
     Raises:
-        WarehouseDeniedError: no credentials were found; says what to set.
-        WarehouseError: only one of the two variables is set.
+        BigQueryDeniedError: no credentials were found; says what to set.
+        BigQueryError: only one of the two variables is set.
     """
     rest, read = os.environ.get(REST_VARIABLE, ""), os.environ.get(READ_VARIABLE, "")
     if bool(rest) != bool(read):
         given, missing = (REST_VARIABLE, READ_VARIABLE)[:: 1 if rest else -1]
-        raise WarehouseError(
+        raise BigQueryError(
             f"{given} is set and {missing} is not: set both to use a stand-in, or neither"
         )
     with _lock:
@@ -129,7 +129,7 @@ def _real(project: str) -> Connections:
     from google.cloud import bigquery
     from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 
-    credentials = find_credentials(_SCOPE, WarehouseDeniedError)
+    credentials = find_credentials(_SCOPE, BigQueryDeniedError)
     rest = bigquery.Client(project=project, credentials=credentials)
     return Connections(pooled(rest, _POOL), BigQueryReadClient(credentials=credentials))
 

@@ -14,9 +14,9 @@ from reembed.bigquery.base import (
     Mode,
     NewTable,
     Param,
-    Partition,
     Statement,
     Table,
+    TablePartitioning,
 )
 from reembed.bigquery.names import TableName
 
@@ -176,13 +176,13 @@ def _parameter(param: Param) -> Any:
     return bigquery.ScalarQueryParameter(param.name, param.type, param.value)
 
 
-def _partition_of(table: Any) -> Partition | None:
+def _partition_of(table: Any) -> TablePartitioning | None:
     if table.range_partitioning is not None:
         bounds = table.range_partitioning.range_
         column = table.range_partitioning.field
-        return Partition(column, _RANGE, bounds.start, bounds.end, bounds.interval)
+        return TablePartitioning(column, _RANGE, bounds.start, bounds.end, bounds.interval)
     if table.time_partitioning is not None:
-        return Partition(table.time_partitioning.field or "", table.time_partitioning.type_)
+        return TablePartitioning(table.time_partitioning.field or "", table.time_partitioning.type_)
     return None
 
 

@@ -10,21 +10,21 @@ import orjson
 import pyarrow as pa
 
 from reembed.bigquery import schema
-from reembed.bigquery.base import Field, NewTable, Param, Read, Statement, Table, Warehouse
-from reembed.bigquery.client import open_warehouse
+from reembed.bigquery.base import BigQuery, Field, NewTable, Param, Read, Statement, Table
+from reembed.bigquery.client import open_bigquery_client
 from reembed.bigquery.names import parse_table
-from reembed.bigquery.publish import HandOver, Place
+from reembed.bigquery.publish import Place, Publication
 from reembed.bigquery.sql import count_sql, probe_sql, rows_sql, spaces_sql
 from reembed.config.schema import Config
 from reembed.core.schema import ROW
 from reembed.destinations.base import HELD, Published, SettledRun, drop_older_rejects
 from reembed.errors import (
+    BigQueryDeniedError,
+    BigQueryError,
+    BigQueryNotFoundError,
     ObjectNotFoundError,
     RunFailedError,
     UsageError,
-    WarehouseDeniedError,
-    WarehouseError,
-    WarehouseNotFoundError,
 )
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Storage
@@ -46,8 +46,8 @@ def open_bigquery_table(
     Raises:
         UsageError: the table's name is malformed.
     """
-    sink = schema.sink_of(config)
-    warehouse = open_warehouse(sink.project or parse_table(sink.table).project)
+    sink = schema.destination_of(config)
+    warehouse = open_bigquery_client(sink.project or parse_table(sink.table).project)
     return BigQueryTable(config, storage, warehouse, say)
 
 
@@ -65,17 +65,17 @@ class BigQueryTable:
         self,
         config: Config,
         storage: Storage,
-        warehouse: Warehouse,
+        warehouse: BigQuery,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._config, self._storage, self._warehouse = config, storage, warehouse
         self._layout = Layout(config.run_dir)
         self._place = Place(config, storage, self._layout, warehouse, say)
-        self._name = parse_table(schema.sink_of(config).table)
+        self._name = parse_table(schema.destination_of(config).table)
 
     def check(self) -> None:
         """Refuse what could not take the rows: place, permissions, columns, another model."""
-        sink = schema.sink_of(self._config)
+        sink = schema.destination_of(self._config)
         schema.check_labels(sink.labels)
         schema.new_table(self._config, {})
         with self._as_usage():
@@ -134,13 +134,13 @@ class BigQueryTable:
         """Load the run's parts into staging; fill a new table by a copy, an old by one MERGE."""
         drop_older_rejects(self._storage, self._layout, settled.commit)
         try:
-            over = HandOver.of(self._place, settled)
+            over = Publication.of(self._place, settled)
             table = self._made(settled)
             if self._is_half_made(table, settled, over):
                 return over.into_new(table)
             self._check_since_planned(table, settled)
             return over.into_old(table, gone)
-        except WarehouseError as err:
+        except BigQueryError as err:
             raise RunFailedError(
                 f"{self._name} has not taken over run {settled.run}: {err}. Its rows wait under "
                 f"{self._layout.run_dir}/vectors and nothing is paid again: run again"
@@ -161,7 +161,7 @@ class BigQueryTable:
             raise RunFailedError(f"{self._name} went right after it was made; run again")
         return found
 
-    def _is_half_made(self, table: Table, settled: SettledRun, over: HandOver) -> bool:
+    def _is_half_made(self, table: Table, settled: SettledRun, over: Publication) -> bool:
         """Whether this run made the table and filled it, or is still to do so."""
         if over.jobs.begun(over.copy_name(table)) is not None:
             return True
@@ -199,7 +199,7 @@ class BigQueryTable:
         return bool(seen["there"]) if seen.get("table") == str(self._name) else None
 
     def _check_locations(self, location: str) -> None:
-        sink = schema.sink_of(self._config)
+        sink = schema.destination_of(self._config)
         if sink.location is not None and sink.location.casefold() != location.casefold():
             raise UsageError(
                 f"sink.bigquery.location: {sink.location}: the dataset of {self._name} is in "
@@ -224,7 +224,7 @@ class BigQueryTable:
 
     def _check_table(self, table: Table) -> None:
         schema.check_columns(table)
-        sink = schema.sink_of(self._config)
+        sink = schema.destination_of(self._config)
         labels = schema.space_labels(self._config)
         same = all(table.labels.get(name) == value for name, value in labels.items())
         if same or sink.allow_other_model:
@@ -251,12 +251,12 @@ class BigQueryTable:
         """What is missing or forbidden is the user's to mend before anything is paid."""
         try:
             yield
-        except WarehouseNotFoundError as err:
+        except BigQueryNotFoundError as err:
             raise UsageError(
                 f"sink.bigquery.table: {err}; make the dataset first: "
                 f"bq mk --dataset {self._name.project}:{self._name.dataset}"
             ) from err
-        except WarehouseDeniedError as err:
+        except BigQueryDeniedError as err:
             raise UsageError(f"sink.bigquery.table: {err}") from err
 
 

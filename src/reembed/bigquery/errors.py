@@ -14,12 +14,12 @@ from google.auth import exceptions as auth
 from reembed.cloud.credentials import SIGN_IN_AGAIN
 from reembed.cloud.errors import FOREIGN, cause_of, code_of, may_pass
 from reembed.errors import (
+    BigQueryConflictError,
+    BigQueryDeniedError,
+    BigQueryError,
+    BigQueryNotFoundError,
     JobFailedError,
     StatementRefusedError,
-    WarehouseConflictError,
-    WarehouseDeniedError,
-    WarehouseError,
-    WarehouseNotFoundError,
 )
 
 # Seconds of silence that one request may take.
@@ -80,7 +80,7 @@ def bigquery_errors(what: str, doing: str) -> Iterator[None]:
         doing: a verb for the message, for instance ``read``.
 
     Raises:
-        WarehouseError: always one of its kinds, with the remedy.
+        BigQueryError: always one of its kinds, with the remedy.
     """
     try:
         yield
@@ -88,7 +88,7 @@ def bigquery_errors(what: str, doing: str) -> Iterator[None]:
         raise _translated(err, what, doing) from err
 
 
-def job_failure(result: dict[str, Any], what: str, job_id: str) -> WarehouseError:
+def job_failure(result: dict[str, Any], what: str, job_id: str) -> BigQueryError:
     """The error of a job that ended with this ``errorResult``."""
     reason, said = str(result.get("reason", "")), _one_line(str(result.get("message", "")))
     kind = _kind(reason, JobFailedError)
@@ -104,34 +104,34 @@ def job_failed_before(result: dict[str, Any], what: str, job_id: str) -> JobFail
     return JobFailedError(message, job_id, reason)
 
 
-def _translated(err: Exception, what: str, doing: str) -> WarehouseError:
+def _translated(err: Exception, what: str, doing: str) -> BigQueryError:
     cause = cause_of(err)
     said = _one_line(getattr(cause, "message", "") or str(cause))
     if isinstance(cause, auth.RefreshError):
-        return WarehouseDeniedError(f"{what}: the Google credentials were refused; {SIGN_IN_AGAIN}")
+        return BigQueryDeniedError(f"{what}: the Google credentials were refused; {SIGN_IN_AGAIN}")
     if is_transient(cause):
         remedy = "check the network, then the same command resumes"
-        return WarehouseError(f"{what}: cannot {doing}: BigQuery fails; {remedy}: {said}")
+        return BigQueryError(f"{what}: cannot {doing}: BigQuery fails; {remedy}: {said}")
     code = code_of(cause)
     reason = reason_of(cause) or (_CODES | _CONFLICTS).get(code, "")
-    kind = _kind(reason, WarehouseError)
+    kind = _kind(reason, BigQueryError)
     # The service says "invalid" of bad requests of any sort.
-    if kind is WarehouseError and code == 400:
+    if kind is BigQueryError and code == 400:
         kind = StatementRefusedError
-    elif kind is WarehouseError and code in _CONFLICTS:
-        kind = WarehouseConflictError
+    elif kind is BigQueryError and code in _CONFLICTS:
+        kind = BigQueryConflictError
     remedy = _remedy(reason, "see what BigQuery says")
     return kind(f"{what}: cannot {doing} ({code or type(cause).__name__}); {remedy}: {said}")
 
 
-def _kind(reason: str, other: type[WarehouseError]) -> type[WarehouseError]:
+def _kind(reason: str, other: type[BigQueryError]) -> type[BigQueryError]:
     if reason in _REFUSED:
         return StatementRefusedError
     named = {
-        "accessDenied": WarehouseDeniedError,
-        "conditionNotMet": WarehouseConflictError,
-        "duplicate": WarehouseConflictError,
-        "notFound": WarehouseNotFoundError,
+        "accessDenied": BigQueryDeniedError,
+        "conditionNotMet": BigQueryConflictError,
+        "duplicate": BigQueryConflictError,
+        "notFound": BigQueryNotFoundError,
     }
     return named.get(reason, other)
 

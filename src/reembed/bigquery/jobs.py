@@ -16,7 +16,7 @@ from reembed.bigquery.connections import Connections, Policy
 from reembed.bigquery.convert import job_of, load_config, query_config
 from reembed.bigquery.errors import TIMEOUT, bigquery_errors, job_failed_before, job_failure
 from reembed.bigquery.names import TableName, check_job_id
-from reembed.errors import StatementRefusedError, WarehouseError
+from reembed.errors import BigQueryError, StatementRefusedError
 
 # https://cloud.google.com/bigquery/quotas#load_jobs
 MOST_URIS: Final = 10_000
@@ -110,7 +110,7 @@ class Jobs:
                     yield batch
 
     def job(self, job_id: str, location: str) -> Job | None:
-        """Look a job up."""
+        """ReloadRecords a job up."""
         found = self._find(check_job_id(job_id), location)
         return None if found is None else job_of(found)
 
@@ -149,10 +149,10 @@ class Jobs:
             self.policy.sleep(pause)
             job = self._find(job.job_id, job.location)
             if job is None:
-                raise WarehouseError(f"{what}: its job is gone; the same command begins it anew")
+                raise BigQueryError(f"{what}: its job is gone; the same command begins it anew")
         if job.state != "DONE":
             hours = self.policy.longest / 3600
-            raise WarehouseError(
+            raise BigQueryError(
                 f"{what}: job {job.job_id} still runs after {hours:g} hours; "
                 "the same command waits on, or cancel the job"
             )

@@ -13,9 +13,9 @@ Key = str | int
 
 
 def borders_of(quantiles: Sequence[Key]) -> tuple[Key, ...]:
-    """The borders between stripes, from quantiles that run from the least key to the greatest.
+    """The borders between partitions, from quantiles that run from the least key to the greatest.
 
-    Strictly rising, so that no stripe between two of them is empty by construction; fewer than
+    Strictly rising, so that no partition between two of them is empty by construction; fewer than
     asked for where many rows share few keys.
     """
     if not quantiles:
@@ -24,11 +24,11 @@ def borders_of(quantiles: Sequence[Key]) -> tuple[Key, ...]:
     return tuple(sorted({border for border in quantiles[1:-1] if border != least}))
 
 
-def stripe_of_keys(keys: pa.Array, borders: Sequence[Key]) -> npt.NDArray[np.int64]:
-    """The stripe of each key: how many borders are at or below it.
+def partition_of_keys(keys: pa.Array, borders: Sequence[Key]) -> npt.NDArray[np.int64]:
+    """The partition of each key: how many borders are at or below it.
 
-    Stripe ``i`` holds ``borders[i-1] <= key < borders[i]``. Strings compare by code points, which
-    is the order of their UTF-8 bytes and of STRING in BigQuery.
+    Partition ``i`` holds ``borders[i-1] <= key < borders[i]``. Strings compare by code points,
+    which is the order of their UTF-8 bytes and of STRING in BigQuery.
 
     Args:
         keys: strings or integers, without NULLs; shape (n,).

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.bigquery import schema
-from reembed.bigquery.base import Field, Job, Load, NewTable, Statement, Table, Warehouse
+from reembed.bigquery.base import BigQuery, Field, Job, Load, NewTable, Statement, Table
 from reembed.bigquery.costs import AS_OF, query_usd
 from reembed.bigquery.names import TableName, parse_table
 from reembed.bigquery.sql import count_sql, merge_sql, repeated_parts_sql, vector_index_sql
@@ -24,10 +24,10 @@ from reembed.destinations.base import Published, SettledRun
 from reembed.destinations.parts import write_part
 from reembed.errors import (
     AlreadyExistsError,
+    BigQueryDeniedError,
     JobFailedError,
     RunFailedError,
     StatementRefusedError,
-    WarehouseDeniedError,
 )
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Stat, Storage
@@ -48,7 +48,7 @@ class OnceJobs:
     A job that failed keeps its id for good, so the next attempt takes the next number.
     """
 
-    warehouse: Warehouse
+    warehouse: BigQuery
     location: str
     prefix: str
 
@@ -188,17 +188,17 @@ class Place:
     config: Config
     storage: Storage
     layout: Layout
-    warehouse: Warehouse
+    warehouse: BigQuery
     say: Callable[[str], None]
 
     @property
     def dest(self) -> TableName:
         """The destination's name."""
-        return parse_table(schema.sink_of(self.config).table)
+        return parse_table(schema.destination_of(self.config).table)
 
 
 @dataclass(frozen=True, slots=True)
-class HandOver:
+class Publication:
     """One settled run on its way into its table; made anew by each call."""
 
     place: Place
@@ -208,7 +208,7 @@ class HandOver:
     details: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, place: Place, settled: SettledRun) -> HandOver:
+    def of(cls, place: Place, settled: SettledRun) -> Publication:
         """Begin or take up the hand-over of a run."""
         location = place.warehouse.location(place.dest)
         prefix = f"reembed-{settled.run}-g{settled.generation}"
@@ -344,7 +344,7 @@ class HandOver:
         """Say in the table what it holds, see to its index, and remove what was in between."""
         place, settled = self.place, self.settled
         labels = schema.run_labels(place.config, settled.run, schema.WHOLE)
-        if schema.sink_of(place.config).allow_other_model and not self.details["made"]:
+        if schema.destination_of(place.config).allow_other_model and not self.details["made"]:
             labels[schema.SPACE[0]] = schema.MIXED
         description = schema.described(table.description, place.config, settled.run)
         place.warehouse.update_table(table.name, labels=labels, description=description)
@@ -356,7 +356,7 @@ class HandOver:
                 place.storage.delete(stat.uri)
 
     def _index(self, table: Table) -> None:
-        wanted = schema.sink_of(self.place.config).vector_index
+        wanted = schema.destination_of(self.place.config).vector_index
         if wanted == "none":
             return
         name = re.sub(r"\W", "_", f"{table.name.table}_embedding", flags=re.ASCII)
@@ -365,7 +365,7 @@ class HandOver:
         if wanted == "create":
             try:
                 self.place.warehouse.query(Statement(sql, location=self.location))
-            except (JobFailedError, StatementRefusedError, WarehouseDeniedError) as err:
+            except (JobFailedError, StatementRefusedError, BigQueryDeniedError) as err:
                 # The rows are in, and searches work without an index.
                 note = str(err)
         created = wanted == "create" and not note
@@ -395,7 +395,7 @@ class HandOver:
     @property
     def _staging_place(self) -> str:
         """Where local parts are put for the load jobs; empty: they go up with the jobs."""
-        place = (schema.sink_of(self.place.config).staging or "").rstrip("/")
+        place = (schema.destination_of(self.place.config).staging or "").rstrip("/")
         if not place or is_gs(self.place.layout.run_dir):
             return ""
         return f"{place}/{self.settled.run}-g{self.settled.generation}"

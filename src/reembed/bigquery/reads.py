@@ -15,7 +15,7 @@ from reembed.bigquery.base import Read, ReadStream
 from reembed.bigquery.connections import Connections, Policy
 from reembed.bigquery.errors import TIMEOUT, bigquery_errors, is_transient
 from reembed.bigquery.names import TableName, quoted
-from reembed.errors import WarehouseError
+from reembed.errors import BigQueryError
 
 # One call brings rows for as long as it lasts; a longer read is a new call at the next row.
 _CALL_SECONDS: Final = 900.0
@@ -66,7 +66,7 @@ class Reads:
                 breaks += 1
                 if breaks >= self.policy.breaks:
                     remedy = "check the network, then the same command reads again"
-                    raise WarehouseError(
+                    raise BigQueryError(
                         f"{stream.table}: reading broke off {breaks} times at row {at} of a "
                         f"stream; {remedy}: {broken.__cause__}"
                     ) from broken

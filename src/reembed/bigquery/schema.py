@@ -8,9 +8,9 @@ from typing import Final
 
 import pyarrow as pa
 
-from reembed.bigquery.base import Field, Mode, NewTable, Partition, Table
+from reembed.bigquery.base import Field, Mode, NewTable, Table, TablePartitioning
 from reembed.bigquery.names import TableName, parse_table, quoted
-from reembed.config.destination import BigQuerySink
+from reembed.config.destination import BigQueryOptions
 from reembed.config.schema import Config
 from reembed.core.schema import ROW
 from reembed.errors import UsageError
@@ -58,7 +58,7 @@ def new_table(config: Config, labels: Mapping[str, str], description: str = "") 
     Raises:
         UsageError: a column cannot cluster.
     """
-    sink = sink_of(config)
+    sink = destination_of(config)
     fields = row_fields()
     kinds = {field.name: field.type for field in fields if field.mode != "REPEATED"}
     for index, name in enumerate(sink.cluster_by):
@@ -68,7 +68,7 @@ def new_table(config: Config, labels: Mapping[str, str], description: str = "") 
                 f"sink.bigquery.cluster_by[{index}]: {name!r} cannot cluster rows; use some of "
                 f"{choice}"
             )
-    partition = Partition(sink.partition_by) if sink.partition_by is not None else None
+    partition = TablePartitioning(sink.partition_by) if sink.partition_by is not None else None
     return NewTable(fields, sink.cluster_by, partition, description, labels)
 
 
@@ -117,7 +117,7 @@ def space_labels(config: Config) -> dict[str, str]:
 
 def run_labels(config: Config, run: str, state: str) -> dict[str, str]:
     """All labels of a table: the user's, the space's, the run's."""
-    return {**sink_of(config).labels, **space_labels(config), RUN: label(run), STATE: state}
+    return {**destination_of(config).labels, **space_labels(config), RUN: label(run), STATE: state}
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
@@ -156,13 +156,13 @@ def described(old: str, config: Config, run: str) -> str:
 
 def beside(config: Config, suffix: str) -> TableName:
     """Name a table beside the destination, or in the dataset for staging."""
-    sink = sink_of(config)
+    sink = destination_of(config)
     dest = parse_table(sink.table)
     dataset = sink.staging_dataset or f"{dest.project}.{dest.dataset}"
     return parse_table(f"{dataset}.{dest.table}_reembed_{suffix}")
 
 
-def sink_of(config: Config) -> BigQuerySink:
+def destination_of(config: Config) -> BigQueryOptions:
     """The section `sink.bigquery`.
 
     Raises:

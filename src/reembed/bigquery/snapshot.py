@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reembed.bigquery.base import Read, Statement, Table, Warehouse
+from reembed.bigquery.base import BigQuery, Read, Statement, Table
 from reembed.bigquery.partitions import Key, borders_of
 from reembed.bigquery.sql import CLOCK_SQL, borders_sql, key_in, source_sql
-from reembed.core.names import STRIPE_ITEMS
+from reembed.core.names import PARTITION_ITEMS
 from reembed.core.records import Record
-from reembed.errors import WarehouseError
+from reembed.errors import BigQueryError
 from reembed.sources.rows import sample_digest
 
 # A row restriction may have 1 MB:
@@ -26,7 +26,7 @@ class Snapshot(Record):
 
     `moment` is in milliseconds since the epoch by the service's clock; None: what is read cannot
     change. `items` counts all rows, the `keyless` among them. `borders` part the keys into
-    stripes. Of a sample, `most` is the largest digest that is taken, in hex, and `only` the
+    partitions. Of a sample, `most` is the largest digest that is taken, in hex, and `only` the
     condition on its keys, where that is not too long.
     """
 
@@ -42,7 +42,7 @@ class Snapshot(Record):
 class Keys:
     """Where keys are asked for: a table that may be read as it was, a column, a condition."""
 
-    warehouse: Warehouse
+    warehouse: BigQuery
     table: Table
     key: str
     where: str
@@ -60,13 +60,13 @@ def _whole(keys: Keys, moment: int | None) -> Snapshot:
     source = source_sql(keys.table.name, moment, keys.where)
     # Rows that were streamed in are not in the table's own count yet, and nobody knows what a
     # condition leaves: so even a small table is counted by a query.
-    expected = 1 if keys.where else _stripes(keys.table.rows)
+    expected = 1 if keys.where else _partitions(keys.table.rows)
     found = _row(keys, borders_sql(source, keys.key, expected))
     items, keyless = int(found["row_count"]), int(found["keyless_count"])
-    stripes = _stripes(items)
-    if stripes not in (1, expected):
-        found = _row(keys, borders_sql(source, keys.key, stripes))
-    borders = borders_of(found["quantiles"] or ()) if stripes > 1 else ()
+    partitions = _partitions(items)
+    if partitions not in (1, expected):
+        found = _row(keys, borders_sql(source, keys.key, partitions))
+    borders = borders_of(found["quantiles"] or ()) if partitions > 1 else ()
     return Snapshot(moment=moment, items=items, keyless=keyless, borders=_alike(borders))
 
 
@@ -87,7 +87,7 @@ def _sampled(keys: Keys, moment: int | None, sample: int) -> Snapshot:
     return Snapshot(
         moment=moment,
         items=sum(times[key] for key in taken),
-        borders=_alike(taken[STRIPE_ITEMS::STRIPE_ITEMS]),
+        borders=_alike(taken[PARTITION_ITEMS::PARTITION_ITEMS]),
         most=chosen[-1].hex() if chosen else "",
         only=only if len(only.encode()) <= _MOST_RESTRICTION else "",
     )
@@ -100,8 +100,8 @@ def _read_keys(keys: Keys, moment: int | None) -> Iterator[Key]:
             yield from (key for key in batch.column(0).to_pylist() if key not in (None, ""))
 
 
-def _stripes(rows: int) -> int:
-    return max(1, -(-rows // STRIPE_ITEMS))
+def _partitions(rows: int) -> int:
+    return max(1, -(-rows // PARTITION_ITEMS))
 
 
 def _alike(borders: Sequence[Key]) -> Any:
@@ -114,4 +114,4 @@ def _row(keys: Keys, sql: str) -> dict[str, Any]:
     for batch in keys.warehouse.results(job):
         row: dict[str, Any] = batch.slice(0, 1).to_pylist()[0]
         return row
-    raise WarehouseError(f"{keys.table.name}: job {job.id} returned no row; run again")
+    raise BigQueryError(f"{keys.table.name}: job {job.id} returned no row; run again")

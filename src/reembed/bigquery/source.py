@@ -12,8 +12,8 @@ from typing import Final
 
 import orjson
 
-from reembed.bigquery.base import Field, Read, Statement, Table, Warehouse
-from reembed.bigquery.client import open_warehouse
+from reembed.bigquery.base import BigQuery, Field, Read, Statement, Table
+from reembed.bigquery.client import open_bigquery_client
 from reembed.bigquery.costs import query_usd, read_usd
 from reembed.bigquery.names import parse_table
 from reembed.bigquery.snapshot import Keys, Snapshot, take_snapshot
@@ -21,14 +21,14 @@ from reembed.bigquery.source_reader import TableReader
 from reembed.bigquery.sql import result_sql, select_sql, source_sql
 from reembed.config.load import LoadedConfig
 from reembed.config.source import BigQuerySource
-from reembed.core.names import STRIPE_ITEMS
+from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import (
     AlreadyExistsError,
+    BigQueryDeniedError,
+    BigQueryNotFoundError,
     ObjectNotFoundError,
     StatementRefusedError,
     UsageError,
-    WarehouseDeniedError,
-    WarehouseNotFoundError,
 )
 from reembed.ledger.layout import Layout
 from reembed.sources.base import Prepared, Source, Span
@@ -104,7 +104,9 @@ _PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
 
 
 def open_bigquery(
-    loaded: LoadedConfig, storage: Storage, connect: Callable[[str], Warehouse] = open_warehouse
+    loaded: LoadedConfig,
+    storage: Storage,
+    connect: Callable[[str], BigQuery] = open_bigquery_client,
 ) -> Source:
     """Describe the table, or estimate the query; nothing is read or billed yet.
 
@@ -159,7 +161,7 @@ def _result_of(source: str, columns: BigQuerySource, location: str) -> Statement
 
 
 def _query_rows(
-    warehouse: Warehouse,
+    warehouse: BigQuery,
     statement: Statement,
     wanted: BigQuerySource,
     name: str,
@@ -182,7 +184,7 @@ def mendable(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (WarehouseNotFoundError, WarehouseDeniedError, StatementRefusedError) as err:
+    except (BigQueryNotFoundError, BigQueryDeniedError, StatementRefusedError) as err:
         said = str(err)
         raise UsageError(said if name in said else f"{name}: {said}") from err
 
@@ -191,7 +193,7 @@ def mendable(name: str) -> Iterator[None]:
 class TableRows:
     """The rows of one table; `name` is what items are said to come from."""
 
-    warehouse: Warehouse
+    warehouse: BigQuery
     table: Table
     columns: BigQuerySource
     name: str
@@ -218,10 +220,10 @@ class TableRows:
         """
         snapshot, taken_up = self._snapshot(storage, layout, plan)
         reader = self._reader(snapshot, b"")
-        after = (len(snapshot.borders) + 1) * STRIPE_ITEMS
+        after = (len(snapshot.borders) + 1) * PARTITION_ITEMS
         spans = [
-            Span("", start, min(start + STRIPE_ITEMS, snapshot.keyless), after + start)
-            for start in range(0, snapshot.keyless, STRIPE_ITEMS)
+            Span("", start, min(start + PARTITION_ITEMS, snapshot.keyless), after + start)
+            for start in range(0, snapshot.keyless, PARTITION_ITEMS)
         ]
         try:
             with mendable(self.name):
@@ -314,7 +316,7 @@ class QueryRows:
 
     def __init__(
         self,
-        warehouse: Warehouse,
+        warehouse: BigQuery,
         statement: Statement,
         columns: BigQuerySource,
         name: str,

@@ -10,17 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reembed.bigquery.base import ReadStream, Warehouse
+from reembed.bigquery.base import BigQuery, ReadStream
 from reembed.bigquery.names import TableName
-from reembed.bigquery.partitions import Key, stripe_of_keys
+from reembed.bigquery.partitions import Key, partition_of_keys
 from reembed.config.source import Columns
-from reembed.core.names import STRIPE_ITEMS
+from reembed.core.names import PARTITION_ITEMS
 from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Span, cut_blocks
 from reembed.sources.rows import STAGE, items_of_rows
 from reembed.storage.base import Storage
 from reembed.types import Item, Position, Reject
 
-# Rows come in the table's order, not in that of keys: those of a stripe are kept until they fill
+# Rows come in the table's order, not in that of keys: those of a partition are kept until they fill
 # a block, or until all that is kept comes to this many bytes.
 _MOST_KEPT = 64 * 2**20
 
@@ -33,7 +33,7 @@ class TableReader:
     `most` the largest digest that a sample takes.
     """
 
-    warehouse: Warehouse
+    warehouse: BigQuery
     table: TableName
     schema: bytes
     columns: Columns
@@ -44,40 +44,40 @@ class TableReader:
     def read(self, storage: Storage, span: Span) -> Iterator[Block]:
         """The items of a stream: the same each time, as a stream keeps its rows and their order."""
         if not span.uri:
-            yield Block(span.first // STRIPE_ITEMS, tuple(self._keyless(span)))
+            yield Block(span.first // PARTITION_ITEMS, tuple(self._keyless(span)))
             return
         kept = _Kept(BLOCK_ROWS if self.columns.text else BLOCK_ITEMS)
         stream = ReadStream(span.uri, self.table, self.schema)
         for batch in self.warehouse.read_stream(stream):
-            yield from kept.add(batch.nbytes, self._by_stripe(batch))
+            yield from kept.add(batch.nbytes, self._by_partition(batch))
         yield from kept.rest()
 
-    def _by_stripe(self, batch: pa.RecordBatch) -> Iterator[Block]:
-        """The rows of a batch that have a key, a block a stripe."""
+    def _by_partition(self, batch: pa.RecordBatch) -> Iterator[Block]:
+        """The rows of a batch that have a key, a block a partition."""
         keys = batch.column(self.columns.key)
         ranked = not pa.types.is_integer(keys.type)
         named = pc.is_valid(keys)
         if ranked:
             named = pc.and_kleene(named, pc.not_equal(keys, ""))
         rows = batch.filter(named)
-        stripes = stripe_of_keys(rows.column(self.columns.key), self.borders)
-        # Together by stripe, in the stream's order within: then a stripe is a slice.
-        order = np.argsort(stripes, kind="stable")
-        rows, stripes = rows.take(pa.array(order)), stripes[order]
-        starts = np.flatnonzero(np.diff(stripes, prepend=-1))
-        for start, end in pairwise([*starts.tolist(), len(stripes)]):
-            stripe, mine = int(stripes[start]), rows.slice(start, end - start)
-            places = self._places(mine.column(self.columns.key), stripe)
+        partitions = partition_of_keys(rows.column(self.columns.key), self.borders)
+        # RunConcurrently by partition, in the stream's order within: then a partition is a slice.
+        order = np.argsort(partitions, kind="stable")
+        rows, partitions = rows.take(pa.array(order)), partitions[order]
+        starts = np.flatnonzero(np.diff(partitions, prepend=-1))
+        for start, end in pairwise([*starts.tolist(), len(partitions)]):
+            partition, mine = int(partitions[start]), rows.slice(start, end - start)
+            places = self._places(mine.column(self.columns.key), partition)
             items = items_of_rows(mine, self.columns, self.origin, places, self.most)
             if items:
-                yield Block(stripe, tuple(items), ranked)
+                yield Block(partition, tuple(items), ranked)
 
-    def _places(self, keys: pa.Array, stripe: int) -> list[Position]:
+    def _places(self, keys: pa.Array, partition: int) -> list[Position]:
         # Borders are another with every state of a table: an integer is its own place among all
-        # rows, of this run and of others, and a text gets its rank when its stripe is together.
+        # rows, of this run and of others, and a text gets its rank when its partition is together.
         if pa.types.is_integer(keys.type):
             return [Position(0, key) for key in keys.to_pylist()]
-        return [Position(stripe)] * len(keys)
+        return [Position(partition)] * len(keys)
 
     def _keyless(self, span: Span) -> Iterator[Item]:
         """Rejects for rows that nothing tells apart: numbered, after all others."""
@@ -95,7 +95,7 @@ class TableReader:
 
 @dataclass(slots=True)
 class _Kept:
-    """Items that wait for more of their stripe."""
+    """Items that wait for more of their partition."""
 
     most: int
     size: int = 0
@@ -107,19 +107,19 @@ class _Kept:
         self.size += size
         for block in blocks:
             self.ranked = block.ranked
-            waiting = self.items.setdefault(block.stripe, [])
+            waiting = self.items.setdefault(block.partition, [])
             waiting += block.items
             full = len(waiting) // self.most * self.most
-            yield from self._cut(block.stripe, waiting[:full])
-            self.items[block.stripe] = waiting[full:]
+            yield from self._cut(block.partition, waiting[:full])
+            self.items[block.partition] = waiting[full:]
         if self.size > _MOST_KEPT:
             yield from self.rest()
 
     def rest(self) -> Iterator[Block]:
         """Give out all that waits."""
-        for stripe, waiting in self.items.items():
-            yield from self._cut(stripe, waiting)
+        for partition, waiting in self.items.items():
+            yield from self._cut(partition, waiting)
         self.items, self.size = {}, 0
 
-    def _cut(self, stripe: int, items: list[Item]) -> Iterator[Block]:
-        return cut_blocks(items, stripe, self.most, ranked=self.ranked)
+    def _cut(self, partition: int, items: list[Item]) -> Iterator[Block]:
+        return cut_blocks(items, partition, self.most, ranked=self.ranked)

@@ -60,25 +60,25 @@ def key_in(key: str, keys: Sequence[Key]) -> str:
     return f"{quoted(key)} IN ({', '.join(literal(one) for one in keys)})"
 
 
-def borders_sql(source: str, key: str, stripes: int) -> str:
+def borders_sql(source: str, key: str, partitions: int) -> str:
     """One row that says how to share out a table: `row_count`, `keyless_count`, `quantiles`.
 
     A row without a key has NULL there, or an empty text. APPROX_QUANTILES leaves NULLs out and
-    returns `stripes` + 1 values from the least to the greatest (NULL for no values), roughly even
-    in rank:
+    returns `partitions` + 1 values from the least to the greatest (NULL for no values), roughly
+    even in rank:
     https://cloud.google.com/bigquery/docs/reference/standard-sql/approximate_aggregate_functions
     Only the key's column is read and billed.
 
     Args:
         source: from `source_sql`.
         key: the column to share out by; STRING or INT64.
-        stripes: how many, at least 1.
+        partitions: how many, at least 1.
     """
     column = quoted(key)
     return (
         f"SELECT COUNT(*) AS row_count,\n"
         f"  COUNTIF(IFNULL(CAST({column} AS STRING), '') = '') AS keyless_count,\n"
-        f"  APPROX_QUANTILES({column}, {stripes}) AS quantiles\n{source}"
+        f"  APPROX_QUANTILES({column}, {partitions}) AS quantiles\n{source}"
     )
 
 
@@ -91,14 +91,18 @@ def duplicates_sql(source: str, key: str, examples: int) -> str:
     )
 
 
-def stripe_condition(key: str, borders: Sequence[Key], stripe: int) -> str:
-    """The condition that holds for one stripe's rows: for a query, or to restrict a read.
+def partition_condition(key: str, borders: Sequence[Key], partition: int) -> str:
+    """The condition that holds for one partition's rows: for a query, or to restrict a read.
 
-    The same rows as `stripe_of_keys` says; empty where there is only one stripe.
+    The same rows as `partition_of_keys` says; empty where there is only one partition.
     """
     column = quoted(key)
-    low = [f"{column} >= {literal(border)}" for border in borders[stripe - 1 : stripe] if stripe]
-    high = [f"{column} < {literal(border)}" for border in borders[stripe : stripe + 1]]
+    low = [
+        f"{column} >= {literal(border)}"
+        for border in borders[partition - 1 : partition]
+        if partition
+    ]
+    high = [f"{column} < {literal(border)}" for border in borders[partition : partition + 1]]
     return " AND ".join([*low, *high])
 
 

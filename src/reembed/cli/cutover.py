@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from reembed.bigquery.client import open_warehouse
+from reembed.bigquery.client import open_bigquery_client
 from reembed.bigquery.names import parse_table
 from reembed.cli.loading import load_from
 from reembed.cli.screen import console, print_json
@@ -22,7 +22,7 @@ def cutover_command(
     sink = config.sink.bigquery
     if sink is None:
         raise UsageError("sink.bigquery is not given; only a table can be cut over to")
-    warehouse = open_warehouse(sink.project or parse_table(sink.table).project)
+    warehouse = open_bigquery_client(sink.project or parse_table(sink.table).project)
     change = (roll_back if back else cut_over)(config, open_storage(), warehouse)
     if as_json:
         print_json({"schema": 1, **asdict(change)})

@@ -24,7 +24,7 @@ from reembed.core.plans import PlanSummary
 from reembed.core.price import cap_words, format_usd, price
 from reembed.driver.session import interrupted
 from reembed.errors import ReembedError, UsageError
-from reembed.runs.notified import run_and_tell
+from reembed.runs.notified import run_with_notifications
 from reembed.runs.repay import price_of_repay
 from reembed.runs.report import last_report
 from reembed.runs.run import Mode, RunCall
@@ -62,7 +62,7 @@ def run_command(
             call = replace(call, accept_repay=True)
         call = replace(call, assume_lost=assume_lost, expect_plan=expect_plan)
         try:
-            report = run_and_tell(call)
+            report = run_with_notifications(call)
         except ReembedError as err:
             if as_json:
                 print_json({**last_report(loaded.config.run_dir), "error": str(err)})

@@ -10,13 +10,13 @@ from reembed.config.base import Section, wrong
 from reembed.config.source import check_table
 
 
-class ParquetSink(Section):
+class ParquetOptions(Section):
     """How parts are written."""
 
     compression: Literal["zstd", "snappy", "gzip", "none"] = "zstd"
 
 
-class BigQuerySink(Section):
+class BigQueryOptions(Section):
     """The destination table, and what is made with it.
 
     `staging` is a place in Cloud Storage that load jobs read from where `run_dir` is local; None
@@ -38,7 +38,7 @@ class BigQuerySink(Section):
     allow_other_model: bool = False
 
     @model_validator(mode="after")
-    def _names(self) -> BigQuerySink:
+    def _names(self) -> BigQueryOptions:
         check_table("table", self.table)
         if self.view is not None:
             check_table("view", self.view)
@@ -47,13 +47,13 @@ class BigQuerySink(Section):
         return self
 
 
-class SinkConfig(Section):
+class DestinationConfig(Section):
     """Where rows go; `text` adds each chunk's text to its row.
 
     Parts in Parquet are always written, under the run directory. With `bigquery` they are loaded
     into its table when the run has settled, and that table is the destination.
     """
 
-    parquet: ParquetSink = ParquetSink()
-    bigquery: BigQuerySink | None = None
+    parquet: ParquetOptions = ParquetOptions()
+    bigquery: BigQueryOptions | None = None
     text: bool = False

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from reembed.config.base import Problem, ProblemsError, Section, wrong
 from reembed.config.crosscheck import check_sections
-from reembed.config.destination import SinkConfig
+from reembed.config.destination import DestinationConfig
 from reembed.config.messages import problems_of
 from reembed.config.models import MODELS, RETIRED, ModelSpec
 from reembed.config.notifications import NotifyConfig
@@ -248,7 +248,7 @@ class Config(Section):
     batch: BatchConfig = BatchConfig()
     budget: BudgetConfig = BudgetConfig()
     service: ServiceConfig = ServiceConfig()
-    sink: SinkConfig = SinkConfig()
+    sink: DestinationConfig = DestinationConfig()
     notify: NotifyConfig = NotifyConfig()
 
     @model_validator(mode="after")

@@ -120,7 +120,7 @@ def _find(wanted: UInt64, high: UInt64, low: UInt64) -> NDArray[np.int64]:
 
 
 def skip_held(chunks: pa.Table, held: Held) -> tuple[pa.Table, int]:
-    """Leave out chunks that are held, and name donors for contents held under other keys.
+    """Defer out chunks that are held, and name donors for contents held under other keys.
 
     Args:
         chunks: schema `MANIFEST`; rejects stay as they are.

@@ -55,7 +55,7 @@ def into_buckets(seen: pa.Table) -> dict[int, pa.Table]:
 def check_bucket(
     bucket: int, seen: pa.Table, held: pa.Array | None
 ) -> tuple[KeyFindings, pa.Table]:
-    """Look at all keys of one bucket.
+    """ReloadRecords at all keys of one bucket.
 
     Args:
         bucket: its number.

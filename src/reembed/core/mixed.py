@@ -71,7 +71,7 @@ def chunk_parts(item: Item, parts: Iterable[OpenPart], policy: ChunkPolicy) -> C
 def uncut(policy: ChunkPolicy) -> ChunkPolicy:
     """The same policy with the model's limits for sizes: what is cut by it takes several requests.
 
-    Sound tracks are left out, since they would be a second piece.
+    Audio tracks are left out, since they would be a second piece.
     """
     spec, chunking = policy.spec, policy.chunking
     sections: dict[str, dict[str, object]] = {

@@ -1,4 +1,4 @@
-"""Every name that is derived: stripes, shards, attempts, parts, jobs, files, wire keys."""
+"""Every name that is derived: partitions, shards, attempts, parts, jobs, files, wire keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-STRIPE_ITEMS = 20_000
+PARTITION_ITEMS = 20_000
 
 # For fields of records that become part of a file's name: nothing that could lead elsewhere. In
 # the validator's own dialect `$` is the end of the text and nothing else.
@@ -20,30 +20,30 @@ _ATTEMPT = re.compile(r"[0-9]+(\.[0-9]+)*")
 _KEY = re.compile(r"([0-9a-f]{8})-(0|[1-9][0-9]{0,8})")
 
 
-def stripe_of(index: int) -> int:
-    """The stripe of a source index: 20,000 positions each."""
-    return index // STRIPE_ITEMS
+def partition_of(index: int) -> int:
+    """The partition of a source index: 20,000 positions each."""
+    return index // PARTITION_ITEMS
 
 
-def stripe_id(stripe: int) -> str:
-    """A stripe as text that sorts."""
-    return f"{stripe:08}"
+def partition_id(partition: int) -> str:
+    """A partition as text that sorts."""
+    return f"{partition:08}"
 
 
-def shard_id(stripe: int, seq: int) -> str:
+def shard_id(partition: int, seq: int) -> str:
     """A shard's name; name order is input order."""
-    return f"{stripe:08}-{seq:06}"
+    return f"{partition:08}-{seq:06}"
 
 
 def split_shard_id(shard: str) -> tuple[str, str]:
-    """The stripe's and the sequence's text of a shard's name.
+    """The partition's and the sequence's text of a shard's name.
 
     Raises:
         ValueError: `shard` is no shard's name.
     """
     match = _SHARD.fullmatch(shard)
     if match is None:
-        raise ValueError(f"{shard!r} is not the name of a shard (<stripe:08>-<seq:06>)")
+        raise ValueError(f"{shard!r} is not the name of a shard (<partition:08>-<seq:06>)")
     return match.group(1), match.group(2)
 
 
@@ -52,8 +52,8 @@ def is_shard(text: str) -> bool:
     return _SHARD.fullmatch(text) is not None
 
 
-def stripes_of(shards: Iterable[str]) -> list[str]:
-    """The stripes, as text, that shards lie in; sorted."""
+def partitions_of(shards: Iterable[str]) -> list[str]:
+    """The partitions, as text, that shards lie in; sorted."""
     return sorted({split_shard_id(shard)[0] for shard in shards})
 
 

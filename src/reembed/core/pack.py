@@ -158,7 +158,7 @@ def rank_by_key(chunks: pa.Table, keys: pa.ChunkedArray) -> pa.Table:
 
     Args:
         chunks: schema `MANIFEST`; all parts of an item share its key, and so its rank.
-        keys: every key of the stripe, in any order; those of `chunks` are among them.
+        keys: every key of the partition, in any order; those of `chunks` are among them.
     """
     known = pc.unique(keys)
     # Bytes of UTF-8 compare as code points do, and as STRING does in BigQuery.
@@ -167,12 +167,12 @@ def rank_by_key(chunks: pa.Table, keys: pa.ChunkedArray) -> pa.Table:
     return chunks.set_column(at, chunks.schema.field(at), ranks.cast(pa.int64()))
 
 
-def pack_stripe(chunks: pa.Table, stripe: int, packing: Packing) -> Iterator[PackedShard]:
-    """Cut a stripe into shards, in input order.
+def pack_partition(chunks: pa.Table, partition: int, packing: Packing) -> Iterator[PackedShard]:
+    """Cut a partition into shards, in input order.
 
     Args:
         chunks: schema `MANIFEST`, in any order; requests are not numbered yet.
-        stripe: its number.
+        partition: its number.
         packing: limits and what shapes requests.
     """
     ordered = refuse_unsendable(chunks.sort_by(_ORDER), packing)
@@ -180,7 +180,7 @@ def pack_stripe(chunks: pa.Table, stripe: int, packing: Packing) -> Iterator[Pac
     weights = _weights(ordered, groups, packing)
     for seq, (start, end) in enumerate(pack(weights, packing.limits)):
         manifest = number_requests(ordered.slice(start, end - start), groups[start:end])
-        yield PackedShard(_shard_plan(manifest, shard_id(stripe, seq), packing), manifest)
+        yield PackedShard(_shard_plan(manifest, shard_id(partition, seq), packing), manifest)
 
 
 def _weights(chunks: pa.Table, groups: NDArray[np.int64], packing: Packing) -> Weights:
@@ -229,7 +229,7 @@ def _valid(table: pa.Table, column: str) -> int:
 
 
 def totals_of(shards: list[PackedShard], items: int, skipped: int = 0) -> PlanTotals:
-    """What the shards of a stripe come to, and the chunks that were left out of them."""
+    """What the shards of a partition come to, and the chunks that were left out of them."""
     notes: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     spared: Counter[str] = Counter()

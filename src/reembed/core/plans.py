@@ -123,10 +123,10 @@ LISTING = pa.schema(
 )
 
 
-class StripePlan(Record):
-    """`stripes/<stripe>.json`: the shards of a stripe, and what they come to."""
+class PartitionPlan(Record):
+    """`partitions/<partition>.json`: the shards of a partition, and what they come to."""
 
-    stripe: int
+    partition: int
     shards: tuple[ShardPlan, ...]
     totals: dict[str, Any]
 
@@ -143,7 +143,7 @@ class PlanSummary(Record):
     frozen: dict[str, Any]
     items: int
     totals: dict[str, Any]
-    stripes: tuple[int, ...]
+    partitions: tuple[int, ...]
     digest: str
 
     def plan_totals(self) -> PlanTotals:
@@ -211,10 +211,10 @@ def items_of(table: pa.Table) -> list[Item]:
     ]
 
 
-def digest_of(stripes: Iterable[StripePlan]) -> str:
+def digest_of(partitions: Iterable[PartitionPlan]) -> str:
     """SHA-256 over the fingerprints of all shards, in order: what the commit pins down."""
     digest = hashlib.sha256()
-    for stripe in stripes:
-        for shard in stripe.shards:
+    for partition in partitions:
+        for shard in partition.shards:
             digest.update(f"{shard.shard}:{shard.chunks}:{shard.fingerprint}\n".encode())
     return digest.hexdigest()

@@ -60,13 +60,13 @@ class Need(BaseModel):
     result_bytes: int = 0
 
 
-Closing = Literal["", "ended", "stopped", "split"]
+Sealing = Literal["", "ended", "stopped", "split"]
 
 
 class Claim(Record):
     """`<attempt>.e<epoch>.claim`: a holder is about to create this attempt's job.
 
-    A `closing` claim says the opposite, for good: no epoch may follow it, and whoever sees it
+    A `sealed` claim says the opposite, for good: no epoch may follow it, and whoever sees it
     adopts what the lower epochs created, else ends the attempt as not sent: because nothing could
     be rendered (``ended``), because the user wants no more jobs (``stopped``), or because it goes
     on in smaller attempts (``split``).
@@ -74,7 +74,7 @@ class Claim(Record):
 
     holder: str
     epoch: int
-    closing: Closing = ""
+    sealed: Sealing = ""
 
 
 class Renewal(Record):
@@ -175,7 +175,7 @@ class Settled(Record):
     reject_codes: dict[str, int] = {}
 
 
-class SpendLine(Record):
+class ReservationLine(Record):
     """`spend/<seq>`: one line of the gap-free log of money and quotas.
 
     `reserve` takes `need` for an attempt; `void` gives all of it back; `end` gives back tokens,
@@ -223,10 +223,10 @@ class RolledShard(BaseModel):
 
 
 class Rollup(Record):
-    """`rollups/<stripe>.g<n>`: a settled stripe in one record, so that a reader lists little.
+    """`rollups/<partition>.g<n>`: a settled partition in one record, so that a reader lists little.
 
-    It stands for the stripe's own records until a `rollups/<stripe>.g<m>.open` with m > n says
-    that rejects of it are sent again.
+    It stands for the partition's own records until a `rollups/<partition>.g<m>.open` with m > n
+    says that rejects of it are sent again.
     """
 
     generation: int

@@ -47,7 +47,7 @@ from reembed.core.join import Joined
 from reembed.core.rows import request_of
 from reembed.core.vectors import cosine
 
-TWIN_COSINE = 0.999
+CANARY_COSINE = 0.999
 
 # Structural: more than a hundredth of a job's keys, and more than three of them.
 _TOLERATED_SHARE = 0.01
@@ -160,7 +160,7 @@ def _twins(joined: Joined, canaries: Sequence[Canary]) -> Iterable[Finding]:
         likeness = cosine(joined.matrix[a], joined.matrix[b])
         counts = int(joined.tokens[a]), int(joined.tokens[b])
         pair = f"requests {canary.twin} and {canary.ordinal} have the same content but"
-        if likeness < TWIN_COSINE:
+        if likeness < CANARY_COSINE:
             yield Finding("canary_differs", f"{pair} vectors with cosine {likeness:.4f}")
         elif min(counts) >= 0 and counts[0] != counts[1]:
             yield Finding("canary_differs", f"{pair} {counts[1]} and {counts[0]} tokens")

@@ -19,7 +19,7 @@ from reembed.destinations.parts import write_part
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RunFailedError
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Stat, Storage
-from reembed.storage.parallel import AT_ONCE, in_parallel
+from reembed.storage.parallel import MAX_CONCURRENT, in_parallel
 from reembed.storage.scratch import scratch_folder
 
 T = TypeVar("T")
@@ -112,8 +112,8 @@ class ParquetParts:
 
     def _each(self, parts: Sequence[Stat], read: Callable[[Stat], T]) -> Iterator[tuple[Stat, T]]:
         """What is read of each part, in order; many are read at once."""
-        for start in range(0, len(parts), AT_ONCE):
-            some = parts[start : start + AT_ONCE]
+        for start in range(0, len(parts), MAX_CONCURRENT):
+            some = parts[start : start + MAX_CONCURRENT]
             yield from zip(some, in_parallel(read, some), strict=True)
 
     def _thin(self, stat: Stat, rows: _Rows, folder: Path) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 
-class AtWork:
+class ActiveLanes:
     """Counts lanes as they begin and end; safe among threads."""
 
     def __init__(self) -> None:

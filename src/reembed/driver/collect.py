@@ -20,7 +20,7 @@ from reembed.core.records import Outcome
 from reembed.core.row_errors import RowError
 from reembed.core.rows import Lineage, first_rows, reject_table
 from reembed.destinations.parts import write_rejects
-from reembed.driver.context import Tools
+from reembed.driver.context import Context
 from reembed.driver.intake import (
     ANSWERED,
     Attempt,
@@ -33,12 +33,12 @@ from reembed.driver.intake import (
 from reembed.driver.render import ordinals_in_wire_order
 from reembed.errors import AlreadyExistsError
 from reembed.machine.endings import Ending, after_rows, past_of, split
-from reembed.machine.states import AttemptView, Ended, ShardView
+from reembed.machine.states import AttemptState, Ended, ShardState
 from reembed.providers.base import Job
 from reembed.providers.gemini.requests import max_result_line_bytes
 
 
-def join_answer(tools: Tools, view: ShardView, path: str, job: Job, room: Room) -> Ended:
+def join_answer(context: Context, view: ShardState, path: str, job: Job, room: Room) -> Ended:
     """Join an attempt's answer as it comes; write its rows and rejects; say what follows.
 
     Rows of an attempt that leaves nothing open are the shard's part at once; others wait in the
@@ -52,15 +52,15 @@ def join_answer(tools: Tools, view: ShardView, path: str, job: Job, room: Room) 
     attempt = view.attempts[path]
     assert attempt.created is not None
     assert attempt.job is not None
-    manifest = tools.manifest(view.plan.shard)
-    unsent = unsent_of(tools, view, attempt)
+    manifest = context.manifest(view.plan.shard)
+    unsent = unsent_of(context, view, attempt)
     # A job that ended well after all is verified as a whole; what is wanted of it may be less.
     sender = view.attempts[attempt.created.made_for or attempt.path]
     ordinals = [n for n in ordinals_in_wire_order(view.plan, sender.ordinals) if n not in unsent]
     canaries = plan_canaries(view.plan.requests) if sender.ordinals is None else ()
     wanted = frozenset(ordinals_in_wire_order(view.plan, attempt.ordinals))
-    lineage = lineage_of(tools, view, attempt)
-    local = tools.scratch / f"{view.plan.shard}-{attempt.path}.rows"
+    lineage = lineage_of(context, view, attempt)
+    local = context.scratch / f"{view.plan.shard}-{attempt.path}.rows"
     local.unlink(missing_ok=True)
     asked = Attempt(
         manifest,
@@ -71,39 +71,41 @@ def join_answer(tools: Tools, view: ShardView, path: str, job: Job, room: Room) 
         None if sender is attempt else wanted,
         inline=not attempt.created.input_file,
     )
-    collected = _collect(tools, job, asked, local, room)
+    collected = _collect(context, job, asked, local, room)
     if not collected.verdict.ok:
-        ended = _quarantine(tools, view, attempt, _answer_of(local), collected)
+        ended = _quarantine(context, view, attempt, _answer_of(local), collected)
         return replace(ended, answer_bytes=collected.answer_bytes)
     wanted = frozenset(n for n in wanted if n < view.plan.requests)
     errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n in wanted}
-    need = need_of_requests(manifest, tools.config)
+    need = need_of_requests(manifest, context.config)
     past = past_of(sender.path, {path: a.outcome for path, a in view.attempts.items()})
     past = replace(past, attempt=attempt.path)
-    ending = after_rows(past, errors, tools.config.batch.max_attempts, need)
+    ending = after_rows(past, errors, context.config.batch.max_attempts, need)
     outcome = Outcome(
         state=attempt.job.state,
         job=attempt.created.job,
         end_time=attempt.job.end_time,
         rows=collected.part.rows if collected.part else 0,
-        rows_uri=_publish_rows(tools, view, attempt, local, collected, bool(ending.children)),
+        rows_uri=_publish_rows(context, view, attempt, local, collected, bool(ending.children)),
         tokens=_tokens(manifest, collected.joined, {c.ordinal: c.twin for c in canaries}, wanted),
     )
-    outcome = with_ending(tools, view, attempt, manifest, outcome, ending)
+    outcome = with_ending(context, view, attempt, manifest, outcome, ending)
     return Ended(outcome, answer_bytes=collected.answer_bytes)
 
 
-def _collect(tools: Tools, job: Job, asked: Attempt, local: Path, room: Room) -> Collected:
+def _collect(context: Context, job: Job, asked: Attempt, local: Path, room: Room) -> Collected:
     """Make the part at `local`; of an answer that is not trusted, leave the answer instead."""
     options = Options(
-        include_text=tools.config.sink.text,
-        compression=tools.config.sink.parquet.compression,
+        include_text=context.config.sink.text,
+        compression=context.config.sink.parquet.compression,
         max_line_bytes=max_result_line_bytes(asked.lineage.dimensions),
     )
-    collected = collect_stream(asked, lambda i: tools.service.stream(job, i), local, room, options)
+    collected = collect_stream(
+        asked, lambda i: context.service.stream(job, i), local, room, options
+    )
     if not collected.verdict.ok:
         # What is kept for the user to look at must be what was judged.
-        tools.service.fetch(job, _answer_of(local))
+        context.service.fetch(job, _answer_of(local))
         collected = collect_part(asked, _answer_of(local), local, room, options)
         if collected.verdict.ok:
             _answer_of(local).unlink()
@@ -114,29 +116,31 @@ def _answer_of(local: Path) -> Path:
     return local.with_suffix(".answer")
 
 
-def repay(tools: Tools, view: ShardView, attempt: AttemptView, state: str, anomaly: str) -> Ended:
+def repay(
+    context: Context, view: ShardState, attempt: AttemptState, state: str, anomaly: str
+) -> Ended:
     """An answer that cannot be used: nothing follows until the user accepts to pay again.
 
     The outcome, which is only recorded then, sends all of the attempt's requests once more.
     """
-    manifest = tools.manifest(view.plan.shard)
+    manifest = context.manifest(view.plan.shard)
     planned = view.plan.requests
     wanted = ordinals_in_wire_order(view.plan, attempt.ordinals)
     ordinals = sorted(n for n in wanted if n < planned)
     job = attempt.created.job if attempt.created is not None else ""
-    children = split(attempt.path, ordinals, 1, need_of_requests(manifest, tools.config))
+    children = split(attempt.path, ordinals, 1, need_of_requests(manifest, context.config))
     canaries = [c.twin for c in plan_canaries(planned)] if attempt.ordinals is None else []
     # Paid, if only by estimate: what the answer says of itself is in question.
     paid = _estimated(manifest, [*ordinals, *canaries])
     return Ended(Outcome(state=state, job=job, children=children, tokens=paid), anomaly)
 
 
-def lineage_of(tools: Tools, view: ShardView, attempt: AttemptView | None) -> Lineage:
+def lineage_of(context: Context, view: ShardState, attempt: AttemptState | None) -> Lineage:
     """Where the rows of an attempt come from; `embedded_at` is the job's end."""
-    model = tools.config.model
+    model = context.config.model
     job = attempt.job if attempt is not None else None
     return Lineage(
-        run=tools.rules.run,
+        run=context.rules.run,
         shard=view.plan.shard,
         job=job.name if job is not None else "",
         attempt=attempt.path if attempt is not None else "",
@@ -148,24 +152,24 @@ def lineage_of(tools: Tools, view: ShardView, attempt: AttemptView | None) -> Li
 
 
 def with_ending(
-    tools: Tools,
-    view: ShardView,
-    attempt: AttemptView,
+    context: Context,
+    view: ShardState,
+    attempt: AttemptState,
     manifest: pa.Table,
     outcome: Outcome,
     ending: Ending,
 ) -> Outcome:
     """Write the rejects of an ending; the outcome with their file and with the children."""
-    lineage = lineage_of(tools, view, attempt)
+    lineage = lineage_of(context, view, attempt)
     rejects = reject_table(manifest, ending.rejects, lineage, planned=False)
     uri = ""
     if rejects.num_rows:
         name = f"{attempt.path}.{_digest(ending)}.rejects.parquet"
-        uri = tools.layout.work(tools.commit, view.plan.shard, name)
-        local = tools.scratch / f"{view.plan.shard}-{attempt.path}.rejects"
+        uri = context.layout.work(context.commit, view.plan.shard, name)
+        local = context.scratch / f"{view.plan.shard}-{attempt.path}.rejects"
         local.unlink(missing_ok=True)
         write_rejects(local, rejects.to_batches(), {})
-        _publish(tools, local, uri)
+        _publish(context, local, uri)
     return outcome.model_copy(
         update={
             "children": dict(ending.children),
@@ -183,9 +187,9 @@ def _digest(ending: Ending) -> str:
 
 
 def _publish_rows(
-    tools: Tools,
-    view: ShardView,
-    attempt: AttemptView,
+    context: Context,
+    view: ShardState,
+    attempt: AttemptState,
     local: Path,
     collected: Collected,
     goes_on: bool,
@@ -197,49 +201,49 @@ def _publish_rows(
     if attempt.path != "0" or goes_on or view.plan.copies:
         # A fetcher that died may have seen another answer: its file must not stand for ours.
         name = f"{attempt.path}.{answered}.rows.parquet"
-        uri = tools.layout.work(tools.commit, view.plan.shard, name)
-        _publish(tools, local, uri)
+        uri = context.layout.work(context.commit, view.plan.shard, name)
+        _publish(context, local, uri)
         return uri
-    uri = tools.layout.part(tools.commit, view.plan.shard)
+    uri = context.layout.part(context.commit, view.plan.shard)
     try:
-        tools.storage.publish(local, uri)
+        context.storage.publish(local, uri)
     except AlreadyExistsError:
-        _correct(tools, view, attempt, local, answered)
+        _correct(context, view, attempt, local, answered)
     return uri
 
 
 def _correct(
-    tools: Tools, view: ShardView, attempt: AttemptView, local: Path, answered: str
+    context: Context, view: ShardState, attempt: AttemptState, local: Path, answered: str
 ) -> None:
     """Replace a part that stands, unless it holds the same rows, or an outcome counts them."""
-    uri = tools.layout.part(tools.commit, view.plan.shard)
-    state = tools.storage.stat(uri).generation
-    with tools.storage.open(uri) as stream:
+    uri = context.layout.part(context.commit, view.plan.shard)
+    state = context.storage.stat(uri).generation
+    with context.storage.open(uri) as stream:
         metadata = pq.read_metadata(stream).metadata or {}
     same = metadata.get(ANSWERED.encode(), b"").decode() == answered
     # Who was held up for long finds the shard settled, and another answer than was counted.
-    if same or attempt.path in tools.ledger.look(view.plan.shard).outcomes:
+    if same or attempt.path in context.ledger.look(view.plan.shard).outcomes:
         local.unlink(missing_ok=True)
         return
     try:
-        tools.storage.publish(local, uri, replace=state)
+        context.storage.publish(local, uri, replace=state)
     except AlreadyExistsError:
         local.unlink(missing_ok=True)  # another corrected it first, and says so in its outcome
 
 
-def _publish(tools: Tools, local: Path, uri: str) -> None:
+def _publish(context: Context, local: Path, uri: str) -> None:
     try:
-        tools.storage.publish(local, uri)
+        context.storage.publish(local, uri)
     except AlreadyExistsError:
         # Another fetcher of the same job wrote the same rows: `embedded_at` is the job's end.
         local.unlink(missing_ok=True)
 
 
 def _quarantine(
-    tools: Tools, view: ShardView, attempt: AttemptView, answer: Path, collected: Collected
+    context: Context, view: ShardState, attempt: AttemptState, answer: Path, collected: Collected
 ) -> Ended:
-    uri = tools.layout.quarantine(tools.commit, view.plan.shard, attempt.path)
-    _publish(tools, answer, uri)
+    uri = context.layout.quarantine(context.commit, view.plan.shard, attempt.path)
+    _publish(context, answer, uri)
     seen = "; ".join(f"{finding.code}: {finding.message}" for finding in collected.verdict.reasons)
     assert attempt.created is not None
     anomaly = (
@@ -247,13 +251,13 @@ def _quarantine(
         f"cannot be trusted: {seen}. It is kept as {uri}; nothing more is bought until "
         "you decide (--accept-repay buys it again)"
     )
-    return repay(tools, view, attempt, "QUARANTINED", anomaly)
+    return repay(context, view, attempt, "QUARANTINED", anomaly)
 
 
-def unsent_of(tools: Tools, view: ShardView, attempt: AttemptView) -> dict[int, RowError]:
+def unsent_of(context: Context, view: ShardState, attempt: AttemptState) -> dict[int, RowError]:
     """What could not be rendered, by ordinal, canaries too, and so was not sent."""
     sender = (attempt.created.made_for if attempt.created is not None else "") or attempt.path
-    found = tools.ledger.read_unsent(view.plan.shard, sender, attempt.rendered_epoch)
+    found = context.ledger.read_unsent(view.plan.shard, sender, attempt.rendered_epoch)
     return {n: RowError(*why, at="submit") for n, why in found.requests.items()}
 
 

@@ -14,16 +14,16 @@ from reembed.driver.events import Unwatched, Watch
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.rules import Rules
 from reembed.providers.base import BatchService
 from reembed.providers.gemini.requests import RequestOptions
 from reembed.storage.base import Storage
-from reembed.storage.content import Places
+from reembed.storage.content import ContentReader
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class Context:
     """The seams of one run in one process, and its constants.
 
     `scratch` is an existing local folder for request files, answers in question and parts on their
@@ -39,7 +39,7 @@ class Tools:
     storage: Storage
     service: BatchService
     ledger: Ledger
-    spend: SpendLog
+    spend: ReservationLog
     clock: Clock
     scratch: Path
     generation: int = 0
@@ -51,9 +51,9 @@ class Tools:
             return pq.read_table(stream)
 
     @property
-    def places(self) -> Places:
+    def places(self) -> ContentReader:
         """Where contents are read again."""
-        return Places.of(self.config.source, self.storage, self.layout.given())
+        return ContentReader.of(self.config.source, self.storage, self.layout.given())
 
     @property
     def policy(self) -> ChunkPolicy:

@@ -12,7 +12,7 @@ from reembed.core.price import price
 from reembed.core.records import Created, Outcome
 from reembed.machine import actions as act
 from reembed.machine.reduce import Refused, Result
-from reembed.machine.states import Ended, ShardView
+from reembed.machine.states import Ended, ShardState
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Unwatched:
 logger = logging.getLogger("reembed.events")
 
 
-def event_of(view: ShardView, action: act.Action, result: Result, spec: ModelSpec) -> Event | None:
+def event_of(view: ShardState, action: act.Action, result: Result, spec: ModelSpec) -> Event | None:
     """The event of an action that gave `result`; None where there is nothing to tell.
 
     Records are counted by the process whose record stands: the ledger returns the very object
@@ -78,25 +78,25 @@ def event_of(view: ShardView, action: act.Action, result: Result, spec: ModelSpe
     return make(view, action, result) if make is not None else None
 
 
-def _event(name: str, view: ShardView, action: Any, **more: Any) -> Event:
+def _event(name: str, view: ShardState, action: Any, **more: Any) -> Event:
     return Event(name, view.plan.shard, getattr(action, "attempt", ""), **more)
 
 
-def _reserved(view: ShardView, action: act.Reserve, result: Result) -> Event | None:
+def _reserved(view: ShardState, action: act.Reserve, result: Result) -> Event | None:
     if result != "won":
         return None
     counts = {"reserved_nano_usd": action.need.usd_nano}
     return _event("reserved", view, action, counts=counts)
 
 
-def _uploaded(view: ShardView, action: act.Upload, result: Result) -> Event | None:
+def _uploaded(view: ShardState, action: act.Upload, result: Result) -> Event | None:
     prepared = view.attempts[action.attempt].local.prepared
     if not isinstance(result, str) or prepared is None:
         return None
     return _event("uploaded", view, action, counts={"uploaded_bytes": prepared.size})
 
 
-def _created(view: ShardView, action: act.Create, result: Result) -> Event | None:
+def _created(view: ShardState, action: act.Create, result: Result) -> Event | None:
     if not isinstance(result, Created):
         return None
     prepared = view.attempts[action.attempt].local.prepared
@@ -107,21 +107,21 @@ def _created(view: ShardView, action: act.Create, result: Result) -> Event | Non
     return _event("job_created", view, action, job=result.job, counts=counts)
 
 
-def _adopted(view: ShardView, action: act.RecordCreated, result: Result) -> Event | None:
+def _adopted(view: ShardState, action: act.RecordCreated, result: Result) -> Event | None:
     if result is not action.created:
         return None
     counts = {"jobs_adopted": 1}
     return _event("job_adopted", view, action, job=action.created.job, counts=counts)
 
 
-def _fetched(view: ShardView, action: act.Join, result: Result) -> Event | None:
+def _fetched(view: ShardState, action: act.Join, result: Result) -> Event | None:
     if not isinstance(result, Ended) or not result.answer_bytes:
         return None
     counts = {"downloaded_bytes": result.answer_bytes}
     return _event("fetched", view, action, job=action.job, counts=counts)
 
 
-def _job_ended(view: ShardView, action: act.RecordOutcome, spec: ModelSpec) -> Event:
+def _job_ended(view: ShardState, action: act.RecordOutcome, spec: ModelSpec) -> Event:
     outcome: Outcome = action.outcome
     well = outcome.state == "SUCCEEDED"
     counts = {
@@ -134,13 +134,13 @@ def _job_ended(view: ShardView, action: act.RecordOutcome, spec: ModelSpec) -> E
     )
 
 
-def _stuck(view: ShardView, action: act.MarkStuck, result: Result) -> Event:
+def _stuck(view: ShardState, action: act.MarkStuck, result: Result) -> Event:
     created = view.attempts[action.attempt].created
     job = created.job if created is not None else ""
     return _event("job_stuck", view, action, job=job, grave=True)
 
 
-def _settled(view: ShardView, action: act.RecordSettled, result: Result) -> Event | None:
+def _settled(view: ShardState, action: act.RecordSettled, result: Result) -> Event | None:
     """What is new since the settlement before: a redrive adds to it."""
     if result != "won":
         return None
@@ -153,7 +153,7 @@ def _settled(view: ShardView, action: act.RecordSettled, result: Result) -> Even
     return _event("shard_settled", view, action, counts=counts)
 
 
-_MAKERS: dict[type, Callable[[ShardView, Any, Result], Event | None]] = {
+_MAKERS: dict[type, Callable[[ShardState, Any, Result], Event | None]] = {
     act.Reserve: _reserved,
     act.Upload: _uploaded,
     act.Create: _created,

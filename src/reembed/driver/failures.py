@@ -10,7 +10,7 @@ from reembed.core.pack import need_of_requests
 from reembed.core.records import NOT_SENT, Need, Outcome, ranges_of
 from reembed.core.row_errors import RowError
 from reembed.driver.collect import unsent_of, with_ending
-from reembed.driver.context import Tools
+from reembed.driver.context import Context
 from reembed.driver.render import Rendered, Renderer, ordinals_in_wire_order
 from reembed.machine.endings import (
     Ending,
@@ -21,46 +21,48 @@ from reembed.machine.endings import (
     split,
     without_malformed,
 )
-from reembed.machine.states import AttemptView, Ended, ShardView
+from reembed.machine.states import AttemptState, Ended, ShardState
 from reembed.providers.gemini.check import RequestLimits, fault_of
 
 _Need = Callable[[Sequence[int]], Need]
 
 
-def judge(tools: Tools, view: ShardView, attempt: AttemptView, why: str = "ended") -> Ended:
-    """Say what follows from a job that ended without answers, or was never sent; see `Judge`."""
-    manifest = tools.manifest(view.plan.shard)
+def classify_failure(
+    context: Context, view: ShardState, attempt: AttemptState, why: str = "ended"
+) -> Ended:
+    """Classify a job that ended without answers, or was never sent; see `ClassifyFailure`."""
+    manifest = context.manifest(view.plan.shard)
     planned = view.plan.requests
     wanted = {n for n in ordinals_in_wire_order(view.plan, attempt.ordinals) if n < planned}
-    unsent = {n: e for n, e in unsent_of(tools, view, attempt).items() if n in wanted}
+    unsent = {n: e for n, e in unsent_of(context, view, attempt).items() if n in wanted}
     ordinals = sorted(wanted - unsent.keys())
-    need = need_of_requests(manifest, tools.config)
+    need = need_of_requests(manifest, context.config)
     if attempt.created is None or attempt.job is None:
         ending = _never_sent(attempt, ordinals, unsent, why, need)
         return Ended(
-            with_ending(tools, view, attempt, manifest, Outcome(state=NOT_SENT, job=""), ending)
+            with_ending(context, view, attempt, manifest, Outcome(state=NOT_SENT, job=""), ending)
         )
     job = attempt.job
     # A job that was cancelled because it was stuck is sent again like one that expired.
     state = "EXPIRED" if job.state == "CANCELLED" and attempt.stuck else job.state
     end = RemoteEnd(job.name, state, job.error_code, job.error_message)
     past = past_of(attempt.path, {path: a.outcome for path, a in view.attempts.items()})
-    faults = _faults(tools, view, attempt, manifest, ordinals) if is_checked(past, end) else {}
+    faults = _faults(context, view, attempt, manifest, ordinals) if is_checked(past, end) else {}
     if faults:
         found = without_malformed(past, end, ordinals, faults, need)
     else:
-        found = after_failure(past, end, ordinals, tools.config.batch.max_attempts, need)
+        found = after_failure(past, end, ordinals, context.config.batch.max_attempts, need)
     ending = Ending(found.children, {**found.rejects, **unsent}, found.delay_seconds)
     outcome = Outcome(
         state=job.state, job=job.name, end_time=job.end_time, cause=job.error_message[:500]
     )
-    return Ended(with_ending(tools, view, attempt, manifest, outcome, ending))
+    return Ended(with_ending(context, view, attempt, manifest, outcome, ending))
 
 
 def _faults(
-    tools: Tools,
-    view: ShardView,
-    attempt: AttemptView,
+    context: Context,
+    view: ShardState,
+    attempt: AttemptState,
     manifest: pa.Table,
     ordinals: Sequence[int],
 ) -> dict[int, str]:
@@ -71,8 +73,8 @@ def _faults(
     """
     assert attempt.created is not None
     inline = not attempt.created.input_file
-    renderer = Renderer(tools.places, tools.policy, tools.request_options, inline)
-    limits = RequestLimits.of(tools.config)
+    renderer = Renderer(context.places, context.policy, context.request_options, inline)
+    limits = RequestLimits.of(context.config)
     faults: dict[int, str] = {}
     for ordinal, made in renderer.each(view.plan, manifest, ranges_of(list(ordinals))):
         if isinstance(made, Rendered):
@@ -83,7 +85,7 @@ def _faults(
 
 
 def _never_sent(
-    attempt: AttemptView,
+    attempt: AttemptState,
     ordinals: Sequence[int],
     unsent: Mapping[int, RowError],
     why: str,

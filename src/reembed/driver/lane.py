@@ -10,10 +10,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 
-from reembed.core.names import split_shard_id, stripes_of
-from reembed.core.plans import ShardPlan, StripePlan
+from reembed.core.names import partitions_of, split_shard_id
+from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.core.records import Settled
-from reembed.driver.context import Tools
+from reembed.driver.context import Context
 from reembed.driver.events import Event, event_of, log_event
 from reembed.driver.perform import HEAVY, Performer
 from reembed.driver.progress import Progress, Unseen
@@ -21,46 +21,48 @@ from reembed.driver.state import RunState
 from reembed.machine import actions as act
 from reembed.machine.decide import decide
 from reembed.machine.reduce import Result, apply
-from reembed.machine.reservations import Book
-from reembed.machine.snapshot import ShardRecords, is_settled, view_of
-from reembed.machine.states import AttemptView, ShardView
+from reembed.machine.reservations import Reservations
+from reembed.machine.snapshot import ShardRecords, is_settled, state_of_shard
+from reembed.machine.states import AttemptState, ShardState
 
 
 class Rolling:
     """Watches the shards of one lane settle.
 
-    Several lanes share a stripe. Each asks once, after the last shard of its own there, whether
+    Several lanes share a partition. Each asks once, after the last shard of its own there, whether
     all are settled: the last to ask sees them all. What a lane that died leaves out, the end of
     the call writes.
 
     Args:
-        tools: the seams.
+        context: the seams.
         open_shards: shards of this lane that were not settled when it began.
     """
 
-    def __init__(self, tools: Tools, open_shards: Iterable[str]) -> None:
-        self._tools = tools
+    def __init__(self, context: Context, open_shards: Iterable[str]) -> None:
+        self._tools = context
         shards = list(open_shards)
-        self._open: dict[str, set[str]] = {stripe: set() for stripe in stripes_of(shards)}
+        self._open: dict[str, set[str]] = {partition: set() for partition in partitions_of(shards)}
         for shard in shards:
             self._open[split_shard_id(shard)[0]].add(shard)
 
     def settled(self, shard: str) -> None:
         """A shard is settled."""
-        stripe = split_shard_id(shard)[0]
-        left = self._open.get(stripe)
+        partition = split_shard_id(shard)[0]
+        left = self._open.get(partition)
         if left is None:
             return
         left.discard(shard)
         if not left:
-            del self._open[stripe]
-            self._roll_up(stripe)
+            del self._open[partition]
+            self._roll_up(partition)
 
-    def _roll_up(self, stripe: str) -> None:
-        tools = self._tools
-        name = tools.layout.stripe(tools.plan, int(stripe))
-        plan = StripePlan.decode(tools.storage.read(name), name)
-        tools.ledger.roll_up(stripe, [shard.shard for shard in plan.shards], tools.generation)
+    def _roll_up(self, partition: str) -> None:
+        context = self._tools
+        name = context.layout.partition(context.plan, int(partition))
+        plan = PartitionPlan.decode(context.storage.read(name), name)
+        context.ledger.roll_up(
+            partition, [shard.shard for shard in plan.shards], context.generation
+        )
 
 
 # Fetching waits on the network while joining computes: two at a time keep both busy.
@@ -74,11 +76,17 @@ _LONGEST_SLEEP = 1.0
 # What one round still waits for, in seconds.
 _MOMENT = 1.0
 # Actions that only ask how things stand.
-_ASKING = (act.Look, act.ReadBook, act.Scan, act.Poll)
+_ASKING = (act.ReloadRecords, act.RefreshReservations, act.ListJobs, act.Poll)
 # A lease is renewed after a third of it.
 _RENEWALS = 3
 # What is still done after an interruption: quick, and it spares the next call a wait.
-_TAKING_BACK = (act.DeleteInput, act.Release, act.MakeVoid, act.RecordCreated, act.RecordOutcome)
+_TAKING_BACK = (
+    act.DeleteInput,
+    act.Release,
+    act.ReleaseClaim,
+    act.RecordCreated,
+    act.RecordOutcome,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ class Lane:
     joining run in the pool, so that parsing one result never stops the polling of others.
 
     Args:
-        tools: the seams.
+        context: the seams.
         state: shared with other lanes of this process.
         progress: is told the views now and then.
         interrupted: once set, nothing new is begun, what was not sent is taken back, and the
@@ -110,17 +118,17 @@ class Lane:
 
     def __init__(
         self,
-        tools: Tools,
+        context: Context,
         state: RunState,
         progress: Progress,
         interrupted: threading.Event,
         one_round: bool = False,
     ) -> None:
-        self._tools, self._state, self._progress = tools, state, progress
+        self._tools, self._state, self._progress = context, state, progress
         self._interrupted, self._one_round = interrupted, one_round
-        self._performer = Performer(tools, state)
-        self._spec = tools.config.model.spec()
-        self._views: dict[str, ShardView] = {}
+        self._performer = Performer(context, state)
+        self._spec = context.config.model.spec()
+        self._views: dict[str, ShardState] = {}
         self._due: list[tuple[float, str]] = []
         self._busy: dict[Future[Result], tuple[str, act.Action]] = {}
         self._renewed: dict[str, tuple[float, int]] = {}
@@ -134,7 +142,7 @@ class Lane:
         self._settled: deque[tuple[str, Settled]] = deque()
         self._turned_away, self._lines, self._loaded_at = 0, 0, 0.0
         self._unseen = Unseen()
-        self._rolling = Rolling(tools, ())
+        self._rolling = Rolling(context, ())
 
     def run(self, shards: Sequence[ShardPlan]) -> Iterator[tuple[str, LaneResult]]:
         """Yield each shard with how it ended, as it ends.
@@ -181,7 +189,7 @@ class Lane:
         # After the records, since a reservation comes before the claim's job: read the other way
         # round, a job recorded between would stand there without its reservation.
         book = self._tools.spend.read()
-        self._state.set_book(book)
+        self._state.set_reservations(book)
         self._state.set_stopped(self._tools.ledger.stopped())
         reserved = _shards_in(book)
         listed = {shard for shard, _ in self._state.world().found}
@@ -210,7 +218,7 @@ class Lane:
                 self._state.halt(reason)
 
     def _begin(self, plan: ShardPlan, records: ShardRecords) -> None:
-        self._views[plan.shard] = view_of(plan, records, self._loaded_at)
+        self._views[plan.shard] = state_of_shard(plan, records, self._loaded_at)
         heapq.heappush(self._due, (self._tools.clock.now(), plan.shard))
 
     def _admit(self) -> None:
@@ -220,7 +228,7 @@ class Lane:
             self._begin(self._later.pop(shard), ShardRecords())
 
     def _admit_reserved(self) -> None:
-        """Look after shards that another reserved for: it may die, and its room with it."""
+        """Admit shards that another runner reserved for: it may die, the reservation stays."""
         book = self._state.world().book
         if self._later and book.lines != self._lines:
             self._lines = book.lines
@@ -239,11 +247,11 @@ class Lane:
             due, shard = heapq.heappop(self._due)
             action = decide(self._views[shard], self._state.world(), self._tools.rules)
             if isinstance(action, act.Wait) and self._waited_enough(shard, action.until, now):
-                yield shard, self._end(shard, act.Leave("it waits for the service"))
+                yield shard, self._end(shard, act.Defer("it waits for the service"))
             elif isinstance(action, act.Wait):
                 again = now + _MOMENT if self._one_round else action.until
                 later.append((min(again, action.until), shard))
-            elif isinstance(action, act.Finished | act.Leave | act.Halt):
+            elif isinstance(action, act.Finished | act.Defer | act.Halt):
                 yield shard, self._end(shard, action)
             elif _would_send(action) and self._must_hold(shard):
                 self._held.append(shard)
@@ -259,7 +267,7 @@ class Lane:
         """Whether one round is over for a shard: it has only waited and asked for a moment."""
         # A claim is seen through: the next round would have to wait it out, and begin anew.
         attempts = self._views[shard].attempts.values()
-        if any(is_sending(attempt) or is_closing(attempt) for attempt in attempts):
+        if any(is_sending(attempt) or is_sealed(attempt) for attempt in attempts):
             return False
         if self._is_unsent(shard) and self._is_at_work():
             return False  # what is collected now may give it room
@@ -276,7 +284,7 @@ class Lane:
         due = (shard for at, shard in self._due if at <= now)
         return bool(self._busy) or any(not self._is_unsent(shard) for shard in due)
 
-    def _end(self, shard: str, action: act.Finished | act.Leave | act.Halt) -> LaneResult:
+    def _end(self, shard: str, action: act.Finished | act.Defer | act.Halt) -> LaneResult:
         self._sending.discard(shard)
         if shard in self._asking or isinstance(action, act.Finished):
             del self._views[shard]  # there is nothing left to show of it but its count
@@ -368,7 +376,7 @@ class Lane:
                 if is_sending(attempt):
                     self._renew(shard, attempt)
 
-    def _renew(self, shard: str, attempt: AttemptView) -> None:
+    def _renew(self, shard: str, attempt: AttemptState) -> None:
         claim = f"{shard}/{attempt.path}.e{attempt.epoch}"
         now = self._tools.clock.now()
         last, count = self._renewed.get(claim, (attempt.local.claimed_at, 0))
@@ -392,24 +400,24 @@ class Lane:
             self._tools.clock.sleep(pause)
 
 
-def _shards_in(book: Book) -> set[str]:
+def _shards_in(book: Reservations) -> set[str]:
     """The shards for which something is reserved."""
     return {attempt.rpartition("/")[0] for attempt in book.live}
 
 
 def _would_send(action: act.Action) -> bool:
-    """Whether an action sets out for a job; a closing claim does the opposite."""
-    return isinstance(action, act.MakeClaim) and not action.closing
+    """Whether an action sets out for a job; a sealed claim does the opposite."""
+    return isinstance(action, act.MakeClaim) and not action.sealed
 
 
-def is_closing(attempt: AttemptView) -> bool:
+def is_sealed(attempt: AttemptState) -> bool:
     """Whether an attempt is closed and has not ended yet."""
-    return bool(attempt.closing) and attempt.created is None and attempt.outcome is None
+    return bool(attempt.sealed) and attempt.created is None and attempt.outcome is None
 
 
-def is_sending(attempt: AttemptView) -> bool:
+def is_sending(attempt: AttemptState) -> bool:
     """Whether this process holds the claim of an attempt that has not been sent yet."""
     local = attempt.local
     held = local.epoch > 0 and local.epoch == attempt.epoch and local.unknown_since is None
-    held = held and not attempt.closing
+    held = held and not attempt.sealed
     return held and attempt.created is None and attempt.outcome is None and local.ended is None

@@ -13,8 +13,8 @@ from reembed.core.names import display_name, input_file_name, is_input_file
 from reembed.core.pack import fingerprint_under
 from reembed.core.records import Claim, Created, Unsent
 from reembed.driver.collect import join_answer, repay
-from reembed.driver.context import Tools
-from reembed.driver.failures import judge
+from reembed.driver.context import Context
+from reembed.driver.failures import classify_failure
 from reembed.driver.intake import Room
 from reembed.driver.render import Renderer
 from reembed.driver.settle import clear_part, write_all_rejects, write_merged_part
@@ -34,12 +34,12 @@ from reembed.machine import actions as act
 from reembed.machine.endings import INVALID_ARGUMENT
 from reembed.machine.epochs import FRESH
 from reembed.machine.reduce import Missed, Refused, Result, Unsure
-from reembed.machine.states import Ended, JobView, ShardView
+from reembed.machine.states import Ended, ObservedJob, ShardState
 from reembed.providers.base import Job
 
 JSONL = "application/jsonl"
 # Actions that take long or much memory: they run beside the polling of other shards.
-HEAVY = (act.Prepare, act.Upload, act.Create, act.Join, act.Judge, act.WritePart)
+HEAVY = (act.Prepare, act.Upload, act.Create, act.Join, act.ClassifyFailure, act.WritePart)
 _GROWTH = 1.5
 # Tries to delete an input file before it is left to expire.
 DELETE_TRIES = 3
@@ -50,17 +50,17 @@ MOST_LOST_INPUTS = 4
 class Performer:
     """Carries out actions; one object serves all shards and threads of a process."""
 
-    def __init__(self, tools: Tools, state: RunState) -> None:
-        self._tools, self._state = tools, state
+    def __init__(self, context: Context, state: RunState) -> None:
+        self._tools, self._state = context, state
         self._threads = threading.local()
-        self._ways: dict[type, Callable[[ShardView, Any], Result]] = {
-            act.Look: self._look,
-            act.ReadBook: self._read_book,
+        self._ways: dict[type, Callable[[ShardState, Any], Result]] = {
+            act.ReloadRecords: self._look,
+            act.RefreshReservations: self._read_book,
             act.MakeClaim: self._claim,
-            act.MakeVoid: self._void,
+            act.ReleaseClaim: self._void,
             act.Reserve: self._reserve,
             act.Release: self._release,
-            act.Scan: self._scan,
+            act.ListJobs: self._scan,
             act.Fence: self._fence,
             act.Prepare: self._prepare,
             act.Upload: self._upload,
@@ -68,17 +68,17 @@ class Performer:
             act.RecordCreated: self._record_created,
             act.Poll: self._poll,
             act.Join: self._join,
-            act.Judge: self._judge,
+            act.ClassifyFailure: self._judge,
             act.MarkStuck: self._mark_stuck,
             act.Cancel: self._cancel,
             act.RecordOutcome: self._record_outcome,
             act.DeleteInput: self._delete_input,
-            act.WritePart: lambda view, action: write_merged_part(tools, view),
-            act.WriteRejects: lambda view, action: write_all_rejects(tools, view),
+            act.WritePart: lambda view, action: write_merged_part(context, view),
+            act.WriteRejects: lambda view, action: write_all_rejects(context, view),
             act.RecordSettled: self._settle,
         }
 
-    def perform(self, view: ShardView, action: act.Action) -> Result:
+    def perform(self, view: ShardState, action: act.Action) -> Result:
         """Carry out an action.
 
         Raises:
@@ -96,57 +96,57 @@ class Performer:
             failures = view.attempts[path].local.failures if path in view.attempts else 0
             return Missed(max(err.retry_after or 0.0, min(300.0, 2.0 ** min(failures, 9))))
 
-    def _look(self, view: ShardView, action: act.Look) -> Result:
+    def _look(self, view: ShardState, action: act.ReloadRecords) -> Result:
         began = self._tools.clock.now()
         self._state.set_stopped(self._tools.ledger.stopped())
         return replace(self._tools.ledger.look(view.plan.shard), looked_at=began)
 
-    def _read_book(self, view: ShardView, action: act.ReadBook) -> Result:
+    def _read_book(self, view: ShardState, action: act.RefreshReservations) -> Result:
         self._state.set_stopped(self._tools.ledger.stopped())
         book = self._tools.spend.read()
         name, known = f"{view.plan.shard}/{action.attempt}", view.attempts[action.attempt].epoch
-        self._state.set_book(book, asked=name)
+        self._state.set_reservations(book, asked=name)
         if book.epochs.get(name, 0) > known:
             # Another has been at this shard: what is waited for may be held by its own retry.
             return self._tools.ledger.look(view.plan.shard)
         return None
 
-    def _claim(self, view: ShardView, action: act.MakeClaim) -> Result:
+    def _claim(self, view: ShardState, action: act.MakeClaim) -> Result:
         holder = self._tools.rules.holder
-        claim = Claim(holder=holder, epoch=action.epoch, closing=action.closing)
+        claim = Claim(holder=holder, epoch=action.epoch, sealed=action.sealed)
         won = self._tools.ledger.claim(view.plan.shard, action.attempt, claim)
-        if action.closing == "split":
+        if action.sealed == "split":
             self._state.moved()  # its pieces will take room: one shard at a time fills a gap
         return claim if won else "lost"
 
-    def _void(self, view: ShardView, action: act.MakeVoid) -> Result:
+    def _void(self, view: ShardState, action: act.ReleaseClaim) -> Result:
         self._tools.ledger.void(view.plan.shard, action.attempt, action.epoch, action.reason)
         return None
 
-    def _reserve(self, view: ShardView, action: act.Reserve) -> Result:
+    def _reserve(self, view: ShardState, action: act.Reserve) -> Result:
         name = f"{view.plan.shard}/{action.attempt}"
         won = self._tools.spend.reserve(
             name, action.epoch, action.need, self._state.quotas, self._state.storage_now
         )
-        self._state.set_book(self._tools.spend.read())
+        self._state.set_reservations(self._tools.spend.read())
         return "won" if won else "full"
 
-    def _release(self, view: ShardView, action: act.Release) -> Result:
+    def _release(self, view: ShardState, action: act.Release) -> Result:
         name = f"{view.plan.shard}/{action.attempt}"
         until, epoch = self._state.storage_now() + self._tools.rules.result_life, action.epoch
         if view.attempts[action.attempt].outcome is not None:
             # The attempt is over, whoever reserved for it since the log was last read here.
             epoch = max(epoch, self._tools.spend.read().epoch_of(name))
         self._tools.spend.release(name, epoch, action.kind, until)
-        self._state.set_book(self._tools.spend.read())
+        self._state.set_reservations(self._tools.spend.read())
         return None
 
-    def _scan(self, view: ShardView, action: act.Scan) -> Result:
+    def _scan(self, view: ShardState, action: act.ListJobs) -> Result:
         began = self._tools.clock.now()
         self._state.scanned(list(self._tools.service.list_jobs()), began)
         return None
 
-    def _fence(self, view: ShardView, action: act.Fence) -> Result:
+    def _fence(self, view: ShardState, action: act.Fence) -> Result:
         name = self._input_name(view, action.attempt, action.epoch)
         try:
             self._tools.service.delete_file(name)
@@ -160,27 +160,27 @@ class Performer:
             ) from err
         return None
 
-    def _prepare(self, view: ShardView, action: act.Prepare) -> Result:
-        tools, attempt = self._tools, view.attempts[action.attempt]
-        renderer = Renderer(tools.places, tools.policy, tools.request_options, action.inline)
-        path = tools.scratch / f"{view.plan.shard}-{action.attempt}.requests"
-        manifest = tools.manifest(view.plan.shard)
-        model = tools.config.model
+    def _prepare(self, view: ShardState, action: act.Prepare) -> Result:
+        context, attempt = self._tools, view.attempts[action.attempt]
+        renderer = Renderer(context.places, context.policy, context.request_options, action.inline)
+        path = context.scratch / f"{view.plan.shard}-{action.attempt}.requests"
+        manifest = context.manifest(view.plan.shard)
+        model = context.config.model
         found = fingerprint_under(manifest, model.name, model.task, model.dimensions)
         if found != view.plan.fingerprint:
             # It says which objects are read, and sent.
             raise RunFailedError(
-                f"{tools.layout.manifest(tools.plan, view.plan.shard)} is not the manifest that "
-                "was planned: restore it from a copy, finish the run with the version of reembed "
-                "that planned it, or begin a new run in another run_dir"
+                f"{context.layout.manifest(context.plan, view.plan.shard)} is not the manifest "
+                "that was planned: restore it from a copy, finish the run with the version of "
+                "reembed that planned it, or begin a new run in another run_dir"
             )
         prepared, unsent = renderer.render(view.plan, manifest, attempt.ordinals, path)
         if unsent:
             record = Unsent(requests=unsent)
-            tools.ledger.unsent(view.plan.shard, action.attempt, action.epoch, record)
+            context.ledger.unsent(view.plan.shard, action.attempt, action.epoch, record)
         return prepared
 
-    def _upload(self, view: ShardView, action: act.Upload) -> Result:
+    def _upload(self, view: ShardState, action: act.Upload) -> Result:
         prepared = view.attempts[action.attempt].local.prepared
         assert prepared is not None
         name = self._input_name(view, action.attempt, action.epoch)
@@ -196,19 +196,21 @@ class Performer:
             return Refused(str(err), 0.0)
         return name
 
-    def _create(self, view: ShardView, action: act.Create) -> Result:
-        tools, local = self._tools, view.attempts[action.attempt].local
-        if local.looked_at is None or tools.clock.now() - local.looked_at > 2 * FRESH:
+    def _create(self, view: ShardState, action: act.Create) -> Result:
+        context, local = self._tools, view.attempts[action.attempt].local
+        if local.looked_at is None or context.clock.now() - local.looked_at > 2 * FRESH:
             return Missed(0.0)  # held up since the last look: look again before sending
-        name = display_name(tools.rules.run, view.plan.shard, action.attempt, view.plan.fingerprint)
-        model, priority = tools.config.model.name, tools.config.batch.priority
+        name = display_name(
+            context.rules.run, view.plan.shard, action.attempt, view.plan.fingerprint
+        )
+        model, priority = context.config.model.name, context.config.batch.priority
         assert local.prepared is not None
         try:
             if action.inline:
                 lines = Path(local.prepared.path).read_bytes().splitlines()
-                job = tools.service.create_inline(model, name, lines, priority)
+                job = context.service.create_inline(model, name, lines, priority)
             else:
-                job = tools.service.create_from_file(model, name, local.uploaded, priority)
+                job = context.service.create_from_file(model, name, local.uploaded, priority)
         except UnknownOutcomeError:
             return Unsure()
         except QuotaError as err:
@@ -232,10 +234,10 @@ class Performer:
         )
         # A job may queue for a day, and its requests fill the disk; a retry renders them again.
         Path(local.prepared.path).unlink(missing_ok=True)
-        return tools.ledger.created(view.plan.shard, action.attempt, created)
+        return context.ledger.created(view.plan.shard, action.attempt, created)
 
     def _over_quota(
-        self, view: ShardView, action: act.Upload | act.Create, err: QuotaError
+        self, view: ShardState, action: act.Upload | act.Create, err: QuotaError
     ) -> Refused:
         """Tell all runners of a 429."""
         name = f"{view.plan.shard}/{action.attempt}"
@@ -244,13 +246,13 @@ class Performer:
         uploading = isinstance(action, act.Upload)
         news = Refusal(need, self._state.storage_now(), err.retry_after, uploading)
         wait = self._tools.spend.refused(name, action.epoch, news, self._state.quotas)
-        self._state.set_book(self._tools.spend.read())
+        self._state.set_reservations(self._tools.spend.read())
         return Refused(f"quota: {err}", wait, quota=True)
 
-    def _record_created(self, view: ShardView, action: act.RecordCreated) -> Result:
+    def _record_created(self, view: ShardState, action: act.RecordCreated) -> Result:
         return self._tools.ledger.created(view.plan.shard, action.attempt, action.created)
 
-    def _poll(self, view: ShardView, action: act.Poll) -> Result:
+    def _poll(self, view: ShardState, action: act.Poll) -> Result:
         try:
             job = self._tools.service.get(action.job)
         except RemoteNotFoundError as err:
@@ -265,7 +267,7 @@ class Performer:
             self._state.job_ended(job.state, shaped)
         return _job_view(job, self._tools.clock.now(), interval)
 
-    def _join(self, view: ShardView, action: act.Join) -> Result:
+    def _join(self, view: ShardState, action: act.Join) -> Result:
         try:
             job = self._tools.service.get(action.job)
             return join_answer(self._tools, view, action.attempt, job, self._room())
@@ -279,24 +281,24 @@ class Performer:
         room: Room = self._threads.room
         return room
 
-    def _judge(self, view: ShardView, action: act.Judge) -> Result:
-        return judge(self._tools, view, view.attempts[action.attempt], action.why)
+    def _judge(self, view: ShardState, action: act.ClassifyFailure) -> Result:
+        return classify_failure(self._tools, view, view.attempts[action.attempt], action.why)
 
-    def _mark_stuck(self, view: ShardView, action: act.MarkStuck) -> Result:
+    def _mark_stuck(self, view: ShardState, action: act.MarkStuck) -> Result:
         self._tools.ledger.mark_stuck(view.plan.shard, action.attempt)
         return None
 
-    def _cancel(self, view: ShardView, action: act.Cancel) -> Result:
+    def _cancel(self, view: ShardState, action: act.Cancel) -> Result:
         try:
             self._tools.service.cancel(action.job)
         except (RefusedError, RemoteNotFoundError):
             return None  # ended meanwhile: the next poll says how
         return None
 
-    def _record_outcome(self, view: ShardView, action: act.RecordOutcome) -> Result:
+    def _record_outcome(self, view: ShardState, action: act.RecordOutcome) -> Result:
         return self._tools.ledger.outcome(view.plan.shard, action.attempt, action.outcome)
 
-    def _delete_input(self, view: ShardView, action: act.DeleteInput) -> Result:
+    def _delete_input(self, view: ShardState, action: act.DeleteInput) -> Result:
         try:
             # The name may come from a record or from the service: no file but ours is deleted.
             if is_input_file(self._tools.rules.run, action.file):
@@ -311,15 +313,15 @@ class Performer:
             Path(prepared.path).unlink(missing_ok=True)
         return None
 
-    def _settle(self, view: ShardView, action: act.RecordSettled) -> Result:
+    def _settle(self, view: ShardState, action: act.RecordSettled) -> Result:
         if not action.settled.part:
             clear_part(self._tools, view)
         standing = self._tools.ledger.settle(view.plan.shard, action.settled)
         # Whoever held this shard before may have reserved since the log was last read here.
-        self._state.set_book(self._tools.spend.read())
+        self._state.set_reservations(self._tools.spend.read())
         return "won" if standing is action.settled else "lost"
 
-    def _lost(self, view: ShardView, action: act.Poll | act.Join, why: str) -> Ended:
+    def _lost(self, view: ShardState, action: act.Poll | act.Join, why: str) -> Ended:
         """A paid result that is gone: said, never bought again by itself."""
         message = (
             f"RESULT_LOST: {action.job} (shard {view.plan.shard}, attempt {action.attempt}) was "
@@ -329,12 +331,12 @@ class Performer:
         attempt = view.attempts[action.attempt]
         return repay(self._tools, view, attempt, "RESULT_LOST", message)
 
-    def _input_name(self, view: ShardView, attempt: str, epoch: int) -> str:
+    def _input_name(self, view: ShardState, attempt: str, epoch: int) -> str:
         return input_file_name(self._tools.rules.run, view.plan.shard, attempt, epoch)
 
 
-def _job_view(job: Job, now: float, interval: float) -> JobView:
-    return JobView(
+def _job_view(job: Job, now: float, interval: float) -> ObservedJob:
+    return ObservedJob(
         name=job.name,
         state=job.state,
         done=job.done,

@@ -13,8 +13,8 @@ from reembed.core.records import Settled
 from reembed.driver.events import Unwatched, Watch
 from reembed.errors import StorageError
 from reembed.ledger.layout import Layout
-from reembed.machine.rules import World
-from reembed.machine.states import AttemptView, JobView, ShardView
+from reembed.machine.rules import SharedState
+from reembed.machine.states import AttemptState, ObservedJob, ShardState
 from reembed.storage.base import Storage
 
 # Seconds between two notes: of a lane that has run for long, fewer, since each is a paid write and
@@ -64,7 +64,11 @@ class Progress:
         self._body: dict[str, Any] = {"schema": 1}
 
     def tell(
-        self, views: Mapping[str, ShardView], unseen: Unseen, world: World, last: bool = False
+        self,
+        views: Mapping[str, ShardState],
+        unseen: Unseen,
+        world: SharedState,
+        last: bool = False,
     ) -> None:
         """Note the state of all shards of the lane, those without a view too."""
         if self._began is None:
@@ -94,17 +98,17 @@ def pause_after(age: float) -> float:
     return min(RARELY_SECONDS, max(EVERY_SECONDS, age / _SHARE_OF_AGE))
 
 
-def stuck_jobs(views: Iterable[ShardView], before: float) -> list[str]:
+def stuck_jobs(views: Iterable[ShardState], before: float) -> list[str]:
     """Names of jobs that were created before a moment (seconds) and have not ended."""
     return sorted(job.name for job in _pending(views) if job.created_at < before)
 
 
-def oldest_pending(views: Iterable[ShardView], now: float) -> int:
+def oldest_pending(views: Iterable[ShardState], now: float) -> int:
     """Seconds since the oldest job was created that has not ended; 0 where none is pending."""
     return max((max(0, int(now - job.created_at)) for job in _pending(views)), default=0)
 
 
-def _pending(views: Iterable[ShardView]) -> Iterator[JobView]:
+def _pending(views: Iterable[ShardState]) -> Iterator[ObservedJob]:
     """Jobs that have not ended and say when they were created."""
     for view in views:
         for attempt in view.attempts.values():
@@ -113,7 +117,7 @@ def _pending(views: Iterable[ShardView]) -> Iterator[JobView]:
                 yield job
 
 
-def summary(views: Iterable[ShardView], unseen: Unseen) -> dict[str, Any]:
+def summary(views: Iterable[ShardState], unseen: Unseen) -> dict[str, Any]:
     """Count shards by state, chunks that are done, and requests that jobs still work on."""
     states = +Counter({"planned": unseen.planned})
     total = replace(unseen)
@@ -143,7 +147,7 @@ def summary(views: Iterable[ShardView], unseen: Unseen) -> dict[str, Any]:
     }
 
 
-def state_of(view: ShardView) -> str:
+def state_of(view: ShardState) -> str:
     """One word for where a shard stands."""
     if view.settled is not None:
         return "settled"
@@ -155,7 +159,7 @@ def state_of(view: ShardView) -> str:
     return "settling"
 
 
-def _attempt_state(attempt: AttemptView) -> str:
+def _attempt_state(attempt: AttemptState) -> str:
     if attempt.created is None:
         return "submitting" if attempt.local.epoch else "planned"
     if attempt.job is None or attempt.job.state == "PENDING":

@@ -31,7 +31,7 @@ from reembed.providers.gemini.requests import (
     inline_request,
     jsonl_line,
 )
-from reembed.storage.content import Places
+from reembed.storage.content import ContentReader
 from reembed.types import Recipe, RecipePart
 
 _BLOCK = 1 << 20
@@ -74,7 +74,7 @@ class Renderer:
     `inline` asks for the form that stands in a create's body instead of a line of a file.
     """
 
-    places: Places
+    places: ContentReader
     policy: ChunkPolicy
     options: RequestOptions
     inline: bool

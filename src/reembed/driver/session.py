@@ -16,9 +16,9 @@ import orjson
 from reembed.config.schema import Config
 from reembed.core.price import cap_nano
 from reembed.core.records import Settled
-from reembed.driver.active_lanes import AtWork
+from reembed.driver.active_lanes import ActiveLanes
 from reembed.driver.clock import SystemClock
-from reembed.driver.context import Tools
+from reembed.driver.context import Context
 from reembed.driver.events import Unwatched, Watch
 from reembed.driver.lane import Lane, Left
 from reembed.driver.progress import Progress
@@ -27,7 +27,7 @@ from reembed.errors import ObjectNotFoundError, ReembedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.plans import shards_of
-from reembed.ledger.reservation_log import SpendLog
+from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.reservations import Quotas
 from reembed.machine.rules import Rules
 from reembed.providers.base import BatchService
@@ -47,7 +47,7 @@ HOLD_SECONDS = 1800.0
 # Set by the command line on Ctrl-C: lanes of this process take back what they have not sent.
 interrupted = threading.Event()
 # Lanes of this process, which take that back.
-at_work = AtWork()
+active_lanes = ActiveLanes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def metadata_comes_back(storage: Storage, layout: Layout, config: Config) -> boo
     return bool(found.get("inline_keys")) and found.get("base_url") == config.service.base_url
 
 
-def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
+def open_context(session: Session, scratch: Path, service: BatchService) -> Context:
     """Open the seams of a run in this process; the service is closed by who opened it."""
     config, layout = session.config, session.layout
     storage = open_storage()
@@ -141,7 +141,7 @@ def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
     # One round does not wait, so it keeps nothing.
     hold = 0.0 if session.one_round else HOLD_SECONDS
     rules = replace(rules, hold=hold, assume_lost=session.assume_lost)
-    return Tools(
+    return Context(
         config=config,
         commit=session.commit,
         plan=session.plan,
@@ -150,7 +150,7 @@ def open_tools(session: Session, scratch: Path, service: BatchService) -> Tools:
         storage=storage,
         service=service,
         ledger=Ledger(storage, layout, session.commit, holder),
-        spend=SpendLog(storage, layout, session.commit),
+        spend=ReservationLog(storage, layout, session.commit),
         clock=SystemClock(),
         scratch=scratch,
         generation=session.generation,
@@ -168,30 +168,30 @@ def drive_lane(
     config, watch = session.config, watch or Unwatched()
     stuck_after = config.batch.stuck_hours * 3600
     progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after, watch)
-    with at_work.one(), scratch_folder() as folder:
+    with active_lanes.one(), scratch_folder() as folder:
         try:
             with open_service(config.service, service_key(config)) as service:
-                tools = replace(open_tools(session, folder, service), watch=watch)
-                yield from _drive(session, tools, progress, number, lanes)
+                context = replace(open_context(session, folder, service), watch=watch)
+                yield from _drive(session, context, progress, number, lanes)
         except ReembedError as err:
             progress.end(failed=str(err))
 
 
 def _drive(
-    session: Session, tools: Tools, progress: Progress, number: int, lanes: int
+    session: Session, context: Context, progress: Progress, number: int, lanes: int
 ) -> Iterator[tuple[str, Settled]]:
-    clock = tools.clock
-    offset = tools.ledger.storage_now() - clock.now()
+    clock = context.clock
+    offset = context.ledger.storage_now() - clock.now()
     state = RunState(session.run, quotas_of(session.config), clock, offset)
     if session.resumed:
         # Jobs that the ledger does not know are adopted before anything is bought.
         began = clock.now()
-        state.scanned(tools.service.list_jobs(), began)
-    every = shards_of(tools.storage, tools.layout, session.plan)
+        state.scanned(context.service.list_jobs(), began)
+    every = shards_of(context.storage, context.layout, session.plan)
     plans = list(islice(every, number, None, lanes))
     left: dict[str, int] = {}
     asked: list[str] = []
-    lane = Lane(tools, state, progress, interrupted, session.one_round)
+    lane = Lane(context, state, progress, interrupted, session.one_round)
     for shard, result in lane.run(plans):
         if isinstance(result, Left):
             left[result.reason] = left.get(result.reason, 0) + 1

@@ -19,10 +19,10 @@ from reembed.core.rows import merge_rows, reject_table, request_of
 from reembed.core.schema import REJECT
 from reembed.destinations.parts import part_metadata, write_part, write_rejects
 from reembed.driver.collect import lineage_of
-from reembed.driver.context import Tools
+from reembed.driver.context import Context
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError
 from reembed.machine.reduce import Wrote
-from reembed.machine.states import ShardView
+from reembed.machine.states import ShardState
 
 _ORDER = [("source_index", "ascending"), ("offset", "ascending"), ("part", "ascending")]
 _BATCH_ROWS = 1024
@@ -30,90 +30,90 @@ _BATCH_ROWS = 1024
 _GENERATION = "reembed.generation"
 
 
-def write_merged_part(tools: Tools, view: ShardView) -> Wrote:
+def write_merged_part(context: Context, view: ShardState) -> Wrote:
     """Merge rows into the shard's part, in input order.
 
     At first those of all attempts, and the copies that the plan made; in a later generation
     those of the part that stands and of the attempts of this generation, and the part is
     replaced.
     """
-    uri = tools.layout.part(tools.commit, view.plan.shard)
+    uri = context.layout.part(context.commit, view.plan.shard)
     before = view.previous.part if view.previous is not None else ""
     # At first, a part can only stand here from a fetcher that saw no retry in the same answer and
     # died before it could say so; the outcome on record knows better, so it is replaced.
-    stands = _standing(tools, before or _if_there(tools, uri))
+    stands = _standing(context, before or _if_there(context, uri))
     if stands is not None and before and stands.generation == view.generation:
         return Wrote(uri)  # written by a call that did not live to say so
-    first = before or _copies(tools, view)
+    first = before or _copies(context, view)
     sources = (first, *(outcome.rows_uri for outcome in _outcomes(view)))
     try:
-        return Wrote(_write_part(tools, view, [uri for uri in sources if uri], stands))
+        return Wrote(_write_part(context, view, [uri for uri in sources if uri], stands))
     except ObjectNotFoundError:
         # Another call has replaced the part since the look, and with what this one would write.
-        now = _standing(tools, _if_there(tools, uri))
+        now = _standing(context, _if_there(context, uri))
         if now is None or now.generation != view.generation:
             raise
         return Wrote(uri)
 
 
-def clear_part(tools: Tools, view: ShardView) -> None:
+def clear_part(context: Context, view: ShardState) -> None:
     """Replace a part that stands although no outcome has rows by one without rows.
 
     A fetcher can write it and die before its outcome; when the answer is gone by the time of the
     next fetch and what is bought again brings nothing, no other step replaces it. It is not
     deleted: a deletion has no condition, and could hit the part of a later generation.
     """
-    uri = tools.layout.part(tools.commit, view.plan.shard)
-    stands = _standing(tools, _if_there(tools, uri))
+    uri = context.layout.part(context.commit, view.plan.shard)
+    stands = _standing(context, _if_there(context, uri))
     if stands is not None and stands.generation <= view.generation:
-        _write_part(tools, view, [], stands)
+        _write_part(context, view, [], stands)
 
 
 def _write_part(
-    tools: Tools, view: ShardView, sources: Sequence[str], stands: _Standing | None
+    context: Context, view: ShardState, sources: Sequence[str], stands: _Standing | None
 ) -> str:
     """Merge the rows of files into the shard's part; replace it in the state that it has."""
-    uri, model = tools.layout.part(tools.commit, view.plan.shard), tools.config.model
-    chunkers = tools.manifest(view.plan.shard).column("chunker").unique().to_pylist()
-    metadata = part_metadata(tools.rules.run, model.name, model.dimensions, model.task, chunkers)
-    local = tools.scratch / f"{view.plan.shard}.part"
+    uri, model = context.layout.part(context.commit, view.plan.shard), context.config.model
+    chunkers = context.manifest(view.plan.shard).column("chunker").unique().to_pylist()
+    metadata = part_metadata(context.rules.run, model.name, model.dimensions, model.task, chunkers)
+    local = context.scratch / f"{view.plan.shard}.part"
     local.unlink(missing_ok=True)
     with ExitStack() as stack:
         opened = (
-            tools.storage.open(source, stands.state if stands and source == uri else "")
+            context.storage.open(source, stands.state if stands and source == uri else "")
             for source in sources
         )
         streams = [_batches(stack.enter_context(stream)) for stream in opened]
-        compression = tools.config.sink.parquet.compression
+        compression = context.config.sink.parquet.compression
         write_part(local, merge_rows(streams), _marked(metadata, view), compression)
-    return _publish(tools, local, uri, stands)
+    return _publish(context, local, uri, stands)
 
 
-def write_all_rejects(tools: Tools, view: ShardView) -> Wrote:
+def write_all_rejects(context: Context, view: ShardState) -> Wrote:
     """Write the shard's rejects, in input order.
 
     At first those of the plan and of every attempt; in a later generation those that stand, less
     what was sent again, and those of this generation's attempts.
     """
-    uri = tools.layout.rejects(tools.commit, view.plan.shard)
+    uri = context.layout.rejects(context.commit, view.plan.shard)
     before = view.previous.reject_part if view.previous is not None else ""
-    stands = _standing(tools, before)
+    stands = _standing(context, before)
     if stands is not None and stands.generation == view.generation:
-        return Wrote(uri, _counted(_read(tools, uri, REJECT)))
-    manifest = tools.manifest(view.plan.shard)
+        return Wrote(uri, _counted(_read(context, uri, REJECT)))
+    manifest = context.manifest(view.plan.shard)
     if stands is None:
-        kept = reject_table(manifest, {}, lineage_of(tools, view, None))
+        kept = reject_table(manifest, {}, lineage_of(context, view, None))
     else:
         assert view.redrive is not None
-        kept = _not_sent_again(_read(tools, before, REJECT), manifest, view.redrive)
+        kept = _not_sent_again(_read(context, before, REJECT), manifest, view.redrive)
     uris = [outcome.errors_uri for outcome in _outcomes(view)]
-    tables = [kept, *(_read(tools, source, REJECT) for source in uris if source)]
+    tables = [kept, *(_read(context, source, REJECT) for source in uris if source)]
     rejects = pa.concat_tables(tables).sort_by(_ORDER)
-    local = tools.scratch / f"{view.plan.shard}.rejects"
+    local = context.scratch / f"{view.plan.shard}.rejects"
     local.unlink(missing_ok=True)
-    metadata = _marked({"reembed.run": tools.rules.run}, view)
+    metadata = _marked({"reembed.run": context.rules.run}, view)
     write_rejects(local, rejects.to_batches(), metadata)
-    return Wrote(_publish(tools, local, uri, stands), _counted(rejects))
+    return Wrote(_publish(context, local, uri, stands), _counted(rejects))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +124,25 @@ class _Standing:
     state: str
 
 
-def _copies(tools: Tools, view: ShardView) -> str:
+def _copies(context: Context, view: ShardState) -> str:
     copied = view.plan.copies and view.generation == 0
-    return tools.layout.copies(tools.plan, view.plan.shard) if copied else ""
+    return context.layout.copies(context.plan, view.plan.shard) if copied else ""
 
 
-def _if_there(tools: Tools, uri: str) -> str:
-    return uri if any(stat.uri == uri for stat in tools.storage.list(uri)) else ""
+def _if_there(context: Context, uri: str) -> str:
+    return uri if any(stat.uri == uri for stat in context.storage.list(uri)) else ""
 
 
-def _standing(tools: Tools, uri: str) -> _Standing | None:
+def _standing(context: Context, uri: str) -> _Standing | None:
     if not uri:
         return None
-    state = tools.storage.stat(uri).generation
-    with tools.storage.open(uri, state) as stream:
+    state = context.storage.stat(uri).generation
+    with context.storage.open(uri, state) as stream:
         metadata = pq.read_metadata(stream).metadata or {}
     return _Standing(int(metadata.get(_GENERATION.encode(), b"0")), state)
 
 
-def _marked(metadata: Mapping[str, str], view: ShardView) -> dict[str, str]:
+def _marked(metadata: Mapping[str, str], view: ShardState) -> dict[str, str]:
     return {**metadata, _GENERATION: str(view.generation)}
 
 
@@ -159,7 +159,7 @@ def _counted(rejects: pa.Table) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(Counter(rejects.column("reason").to_pylist()).items()))
 
 
-def _outcomes(view: ShardView) -> list[Outcome]:
+def _outcomes(view: ShardState) -> list[Outcome]:
     """The outcomes of this generation's attempts, parents before children."""
     paths = sorted(view.attempts, key=attempt_order)
     found = [view.attempts[p].outcome for p in paths if generation_of(p) == view.generation]
@@ -170,14 +170,14 @@ def _batches(stream: BinaryIO) -> Iterator[pa.RecordBatch]:
     yield from pq.ParquetFile(stream).iter_batches(batch_size=_BATCH_ROWS, use_threads=False)
 
 
-def _read(tools: Tools, uri: str, schema: pa.Schema) -> pa.Table:
-    with tools.storage.open(uri) as stream:
+def _read(context: Context, uri: str, schema: pa.Schema) -> pa.Table:
+    with context.storage.open(uri) as stream:
         return pq.read_table(stream, schema=schema)
 
 
-def _publish(tools: Tools, local: Path, uri: str, stands: _Standing | None) -> str:
+def _publish(context: Context, local: Path, uri: str, stands: _Standing | None) -> str:
     try:
-        tools.storage.publish(local, uri, replace=stands.state if stands is not None else None)
+        context.storage.publish(local, uri, replace=stands.state if stands is not None else None)
     except AlreadyExistsError:
         local.unlink(missing_ok=True)  # the same outcomes give the same file
     return uri

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from reembed.driver.clock import Clock
-from reembed.machine.reservations import Book, Quotas
-from reembed.machine.rules import Found, World
+from reembed.machine.reservations import Quotas, Reservations
+from reembed.machine.rules import Found, SharedState
 from reembed.providers.base import Job
 
 # So many jobs refused as malformed, with none that came through, speak of the configuration.
@@ -23,10 +23,10 @@ class RunState:
     def __init__(self, run: str, quotas: Quotas, clock: Clock, offset: float) -> None:
         self._run, self.quotas, self._clock, self._offset = run, quotas, clock, offset
         self._lock = threading.Lock()
-        self._world = World(clock.now(), 0.0, Book(), quotas)
+        self._world = SharedState(clock.now(), 0.0, Reservations(), quotas)
         self._refused = self._succeeded = 0
 
-    def world(self) -> World:
+    def world(self) -> SharedState:
         """The world at this moment."""
         now = self._clock.now()
         with self._lock:
@@ -39,14 +39,14 @@ class RunState:
         """The storage's clock, from its distance to ours at the start."""
         return self._clock.now() + self._offset
 
-    def set_book(self, book: Book, asked: str = "") -> None:
+    def set_reservations(self, book: Reservations, asked: str = "") -> None:
         """The spend log was read, for the attempt `asked` to see whether it fits now."""
         at = self._clock.now()
 
-        def read(w: World) -> dict[str, Any]:
+        def read(w: SharedState) -> dict[str, Any]:
             still = book.lines == w.book.lines and w.quiet_since > float("-inf")
             quiet = w.quiet_since if still else at
-            return {"book": book, "book_at": at, "asked": asked, "quiet_since": quiet}
+            return {"book": book, "reservations_at": at, "asked": asked, "quiet_since": quiet}
 
         self._change(read)
 
@@ -91,6 +91,6 @@ class RunState:
                 "configuration or the service's rules, not single inputs; see the outcomes' causes"
             )
 
-    def _change(self, changes: Callable[[World], dict[str, Any]]) -> None:
+    def _change(self, changes: Callable[[SharedState], dict[str, Any]]) -> None:
         with self._lock:
             self._world = replace(self._world, **changes(self._world))

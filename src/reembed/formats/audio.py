@@ -16,17 +16,17 @@ from reembed.config.models import AudioLimits
 from reembed.errors import RejectError
 from reembed.formats.audio_decode import (
     BYTES_PER_SAMPLE,
+    Audio,
     Damage,
     Jump,
-    Sound,
-    decode_sound,
-    decode_sound_near,
+    decode_audio,
+    decode_audio_near,
     find_wav_data,
-    measure_sound,
+    measure_audio,
     wav_bytes,
     wav_header,
 )
-from reembed.formats.av import chunk_seconds, cut_samples, open_av, sound_stream, unreadable
+from reembed.formats.av import audio_stream, chunk_seconds, cut_samples, open_av, unreadable
 from reembed.formats.policy import ChunkPolicy
 from reembed.types import Piece, Pieces, Recipe
 
@@ -69,23 +69,23 @@ def cut_audio(source: BinaryIO, policy: ChunkPolicy, opened: Any | None = None) 
         RejectError: ``audio_no_samples``, ``audio_unreadable``, ``audio_truncated``,
             ``audio_damaged``, ``audio_type_not_taken``, ``media_too_large``.
     """
-    limits = sound_limits(policy)
-    sound = measure_sound(source, opened)
+    limits = audio_limits(policy)
+    sound = measure_audio(source, opened)
     mime, size = _mime(sound, source), source.seek(0, os.SEEK_END)
     longest = min(policy.chunking.audio.max_seconds, limits.max_seconds)
     fits = sound.seconds <= longest and size <= policy.max_media_bytes
     if mime in limits.mime_types and fits and not sound.damaged:
         return Pieces((_piece(limits, Recipe("as_is", mime), (0.0, sound.seconds), size),))
-    return Pieces(cut_sound(sound, policy))
+    return Pieces(cut_audio_part(sound, policy))
 
 
-def cut_sound(sound: Sound, policy: ChunkPolicy, shift: float = 0.0) -> tuple[Piece, ...]:
+def cut_audio_part(sound: Audio, policy: ChunkPolicy, shift: float = 0.0) -> tuple[Piece, ...]:
     """Cut a measured sound into pieces of WAV; `shift` seconds are added to their times.
 
     Raises:
         RejectError: ``audio_type_not_taken``, ``media_too_large``.
     """
-    limits = sound_limits(policy)
+    limits = audio_limits(policy)
     if WAV not in limits.mime_types:
         raise RejectError(
             "audio_type_not_taken",
@@ -99,7 +99,7 @@ def cut_sound(sound: Sound, policy: ChunkPolicy, shift: float = 0.0) -> tuple[Pi
     return tuple(_sound_piece(sound, span, form, (limits, shift)) for span in spans)
 
 
-def sound_limits(policy: ChunkPolicy) -> AudioLimits:
+def audio_limits(policy: ChunkPolicy) -> AudioLimits:
     """Give the model's limits of sounds.
 
     Raises:
@@ -115,7 +115,7 @@ def written_samples(samples: int, source_rate: int, rate: int) -> int:
     return math.ceil(Fraction(samples * rate, source_rate))
 
 
-def _mime(sound: Sound, source: BinaryIO) -> str:
+def _mime(sound: Audio, source: BinaryIO) -> str:
     if sound.container != "wav":
         return _CONTAINERS.get((sound.container, sound.codec), "")
     data = find_wav_data(source)
@@ -123,7 +123,7 @@ def _mime(sound: Sound, source: BinaryIO) -> str:
     return WAV if plain else ""
 
 
-def _form(sound: Sound, longest: int, max_bytes: int) -> _Form:
+def _form(sound: Audio, longest: int, max_bytes: int) -> _Form:
     """Choose the rate and channels of all pieces: the source's, or mono 16 kHz to fit."""
     found = sound.format
     small = _Form(min(found.rate, _SMALL_RATE), 1)
@@ -141,7 +141,7 @@ def _form(sound: Sound, longest: int, max_bytes: int) -> _Form:
 
 
 def _sound_piece(
-    sound: Sound, span: tuple[int, int], form: _Form, given: tuple[AudioLimits, float]
+    sound: Audio, span: tuple[int, int], form: _Form, given: tuple[AudioLimits, float]
 ) -> Piece:
     (start, end), (limits, shift) = span, given
     rate = sound.format.rate
@@ -214,13 +214,13 @@ def _write(cut: _Cut, source: BinaryIO, jump: Jump) -> bytes | None:
     """Give the WAV; None where not exactly the wanted samples were found."""
     writer = _Writer(cut)
     with open_av(source, "audio") as opened:
-        stream = sound_stream(opened)
+        stream = audio_stream(opened)
         if stream is None or stream.codec_context is None:
             raise unreadable("audio", "no stream of sound")
         if jump is Jump.DECODE:
-            decoded = decode_sound(opened, stream, Damage())
+            decoded = decode_audio(opened, stream, Damage())
         else:
-            decoded = decode_sound_near(opened, stream, cut.first_pts, cut.start, jump)
+            decoded = decode_audio_near(opened, stream, cut.first_pts, cut.start, jump)
         for frame in _within(decoded, cut.start, cut.end):
             writer.add(frame)
         return writer.finish() if writer.taken == cut.end - cut.start else None

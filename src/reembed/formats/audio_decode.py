@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import av
 
 from reembed.errors import RejectError
-from reembed.formats.av import AV_ERRORS, open_av, packets, place_kept, sound_stream
+from reembed.formats.av import AV_ERRORS, audio_stream, open_av, packets, place_kept
 
 HEADER_BYTES = 44
 BYTES_PER_SAMPLE = 2
@@ -94,7 +94,7 @@ class Jump(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SoundFormat:
+class AudioFormat:
     """The format of decoded frames; the first frame's rate is the clock that numbers samples."""
 
     sample: str
@@ -103,7 +103,7 @@ class SoundFormat:
     channels: int
 
     @classmethod
-    def of(cls, frame: Any) -> SoundFormat:
+    def of(cls, frame: Any) -> AudioFormat:
         """Give the format of a decoded frame."""
         layout = frame.layout
         return cls(
@@ -122,28 +122,28 @@ class Damage:
     failed: int = 0
 
 
-def decode_sound(opened: Any, stream: Any, damage: Damage) -> Iterator[tuple[int, Any]]:
+def decode_audio(opened: Any, stream: Any, damage: Damage) -> Iterator[tuple[int, Any]]:
     """Decode from the beginning; frames come with the number of their first sample.
 
     Samples are numbered by counting what was decoded, in the rate of the first frame; frames in
     another format (joined files) are brought to the first one's. Packets that do not decode are
     counted in `damage` and leave no samples.
     """
-    expected: SoundFormat | None = None
+    expected: AudioFormat | None = None
     position = 0
-    for found, run in groupby(_frames(opened, stream, damage), key=SoundFormat.of):
+    for found, run in groupby(_frames(opened, stream, damage), key=AudioFormat.of):
         expected = expected or found
         for frame in run if found == expected else _refit(run, expected):
             yield position, frame
             position += frame.samples
 
 
-def decode_sound_near(
+def decode_audio_near(
     opened: Any, stream: Any, first_pts: int, start: int, jump: Jump
 ) -> Iterator[tuple[int, Any]]:
     """Decode from shortly before sample `start`, numbering samples by their timestamps.
 
-    Only for streams whose timestamps count samples exactly, as `measure_sound` found.
+    Only for streams whose timestamps count samples exactly, as `measure_audio` found.
     `first_pts` is the timestamp of sample 0.
     """
     rate = int(stream.codec_context.sample_rate)
@@ -182,7 +182,7 @@ def _frames(opened: Any, stream: Any, damage: Damage, begin: int | None = None) 
         damage.failed += 1
 
 
-def _refit(frames: Iterator[Any], expected: SoundFormat) -> Iterator[Any]:
+def _refit(frames: Iterator[Any], expected: AudioFormat) -> Iterator[Any]:
     resampler = av.AudioResampler(
         format=expected.sample, layout=expected.layout, rate=expected.rate
     )
@@ -210,7 +210,7 @@ _FORGETFUL = ("mp3", "mp2")
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class Audio:
     """What decoding the whole sound showed.
 
     `starts` is the stream's own time of sample 0 in seconds; `jump` says how a late
@@ -219,7 +219,7 @@ class Sound:
 
     container: str
     codec: str
-    format: SoundFormat
+    format: AudioFormat
     samples: int
     starts: float
     first_pts: int
@@ -232,7 +232,7 @@ class Sound:
         return self.samples / self.format.rate
 
 
-def measure_sound(source: BinaryIO, opened: Any | None = None) -> Sound:
+def measure_audio(source: BinaryIO, opened: Any | None = None) -> Audio:
     """Decode the sound that a player would choose, from beginning to end.
 
     Args:
@@ -248,7 +248,7 @@ def measure_sound(source: BinaryIO, opened: Any | None = None) -> Sound:
     if cut_short is not None:
         raise cut_short
     with open_av(source, "audio", opened) as container:
-        stream = sound_stream(container)
+        stream = audio_stream(container)
         if stream is None or stream.codec_context is None:
             raise RejectError(
                 "audio_unreadable",
@@ -276,11 +276,11 @@ def _wav_reject(source: BinaryIO) -> RejectError | None:
     return None
 
 
-def _decode_all(opened: Any, stream: Any) -> Sound:
+def _decode_all(opened: Any, stream: Any) -> Audio:
     damage = Damage()
     first: Any = None
     samples, counts = 0, True
-    for position, frame in decode_sound(opened, stream, damage):
+    for position, frame in decode_audio(opened, stream, damage):
         if first is None:
             first = _First.of(frame)
             _check_format(first.format, frame)
@@ -289,7 +289,7 @@ def _decode_all(opened: Any, stream: Any) -> Sound:
     _check_damage(damage, samples)
     container = str(opened.format.name)
     codec = str(stream.codec_context.codec.canonical_name)
-    return Sound(
+    return Audio(
         container=container,
         codec=codec,
         format=first.format,
@@ -309,17 +309,17 @@ def _jump(container: str, codec: str) -> Jump:
 
 @dataclass(frozen=True, slots=True)
 class _First:
-    format: SoundFormat
+    format: AudioFormat
     pts: int
     seconds: float
 
     @classmethod
     def of(cls, frame: Any) -> _First:
         pts = 0 if frame.pts is None else int(frame.pts)
-        return cls(SoundFormat.of(frame), pts, float(pts * Fraction(frame.time_base or 0)))
+        return cls(AudioFormat.of(frame), pts, float(pts * Fraction(frame.time_base or 0)))
 
 
-def _check_format(found: SoundFormat, frame: Any) -> None:
+def _check_format(found: AudioFormat, frame: Any) -> None:
     """Convert one frame on trial: a format without a way to stereo would only show when sent."""
     told = f"{found.channels} channels of {found.rate} Hz"
     if found.rate < _LOWEST_RATE:

@@ -92,7 +92,7 @@ def _reason(err: Exception) -> str:
     return str(err) or type(err).__name__
 
 
-def film_stream(opened: Any) -> Any | None:
+def video_stream(opened: Any) -> Any | None:
     """Give the stream of moving pictures, None for a sound; a cover picture is not a film."""
     films = [stream for stream in opened.streams.video if not _is_cover(stream)]
     return max(films, key=_area, default=None)
@@ -107,7 +107,7 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
 
 
-def sound_stream(opened: Any) -> Any | None:
+def audio_stream(opened: Any) -> Any | None:
     """Give the stream of sound that a player would choose, None where there is none."""
     return opened.streams.best("audio")
 

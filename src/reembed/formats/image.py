@@ -97,7 +97,7 @@ def _unreadable(err: Exception) -> RejectError:
 
 
 class _Quiet:
-    """Silence the decoders' warnings while at least one thread is inside.
+    """Watchdog the decoders' warnings while at least one thread is inside.
 
     `warnings.catch_warnings` restores what it found on entry, so overlapping threads must share
     one, entered by the first and left by the last.

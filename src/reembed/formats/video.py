@@ -15,12 +15,19 @@ import numpy as np
 
 from reembed.config.models import VideoLimits
 from reembed.errors import RejectError
-from reembed.formats.audio import cut_audio, cut_sound
-from reembed.formats.audio_decode import measure_sound
-from reembed.formats.av import chunk_seconds, film_stream, open_av, packets, seek_before, unreadable
+from reembed.formats.audio import cut_audio, cut_audio_part
+from reembed.formats.audio_decode import measure_audio
+from reembed.formats.av import (
+    chunk_seconds,
+    open_av,
+    packets,
+    seek_before,
+    unreadable,
+    video_stream,
+)
 from reembed.formats.policy import ChunkPolicy
-from reembed.formats.video_encode import Part, Shape, choose_encoder, choose_size, encode_film
-from reembed.formats.video_index import Film, index_film
+from reembed.formats.video_encode import Part, Shape, choose_encoder, choose_size, encode_video
+from reembed.formats.video_index import Video, index_video
 from reembed.types import Piece, Pieces, Recipe
 
 
@@ -75,7 +82,7 @@ def time_spans(end: Fraction, size: Fraction, step: Fraction) -> list[tuple[Frac
     return spans
 
 
-def copy_film(source: BinaryIO, start: int, until: int | None) -> bytes:
+def copy_video(source: BinaryIO, start: int, until: int | None) -> bytes:
     """Copy from the key frame shown at `start` to before the one shown at `until`.
 
     Times are in units of the stream's time base, None is the film's end; in the copy the key
@@ -87,7 +94,7 @@ def copy_film(source: BinaryIO, start: int, until: int | None) -> bytes:
     """
     for near in (True, False):
         with open_av(source, "video") as opened:
-            stream = film_stream(opened)
+            stream = video_stream(opened)
             if stream is None or stream.codec_context is None:
                 raise unreadable("video", "no stream of pictures")
             if near and not seek_before(opened, stream, start):
@@ -171,7 +178,7 @@ def cut_video(source: BinaryIO, policy: ChunkPolicy, opened: Any | None = None) 
     limits = policy.spec.video
     if limits is None:
         raise RejectError("modality_unsupported", f"{policy.spec.name} takes no films")
-    film = index_film(source, opened)
+    film = index_video(source, opened)
     size = source.seek(0, os.SEEK_END)
     pieces = _whole(film, size, policy, limits) or _copied(film, policy, limits)
     pieces = pieces or _encoded(film, policy, limits)
@@ -183,7 +190,7 @@ def cut_video(source: BinaryIO, policy: ChunkPolicy, opened: Any | None = None) 
 
 
 def _whole(
-    film: Film, size: int, policy: ChunkPolicy, limits: VideoLimits
+    film: Video, size: int, policy: ChunkPolicy, limits: VideoLimits
 ) -> tuple[Piece, ...] | None:
     mime = _mime(film)
     longest = min(policy.chunking.video.max_seconds, limits.max_seconds)
@@ -193,14 +200,14 @@ def _whole(
     return (_piece(limits, Recipe("as_is", mime), (0.0, film.seconds), size),)
 
 
-def _mime(film: Film) -> str:
+def _mime(film: Video) -> str:
     if not film.container.startswith("mov") or film.brand.startswith("3g"):
         return ""
     # QuickTime files from before brands have none.
     return QUICKTIME if film.brand.strip() in ("qt", "") else MP4
 
 
-def _copied(film: Film, policy: ChunkPolicy, limits: VideoLimits) -> tuple[Piece, ...] | None:
+def _copied(film: Video, policy: ChunkPolicy, limits: VideoLimits) -> tuple[Piece, ...] | None:
     """Cut on key frames; None where that cannot keep the limits."""
     if not film.timed or film.codec not in limits.codecs or MP4 not in limits.mime_types:
         return None
@@ -214,7 +221,7 @@ def _copied(film: Film, policy: ChunkPolicy, limits: VideoLimits) -> tuple[Piece
     return pieces if all(p.input_bytes <= policy.max_media_bytes for p in pieces) else None
 
 
-def _copied_piece(film: Film, span: tuple[int, int], limits: VideoLimits) -> Piece:
+def _copied_piece(film: Video, span: tuple[int, int], limits: VideoLimits) -> Piece:
     first, stop = span
     begin = int(film.keys[first])
     is_last = stop == len(film.keys)
@@ -232,7 +239,7 @@ def _copied_piece(film: Film, span: tuple[int, int], limits: VideoLimits) -> Pie
     return _piece(limits, recipe, seconds, weight)
 
 
-def _end_before(film: Film, key: int) -> int:
+def _end_before(film: Video, key: int) -> int:
     """When a chunk ends that stops before a key frame.
 
     Frames that stand after the key frame in the file and are shown before it (an open group of
@@ -243,7 +250,7 @@ def _end_before(film: Film, key: int) -> int:
     return int(np.min(film.pts[row:following]))
 
 
-def _encoded(film: Film, policy: ChunkPolicy, limits: VideoLimits) -> tuple[Piece, ...]:
+def _encoded(film: Video, policy: ChunkPolicy, limits: VideoLimits) -> tuple[Piece, ...]:
     encoder = choose_encoder(limits.codecs)
     if encoder is None or MP4 not in limits.mime_types:
         raise RejectError(
@@ -288,13 +295,13 @@ def _piece(limits: VideoLimits, recipe: Recipe, seconds: tuple[float, float], we
 
 
 def _with_sound(
-    pieces: tuple[Piece, ...], film: Film, source: BinaryIO, policy: ChunkPolicy
+    pieces: tuple[Piece, ...], film: Video, source: BinaryIO, policy: ChunkPolicy
 ) -> Pieces:
     """Add the pieces of the sound track; one that cannot be read is a warning, the film stays."""
     try:
-        sound = measure_sound(source)
+        sound = measure_audio(source)
         late = sound.starts - float(film.origin * film.time_base)
-        return Pieces((*pieces, *cut_sound(sound, policy, max(0.0, late))))
+        return Pieces((*pieces, *cut_audio_part(sound, policy, max(0.0, late))))
     except RejectError as err:
         return Pieces(pieces, warnings=(f"soundtrack_left_out: {err}",))
 
@@ -308,7 +315,7 @@ def render_video(recipe: Recipe, source: BinaryIO) -> bytes:
     options = dict(recipe.options)
     if options["mode"] == "copy":
         until = int(options["until"]) if "until" in options else None
-        return copy_film(source, int(options["from"]), until)
+        return copy_video(source, int(options["from"]), until)
     part = Part(
         start=Fraction(options["from"]),
         end=Fraction(options["until"]),
@@ -318,7 +325,7 @@ def render_video(recipe: Recipe, source: BinaryIO) -> bytes:
         most_bytes=int(options["most"]),
         seek=options["seek"] == "1" and options["from"] != "0",
     )
-    return encode_film(source, part)
+    return encode_video(source, part)
 
 
 def cut_av(source: BinaryIO, mime_type: str, policy: ChunkPolicy) -> Pieces:
@@ -334,5 +341,5 @@ def cut_av(source: BinaryIO, mime_type: str, policy: ChunkPolicy) -> Pieces:
     """
     expected = "video" if mime_type.startswith("video/") else "audio"
     with open_av(source, expected) as opened:
-        cut = cut_audio if film_stream(opened) is None else cut_video
+        cut = cut_audio if video_stream(opened) is None else cut_video
         return cut(source, policy, opened)

@@ -15,7 +15,7 @@ import numpy as np
 from av.video.frame import PictureType
 
 from reembed.errors import RejectError
-from reembed.formats.av import AV_ERRORS, film_stream, open_av, packets, seek_before, unreadable
+from reembed.formats.av import AV_ERRORS, open_av, packets, seek_before, unreadable, video_stream
 
 # The model looks at no more than one frame a second: these are ample for what it sees.
 _SIDE = 1280
@@ -112,7 +112,7 @@ def choose_size(size: tuple[int, int], seconds: float, max_bytes: int) -> Shape:
     )
 
 
-def encode_film(source: BinaryIO, part: Part) -> bytes:
+def encode_video(source: BinaryIO, part: Part) -> bytes:
     """Decode a part of a film and encode it; with fewer bits where it came out too large.
 
     Raises:
@@ -133,7 +133,7 @@ def encode_film(source: BinaryIO, part: Part) -> bytes:
 
 def _encode(source: BinaryIO, part: Part, rate: int) -> bytes:
     with open_av(source, "video") as opened:
-        film = film_stream(opened)
+        film = video_stream(opened)
         if film is None or film.codec_context is None:
             raise unreadable("video", "no stream of pictures")
         begin = part.origin + int(part.start / film.time_base)

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from reembed.errors import RejectError
 from reembed.formats.av import (
     AV_ERRORS,
-    film_stream,
+    audio_stream,
     open_av,
     packets,
     place_kept,
     seek_before,
-    sound_stream,
     unreadable,
+    video_stream,
 )
 
 # Containers whose packets carry the time at which they are shown.
@@ -41,7 +41,7 @@ _MISSING_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Film:
+class Video:
     """The packets of a film in file order, times in `time_base` units.
 
     `timed` says that the times are those of showing, each its own, and that key frames come in
@@ -75,7 +75,7 @@ class Film:
         return float((time - self.origin) * self.time_base)
 
 
-def index_film(source: BinaryIO, opened: Any | None = None) -> Film:
+def index_video(source: BinaryIO, opened: Any | None = None) -> Video:
     """Read all packets of the film; decode its beginning and its end.
 
     Args:
@@ -89,7 +89,7 @@ def index_film(source: BinaryIO, opened: Any | None = None) -> Film:
     with place_kept(source):
         size = source.seek(0, os.SEEK_END)
     with open_av(source, "video", opened) as container:
-        stream = film_stream(container)
+        stream = video_stream(container)
         if stream is None or stream.codec_context is None or not stream.time_base:
             raise RejectError(
                 "video_codec_unknown",
@@ -175,7 +175,7 @@ def _flushed(stream: Any) -> Sequence[Any]:
     return frames
 
 
-def _film(opened: Any, stream: Any, read: _Read) -> Film:
+def _film(opened: Any, stream: Any, read: _Read) -> Video:
     context, container = stream.codec_context, str(opened.format.name)
     if read.last_is_broken:
         raise _truncated("its last packet is broken")
@@ -186,7 +186,7 @@ def _film(opened: Any, stream: Any, read: _Read) -> Film:
     seekable = read.has_times and bool(np.all(steps > 0))
     in_order = len(keys) > 0 and bool(np.all(np.diff(pts[keys]) > 0))
     shown = np.array(read.shown or range(len(pts)), np.int64)
-    return Film(
+    return Video(
         container=container,
         brand=str(opened.metadata.get("major_brand", "")),
         codec=str(context.codec.canonical_name),
@@ -201,7 +201,7 @@ def _film(opened: Any, stream: Any, read: _Read) -> Film:
         seekable=seekable,
         timed=seekable and in_order and container.split(",")[0] in _TIMED,
         header_bytes=len(context.extradata or b""),
-        has_sound=sound_stream(opened) is not None,
+        has_sound=audio_stream(opened) is not None,
     )
 
 
@@ -242,20 +242,20 @@ def _check_index(opened: Any, size: int) -> None:
             raise _truncated(f"its index reaches to byte {reach}, the file ends at {size}")
 
 
-def _check_duration(opened: Any, film: Film) -> None:
+def _check_duration(opened: Any, film: Video) -> None:
     if film.container.split(",")[0] not in ("mov", "matroska"):
         return
     declared = (opened.duration or 0) / av.time_base
     if film.has_sound:
         # The longest stream sets the container's duration; the sound may outlast the pictures.
-        own = film_stream(opened)
+        own = video_stream(opened)
         known = own is not None and own.duration and own.time_base
         declared = float(own.duration * own.time_base) if own is not None and known else 0.0
     if declared - film.seconds > max(_MISSING_SECONDS, declared * _MISSING_SHARE):
         raise _truncated(f"it promises {declared:.1f} s, {film.seconds:.1f} s are there")
 
 
-def _check_end_decodes(opened: Any, stream: Any, film: Film, tail: Sequence[Any]) -> None:
+def _check_end_decodes(opened: Any, stream: Any, film: Video, tail: Sequence[Any]) -> None:
     """Decode the end: a file that was filled up with zeros has a good index.
 
     What follows the last key frame tells enough where it decodes. Where it does not, decoding
@@ -273,7 +273,7 @@ def _check_end_decodes(opened: Any, stream: Any, film: Film, tail: Sequence[Any]
         raise _truncated(f"its last {missing:.1f} s do not decode")
 
 
-def _missing_end(stream: Any, film: Film, stored: Iterable[Any]) -> float:
+def _missing_end(stream: Any, film: Video, stored: Iterable[Any]) -> float:
     """Decode packets up to the end; give the seconds that are missing there, 0 for too few."""
     last = film.origin
     for tried, packet in enumerate(stored):

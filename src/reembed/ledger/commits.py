@@ -12,7 +12,7 @@ from reembed.core.plans import PlanSummary, digest_of
 from reembed.core.records import Commit, RunSettled
 from reembed.errors import AlreadyExistsError, RunFailedError
 from reembed.ledger.layout import Layout
-from reembed.ledger.plans import stripes_in
+from reembed.ledger.plans import partitions_in
 from reembed.storage.base import Storage
 
 
@@ -113,9 +113,9 @@ def check_plan(storage: Storage, layout: Layout, commit: Commit) -> None:
     """Refuse to go on with a plan whose shards are not those that were committed.
 
     Raises:
-        RunFailedError: a stripe's record was changed, or is gone.
+        RunFailedError: a partition's record was changed, or is gone.
     """
-    if digest_of(stripes_in(storage, layout, commit.plan)) != commit.digest:
+    if digest_of(partitions_in(storage, layout, commit.plan)) != commit.digest:
         raise RunFailedError(
             f"the shards in {layout.plan_dir(commit.plan)} are not those that were committed: "
             "restore that folder from a copy, or begin a new run in another run_dir"

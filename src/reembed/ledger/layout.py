@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from reembed.core.names import part_name, split_shard_id, stripe_id
+from reembed.core.names import part_name, partition_id, split_shard_id
 from reembed.storage.base import Stat
 
 _EPOCH_RECORD = re.compile(r"([0-9]+(?:\.[0-9]+)*)\.e([0-9]+)\.(claim|void|unsent|r[0-9]+)")
@@ -63,25 +63,25 @@ class Layout:
         """The plan's totals; written last, so its being there says that the plan is whole."""
         return f"{self.plan_dir(plan)}/plan.json"
 
-    def listing(self, plan: str, stripe: int) -> str:
-        """The items of a stripe as listed."""
-        return f"{self.plan_dir(plan)}/listing/{stripe_id(stripe)}.parquet"
+    def listing(self, plan: str, partition: int) -> str:
+        """The items of a partition as listed."""
+        return f"{self.plan_dir(plan)}/listing/{partition_id(partition)}.parquet"
 
     def snapshot(self, plan: str) -> str:
-        """The moment at which a table is read for a plan, and its stripes' borders."""
+        """The moment at which a table is read for a plan, and its partitions' borders."""
         return f"{self.plan_dir(plan)}/source/snapshot.json"
 
     def manifest(self, plan: str, shard: str) -> str:
         """The chunks of a shard."""
         return f"{self.plan_dir(plan)}/shards/{shard}.parquet"
 
-    def stripe(self, plan: str, stripe: int) -> str:
-        """The shards of a stripe, without their chunks."""
-        return f"{self.plan_dir(plan)}/stripes/{stripe_id(stripe)}.json"
+    def partition(self, plan: str, partition: int) -> str:
+        """The shards of a partition, without their chunks."""
+        return f"{self.plan_dir(plan)}/partitions/{partition_id(partition)}.json"
 
-    def stripes(self, plan: str) -> str:
-        """The folder of all stripes of a plan."""
-        return f"{self.plan_dir(plan)}/stripes/"
+    def partitions(self, plan: str) -> str:
+        """The folder of all partitions of a plan."""
+        return f"{self.plan_dir(plan)}/partitions/"
 
     def held(self, plan: str) -> str:
         """An index of the rows that the destination held when the plan was made."""
@@ -162,33 +162,33 @@ class Layout:
         return f"{self.run_dir}/ledger/cutovers/"
 
     def all_records(self, commit: int) -> str:
-        """The prefix of the records of all stripes."""
-        return f"{self.run(commit)}/stripes/"
+        """The prefix of the records of all partitions."""
+        return f"{self.run(commit)}/partitions/"
 
-    def stripe_records(self, commit: int, stripe: str) -> str:
-        """The prefix of all records of a stripe."""
-        return f"{self.all_records(commit)}{stripe}/"
+    def partition_records(self, commit: int, partition: str) -> str:
+        """The prefix of all records of a partition."""
+        return f"{self.all_records(commit)}{partition}/"
 
     def shard_records(self, commit: int, shard: str) -> str:
         """The prefix of all records of a shard."""
-        stripe, seq = split_shard_id(shard)
-        return f"{self.stripe_records(commit, stripe)}{seq}/"
+        partition, seq = split_shard_id(shard)
+        return f"{self.partition_records(commit, partition)}{seq}/"
 
     def redrives(self, commit: int, generation: int) -> str:
         """The record that rejects of a whole run are sent again."""
         return f"{self.run(commit)}/redrive.g{generation}"
 
-    def rollup(self, commit: int, stripe: str, generation: int) -> str:
-        """The one record of a settled stripe."""
-        return f"{self.run(commit)}/rollups/{stripe}.g{generation}"
+    def rollup(self, commit: int, partition: str, generation: int) -> str:
+        """The one record of a settled partition."""
+        return f"{self.run(commit)}/rollups/{partition}.g{generation}"
 
-    def rollup_opening(self, commit: int, stripe: str, generation: int) -> str:
-        """The record that roll-ups of a stripe from before a generation count no more."""
-        return f"{self.rollup(commit, stripe, generation)}.open"
+    def rollup_opening(self, commit: int, partition: str, generation: int) -> str:
+        """The record that roll-ups of a partition from before a generation count no more."""
+        return f"{self.rollup(commit, partition, generation)}.open"
 
-    def rollups(self, commit: int, stripe: str = "") -> str:
-        """The prefix of all roll-ups and openings, or of those of one stripe."""
-        return f"{self.run(commit)}/rollups/{stripe}"
+    def rollups(self, commit: int, partition: str = "") -> str:
+        """The prefix of all roll-ups and openings, or of those of one partition."""
+        return f"{self.run(commit)}/rollups/{partition}"
 
     def spend(self, commit: int, seq: int) -> str:
         """One line of the spend log."""

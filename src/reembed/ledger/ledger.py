@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from reembed.core.names import stripes_of
+from reembed.core.names import partitions_of
 from reembed.core.records import (
     Claim,
     Created,
@@ -26,35 +26,35 @@ from reembed.core.records import (
 )
 from reembed.errors import AlreadyExistsError
 from reembed.ledger.layout import Layout, Named, folder_of, open_claims, parsed, settled_in, telling
-from reembed.ledger.validate import placed, placed_rollup
+from reembed.ledger.validate import placed, validate_rollup
 from reembed.machine.snapshot import ShardRecords, records_of, rollup_of
 from reembed.storage.base import Storage
-from reembed.storage.parallel import AT_ONCE, in_parallel
+from reembed.storage.parallel import MAX_CONCURRENT, in_parallel
 
 _NAME = re.compile(r"([0-9]{8})\.g([0-9]+)(\.open)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The roll-ups that were written, and the newest generation that opened each stripe again."""
+    """Roll-ups that were written, and the newest generation that reopened each partition."""
 
     opened: Mapping[str, int]
     written: frozenset[tuple[str, int]]
 
-    def generation(self, stripe: str) -> int:
-        """The generation that a roll-up of the stripe must have to count; 0 if never reopened."""
-        return self.opened.get(stripe, 0)
+    def generation(self, partition: str) -> int:
+        """Least generation of a roll-up of the partition that counts; 0 if never reopened."""
+        return self.opened.get(partition, 0)
 
-    def holds(self, stripe: str) -> bool:
-        """Whether a roll-up stands for the stripe's own records."""
-        return (stripe, self.generation(stripe)) in self.written
+    def holds(self, partition: str) -> bool:
+        """Whether a roll-up stands for the partition's own records."""
+        return (partition, self.generation(partition)) in self.written
 
 
-def read_standing(storage: Storage, layout: Layout, commit: int, stripe: str = "") -> Standing:
-    """List the roll-ups of a run, or of one stripe."""
+def read_standing(storage: Storage, layout: Layout, commit: int, partition: str = "") -> Standing:
+    """List the roll-ups of a run, or of one partition."""
     opened: dict[str, int] = {}
     written: set[tuple[str, int]] = set()
-    for stat in storage.list(layout.rollups(commit, stripe)):
+    for stat in storage.list(layout.rollups(commit, partition)):
         match = _NAME.fullmatch(stat.uri.rsplit("/", 1)[1])
         if match is None:
             continue
@@ -67,8 +67,8 @@ def read_standing(storage: Storage, layout: Layout, commit: int, stripe: str = "
 
 
 R = TypeVar("R", bound=Record)
-# Stripes that are read together: enough for every thread, little in memory.
-_STRIPES = 8 * AT_ONCE
+# Partitions that are read together: enough for every thread, little in memory.
+_PARTITIONS = 8 * MAX_CONCURRENT
 # A job that is there, where nobody asks which.
 _UNREAD = Created(job="", display_name="", epoch=0)
 
@@ -81,14 +81,19 @@ class Ledger:
         layout: their names.
         commit: the number of the commit.
         holder: who writes, for the scratch object that reads the storage's clock.
-        at_once: threads that list and read where there is much to read.
+        max_concurrent: threads that list and read where there is much to read.
     """
 
     def __init__(
-        self, storage: Storage, layout: Layout, commit: int, holder: str, at_once: int = AT_ONCE
+        self,
+        storage: Storage,
+        layout: Layout,
+        commit: int,
+        holder: str,
+        max_concurrent: int = MAX_CONCURRENT,
     ) -> None:
         self.storage, self.layout, self.commit, self.holder = storage, layout, commit, holder
-        self._at_once = at_once
+        self._at_once = max_concurrent
         # By folder and name; records never change once written, so each is read once.
         self._read: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
 
@@ -146,21 +151,21 @@ class Ledger:
         pending = open_claims(named)
         return self._records(named, self.storage_now() if pending else 0.0)
 
-    def load_stripe(self, stripe: str, ages: bool = True) -> dict[str, ShardRecords]:
-        """The records of all shards of a stripe that have any, by one listing.
+    def load_partition(self, partition: str, ages: bool = True) -> dict[str, ShardRecords]:
+        """The records of all shards of a partition that have any, by one listing.
 
         Without `ages` nothing is written to read the storage's clock, and claims have age 0.
         """
         # Before the listing: a renewal that it does not show can only make a claim younger.
         now = self.storage_now() if ages else 0.0
-        return self._read_records(self._names([stripe], None), now, False)
+        return self._read_records(self._names([partition], None), now, False)
 
     def load(
         self, shards: Iterable[str], ages: bool = False, brief: bool = False
     ) -> Iterator[tuple[str, ShardRecords]]:
         """The records of those of the shards that have any, in order.
 
-        The roll-ups are listed first; only stripes without one are listed themselves. Of shards
+        The roll-ups are listed first; only partitions without one are listed themselves. Of shards
         that are settled there are the settlement and how each attempt ended, no claims.
 
         Args:
@@ -170,74 +175,74 @@ class Ledger:
                 and of its jobs that they are there.
         """
         wanted = set(shards)
-        yield from self.load_stripes(stripes_of(wanted), ages, brief, wanted)
+        yield from self.load_partitions(partitions_of(wanted), ages, brief, wanted)
 
-    def load_stripes(
+    def load_partitions(
         self,
-        stripes: Iterable[str],
+        partitions: Iterable[str],
         ages: bool = False,
         brief: bool = False,
         among: Collection[str] | None = None,
     ) -> Iterator[tuple[str, ShardRecords]]:
-        """The same by stripes, of all shards in them or of those `among` these."""
+        """The same by partitions, of all shards in them or of those `among` these."""
         now = self.storage_now() if ages else 0.0
         standing = read_standing(self.storage, self.layout, self.commit)
-        rest = iter(sorted(stripes))
-        while batch := list(islice(rest, _STRIPES)):
-            rolled = [stripe for stripe in batch if standing.holds(stripe)]
-            listed = [stripe for stripe in batch if not standing.holds(stripe)]
-            names = self._names(listed, among, {stripe[:-1] for stripe in rolled})
+        rest = iter(sorted(partitions))
+        while batch := list(islice(rest, _PARTITIONS)):
+            rolled = [partition for partition in batch if standing.holds(partition)]
+            listed = [partition for partition in batch if not standing.holds(partition)]
+            names = self._names(listed, among, {partition[:-1] for partition in rolled})
             found = {**self._rolled(rolled, standing), **self._read_records(names, now, brief)}
             yield from ((s, found[s]) for s in sorted(found) if among is None or s in among)
 
-    def roll_up(self, stripe: str, shards: Sequence[str], generation: int) -> bool:
-        """Write the roll-up of a stripe once all its shards are settled; whether it stands now.
+    def roll_up(self, partition: str, shards: Sequence[str], generation: int) -> bool:
+        """Write the roll-up of a partition once all its shards are settled; whether it stands now.
 
-        A redrive opens the stripe first, then writes its shards' records, then the run's. So in a
-        run of `generation` g all redrives up to g can be listed, and a stripe that was opened
+        A redrive opens the partition first, then writes its shards' records, then the run's. In a
+        run of `generation` g all redrives up to g can be listed, and a partition that was opened
         beyond g is left alone: its redrive may still be on its way.
 
         Args:
-            stripe: which.
+            partition: which.
             shards: every shard that the plan has in it.
             generation: the run's, read before this call.
         """
-        standing = read_standing(self.storage, self.layout, self.commit, stripe)
-        ours = standing.generation(stripe)
-        if standing.holds(stripe) or ours > generation:
-            return standing.holds(stripe)
-        names = self._names([stripe], set(shards))
+        standing = read_standing(self.storage, self.layout, self.commit, partition)
+        ours = standing.generation(partition)
+        if standing.holds(partition) or ours > generation:
+            return standing.holds(partition)
+        names = self._names([partition], set(shards))
         if any(settled_in(names.get(shard, ())) is None for shard in shards):
             return False
         rollup = rollup_of(shards, self._read_records(names, 0.0, False), ours)
         if rollup is None:
             return False
-        self._create(self.layout.rollup(self.commit, stripe, ours), rollup)
+        self._create(self.layout.rollup(self.commit, partition, ours), rollup)
         for shard in shards:
             self._read.pop(self.layout.shard_records(self.commit, shard), None)
         return True
 
-    def roll_up_all(self, stripes: Mapping[str, Sequence[str]], generation: int) -> None:
+    def roll_up_all(self, partitions: Mapping[str, Sequence[str]], generation: int) -> None:
         """Write the roll-ups that are due and missing.
 
         Args:
-            stripes: every shard that the plan has, by stripe.
+            partitions: every shard that the plan has, by partition.
             generation: the run's, read before this call.
         """
         standing = read_standing(self.storage, self.layout, self.commit)
-        missing = [stripe for stripe in stripes if not standing.holds(stripe)]
+        missing = [partition for partition in partitions if not standing.holds(partition)]
 
         each = max(1, self._at_once // max(1, len(missing)))
 
-        def write(stripe: str) -> bool:
+        def write(partition: str) -> bool:
             one = Ledger(self.storage, self.layout, self.commit, self.holder, each)
-            return one.roll_up(stripe, stripes[stripe], generation)
+            return one.roll_up(partition, partitions[partition], generation)
 
         in_parallel(write, missing, self._at_once)
 
-    def reopen(self, stripe: str, generation: int) -> None:
-        """Say that rejects of a stripe are sent again: its older roll-ups count no more."""
-        name = self.layout.rollup_opening(self.commit, stripe, generation)
+    def reopen(self, partition: str, generation: int) -> None:
+        """Say that rejects of a partition are sent again: its older roll-ups count no more."""
+        name = self.layout.rollup_opening(self.commit, partition, generation)
         self._create(name, Stop(reason="redrive"))
 
     def stopped(self) -> bool:
@@ -259,30 +264,30 @@ class Ledger:
         """The storage's own clock, in seconds."""
         return self.storage.now(self.layout.clock(self.holder))
 
-    def _rolled(self, stripes: Sequence[str], standing: Standing) -> dict[str, ShardRecords]:
-        def read(stripe: str) -> Rollup:
-            name = self.layout.rollup(self.commit, stripe, standing.generation(stripe))
+    def _rolled(self, partitions: Sequence[str], standing: Standing) -> dict[str, ShardRecords]:
+        def read(partition: str) -> Rollup:
+            name = self.layout.rollup(self.commit, partition, standing.generation(partition))
             found = Rollup.decode(self.storage.read(name), name)
-            return placed_rollup(found, stripe, name, self.layout, self.commit)
+            return validate_rollup(found, partition, name, self.layout, self.commit)
 
-        rollups = in_parallel(read, stripes, self._at_once)
+        rollups = in_parallel(read, partitions, self._at_once)
         return {
             shard: records_of(one) for rollup in rollups for shard, one in rollup.shards.items()
         }
 
     def _names(
         self,
-        stripes: Sequence[str],
+        partitions: Sequence[str],
         among: Collection[str] | None,
         mixed: Collection[str] | None = None,
     ) -> dict[str, list[Named]]:
-        """The names of all records in these stripes, by shard.
+        """The names of all records in these partitions, by shard.
 
         Ten neighbours are listed together unless they are `mixed` with others; None: never.
         """
-        tens = {stripe[:-1] for stripe in stripes}
+        tens = {partition[:-1] for partition in partitions}
         together = tens.difference(mixed) if mixed is not None else set()
-        prefixes = sorted({s[:-1] if s[:-1] in together else f"{s}/" for s in stripes})
+        prefixes = sorted({s[:-1] if s[:-1] in together else f"{s}/" for s in partitions})
 
         def listed(prefix: str) -> list[Named]:
             return list(parsed(self.storage.list(self.layout.all_records(self.commit) + prefix)))
@@ -290,8 +295,8 @@ class Ledger:
         by_shard: dict[str, list[Named]] = {}
         for found in in_parallel(listed, prefixes, self._at_once):
             for stat, name in found:
-                _, stripe, seq, _ = stat.uri.rsplit("/", 3)
-                shard = f"{stripe}-{seq}"
+                _, partition, seq, _ = stat.uri.rsplit("/", 3)
+                shard = f"{partition}-{seq}"
                 if among is None or shard in among:
                     by_shard.setdefault(shard, []).append((stat, name))
         return by_shard

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import takewhile
 
-from reembed.core.records import Need, SpendLine
+from reembed.core.records import Need, ReservationLine
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError
 from reembed.ledger.layout import Layout
 from reembed.machine.adaptive_quota import blamed
-from reembed.machine.reservations import Book, Fold, Quotas
+from reembed.machine.reservations import Fold, Quotas, Reservations
 from reembed.storage.base import Storage
-from reembed.storage.parallel import AT_ONCE, in_parallel
+from reembed.storage.parallel import MAX_CONCURRENT, in_parallel
 
 # So many lines from one fold to the next: a new reader reads fewer than these one by one.
 FOLD_EVERY = 256
@@ -45,7 +45,7 @@ class Refusal:
     upload: bool = False
 
 
-class SpendLog:
+class ReservationLog:
     """One commit's log; safe among threads, processes and machines.
 
     A line is written under the next free number by create-if-absent. Who loses that race reads
@@ -57,7 +57,7 @@ class SpendLog:
         storage: where the lines lie.
         layout: their names.
         commit: the number of the commit.
-        at_once: threads that read ahead where many lines are new.
+        max_concurrent: threads that read ahead where many lines are new.
         fold_every: lines from one fold to the next; more in a long log.
     """
 
@@ -66,15 +66,15 @@ class SpendLog:
         storage: Storage,
         layout: Layout,
         commit: int,
-        at_once: int = AT_ONCE,
+        max_concurrent: int = MAX_CONCURRENT,
         fold_every: int = FOLD_EVERY,
     ) -> None:
         self._storage, self._layout, self._commit = storage, layout, commit
-        self._at_once, self._fold_every = at_once, fold_every
-        self._book: Book | None = None
+        self._at_once, self._fold_every = max_concurrent, fold_every
+        self._book: Reservations | None = None
         self._lock = threading.RLock()
 
-    def read(self) -> Book:
+    def read(self) -> Reservations:
         """The log's state, read to its tail."""
         with self._lock:
             ahead = 1
@@ -88,20 +88,22 @@ class SpendLog:
                     return self._book
                 ahead = min(2 * ahead, self._at_once)
 
-    def _newest_fold(self) -> Book:
+    def _newest_fold(self) -> Reservations:
         names = [stat.uri for stat in self._storage.list(self._layout.folds(self._commit))]
-        return Fold.decode(self._storage.read(names[-1]), names[-1]).book if names else Book()
+        return (
+            Fold.decode(self._storage.read(names[-1]), names[-1]).book if names else Reservations()
+        )
 
-    def _lines(self, numbers: Iterable[int]) -> list[SpendLine]:
+    def _lines(self, numbers: Iterable[int]) -> list[ReservationLine]:
         """The lines of these numbers, up to the first that is not there yet."""
         found = in_parallel(self._line, numbers, self._at_once)
         # A later line may be there although an earlier was not, when it came between the reads.
         return [line for line in takewhile(lambda line: line is not None, found) if line]
 
-    def _line(self, seq: int) -> SpendLine | None:
+    def _line(self, seq: int) -> ReservationLine | None:
         name = self._layout.spend(self._commit, seq)
         try:
-            return SpendLine.decode(self._storage.read(name), name)
+            return ReservationLine.decode(self._storage.read(name), name)
         except ObjectNotFoundError:
             return None
 
@@ -130,7 +132,7 @@ class SpendLog:
                 if shut or book.room(attempt, need, under, at) != "fits":
                     return False
                 total = book.usd_nano + (0 if held else need.usd_nano)
-                line = SpendLine(
+                line = ReservationLine(
                     kind="reserve", attempt=attempt, epoch=epoch, need=need, total_usd_nano=total
                 )
                 if self._append(book, line):
@@ -144,7 +146,7 @@ class SpendLog:
                 if attempt not in book.live or book.epoch_of(attempt) > epoch:
                     return
                 back = book.live[attempt][1].usd_nano if kind == "void" else 0
-                line = SpendLine(
+                line = ReservationLine(
                     kind="void" if kind == "void" else "end",
                     attempt=attempt,
                     epoch=epoch,
@@ -164,7 +166,7 @@ class SpendLog:
             while True:
                 book = self.read()
                 taken = book.taken_before(attempt, news.at)
-                line = SpendLine(
+                line = ReservationLine(
                     kind="refused",
                     attempt=attempt,
                     epoch=epoch,
@@ -180,7 +182,7 @@ class SpendLog:
                     until = after.upload_after if news.upload else after.create_after
                     return max(0.0, until - news.at)
 
-    def _append(self, book: Book, line: SpendLine) -> bool:
+    def _append(self, book: Reservations, line: ReservationLine) -> bool:
         name = self._layout.spend(self._commit, book.lines + 1)
         try:
             self._storage.create(name, line.encode())
@@ -191,7 +193,7 @@ class SpendLog:
             self._fold(self._book)
         return True
 
-    def _fold(self, book: Book) -> None:
+    def _fold(self, book: Reservations) -> None:
         try:
             name = self._layout.fold(self._commit, book.lines)
             self._storage.create(name, Fold(book=book).encode())

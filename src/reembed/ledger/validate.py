@@ -23,7 +23,7 @@ def placed(record: R, name: str, layout: Layout, commit: int) -> R:
 
     Args:
         record: as it was decoded.
-        name: where it was read: ``…/<stripe>/<seq>/<file>``.
+        name: where it was read: ``…/<partition>/<seq>/<file>``.
         layout: the names of the run directory.
         commit: the number of the commit.
 
@@ -36,15 +36,17 @@ def placed(record: R, name: str, layout: Layout, commit: int) -> R:
     return cast(R, record.model_copy(update=dict(files)))
 
 
-def placed_rollup(rollup: Rollup, stripe: str, name: str, layout: Layout, commit: int) -> Rollup:
-    """Return a stripe's roll-up with the files of its shards placed likewise.
+def validate_rollup(
+    rollup: Rollup, partition: str, name: str, layout: Layout, commit: int
+) -> Rollup:
+    """Return a partition's roll-up with the files of its shards placed likewise.
 
     Raises:
-        RunFailedError: it holds another stripe's shard, or one of them names a file elsewhere.
+        RunFailedError: it holds another partition's shard, or one of them names a file elsewhere.
     """
     shards: dict[str, RolledShard] = {}
     for shard, rolled in rollup.shards.items():
-        if split_shard_id(shard)[0] != stripe:
+        if split_shard_id(shard)[0] != partition:
             raise RunFailedError(f"{name} holds the shard {shard}; {_REMEDY}")
         files = _parts_of(rolled.settled, _Place(layout, commit, shard, name))
         settled = rolled.settled.model_copy(update=files)
@@ -62,8 +64,8 @@ def _parts_of(settled: Settled, place: _Place) -> dict[str, str]:
 def _files_of(
     record: Outcome | Settled, name: str, layout: Layout, commit: int
 ) -> Mapping[str, str]:
-    _, stripe, seq, file = name.rsplit("/", 3)
-    place = _Place(layout, commit, f"{stripe}-{seq}", name)
+    _, partition, seq, file = name.rsplit("/", 3)
+    place = _Place(layout, commit, f"{partition}-{seq}", name)
     if isinstance(record, Settled):
         return _parts_of(record, place)
     own = parse_record(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from reembed.core.records import Closing, Created, Need, Outcome, Settled
+from reembed.core.records import Created, Need, Outcome, Sealing, Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
+class Defer:
     """The shard stays unsettled in this call; a later one goes on.
 
     With `fails`, only once the user has decided what `reason` asks, and the call fails for it.
@@ -42,14 +42,14 @@ class Halt:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ReloadRecords:
     """Ledger: list this shard's records again, with the ages of its claims and the stop record."""
 
     attempt: str
 
 
 @dataclass(frozen=True, slots=True)
-class ReadBook:
+class RefreshReservations:
     """Ledger: read the spend log to its tail, and the stop record, for all attempts that wait."""
 
     attempt: str
@@ -57,15 +57,15 @@ class ReadBook:
 
 @dataclass(frozen=True, slots=True)
 class MakeClaim:
-    """Ledger: create `<attempt>.e<epoch>.claim` if absent; `closing` claims it for nobody."""
+    """Ledger: create `<attempt>.e<epoch>.claim` if absent; `sealed` claims it for nobody."""
 
     attempt: str
     epoch: int
-    closing: Closing = ""
+    sealed: Sealing = ""
 
 
 @dataclass(frozen=True, slots=True)
-class MakeVoid:
+class ReleaseClaim:
     """Ledger: create `<attempt>.e<epoch>.void`: nothing was sent."""
 
     attempt: str
@@ -92,7 +92,7 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class ListJobs:
     """Service: list the remote jobs once, for all attempts that look for theirs."""
 
     attempt: str
@@ -160,7 +160,7 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class ClassifyFailure:
     """Storage: read the manifest to say what follows where there are no answers.
 
     `why`: ``ended`` (the job ended without them, or nothing could be rendered), ``stopped`` (the
@@ -223,15 +223,15 @@ class RecordSettled:
 Action = (
     Wait
     | Finished
-    | Leave
+    | Defer
     | Halt
-    | Look
-    | ReadBook
+    | ReloadRecords
+    | RefreshReservations
     | MakeClaim
-    | MakeVoid
+    | ReleaseClaim
     | Reserve
     | Release
-    | Scan
+    | ListJobs
     | Fence
     | Prepare
     | Upload
@@ -239,7 +239,7 @@ Action = (
     | RecordCreated
     | Poll
     | Join
-    | Judge
+    | ClassifyFailure
     | MarkStuck
     | Cancel
     | RecordOutcome

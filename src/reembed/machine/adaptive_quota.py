@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from reembed.core.records import Need, SpendLine
+from reembed.core.records import Need, ReservationLine
 
 FIRST_WAIT, LONGEST_WAIT = 30.0, 1200.0
 PROBE_AFTER, LONGEST_PATIENCE, PROBE_FACTOR = 600.0, 4800.0, 1.25
@@ -127,7 +127,7 @@ def blamed(taken: Need, need: Need, quotas: Quotas) -> Literal["tokens", "jobs"]
     return "jobs" if (taken.jobs + need.jobs) / quotas.jobs > tokens else "tokens"
 
 
-def refused(ceiling: Ceiling, line: SpendLine) -> Ceiling:
+def refused(ceiling: Ceiling, line: ReservationLine) -> Ceiling:
     """The ceiling after a 429, as its line in the spend log tells it."""
     return _no_file(ceiling, line) if line.what == "file" else _no_job(ceiling, line)
 
@@ -137,7 +137,7 @@ def served(ceiling: Ceiling) -> Ceiling:
     return replace(ceiling, refusals=0, file_refusals=0)
 
 
-def _no_job(ceiling: Ceiling, line: SpendLine) -> Ceiling:
+def _no_job(ceiling: Ceiling, line: ReservationLine) -> Ceiling:
     taken, need, at = line.taken, line.need, line.at
     if taken.jobs:
         # What runs was taken, so that something always fits once it has ended.
@@ -166,7 +166,7 @@ def _no_job(ceiling: Ceiling, line: SpendLine) -> Ceiling:
     return replace(ceiling, largest=largest, refusals=count, create_after=until)
 
 
-def _no_file(ceiling: Ceiling, line: SpendLine) -> Ceiling:
+def _no_file(ceiling: Ceiling, line: ReservationLine) -> Ceiling:
     taken, need, at = line.taken.result_bytes, line.need, line.at
     if taken:
         size = need.input_bytes + need.result_bytes

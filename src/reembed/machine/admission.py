@@ -5,8 +5,8 @@ from __future__ import annotations
 from reembed.core.records import Need
 from reembed.machine import actions as act
 from reembed.machine.adaptive_quota import LONGEST_PATIENCE, Bound
-from reembed.machine.rules import Rules, World
-from reembed.machine.states import AttemptView, ShardView
+from reembed.machine.rules import Rules, SharedState
+from reembed.machine.states import AttemptState, ShardState
 
 # A share of the token quota above this is worth a cut, when the log has not moved for so many of
 # the shortest poll intervals.
@@ -17,8 +17,8 @@ LONGEST_STANDSTILL = 72 * 3600.0
 
 
 def no_room(
-    view: ShardView, attempt: AttemptView, need: Need, world: World, rules: Rules
-) -> act.ReadBook | act.Leave | act.Wait | None:
+    view: ShardState, attempt: AttemptState, need: Need, world: SharedState, rules: Rules
+) -> act.RefreshReservations | act.Defer | act.Wait | None:
     """What is done while a job does not fit the budget or the quotas; None when it fits."""
     closed = world.book.ceiling.opens(need) - world.storage_now
     if closed > 0:
@@ -29,16 +29,18 @@ def no_room(
     # Room comes back when another runner's jobs end, which only the log itself tells. One reading
     # is for all shards that wait; what this process gives back shows without any.
     soon = rules.poll[0]
-    if world.now >= world.book_at + (soon if room == "capped" else _until_read_again(world, rules)):
-        return act.ReadBook(attempt.path)
+    if world.now >= world.reservations_at + (
+        soon if room == "capped" else _until_read_again(world, rules)
+    ):
+        return act.RefreshReservations(attempt.path)
     if room == "capped":
-        return act.Leave("the budget is used up")
+        return act.Defer("the budget is used up")
     if world.now - world.quiet_since > LONGEST_STANDSTILL:
-        return act.Leave(_who_holds(world))
+        return act.Defer(_who_holds(world))
     return act.Wait(world.now + soon)
 
 
-def _who_holds(world: World) -> str:
+def _who_holds(world: SharedState) -> str:
     """Why no room came: its holder died, and this call has left that shard or never had it."""
     first = min(world.book.live, key=lambda name: (world.book.since.get(name, 0), name), default="")
     hours = LONGEST_STANDSTILL / 3600
@@ -48,13 +50,13 @@ def _who_holds(world: World) -> str:
     )
 
 
-def _until_read_again(world: World, rules: Rules) -> float:
+def _until_read_again(world: SharedState, rules: Rules) -> float:
     """Seconds between two readings of the spend log: half as long as it has stood still."""
     low, high = rules.poll
-    return min(high, max(low, (world.book_at - world.quiet_since) / 2))
+    return min(high, max(low, (world.reservations_at - world.quiet_since) / 2))
 
 
-def is_too_large(need: Need, world: World) -> bool:
+def is_too_large(need: Need, world: SharedState) -> bool:
     """Whether a job is above what can ever be taken, however little runs beside it."""
     files = need.input_bytes + need.result_bytes
     lowered = world.book.ceiling.file_bytes is not None  # rises again by itself
@@ -64,8 +66,8 @@ def is_too_large(need: Need, world: World) -> bool:
 
 
 def alone_too_large(
-    attempt: AttemptView, world: World, rules: Rules
-) -> act.ReadBook | act.Leave | act.Wait:
+    attempt: AttemptState, world: SharedState, rules: Rules
+) -> act.RefreshReservations | act.Defer | act.Wait:
     """What one request does that is above what a job may have now: nothing is left to cut.
 
     What 429s have lowered rises again by itself, and the request is tried once more; each try that
@@ -73,20 +75,20 @@ def alone_too_large(
     """
     lowered = world.book.ceiling.largest
     if lowered is None or _has_had_its_tries(lowered, world):
-        return act.Leave("one request is above what the service takes at a time")
-    if world.now >= world.book_at + _until_read_again(world, rules):
-        return act.ReadBook(attempt.path)
+        return act.Defer("one request is above what the service takes at a time")
+    if world.now >= world.reservations_at + _until_read_again(world, rules):
+        return act.RefreshReservations(attempt.path)
     return act.Wait(world.now + rules.poll[0])
 
 
-def _has_had_its_tries(lowered: Bound, world: World) -> bool:
+def _has_had_its_tries(lowered: Bound, world: SharedState) -> bool:
     """Whether a bound rises too slowly by now to be waited for."""
     waited = world.storage_now - lowered.at
     return lowered.patience >= LONGEST_PATIENCE and waited > LONGEST_PATIENCE
 
 
 def fills_a_gap(
-    view: ShardView, attempt: AttemptView, need: Need, world: World, rules: Rules
+    view: ShardState, attempt: AttemptState, need: Need, world: SharedState, rules: Rules
 ) -> bool:
     """Whether to cut a shard in two, so that a piece fits what the others leave of the quota.
 
@@ -100,13 +102,13 @@ def fills_a_gap(
     return gap > GAP_SHARE * world.quotas.tokens
 
 
-def is_one_request(view: ShardView, attempt: AttemptView) -> bool:
+def is_one_request(view: ShardState, attempt: AttemptState) -> bool:
     """Whether an attempt cannot be cut any more."""
     if attempt.ordinals is None:
         return view.plan.requests == 1
     return sum(end - start for start, end in attempt.ordinals) == 1
 
 
-def full_name(view: ShardView, attempt: AttemptView) -> str:
+def full_name(view: ShardState, attempt: AttemptState) -> str:
     """An attempt's name in the spend log: ``shard/attempt``."""
     return f"{view.plan.shard}/{attempt.path}"

@@ -21,19 +21,19 @@ from reembed.machine.epochs import (
     may_have_sent,
     oldest,
 )
-from reembed.machine.recovered import late_job
-from reembed.machine.rules import Rules, World, form_of, is_inline
-from reembed.machine.states import AttemptView, ShardView
+from reembed.machine.recovered import recovered_job
+from reembed.machine.rules import Rules, SharedState, form_of, is_inline
+from reembed.machine.states import AttemptState, ShardState
 
 
 def decide_creating(
-    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+    view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules
 ) -> act.Action:
     """What an attempt without a known job does next."""
     if attempt.local.not_before > world.now:
         return act.Wait(attempt.local.not_before)
     top = attempt.claims.get(attempt.epoch)
-    if attempt.closing:
+    if attempt.sealed:
         return _close(view, attempt, world, rules)
     if top is None or top.void:
         return _claim(view, attempt, world, rules)
@@ -42,12 +42,12 @@ def decide_creating(
     return _theirs(view, attempt, world, rules)
 
 
-def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+def _claim(view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules) -> act.Action:
     # A job of our name that the ledger does not know: its record, or its reply, was lost.
     adopting = _adopt(view, attempt, world, rules)
     if adopting is not None:
         return adopting
-    if late_job(view, attempt.path, world) is not None:
+    if recovered_job(view, attempt.path, world) is not None:
         # Under a claim, so that nobody else buys meanwhile; neither money nor quota is needed.
         return _next_epoch(view, attempt, world, rules)
     if 0 < attempt.local.unsendable == attempt.epoch:
@@ -65,11 +65,11 @@ def _claim(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
     return waiting or _next_epoch(view, attempt, world, rules)
 
 
-def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+def _ours(view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules) -> act.Action:
     local, epoch = attempt.local, attempt.epoch
     if local.unknown_since is not None:
         return _lost_reply(view, attempt, world, rules)
-    late = late_job(view, attempt.path, world)
+    late = recovered_job(view, attempt.path, world)
     giving_up = _why_not(attempt, world, rules, late is not None)
     if giving_up:
         return _give_up(attempt, giving_up)
@@ -82,7 +82,7 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
         return fencing
     if late is not None:
         fresh = is_fresh(attempt, world)
-        return act.RecordCreated(attempt.path, late) if fresh else act.Look(attempt.path)
+        return act.RecordCreated(attempt.path, late) if fresh else act.ReloadRecords(attempt.path)
     if local.refused:
         held = _held(view, attempt, world, rules)
         if held is not None:
@@ -94,11 +94,11 @@ def _ours(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
     if not inline and not local.uploaded:
         return act.Upload(attempt.path, epoch)
     if not is_fresh(attempt, world):
-        return act.Look(attempt.path)
+        return act.ReloadRecords(attempt.path)
     return act.Create(attempt.path, epoch, inline)
 
 
-def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> str:
+def _why_not(attempt: AttemptState, world: SharedState, rules: Rules, late: bool) -> str:
     """Why this epoch must not create: refused, empty, stopped, or its lease ran out unnoticed.
 
     With a `late` job nothing will be created, so what was taken for it goes back.
@@ -120,7 +120,7 @@ def _why_not(attempt: AttemptView, world: World, rules: Rules, late: bool) -> st
     return "the lease ran out before the create" if age > rules.lease else ""
 
 
-def _holds(attempt: AttemptView, world: World, rules: Rules) -> bool:
+def _holds(attempt: AttemptState, world: SharedState, rules: Rules) -> bool:
     """Whether the input of an epoch that met a 429 is kept for another try in this epoch.
 
     The 429 says for certain that nothing was made, so the same epoch may create; its claim is
@@ -135,7 +135,9 @@ def _holds(attempt: AttemptView, world: World, rules: Rules) -> bool:
     return fits and ready - local.throttled_at <= rules.hold
 
 
-def _held(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action | None:
+def _held(
+    view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules
+) -> act.Action | None:
     """What a holder does that waits for the quota with its input uploaded; None to try again.
 
     Its room and its dollars go back at once: while it waits, they are others' to take.
@@ -148,30 +150,30 @@ def _held(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> 
     waiting = no_room(view, attempt, attempt.need, world, rules)
     if isinstance(waiting, act.Wait) and fills_a_gap(view, attempt, attempt.need, world, rules):
         return _give_up(attempt, "a piece of it fits the quota")
-    return _give_up(attempt, waiting.reason) if isinstance(waiting, act.Leave) else waiting
+    return _give_up(attempt, waiting.reason) if isinstance(waiting, act.Defer) else waiting
 
 
-def _give_up(attempt: AttemptView, reason: str) -> act.Action:
+def _give_up(attempt: AttemptState, reason: str) -> act.Action:
     """Nothing was sent in this epoch: take everything back, then say so in the ledger."""
     if attempt.local.uploaded and not attempt.local.input_deleted:
         return act.DeleteInput(attempt.path, attempt.local.uploaded)
     if attempt.local.reserved:
         return act.Release(attempt.path, attempt.epoch, "void")
-    return act.MakeVoid(attempt.path, attempt.epoch, reason)
+    return act.ReleaseClaim(attempt.path, attempt.epoch, reason)
 
 
-def _call_off(attempt: AttemptView, world: World) -> act.Action:
+def _call_off(attempt: AttemptState, world: SharedState) -> act.Action:
     """What is not sent any more: left when this process halts, rejects when the user stopped.
 
     No look could say that nobody sends between it and the outcome: the user may lift the stop, or
     another may not have read it yet. So the next epoch is taken, and taken for good.
     """
     if world.halted:
-        return act.Leave("creating has stopped")
+        return act.Defer("creating has stopped")
     return act.MakeClaim(attempt.path, attempt.epoch + 1, "stopped")
 
 
-def _close(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+def _close(view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules) -> act.Action:
     """End an attempt that is closed, whoever closed it: adopt its job, or say that it has none.
 
     No epoch follows, so jobs can only be of the lower ones; once those are fenced and a scan shows
@@ -180,23 +182,23 @@ def _close(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
     going_on = _adopt(view, attempt, world, rules) or _fence(view, attempt, world, rules)
     if going_on is not None:
         return going_on
-    closing = attempt.closing
-    assert closing
+    sealed = attempt.sealed
+    assert sealed
     if not is_fresh(attempt, world):
         # Beyond the stated bounds another may have found a job that this process was not shown.
-        return act.Look(attempt.path)
-    late = late_job(view, attempt.path, world)
+        return act.ReloadRecords(attempt.path)
+    late = recovered_job(view, attempt.path, world)
     if late is not None:
         return act.RecordCreated(attempt.path, late)
     if is_past_list(attempt, world, rules) and not rules.assume_lost:
         return _ask(view, attempt, rules)
-    return _write_off(view, attempt, world, rules) or act.Judge(attempt.path, closing)
+    return _write_off(view, attempt, world, rules) or act.ClassifyFailure(attempt.path, sealed)
 
 
 def _next_epoch(
-    view: ShardView,
-    attempt: AttemptView,
-    world: World,
+    view: ShardState,
+    attempt: AttemptState,
+    world: SharedState,
     rules: Rules,
     after: float = float("-inf"),
 ) -> act.Action:
@@ -205,14 +207,14 @@ def _next_epoch(
     A scan shows only what the service still lists. Where a job may be older than that, nothing is
     created unless the user says that it is lost.
     """
-    late = late_job(view, attempt.path, world) is not None
+    late = recovered_job(view, attempt.path, world) is not None
     if may_have_sent(attempt):
         since = max(after, world.now - SCAN_LIFE)
         first = _adopt_or_scan(view, attempt, world, rules, after=since)
         if first is not None:
             return first
         if not is_fresh(attempt, world):
-            return act.Look(attempt.path)
+            return act.ReloadRecords(attempt.path)
         if is_past_list(attempt, world, rules) and not rules.assume_lost:
             return _ask(view, attempt, rules)
     if _stopped(world) and not late:
@@ -220,9 +222,9 @@ def _next_epoch(
     return act.MakeClaim(attempt.path, attempt.epoch + 1)
 
 
-def _ask(view: ShardView, attempt: AttemptView, rules: Rules) -> act.Leave:
+def _ask(view: ShardState, attempt: AttemptState, rules: Rules) -> act.Defer:
     days = rules.retention / 86400
-    return act.Leave(
+    return act.Defer(
         f"shard {view.plan.shard}, attempt {attempt.path}, was claimed longer ago than the service "
         f"lists its jobs (batch.job_list_days: {days:g}), so a job that was paid for it could not "
         "be found any more; --assume-lost sends it all the same",
@@ -231,7 +233,7 @@ def _ask(view: ShardView, attempt: AttemptView, rules: Rules) -> act.Leave:
 
 
 def _write_off(
-    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+    view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules
 ) -> act.Release | None:
     """Keep the dollars of a job that is assumed to be lost: it may have run, and been billed."""
     held = world.book.epoch_of(full_name(view, attempt))
@@ -241,11 +243,13 @@ def _write_off(
     return None
 
 
-def _stopped(world: World) -> bool:
+def _stopped(world: SharedState) -> bool:
     return bool(world.halted) or world.stopped
 
 
-def _fence(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action | None:
+def _fence(
+    view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules
+) -> act.Action | None:
     """Make sure that no holder of a lower epoch creates any more, or adopt what it created."""
     local = attempt.local
     lower = [epoch for epoch in may_have_sent(attempt) if epoch < attempt.epoch]
@@ -263,19 +267,25 @@ def _fence(view: ShardView, attempt: AttemptView, world: World, rules: Rules) ->
     return _adopt_or_scan(view, attempt, world, rules, after=ready)
 
 
-def _theirs(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+def _theirs(
+    view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules
+) -> act.Action:
     top, looked_at = attempt.claims[attempt.epoch], attempt.local.looked_at
     if looked_at is None:
-        return act.Look(attempt.path)
+        return act.ReloadRecords(attempt.path)
     # From this moment on a job of that holder, if it made one, stands in the list.
     gone_at = looked_at - top.age + rules.lease + rules.request_timeout + rules.list_lag
     if world.now < gone_at:
         again = looked_at + rules.poll[1]  # its holder may have finished long before
-        return act.Look(attempt.path) if world.now >= again else act.Wait(min(gone_at, again))
+        return (
+            act.ReloadRecords(attempt.path) if world.now >= again else act.Wait(min(gone_at, again))
+        )
     return _next_epoch(view, attempt, world, rules, after=gone_at)
 
 
-def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+def _lost_reply(
+    view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules
+) -> act.Action:
     """A create was sent and not answered: look for its job until it must have shown."""
     since = attempt.local.unknown_since
     assert since is not None
@@ -292,7 +302,7 @@ def _lost_reply(view: ShardView, attempt: AttemptView, world: World, rules: Rule
 
 
 def _adopt(
-    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+    view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules
 ) -> act.RecordCreated | None:
     """Take the oldest job of our name that a scan has shown, if there is one."""
     found = world.found.get((view.plan.shard, attempt.path), ())
@@ -303,10 +313,10 @@ def _adopt(
 
 
 def _adopt_or_scan(
-    view: ShardView, attempt: AttemptView, world: World, rules: Rules, after: float
+    view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules, after: float
 ) -> act.Action | None:
     """Adopt a job of our name; scan unless a scan since `after` is at hand."""
     adopting = _adopt(view, attempt, world, rules)
     if adopting is None and world.scanned_at < after:
-        return act.Scan(attempt.path)
+        return act.ListJobs(attempt.path)
     return adopting

@@ -10,14 +10,14 @@ from reembed.core.records import NOT_SENT, Settled
 from reembed.machine import actions as act
 from reembed.machine.creating import decide_creating
 from reembed.machine.epochs import is_fresh, may_have_sent
-from reembed.machine.rules import Rules, World
-from reembed.machine.states import AttemptView, JobView, ShardView
+from reembed.machine.rules import Rules, SharedState
+from reembed.machine.states import AttemptState, ObservedJob, ShardState
 
 # Failures in a row of one attempt's calls, with waits of 1, 2, 4 ... 300 seconds: half an hour.
 GIVE_UP_AFTER = 13
 
 
-def decide(view: ShardView, world: World, rules: Rules) -> act.Action:
+def decide(view: ShardState, world: SharedState, rules: Rules) -> act.Action:
     """Choose the next action of a shard.
 
     Attempts are looked at in the order of their paths; the first that can do something now does
@@ -27,12 +27,12 @@ def decide(view: ShardView, world: World, rules: Rules) -> act.Action:
         # A holder that froze or died may have reserved beside the one that went on.
         return _left_reserved(view, world) or act.Finished(view.settled)
     waits: list[act.Wait] = []
-    leaves: list[act.Leave] = []
+    leaves: list[act.Defer] = []
     for path in sorted(view.attempts, key=attempt_order):
         action = _of_attempt(view, view.attempts[path], world, rules)
         if isinstance(action, act.Wait):
             waits.append(action)
-        elif isinstance(action, act.Leave):
+        elif isinstance(action, act.Defer):
             leaves.append(action)
         elif action is not None:
             return action
@@ -42,7 +42,7 @@ def decide(view: ShardView, world: World, rules: Rules) -> act.Action:
     return max(leaves, key=lambda leave: leave.fails) if leaves else _settle(view)
 
 
-def _left_reserved(view: ShardView, world: World) -> act.Action | None:
+def _left_reserved(view: ShardState, world: SharedState) -> act.Action | None:
     for path in sorted(view.attempts, key=attempt_order):
         action = _release(view, view.attempts[path], world)
         if action is not None:
@@ -50,7 +50,7 @@ def _left_reserved(view: ShardView, world: World) -> act.Action | None:
     return None
 
 
-def _release(view: ShardView, attempt: AttemptView, world: World) -> act.Action | None:
+def _release(view: ShardState, attempt: AttemptState, world: SharedState) -> act.Action | None:
     """Give back what is reserved for an attempt that has ended, whichever epoch holds it.
 
     Another process may have reserved for it, and may be gone. So the log must have been read since
@@ -58,8 +58,8 @@ def _release(view: ShardView, attempt: AttemptView, world: World) -> act.Action 
     epoch has given nothing back.
     """
     looked_at = attempt.local.looked_at
-    if looked_at is not None and world.book_at < looked_at and may_have_sent(attempt):
-        return act.ReadBook(attempt.path)
+    if looked_at is not None and world.reservations_at < looked_at and may_have_sent(attempt):
+        return act.RefreshReservations(attempt.path)
     epoch = world.book.epoch_of(f"{view.plan.shard}/{attempt.path}")
     if not epoch:
         return None
@@ -67,26 +67,26 @@ def _release(view: ShardView, attempt: AttemptView, world: World) -> act.Action 
 
 
 def _of_attempt(
-    view: ShardView, attempt: AttemptView, world: World, rules: Rules
+    view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules
 ) -> act.Action | None:
     if attempt.outcome is not None:
         return _after_outcome(view, attempt, world)
     if attempt.local.failures >= GIVE_UP_AFTER:
-        return act.Leave("the service does not answer")
+        return act.Defer("the service does not answer")
     ended = attempt.local.ended
     if ended is not None:
         # Accepted is what was in question when the price was shown, not what comes after.
         if ended.anomaly and not (rules.accept_repay and attempt.suspect):
             return act.Halt(attempt.path, ended.anomaly)
         if ended.outcome.state == NOT_SENT and not is_fresh(attempt, world):
-            return act.Look(attempt.path)
+            return act.ReloadRecords(attempt.path)
         return act.RecordOutcome(attempt.path, ended.outcome)
     if attempt.created is not None:
         return _running(attempt, world, rules)
     return decide_creating(view, attempt, world, rules)
 
 
-def _running(attempt: AttemptView, world: World, rules: Rules) -> act.Action:
+def _running(attempt: AttemptState, world: SharedState, rules: Rules) -> act.Action:
     assert attempt.created is not None
     job, local = attempt.job, attempt.local
     if local.not_before > world.now:
@@ -94,7 +94,7 @@ def _running(attempt: AttemptView, world: World, rules: Rules) -> act.Action:
     if job is None:
         return act.Poll(attempt.path, attempt.created.job)
     if local.odd_since is not None and world.now - local.odd_since > rules.stuck:
-        return act.Leave(f"{job.name} is in a state that this version does not know")
+        return act.Defer(f"{job.name} is in a state that this version does not know")
     if not job.done:
         if _is_stuck(job, world, rules) and rules.resubmit_stuck:
             if not attempt.stuck:
@@ -104,16 +104,18 @@ def _running(attempt: AttemptView, world: World, rules: Rules) -> act.Action:
         due = job.polled_at + job.interval
         return act.Poll(attempt.path, job.name) if world.now >= due else act.Wait(due)
     if job.state != "SUCCEEDED":
-        return act.Judge(attempt.path)
+        return act.ClassifyFailure(attempt.path)
     return act.Join(attempt.path, job.name)
 
 
-def _is_stuck(job: JobView, world: World, rules: Rules) -> bool:
+def _is_stuck(job: ObservedJob, world: SharedState, rules: Rules) -> bool:
     """Whether a job has been on its way for longer than the user thinks sensible."""
     return job.created_at > 0 and world.storage_now - job.created_at > rules.stuck
 
 
-def _after_outcome(view: ShardView, attempt: AttemptView, world: World) -> act.Action | None:
+def _after_outcome(
+    view: ShardState, attempt: AttemptState, world: SharedState
+) -> act.Action | None:
     assert attempt.outcome is not None
     if attempt.local.not_before > world.now:
         return act.Wait(attempt.local.not_before)
@@ -126,12 +128,12 @@ def _after_outcome(view: ShardView, attempt: AttemptView, world: World) -> act.A
     return None
 
 
-def _giving_back(attempt: AttemptView) -> Literal["end", "void"]:
+def _giving_back(attempt: AttemptState) -> Literal["end", "void"]:
     """Whether a reservation was used: a job that was made for another attempt stands in its."""
     return "end" if attempt.created is not None and not attempt.created.made_for else "void"
 
 
-def _settle(view: ShardView) -> act.Action:
+def _settle(view: ShardState) -> act.Action:
     every = {path: a.outcome for path, a in view.attempts.items() if a.outcome is not None}
     ended = [o for path, o in every.items() if generation_of(path) == view.generation]
     rows = sum(outcome.rows for outcome in ended)

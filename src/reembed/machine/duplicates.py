@@ -22,7 +22,7 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class DuplicateJob:
     """A job that serves no attempt: the ledger keeps `kept` for its name.
 
     `kept` is empty when the ledger knows no job of that attempt at all: a stray, which the next
@@ -47,7 +47,9 @@ def remote_of(
     return Remote(parts[1], parts[2], job, state, done, create_time, parts[3])
 
 
-def find_twins(remotes: Iterable[Remote], created: Mapping[tuple[str, str], Created]) -> list[Twin]:
+def find_duplicate_jobs(
+    remotes: Iterable[Remote], created: Mapping[tuple[str, str], Created]
+) -> list[DuplicateJob]:
     """Jobs of this run that are not the one that the ledger keeps, in order of their names."""
     twins = []
     for remote in remotes:
@@ -55,7 +57,9 @@ def find_twins(remotes: Iterable[Remote], created: Mapping[tuple[str, str], Crea
         kept = known.job if known is not None else ""
         if remote.job != kept:
             twins.append(
-                Twin(remote.shard, remote.attempt, remote.job, remote.state, remote.done, kept)
+                DuplicateJob(
+                    remote.shard, remote.attempt, remote.job, remote.state, remote.done, kept
+                )
             )
     return sorted(twins, key=lambda twin: (twin.shard, twin.attempt, twin.job))
 

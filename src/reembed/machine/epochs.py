@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from reembed.core.names import input_file_name
 from reembed.core.records import Created
-from reembed.machine.rules import Found, Rules, World
-from reembed.machine.states import AttemptView, ShardView
+from reembed.machine.rules import Found, Rules, SharedState
+from reembed.machine.states import AttemptState, ShardState
 
 # A look older than this (seconds) says nothing about right now.
 FRESH = 5.0
@@ -16,19 +16,19 @@ SCAN_LIFE = 3600.0
 LIST_MARGIN = 2 * SCAN_LIFE
 
 
-def is_fresh(attempt: AttemptView, world: World) -> bool:
+def is_fresh(attempt: AttemptState, world: SharedState) -> bool:
     """Whether what is known of an attempt's records is of right now."""
     looked_at = attempt.local.looked_at
     return looked_at is not None and world.now - looked_at <= FRESH
 
 
-def may_have_sent(attempt: AttemptView) -> list[int]:
-    """The epochs whose holders may have sent a job, lowest first: neither void nor closing."""
+def may_have_sent(attempt: AttemptState) -> list[int]:
+    """The epochs whose holders may have sent a job, lowest first: neither void nor sealed."""
     claims = sorted(attempt.claims.items())
-    return [epoch for epoch, seen in claims if not seen.void and not seen.claim.closing]
+    return [epoch for epoch, seen in claims if not seen.void and not seen.claim.sealed]
 
 
-def is_unlisted(attempt: AttemptView, epoch: int, world: World, rules: Rules) -> bool:
+def is_unlisted(attempt: AttemptState, epoch: int, world: SharedState, rules: Rules) -> bool:
     """Whether a job of this epoch may be too old for the service to list it.
 
     The age is that of the epoch's newest record at the last look, by the storage's clock. Where
@@ -40,7 +40,7 @@ def is_unlisted(attempt: AttemptView, epoch: int, world: World, rules: Rules) ->
     return age > rules.retention - rules.list_lag - LIST_MARGIN
 
 
-def is_past_list(attempt: AttemptView, world: World, rules: Rules) -> bool:
+def is_past_list(attempt: AttemptState, world: SharedState, rules: Rules) -> bool:
     """Whether an epoch before ours may have sent a job that a scan cannot show.
 
     Only the newest claim counts, void or not: it was made on a scan that showed no job of those
@@ -51,7 +51,7 @@ def is_past_list(attempt: AttemptView, world: World, rules: Rules) -> bool:
     if not any(epoch != ours for epoch in may_have_sent(attempt)):
         return False
     claims = attempt.claims.items()
-    newest = max(epoch for epoch, seen in claims if epoch != ours and not seen.claim.closing)
+    newest = max(epoch for epoch, seen in claims if epoch != ours and not seen.claim.sealed)
     return is_unlisted(attempt, newest, world, rules)
 
 
@@ -60,7 +60,7 @@ def oldest(found: tuple[Found, ...]) -> Found:
     return min(found, key=lambda job: (job.create_time, job.job))
 
 
-def epoch_of(view: ShardView, attempt: AttemptView, job: Found, rules: Rules) -> int:
+def epoch_of(view: ShardState, attempt: AttemptState, job: Found, rules: Rules) -> int:
     """The epoch whose holder made a job: what that holder could not render was not sent.
 
     The input file's name tells. An inline job does not say: then it is ours if we sent one, else

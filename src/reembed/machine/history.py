@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from reembed.core.names import attempt_order
 from reembed.core.records import Ranges
 from reembed.machine.snapshot import ShardRecords
-from reembed.machine.states import ShardView
+from reembed.machine.states import ShardState
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Step:
     goes_on: str
 
 
-def way_of(view: ShardView, records: ShardRecords, request: int) -> list[Step]:
+def history_of(view: ShardState, records: ShardRecords, request: int) -> list[Step]:
     """Every attempt that has sent, or is to send, one request; parents before children.
 
     Args:

@@ -100,10 +100,10 @@ def _token_rounds(quota: int, totals: PlanTotals) -> int:
     per_job = -(-totals.all_tokens // totals.jobs)
     if per_job == 0:
         return 1
-    at_once = quota // per_job
-    if at_once == 0:
+    max_concurrent = quota // per_job
+    if max_concurrent == 0:
         return -(-totals.all_tokens // quota)
-    return -(-totals.jobs // at_once)
+    return -(-totals.jobs // max_concurrent)
 
 
 def storage_hours(quota: int, totals: PlanTotals, turnaround_hours: float) -> float:

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from reembed.core.names import parent_of
 from reembed.core.records import NOT_SENT, Created
 from reembed.machine.duplicates import Remote
-from reembed.machine.rules import World
+from reembed.machine.rules import SharedState
 from reembed.machine.snapshot import ShardRecords
-from reembed.machine.states import ShardView
+from reembed.machine.states import ShardState
 
 ENDED_BADLY = frozenset({"FAILED", "EXPIRED", "CANCELLED"})
 _WELL = "SUCCEEDED"
 
 
-def late_job(view: ShardView, attempt: str, world: World) -> Created | None:
+def recovered_job(view: ShardState, attempt: str, world: SharedState) -> Created | None:
     """The job above an attempt that ended well after all, as this attempt's own; None for none.
 
     The nearest job above counts: where it was collected, or could not be trusted, nothing older
@@ -51,7 +51,7 @@ def late_job(view: ShardView, attempt: str, world: World) -> Created | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Uncollected:
+class UncollectedJob:
     """A job that ended well although the ledger holds `held` for it, and that serves no attempt."""
 
     shard: str
@@ -62,7 +62,7 @@ class Uncollected:
 
 def find_uncollected(
     remotes: Iterable[Remote], records: Mapping[str, ShardRecords]
-) -> list[Uncollected]:
+) -> list[UncollectedJob]:
     """Jobs that came well too late: their requests were sent again, or are rejects.
 
     Args:
@@ -81,5 +81,5 @@ def find_uncollected(
         below = (c.job for path, c in known.created.items() if path != remote.attempt)
         taken = remote.job in below
         if outcome.state in ENDED_BADLY and not taken:
-            found.append(Uncollected(remote.shard, remote.attempt, remote.job, outcome.state))
+            found.append(UncollectedJob(remote.shard, remote.attempt, remote.job, outcome.state))
     return sorted(found, key=lambda late: (late.shard, late.attempt))

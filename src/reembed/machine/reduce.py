@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 from reembed.core.records import Claim, Created, Outcome
 from reembed.machine import actions as act
-from reembed.machine.snapshot import ShardRecords, new_attempt, view_of
+from reembed.machine.snapshot import ShardRecords, new_attempt, state_of_shard
 from reembed.machine.states import (
-    AttemptView,
-    ClaimView,
+    AttemptState,
+    ClaimState,
     Ended,
-    JobView,
     Local,
+    ObservedJob,
     Prepared,
-    ShardView,
+    ShardState,
 )
 
 Taken = Literal["won", "lost", "full"]
@@ -61,7 +61,7 @@ Result = (
     | str
     | Claim
     | ShardRecords
-    | JobView
+    | ObservedJob
     | Prepared
     | Created
     | Ended
@@ -73,7 +73,7 @@ Result = (
 )
 
 
-def apply(view: ShardView, action: act.Action, result: Result, now: float) -> ShardView:
+def apply(view: ShardState, action: act.Action, result: Result, now: float) -> ShardState:
     """The view after `action` gave `result`.
 
     Raises:
@@ -82,7 +82,7 @@ def apply(view: ShardView, action: act.Action, result: Result, now: float) -> Sh
     if isinstance(result, ShardRecords):
         # A process that froze in the middle of its look knows what was true when it began.
         began = now if result.looked_at is None else result.looked_at
-        return view_of(view.plan, result, began, view)
+        return state_of_shard(view.plan, result, began, view)
     if isinstance(action, act.RecordSettled):
         return replace(view, settled=action.settled)
     if isinstance(result, Wrote):
@@ -98,7 +98,7 @@ def apply(view: ShardView, action: act.Action, result: Result, now: float) -> Sh
     return view.with_attempt(_after(attempt, action, result, now))
 
 
-def _ended(view: ShardView, attempt: AttemptView, outcome: Outcome, now: float) -> ShardView:
+def _ended(view: ShardState, attempt: AttemptState, outcome: Outcome, now: float) -> ShardState:
     """The outcome stands (ours or another's): its children come to be."""
     view = view.with_attempt(replace(attempt, outcome=outcome))
     for path, child in outcome.children.items():
@@ -108,7 +108,7 @@ def _ended(view: ShardView, attempt: AttemptView, outcome: Outcome, now: float) 
     return view
 
 
-def _after(attempt: AttemptView, action: act.Action, result: Result, now: float) -> AttemptView:
+def _after(attempt: AttemptState, action: act.Action, result: Result, now: float) -> AttemptState:
     if isinstance(result, Missed):
         failures = attempt.local.failures + 1
         return attempt.with_local(not_before=now + result.seconds, failures=failures)
@@ -116,7 +116,7 @@ def _after(attempt: AttemptView, action: act.Action, result: Result, now: float)
         return attempt.with_local(ended=result)
     if isinstance(result, Refused):
         return _refused(attempt, result, now)
-    if isinstance(action, act.MakeClaim | act.Reserve | act.MakeVoid | act.Create):
+    if isinstance(action, act.MakeClaim | act.Reserve | act.ReleaseClaim | act.Create):
         return _claiming(attempt, action, result, now)
     local = _LOCAL_CHANGES.get(type(action))
     if local is not None:
@@ -124,18 +124,18 @@ def _after(attempt: AttemptView, action: act.Action, result: Result, now: float)
     if isinstance(action, act.RecordCreated):
         created = result if isinstance(result, Created) else action.created
         return replace(attempt, created=created)
-    if isinstance(action, act.Poll) and isinstance(result, JobView):
+    if isinstance(action, act.Poll) and isinstance(result, ObservedJob):
         odd = result.state == "UNKNOWN"
         since = attempt.local.odd_since if attempt.local.odd_since is not None else now
         return replace(attempt, job=result).with_local(failures=0, odd_since=since if odd else None)
-    if isinstance(action, act.ReadBook):
+    if isinstance(action, act.RefreshReservations):
         return attempt
     if isinstance(action, act.MarkStuck):
         return replace(attempt, stuck=True)
     raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
 
 
-def _refused(attempt: AttemptView, result: Refused, now: float) -> AttemptView:
+def _refused(attempt: AttemptState, result: Refused, now: float) -> AttemptState:
     since = attempt.local.throttled_at
     attempt = attempt.with_local(refused=result.reason, claim_after=now + result.seconds)
     if not result.quota:
@@ -145,7 +145,7 @@ def _refused(attempt: AttemptView, result: Refused, now: float) -> AttemptView:
 
 
 _LOCAL_CHANGES: dict[type, Callable[..., dict[str, Any]]] = {
-    act.Scan: lambda action, attempt, result, now: {"scanned_at": now},
+    act.ListJobs: lambda action, attempt, result, now: {"scanned_at": now},
     act.Fence: lambda action, attempt, result, now: {
         "fenced": attempt.local.fenced | {action.epoch},
         "fenced_at": now,
@@ -158,15 +158,17 @@ _LOCAL_CHANGES: dict[type, Callable[..., dict[str, Any]]] = {
 }
 
 
-def _claiming(attempt: AttemptView, action: act.Action, result: Result, now: float) -> AttemptView:
+def _claiming(
+    attempt: AttemptState, action: act.Action, result: Result, now: float
+) -> AttemptState:
     if isinstance(action, act.MakeClaim):
         if isinstance(result, Claim):
-            claims = {**attempt.claims, action.epoch: ClaimView(result, 0.0)}
+            claims = {**attempt.claims, action.epoch: ClaimState(result, 0.0)}
             return replace(attempt, claims=claims, local=Local(epoch=action.epoch, claimed_at=now))
         # Somebody's claim stands: the next look says whose, and how old it is.
-        theirs = {action.epoch: ClaimView(Claim(holder="", epoch=action.epoch), 0.0)}
+        theirs = {action.epoch: ClaimState(Claim(holder="", epoch=action.epoch), 0.0)}
         return replace(attempt, claims={**attempt.claims, **theirs}, local=Local())
-    if isinstance(action, act.MakeVoid):
+    if isinstance(action, act.ReleaseClaim):
         return _voided(attempt, action.epoch)
     if isinstance(action, act.Reserve):
         if result == "won":
@@ -181,7 +183,7 @@ def _claiming(attempt: AttemptView, action: act.Action, result: Result, now: flo
     raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
 
 
-def _voided(attempt: AttemptView, epoch: int) -> AttemptView:
+def _voided(attempt: AttemptState, epoch: int) -> AttemptState:
     claims = {**attempt.claims, epoch: replace(attempt.claims[epoch], void=True)}
     local = attempt.local
     empty = local.prepared is not None and local.prepared.sent == 0

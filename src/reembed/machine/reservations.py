@@ -9,12 +9,12 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from reembed.core.records import Need, Record, SpendLine
+from reembed.core.records import Need, Record, ReservationLine
 from reembed.machine.adaptive_quota import Ceiling, Quotas, refused, served
 from reembed.machine.quotas import RESULT_HOURS
 
 
-class Grown(Mapping[str, int]):
+class LayeredMap(Mapping[str, int]):
     """An immutable mapping in layers; adding k entries to n costs about k log n.
 
     A layer is at least twice as large as the next, so there are few, and an entry is copied each
@@ -27,18 +27,18 @@ class Grown(Mapping[str, int]):
         self._layers = layers
 
     @classmethod
-    def of(cls, entries: Mapping[str, int]) -> Grown:
+    def of(cls, entries: Mapping[str, int]) -> LayeredMap:
         """The same entries; what has grown already stays as it is."""
-        return entries if isinstance(entries, Grown) else cls(*([entries] if entries else []))
+        return entries if isinstance(entries, LayeredMap) else cls(*([entries] if entries else []))
 
-    def plus(self, entries: Mapping[str, int]) -> Grown:
+    def plus(self, entries: Mapping[str, int]) -> LayeredMap:
         """These entries over what is there."""
         if not entries:
             return self
         layers, top = list(self._layers), entries
         while layers and 2 * len(top) > len(layers[-1]):
             top = {**layers.pop(), **top}
-        return Grown(*layers, top)
+        return LayeredMap(*layers, top)
 
     def whole(self) -> dict[str, int]:
         """All entries in one dictionary."""
@@ -57,10 +57,10 @@ class Grown(Mapping[str, int]):
         return len(self.whole())
 
     def __repr__(self) -> str:
-        return f"Grown({self.whole()!r})"
+        return f"LayeredMap({self.whole()!r})"
 
 
-__all__ = ["Book", "Fold", "Quotas", "Verdict"]
+__all__ = ["Fold", "Quotas", "Reservations", "Verdict"]
 
 Verdict = Literal["fits", "busy", "capped"]
 
@@ -68,7 +68,7 @@ _RESULT_SECONDS = RESULT_HOURS * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class Reservations:
     """The log's state after `lines` lines.
 
     `live` are the needs of attempts whose job may run, by attempt, and `since` the numbers of the
@@ -86,7 +86,7 @@ class Book:
     since: Mapping[str, int] = field(default_factory=dict)
     ceiling: Ceiling = field(default_factory=Ceiling)
 
-    def add(self, *lines: SpendLine) -> Book:
+    def add(self, *lines: ReservationLine) -> Reservations:
         """The book after more lines."""
         draft = _Draft(
             self.usd_nano,
@@ -98,12 +98,12 @@ class Book:
         )
         for number, line in enumerate(lines, self.lines + 1):
             draft.add(number, line)
-        return Book(
+        return Reservations(
             self.lines + len(lines),
             draft.usd_nano,
             draft.live,
             tuple(draft.held),
-            Grown.of(self.epochs).plus(draft.raised),
+            LayeredMap.of(self.epochs).plus(draft.raised),
             draft.since,
             draft.ceiling,
         )
@@ -177,7 +177,7 @@ class _Draft:
     ceiling: Ceiling
     raised: dict[str, int] = field(default_factory=dict)
 
-    def add(self, number: int, line: SpendLine) -> None:
+    def add(self, number: int, line: ReservationLine) -> None:
         """Take a line in."""
         if line.kind == "refused":
             self.ceiling = refused(self.ceiling, line)
@@ -199,7 +199,7 @@ class _Draft:
             self.held.popleft()
         self.held.append((until, size))
 
-    def _reserve(self, number: int, line: SpendLine) -> None:
+    def _reserve(self, number: int, line: ReservationLine) -> None:
         if line.attempt not in self.live:
             # A next epoch of the same attempt reuses its reservation: one live line each.
             self.usd_nano += line.need.usd_nano
@@ -212,13 +212,13 @@ class _Draft:
 class Fold(Record):
     """`folds/<seq>`: the spend log's lines up to `seq`, folded; the same from whoever writes it.
 
-    Holds all that a `Book` holds. Another field there, which folds on disk lack, needs another
+    Holds all that a `Reservations` holds. A further field, which folds on disk lack, needs another
     schema version, unless what it is without them is true of all logs that such folds are of.
     """
 
-    book: Book
+    book: Reservations
 
     @field_validator("book")
     @classmethod
-    def _as_written(cls, book: Book) -> Book:
-        return replace(book, epochs=Grown.of(book.epochs).whole())
+    def _as_written(cls, book: Reservations) -> Reservations:
+        return replace(book, epochs=LayeredMap.of(book.epochs).whole())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from reembed.core.plans import ShardPlan
 from reembed.core.records import Need
-from reembed.machine.reservations import Book, Quotas
+from reembed.machine.reservations import Quotas, Reservations
 
 # Above these an inline answer may not be fetchable: its payload stands twice in the reply.
 INLINE_MAX_WIRE_BYTES = 4_000_000
@@ -59,25 +59,25 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class SharedState:
     """What is common to all shards at this moment.
 
     `now` is the local monotonic clock, `storage_now` the storage's wall clock. `found` maps
     ``(shard, attempt)`` to the remote jobs of that name as of `scanned_at`, when the listing
-    began; `book_at` is when the spend log was last read to its tail, `asked` for which
+    began; `reservations_at` is when the spend log was last read to its tail, `asked` for which
     ``shard/attempt`` that was, and `quiet_since` when it was last seen to have moved. `quotas`
     are those under the ceiling that the log tells.
     """
 
     now: float
     storage_now: float
-    book: Book
+    book: Reservations
     quotas: Quotas
     stopped: bool = False
     halted: str = ""
     scanned_at: float = float("-inf")
     found: Mapping[tuple[str, str], tuple[Found, ...]] = field(default_factory=dict)
-    book_at: float = float("-inf")
+    reservations_at: float = float("-inf")
     asked: str = ""
     quiet_since: float = float("-inf")
 
@@ -111,7 +111,7 @@ def goes_inline(need: Need, rules: Rules, most_wire: int = INLINE_MAX_WIRE_BYTES
     return need.input_bytes <= most_wire and need.result_bytes <= INLINE_MAX_RESULT_BYTES
 
 
-def form_of(name: str, need: Need, world: World, rules: Rules) -> Need:
+def form_of(name: str, need: Need, world: SharedState, rules: Rules) -> Need:
     """What an attempt takes in the form in which it goes: no file bytes means inline.
 
     The form that was reserved stands. Where files have no room and `auto` may go inline, a body

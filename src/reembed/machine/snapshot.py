@@ -20,7 +20,7 @@ from reembed.core.records import (
     Settled,
 )
 from reembed.machine.rules import root_need
-from reembed.machine.states import AttemptView, ClaimView, Local, ShardView
+from reembed.machine.states import AttemptState, ClaimState, Local, ShardState
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ def is_settled(records: ShardRecords) -> bool:
     return newest is not None and newest.generation >= max(records.redrives, default=0)
 
 
-def view_of(
-    plan: ShardPlan, records: ShardRecords, now: float, before: ShardView | None = None
-) -> ShardView:
+def state_of_shard(
+    plan: ShardPlan, records: ShardRecords, now: float, before: ShardState | None = None
+) -> ShardState:
     """Build the view of a shard from its records.
 
     Args:
@@ -61,11 +61,11 @@ def view_of(
     """
     known = before.attempts if before is not None else {}
     children = _children(plan, records)
-    attempts: dict[str, AttemptView] = {}
+    attempts: dict[str, AttemptState] = {}
     for path in sorted(children, key=attempt_order):
         known_attempt = known.get(path) or new_attempt(plan, path, children[path])
         attempts[path] = _renewed(known_attempt, records, now)
-    base = before or ShardView(plan, {})
+    base = before or ShardState(plan, {})
     newest = records.settled
     generation = max(records.redrives, default=newest.generation if newest is not None else 0)
     current = newest is not None and newest.generation == generation
@@ -90,17 +90,17 @@ def _children(plan: ShardPlan, records: ShardRecords) -> dict[str, Child | None]
     return found
 
 
-def new_attempt(plan: ShardPlan, path: str, child: Child | None) -> AttemptView:
+def new_attempt(plan: ShardPlan, path: str, child: Child | None) -> AttemptState:
     """An attempt of which nothing is known yet."""
     if child is None:
-        return AttemptView(path, None, root_need(plan))
-    return AttemptView(path, child.ordinals, child.need)
+        return AttemptState(path, None, root_need(plan))
+    return AttemptState(path, child.ordinals, child.need)
 
 
-def _renewed(base: AttemptView, records: ShardRecords, now: float) -> AttemptView:
+def _renewed(base: AttemptState, records: ShardRecords, now: float) -> AttemptState:
     path = base.path
     claims = {
-        epoch: ClaimView(
+        epoch: ClaimState(
             claim, records.ages.get((path, epoch), 0.0), (path, epoch) in records.voids
         )
         for epoch, claim in records.claims.get(path, {}).items()
@@ -125,15 +125,15 @@ def _renewed(base: AttemptView, records: ShardRecords, now: float) -> AttemptVie
 def rollup_of(
     shards: Iterable[str], records: Mapping[str, ShardRecords], generation: int
 ) -> Rollup | None:
-    """Roll up a stripe; the same shards and generation give the same bytes, whoever asks.
+    """Roll up a partition; the same shards and generation give the same bytes, whoever asks.
 
     Attempts are those that have outcomes: outcomes are all there before a shard settles and never
     change, while a `created` may still come late, from a process that froze.
 
     Args:
-        shards: every shard that the plan has in the stripe.
+        shards: every shard that the plan has in the partition.
         records: what the ledger holds of them.
-        generation: the newest in which rejects of the stripe were sent again; 0 for none.
+        generation: the newest in which rejects of the partition were sent again; 0 for none.
 
     Returns:
         None when a shard is not settled, or is of a later generation already.

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reembed.core.plans import ShardPlan
-from reembed.core.records import Claim, Closing, Created, Need, Outcome, Ranges, Redrive, Settled
+from reembed.core.records import Claim, Created, Need, Outcome, Ranges, Redrive, Sealing, Settled
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimView:
+class ClaimState:
     """A claim as the last look saw it; `age` in seconds by the storage's clock at that look."""
 
     claim: Claim
@@ -20,7 +20,7 @@ class ClaimView:
 
 
 @dataclass(frozen=True, slots=True)
-class JobView:
+class ObservedJob:
     """The remote job as the last poll saw it."""
 
     name: str
@@ -88,18 +88,18 @@ class Local:
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptView:
+class AttemptState:
     """One attempt: `ordinals` None means all requests of the shard, with canaries."""
 
     path: str
     ordinals: Ranges | None
     need: Need
-    claims: Mapping[int, ClaimView] = field(default_factory=dict)
+    claims: Mapping[int, ClaimState] = field(default_factory=dict)
     created: Created | None = None
     outcome: Outcome | None = None
     stuck: bool = False
     suspect: str = ""
-    job: JobView | None = None
+    job: ObservedJob | None = None
     local: Local = Local()
 
     @property
@@ -108,25 +108,25 @@ class AttemptView:
         return max(self.claims, default=0)
 
     @property
-    def closing(self) -> Closing:
+    def sealed(self) -> Sealing:
         """Why this attempt is closed to further epochs; empty while it is open."""
         top = self.claims.get(self.epoch)
-        return top.claim.closing if top is not None else ""
+        return top.claim.sealed if top is not None else ""
 
     @property
     def rendered_epoch(self) -> int:
         """The epoch whose rendering counts: its job's, else the newest that meant to send."""
         if self.created is not None:
             return self.created.epoch
-        return max((e for e, c in self.claims.items() if not c.claim.closing), default=0)
+        return max((e for e, c in self.claims.items() if not c.claim.sealed), default=0)
 
-    def with_local(self, **changes: Any) -> AttemptView:
+    def with_local(self, **changes: Any) -> AttemptState:
         """The same attempt with something more done by this process."""
         return replace(self, local=replace(self.local, **changes))
 
 
 @dataclass(frozen=True, slots=True)
-class ShardView:
+class ShardState:
     """A shard: its plan, its attempts by path, and whether it is settled.
 
     `settled` is of this `generation`; `previous` is the settlement before a redrive that is not
@@ -134,7 +134,7 @@ class ShardView:
     """
 
     plan: ShardPlan
-    attempts: Mapping[str, AttemptView]
+    attempts: Mapping[str, AttemptState]
     generation: int = 0
     settled: Settled | None = None
     previous: Settled | None = None
@@ -143,6 +143,6 @@ class ShardView:
     reject_part: str = ""
     reject_codes: Mapping[str, int] = field(default_factory=dict)
 
-    def with_attempt(self, attempt: AttemptView) -> ShardView:
+    def with_attempt(self, attempt: AttemptState) -> ShardState:
         """The same shard with one attempt replaced or added."""
         return replace(self, attempts={**self.attempts, attempt.path: attempt})

@@ -19,7 +19,7 @@ import httpx
 import tenacity
 
 from reembed.config.notifications import NotifyConfig, is_http
-from reembed.errors import NotToldError, UsageError
+from reembed.errors import NotificationError, UsageError
 from reembed.providers.keys import KEY_VARIABLES, is_loopback
 from reembed.version import __version__
 
@@ -48,7 +48,7 @@ class Channel(Protocol):
         """Send once.
 
         Raises:
-            NotToldError: it did not arrive for certain; it says whether a repeat may help.
+            NotificationError: it did not arrive for certain; it says whether a repeat may help.
         """
 
 
@@ -61,7 +61,7 @@ def send_patiently(
     """Send, and again with growing waits where a repeat may help.
 
     Raises:
-        NotToldError: the last one.
+        NotificationError: the last one.
     """
     tenacity.Retrying(
         retry=tenacity.retry_if_exception(_may_repeat),
@@ -74,7 +74,7 @@ def send_patiently(
 
 
 def _may_repeat(error: BaseException) -> bool:
-    return isinstance(error, NotToldError) and error.transient
+    return isinstance(error, NotificationError) and error.transient
 
 
 def _tell(state: tenacity.RetryCallState) -> None:
@@ -106,7 +106,7 @@ class Command:
         """Run once.
 
         Raises:
-            NotToldError: it cannot be started, takes too long, or ends with another code.
+            NotificationError: it cannot be started, takes too long, or ends with another code.
         """
         # Files, not pipes: something that it leaves running may hold a pipe open for ever.
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
@@ -124,12 +124,14 @@ class Command:
                 )
             except OSError as err:
                 words = f"{self._words[0]} cannot be started ({err.strerror})"
-                raise NotToldError(words, transient=False) from err
+                raise NotificationError(words, transient=False) from err
             code = self._wait(process)
             if code:
                 said.seek(max(0, said.seek(0, os.SEEK_END) - _TAIL))
                 tail = " ".join(said.read().decode(errors="replace").split())
-                raise NotToldError(f"{self._words[0]} ended with {code}: {tail}", transient=True)
+                raise NotificationError(
+                    f"{self._words[0]} ended with {code}: {tail}", transient=True
+                )
 
     def _wait(self, process: subprocess.Popen[bytes]) -> int:
         try:
@@ -139,7 +141,7 @@ class Command:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             words = f"{self._words[0]} took more than {self._timeout:g} s"
-            raise NotToldError(words, transient=True) from err
+            raise NotificationError(words, transient=True) from err
 
 
 def _environment(environ: Mapping[str, str], message: Message) -> dict[str, str]:
@@ -169,28 +171,28 @@ class Webhook:
         """Post once; any answer of 200 to 299 will do, its body is not read.
 
         Raises:
-            NotToldError: everything else. A redirect is not followed: it would carry the news,
+            NotificationError: everything else. A redirect is not followed: it would carry the news,
                 and often a secret, to a host that nobody named.
         """
         try:
             status = asyncio.run(asyncio.wait_for(self._post(message.body), self._timeout))
         except TimeoutError as err:
             words = f"{self._host} did not answer within {self._timeout:g} s"
-            raise NotToldError(words, transient=True) from err
+            raise NotificationError(words, transient=True) from err
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as err:
             # Not its own words: they may repeat the address.
-            raise NotToldError(
+            raise NotificationError(
                 f"{self._host} cannot be reached ({type(err).__name__})", transient=True
             ) from None
         if 300 <= status < 400:
-            raise NotToldError(
+            raise NotificationError(
                 f"{self._host} answers {status}, a redirect, which is not followed: give the "
                 "final address",
                 transient=False,
             )
         if not 200 <= status < 300:
             again = status >= 500 or status in _AGAIN_LATER
-            raise NotToldError(f"{self._host} answers {status}", transient=again)
+            raise NotificationError(f"{self._host} answers {status}", transient=again)
 
     async def _post(self, body: bytes) -> int:
         # As for the service: a proxy is nothing for this machine itself.

@@ -13,7 +13,7 @@ from typing import Any
 
 from reembed.config.load import LoadedConfig
 from reembed.core.records import Notified
-from reembed.errors import AlreadyExistsError, NotToldError, StorageError, UsageError
+from reembed.errors import AlreadyExistsError, NotificationError, StorageError, UsageError
 from reembed.ledger.commits import CommitState
 from reembed.ledger.layout import Layout
 from reembed.notifications.channels import Channel, Message, open_channels, send_patiently
@@ -24,7 +24,7 @@ logger = logging.getLogger("reembed.notify")
 
 
 @dataclass(frozen=True, slots=True)
-class Teller:
+class Notifier:
     """Tells notices by every channel that has not had them; whatever fails, the run goes on.
 
     A notice is put on record after a channel took it, not before: so it is told at least once.
@@ -59,8 +59,8 @@ class Teller:
                     send_patiently(channel, message, config.attempts, self.sleep)
                     self._record(notice, channel, new)
                     logger.info("told %s by %s", notice.id, channel.name, extra=_fields(notice))
-            except (NotToldError, StorageError) as err:
-                done = "told" if isinstance(err, NotToldError) else "put on record as told"
+            except (NotificationError, StorageError) as err:
+                done = "told" if isinstance(err, NotificationError) else "put on record as told"
                 words = f"{notice.event} could not be {done} by {channel.name}: {err}"
                 logger.warning("%s", words, extra=_fields(notice))
                 self.say(f"notify: {words}; the next call tries again")
@@ -86,9 +86,9 @@ def _fields(notice: Notice) -> dict[str, str]:
     return {"event": "notified", "run": notice.place.run}
 
 
-def open_teller(
+def open_notifier(
     loaded: LoadedConfig, storage: Storage, say: Callable[[str], None]
-) -> Teller | None:
+) -> Notifier | None:
     """A teller for a configuration; None where nobody is to be told."""
     config = loaded.config
     if config.notify.is_off:
@@ -100,7 +100,7 @@ def open_teller(
         # Said now, and not only in the hour when somebody should be woken.
         logger.warning("%s", err)
         say(f"{err}; nobody is told of this run")
-    return Teller(storage, Layout(config.run_dir), channels, loaded, say)
+    return Notifier(storage, Layout(config.run_dir), channels, loaded, say)
 
 
 def place_of(loaded: LoadedConfig, state: CommitState | None) -> RunPlace:

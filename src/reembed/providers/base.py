@@ -77,7 +77,7 @@ class ModelInfo:
     methods: tuple[str, ...] = ()
 
 
-class AnswerSink(Protocol):
+class AnswerReceiver(Protocol):
     """Takes an answer's bytes as they come."""
 
     def write(self, piece: bytes, /) -> object:
@@ -125,7 +125,7 @@ class BatchService(Protocol):
     def delete(self, name: str) -> None:
         """Remove the job's record."""
 
-    def stream(self, job: Job, sink: AnswerSink) -> int:
+    def stream(self, job: Job, sink: AnswerReceiver) -> int:
         """Pass a finished job's answers on as JSON lines, as they come; returns the bytes.
 
         Memory does not grow with the result. An inline answer becomes lines

@@ -35,13 +35,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some items of one stripe, in any order: their positions say theirs.
+    """Some items of one partition, in any order: their positions say theirs.
 
-    `ranked` says that the offsets of these positions are given when the stripe is together: the
-    ranks of their keys among those of all ranked blocks of the stripe.
+    `ranked` says that the offsets of these positions are given when the partition is together: the
+    ranks of their keys among those of all ranked blocks of the partition.
     """
 
-    stripe: int
+    partition: int
     items: tuple[Item, ...]
     ranked: bool = False
 
@@ -53,7 +53,7 @@ class Reader(Protocol):
         """The items of one span.
 
         Raises:
-            StorageError, WarehouseError: it cannot be read, or is not in the state that was
+            StorageError, BigQueryError: it cannot be read, or is not in the state that was
                 prepared.
         """
 
@@ -93,8 +93,8 @@ class Source(Protocol):
 
 
 def cut_blocks(
-    items: Sequence[Item], stripe: int, size: int, *, ranked: bool = False
+    items: Sequence[Item], partition: int, size: int, *, ranked: bool = False
 ) -> Iterator[Block]:
-    """Items of one stripe in blocks of at most `size`."""
+    """Items of one partition in blocks of at most `size`."""
     for start in range(0, len(items), size):
-        yield Block(stripe, tuple(items[start : start + size]), ranked)
+        yield Block(partition, tuple(items[start : start + size]), ranked)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.config.load import LoadedConfig
-from reembed.core.names import stripe_of
+from reembed.core.names import partition_of
 from reembed.core.plans import items_of, listing_table
 from reembed.ledger.layout import Layout
 from reembed.sources.base import BLOCK_ITEMS, Block, Prepared, Span
@@ -25,7 +25,7 @@ _GROUP_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
-class ListedSource:
+class ListingSource:
     """Items that are known one by one, in input order; written down as the plan's listing."""
 
     items: Sequence[Item]
@@ -38,19 +38,19 @@ class ListedSource:
             yield orjson.dumps(asdict(item))
 
     def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
-        """Write the listing, a file a stripe."""
-        by_stripe: dict[int, list[Item]] = {}
+        """Write the listing, a file a partition."""
+        by_partition: dict[int, list[Item]] = {}
         for item in self.items:
-            by_stripe.setdefault(stripe_of(item.position.index), []).append(item)
+            by_partition.setdefault(partition_of(item.position.index), []).append(item)
         spans: list[Span] = []
-        for stripe, members in sorted(by_stripe.items()):
+        for partition, members in sorted(by_partition.items()):
             sink = pa.BufferOutputStream()
             table = listing_table(members)
             pq.write_table(table, sink, compression="zstd", row_group_size=_GROUP_ROWS)
-            uri = layout.listing(plan, stripe)
+            uri = layout.listing(plan, partition)
             storage.put(uri, sink.getvalue().to_pybytes())
             spans += [
-                Span(uri, start, min(start + BLOCK_ITEMS, len(members)), stripe)
+                Span(uri, start, min(start + BLOCK_ITEMS, len(members)), partition)
                 for start in range(0, len(members), BLOCK_ITEMS)
             ]
         return Prepared(ListingReader(), tuple(spans), len(self.items))
@@ -63,7 +63,7 @@ class ListedSource:
 
 
 class ListingReader:
-    """Reads rows of a written listing; a span's `first` is its stripe."""
+    """Reads rows of a written listing; a span's `first` is its partition."""
 
     def read(self, storage: Storage, span: Span) -> Iterator[Block]:
         """The one block that a span of a listing is."""
@@ -76,7 +76,7 @@ class ListingReader:
         yield Block(span.first, tuple(items_of(table)))
 
 
-def open_files(loaded: LoadedConfig, storage: Storage) -> ListedSource:
+def open_files(loaded: LoadedConfig, storage: Storage) -> ListingSource:
     """List the files of a configuration; the run directory is no input.
 
     Raises:
@@ -90,7 +90,7 @@ def open_files(loaded: LoadedConfig, storage: Storage) -> ListedSource:
         told = _told(items, sidecar, loaded, storage)
         items, said = told.items, told.said
     sample = config.source.sample
-    return ListedSource(items if sample is None else sample_items(items, sample), said=said)
+    return ListingSource(items if sample is None else sample_items(items, sample), said=said)
 
 
 def _told(items: list[Item], sidecar: str, loaded: LoadedConfig, storage: Storage) -> Told:

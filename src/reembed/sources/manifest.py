@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from reembed.config.load import LoadedConfig
-from reembed.core.names import STRIPE_ITEMS, stripe_of
+from reembed.core.names import PARTITION_ITEMS, partition_of
 from reembed.errors import ObjectNotFoundError, RejectError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, Span
@@ -159,7 +159,7 @@ class _Scan:
         assert self._first is not None
         return (
             self._weight + weight <= BLOCK_ROWS
-            and index % STRIPE_ITEMS != 0
+            and index % PARTITION_ITEMS != 0
             and record.end - self._first[1].offset <= _SPAN_BYTES
             and self._first[0] is file
         )
@@ -214,7 +214,7 @@ class ManifestReader:
     most: bytes | None = None
 
     def read(self, storage: Storage, span: Span) -> Iterator[Block]:
-        """The items of a span, which lies in one stripe, as one block."""
+        """The items of a span, which lies in one partition, as one block."""
         file = next(file for file in self.files if file.uri == span.uri)
         # A path in a bucket's manifest is whose who wrote it, and the files are not.
         resolver = replace(self.resolver, local=not is_gs(file.uri))
@@ -225,7 +225,7 @@ class ManifestReader:
             if self.most is None or sample_digest(item.key) <= self.most:
                 items.append(item)
         if items:
-            yield Block(stripe_of(span.first), tuple(items))
+            yield Block(partition_of(span.first), tuple(items))
 
 
 def _item(file: ManifestFile, record: Record, position: Position, resolver: Resolver) -> Item:

@@ -9,7 +9,7 @@ from typing import Final, cast
 from reembed.config.load import LoadedConfig
 from reembed.errors import UsageError
 from reembed.sources.base import Source
-from reembed.sources.rows import PlacedRows
+from reembed.sources.rows import UriRows
 from reembed.sources.uris import Resolver
 from reembed.storage.base import Storage
 
@@ -40,4 +40,4 @@ def open_source(loaded: LoadedConfig, storage: Storage) -> Source:
     columns = loaded.config.source.parquet or loaded.config.source.bigquery
     if columns is None or columns.text is not None:
         return source
-    return PlacedRows(source, Resolver(str(loaded.base), https=loaded.config.source.https))
+    return UriRows(source, Resolver(str(loaded.base), https=loaded.config.source.https))

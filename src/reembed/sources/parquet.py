@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from reembed.config.load import LoadedConfig
 from reembed.config.source import ParquetSource
-from reembed.core.names import STRIPE_ITEMS, stripe_of
+from reembed.core.names import PARTITION_ITEMS, partition_of
 from reembed.errors import ObjectNotFoundError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, Span, cut_blocks
@@ -109,7 +109,7 @@ class ParquetReader:
     most: bytes | None = None
 
     def read(self, storage: Storage, span: Span) -> Iterator[Block]:
-        """The items of a row group, in blocks that lie in one stripe each."""
+        """The items of a row group, in blocks that lie in one partition each."""
         at = span.first
         with storage.open(span.uri, span.generation) as stream:
             batches = pq.ParquetFile(stream).iter_batches(
@@ -119,12 +119,12 @@ class ParquetReader:
                 use_threads=False,
             )
             for batch in batches:
-                for start, end in _within_stripes(at, batch.num_rows):
+                for start, end in _within_partitions(at, batch.num_rows):
                     rows = batch.slice(start - at, end - start)
                     positions = (Position(number) for number in range(start, end))
                     origin = (span.uri, span.generation)
                     items = items_of_rows(rows, self.columns, origin, positions, self.most)
-                    yield from cut_blocks(items, stripe_of(start), _block_size(items))
+                    yield from cut_blocks(items, partition_of(start), _block_size(items))
                 at += batch.num_rows
 
 
@@ -133,10 +133,10 @@ def _block_size(items: Sequence[Item]) -> int:
     return BLOCK_ROWS if items and items[0].text is not None else BLOCK_ITEMS
 
 
-def _within_stripes(first: int, count: int) -> Iterator[tuple[int, int]]:
-    """Cut rows `first` to `first + count` at the borders of stripes, half-open."""
+def _within_partitions(first: int, count: int) -> Iterator[tuple[int, int]]:
+    """Cut rows `first` to `first + count` at the borders of partitions, half-open."""
     start, end = first, first + count
     while start < end:
-        border = min(end, (start // STRIPE_ITEMS + 1) * STRIPE_ITEMS)
+        border = min(end, (start // PARTITION_ITEMS + 1) * PARTITION_ITEMS)
         yield start, border
         start = border

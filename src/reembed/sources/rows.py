@@ -212,7 +212,7 @@ def _plain(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedRows:
+class UriRows:
     """A source, and how the places in its rows are read."""
 
     source: Source
@@ -230,7 +230,7 @@ class PlacedRows:
     def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
         """Prepare the source; its reader resolves places."""
         prepared = self.source.prepare(storage, layout, plan)
-        return replace(prepared, reader=PlacedReader(prepared.reader, self.resolver))
+        return replace(prepared, reader=UriRowsReader(prepared.reader, self.resolver))
 
     def describe(self) -> str:
         """As the source says."""
@@ -238,7 +238,7 @@ class PlacedRows:
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedReader:
+class UriRowsReader:
     """Reads as another does, and resolves the places of what it read."""
 
     reader: Reader

@@ -27,7 +27,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ContentReader:
     """Where contents are read.
 
     `https` None: no page of the web is. `given` is the folder that keeps contents which stood in
@@ -39,7 +39,7 @@ class Places:
     given: str = ""
 
     @classmethod
-    def of(cls, source: SourceConfig, storage: Storage, given: str) -> Places:
+    def of(cls, source: SourceConfig, storage: Storage, given: str) -> ContentReader:
         """The places of a configuration."""
         rules = HttpsRules(int(source.max_https_mb * 1e6)) if source.https else None
         return cls(storage, rules, given)

@@ -230,7 +230,7 @@ class _Connection(http.client.HTTPSConnection):
         self._raw: socket.socket | None = None
 
     def connect(self) -> None:
-        """Resolve, judge, and connect to what was judged."""
+        """Resolve, classify_failure, and connect to what was judged."""
         addresses = self._rules.resolve(self.host, self.port)
         if not addresses or not all(map(self._rules.allowed, addresses)):
             raise RejectError(

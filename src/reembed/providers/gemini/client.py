@@ -28,7 +28,7 @@ from reembed.errors import (
     TransientError,
     UnknownOutcomeError,
 )
-from reembed.providers.base import AnswerSink, Job, ModelInfo, RemoteFile
+from reembed.providers.base import AnswerReceiver, Job, ModelInfo, RemoteFile
 from reembed.providers.gemini.downloads import stream_file, stream_inline, whole_or_nothing
 from reembed.providers.gemini.http import Answer, Call, Endpoint, Wire
 from reembed.providers.gemini.operations import (
@@ -179,7 +179,7 @@ class GeminiService:
         with whole_or_nothing(path) as file:
             return self.stream(job, file)
 
-    def stream(self, job: Job, sink: AnswerSink) -> int:
+    def stream(self, job: Job, sink: AnswerReceiver) -> int:
         """Pass a finished job's answers on as JSON lines, as they come; returns the bytes."""
         if not _has_result(job):
             # A list leaves inline answers out.

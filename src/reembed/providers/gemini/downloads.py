@@ -13,7 +13,7 @@ from typing import BinaryIO
 import httpx
 
 from reembed.errors import RefusedError, ServiceError, StorageError, TransientError
-from reembed.providers.base import AnswerSink, Job
+from reembed.providers.base import AnswerReceiver, Job
 from reembed.providers.gemini.http import Answer, Call, Wire
 from reembed.providers.gemini.operations import (
     answer_lines,
@@ -35,7 +35,7 @@ _USUAL = frozenset(
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,18})")
 
 
-def stream_inline(job: Job, sink: AnswerSink) -> int:
+def stream_inline(job: Job, sink: AnswerReceiver) -> int:
     """Pass a job's inline answers on as JSON lines; returns the bytes."""
     size = 0
     for line in answer_lines(job.inline_responses or ()):
@@ -44,7 +44,7 @@ def stream_inline(job: Job, sink: AnswerSink) -> int:
     return size
 
 
-def stream_file(wire: Wire, retries: RetryPolicy, name: str, sink: AnswerSink) -> int:
+def stream_file(wire: Wire, retries: RetryPolicy, name: str, sink: AnswerReceiver) -> int:
     """Pass a file of the service on as it comes, over cuts; returns its bytes.
 
     It returns when as much came as the service announced.
@@ -77,7 +77,7 @@ class Blotting:
         forms: what must not be passed on.
     """
 
-    def __init__(self, sink: AnswerSink, forms: Iterable[str]) -> None:
+    def __init__(self, sink: AnswerReceiver, forms: Iterable[str]) -> None:
         self._sink = sink
         self._forms = [_Form.of(form) for form in dict.fromkeys(forms)]
         self._kept = b""
@@ -133,7 +133,7 @@ class _Form:
 class _Download:
     """One file on its way; holds how much was passed on and what is known of the whole."""
 
-    def __init__(self, wire: Wire, retries: RetryPolicy, call: Call, sink: AnswerSink) -> None:
+    def __init__(self, wire: Wire, retries: RetryPolicy, call: Call, sink: AnswerReceiver) -> None:
         self._wire, self._retries, self._call, self._sink = wire, retries, call, sink
         self._offset, self._furthest = 0, 0
         self._total: int | None = None
@@ -249,7 +249,7 @@ def _stored_size(wire: Wire, retries: RetryPolicy, name: str) -> int:
     return parse_file(retries.run(lambda: wire.read(call))).size_bytes
 
 
-class FileSink:
+class FileReceiver:
     """An open file that takes an answer."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -266,7 +266,7 @@ class FileSink:
 
 
 @contextlib.contextmanager
-def whole_or_nothing(path: Path) -> Iterator[FileSink]:
+def whole_or_nothing(path: Path) -> Iterator[FileReceiver]:
     """A temporary file beside `path` that takes its name at the end, and goes on an error.
 
     Raises:
@@ -275,7 +275,7 @@ def whole_or_nothing(path: Path) -> Iterator[FileSink]:
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         with temporary.open("w+b", buffering=_WRITE_BUFFER) as file:
-            yield FileSink(file)
+            yield FileReceiver(file)
         os.replace(temporary, path)
     except OSError as err:
         raise StorageError(f"{path} cannot be written: {err.strerror or err}") from err

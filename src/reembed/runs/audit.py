@@ -1,0 +1,112 @@
+"""Compare the remote jobs with the ledger, and report duplicate and uncollected ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reembed.core.names import is_shard, partitions_of
+from reembed.core.plans import ShardPlan
+from reembed.core.records import Commit, Created
+from reembed.errors import RefusedError, RemoteNotFoundError, RunFailedError, ServiceError
+from reembed.ledger.layout import Layout
+from reembed.ledger.ledger import Ledger
+from reembed.ledger.plans import shards_of
+from reembed.machine.duplicates import (
+    DuplicateJob,
+    Remote,
+    find_duplicate_jobs,
+    foreign_fingerprints,
+    remote_of,
+)
+from reembed.machine.recovered import UncollectedJob, find_uncollected
+from reembed.machine.snapshot import ShardRecords
+from reembed.providers.base import BatchService
+from reembed.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the remote list showed beside the ledger.
+
+    `twins` serve no attempt; `late` ended well after the ledger held them as ended badly, and
+    after their requests were sent again or became rejects.
+    """
+
+    twins: tuple[DuplicateJob, ...] = ()
+    late: tuple[UncollectedJob, ...] = ()
+    unchecked: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For the report."""
+        return {
+            "twins": [asdict(twin) for twin in self.twins],
+            "late": [asdict(late) for late in self.late],
+            "unchecked": self.unchecked,
+        }
+
+
+def audit_jobs(storage: Storage, layout: Layout, commit: Commit, service: BatchService) -> Audit:
+    """List the remote jobs once; cancel twins that still run; say what is there twice.
+
+    A job that the ledger does not know at all is a stray: the next call adopts it, or, after the
+    shard is settled, it stays reported. Only shards of which the service lists a job are read.
+
+    Raises:
+        RunFailedError: a job bears our name and other content.
+    """
+    try:
+        remotes = _remotes(commit, service)
+    except ServiceError as err:
+        return Audit(unchecked=f"the remote jobs could not be listed: {err}")
+    plans = _plans_of(storage, layout, commit.plan, {remote.shard for remote in remotes})
+    foreign = foreign_fingerprints(remotes, {s: plan.fingerprint for s, plan in plans.items()})
+    if foreign:
+        raise RunFailedError(
+            f"the job {foreign[0].job} bears the name of shard {foreign[0].shard} and other "
+            "content; this run directory and that job do not belong together"
+        )
+    ledger = Ledger(storage, layout, commit.number, "audit")
+    records = dict(ledger.load(plans))
+    twins = find_duplicate_jobs(remotes, _created(records))
+    for twin in twins:
+        if not twin.done and twin.kept:
+            _cancel(service, twin.job)
+    return Audit(tuple(twins), tuple(find_uncollected(remotes, records)))
+
+
+def _remotes(commit: Commit, service: BatchService) -> list[Remote]:
+    found = (
+        remote_of(commit.run, job.name, job.display_name, job.state, job.done, job.create_time)
+        for job in service.list_jobs()
+    )
+    return [remote for remote in found if remote is not None]
+
+
+def _plans_of(
+    storage: Storage, layout: Layout, plan: str, shards: Collection[str]
+) -> dict[str, ShardPlan]:
+    """The plans of shards that jobs name; a name that the plan does not have is left out."""
+    there = {stat.uri for stat in storage.list(layout.partitions(plan))}
+    named = partitions_of(shard for shard in shards if is_shard(shard))
+    partitions = [
+        partition for partition in named if layout.partition(plan, int(partition)) in there
+    ]
+    found = shards_of(storage, layout, plan, partitions)
+    return {each.shard: each for each in found if each.shard in shards}
+
+
+def _created(records: Mapping[str, ShardRecords]) -> dict[tuple[str, str], Created]:
+    return {
+        (shard, attempt): created
+        for shard, known in records.items()
+        for attempt, created in known.created.items()
+    }
+
+
+def _cancel(service: BatchService, job: str) -> None:
+    try:
+        service.cancel(job)
+    except (RefusedError, RemoteNotFoundError):
+        return  # ended, or gone

@@ -1,0 +1,75 @@
+"""Cancel a run: buy no more, ask remote jobs to end, keep what has finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reembed.core.records import Commit
+from reembed.errors import RefusedError, RemoteNotFoundError, UsageError
+from reembed.ledger.commits import newest_commit
+from reembed.ledger.layout import Layout
+from reembed.ledger.ledger import Ledger
+from reembed.ledger.plans import shards_of
+from reembed.providers.base import BatchService
+from reembed.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What a cancel did: jobs asked to end, and jobs that had ended already."""
+
+    asked: int
+    ended: int
+
+
+def open_commit(storage: Storage, layout: Layout) -> Commit:
+    """The newest commit, which must not be settled.
+
+    Raises:
+        UsageError: nothing was committed, or the run is settled.
+    """
+    newest = newest_commit(storage, layout)
+    if newest is None:
+        raise UsageError(f"nothing was committed in {layout.run_dir}; there is nothing to stop")
+    if newest.settled:
+        raise UsageError(f"the run in {layout.run_dir} is settled; there is nothing to stop")
+    return newest.commit
+
+
+def write_stop(storage: Storage, layout: Layout, lift: bool) -> Commit:
+    """Write the stop record, before anything else, or lift the stop that stands."""
+    commit = open_commit(storage, layout)
+    ledger = Ledger(storage, layout, commit.number, "cancel")
+    if ledger.stopped() == lift:
+        ledger.stop("lift" if lift else "stop", "the user said so")
+    return commit
+
+
+def cancel_jobs(
+    storage: Storage, layout: Layout, commit: Commit, service: BatchService
+) -> Cancelled:
+    """Ask every job of the run that has no outcome yet to end."""
+    asked = ended = 0
+    for job in _open_jobs(storage, layout, commit):
+        try:
+            found = service.get(job)
+            if not found.display_name.startswith(f"{commit.run}/"):
+                continue  # a record was changed: no job but ours is cancelled
+            if found.done:
+                ended += 1
+                continue
+            service.cancel(job)
+            asked += 1
+        except (RefusedError, RemoteNotFoundError):
+            ended += 1
+    return Cancelled(asked, ended)
+
+
+def _open_jobs(storage: Storage, layout: Layout, commit: Commit) -> Iterator[str]:
+    ledger = Ledger(storage, layout, commit.number, "cancel")
+    shards = (plan.shard for plan in shards_of(storage, layout, commit.plan))
+    for _, records in ledger.load(shards):
+        for attempt, created in sorted(records.created.items()):
+            if attempt not in records.outcomes:
+                yield created.job

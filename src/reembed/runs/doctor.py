@@ -1,0 +1,110 @@
+"""Check that everything is in place: key, model, run directory, limits, source."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from reembed.config.crosscheck import largest_chunk_tokens
+from reembed.config.job_limits import job_limits
+from reembed.config.load import LoadedConfig
+from reembed.errors import AccessDeniedError, AlreadyExistsError, ReembedError, RemoteNotFoundError
+from reembed.providers.base import BatchService
+from reembed.providers.gemini.requests import result_line_bytes
+from reembed.sources.open import open_source
+from reembed.storage.base import Storage
+
+# A service that is closed when its context ends.
+ClosingService = AbstractContextManager[BatchService]
+
+_METHOD = "asyncBatchEmbedContent"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; `said` is a sentence, with the remedy where it is not ok."""
+
+    name: str
+    ok: bool
+    said: str
+
+
+def check_all(
+    loaded: LoadedConfig, storage: Storage, open_service: Callable[[], ClosingService]
+) -> Iterator[Check]:
+    """Yield every check that costs nothing, each by itself."""
+    yield _guarded("source", lambda: _check_source(loaded, storage))
+    yield _guarded("run directory", lambda: _check_run_dir(loaded, storage))
+    yield _check_limits(loaded)
+    yield _guarded("key and model", lambda: _check_model(loaded, open_service))
+
+
+def _guarded(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, check())
+    except ReembedError as err:
+        return Check(name, False, str(err))
+
+
+def _check_source(loaded: LoadedConfig, storage: Storage) -> str:
+    return open_source(loaded, storage).describe()
+
+
+def _check_run_dir(loaded: LoadedConfig, storage: Storage) -> str:
+    """Create, and create again: the promise that nothing is paid twice rests on the refusal."""
+    name = f"{loaded.config.run_dir}/ledger/clock/doctor-{secrets.token_hex(4)}"
+    storage.create(name, b"{}")
+    try:
+        storage.create(name, b"{}")
+    except AlreadyExistsError:
+        return f"{loaded.config.run_dir} takes writes, and refuses a name that is taken"
+    finally:
+        storage.delete(name)
+    raise ReembedError(
+        f"{loaded.config.run_dir} let one name be created twice; a ledger there cannot keep "
+        "anything from being paid twice: use a local disk or Cloud Storage"
+    )
+
+
+def _check_limits(loaded: LoadedConfig) -> Check:
+    config = loaded.config
+    limits = job_limits(config)
+    chunk, quota = largest_chunk_tokens(config), config.batch.enqueued_tokens
+    rows = limits.result_bytes // result_line_bytes(config.model.dimensions)
+    if chunk > quota:
+        said = (
+            f"a chunk may have {chunk:,} tokens, and batch.enqueued_tokens is {quota:,}: cut "
+            "smaller, or raise the quota if your tier allows more"
+        )
+        return Check("limits", False, said)
+    said = (
+        f"a job holds up to {min(limits.requests, rows):,} requests and {limits.tokens:,} tokens, "
+        f"of {quota:,} that the project may have enqueued"
+    )
+    return Check("limits", True, said)
+
+
+def _check_model(loaded: LoadedConfig, open_service: Callable[[], ClosingService]) -> str:
+    config = loaded.config
+    try:
+        with open_service() as service:
+            info = service.model(config.model.name)
+    except RemoteNotFoundError as err:
+        raise ReembedError(
+            f"the service does not know {config.model.name} ({err}); see model.name, "
+            "service.base_url and service.api_version"
+        ) from err
+    except AccessDeniedError as err:
+        where = config.service.api_key_secret or "GEMINI_API_KEY"
+        raise ReembedError(f"the key is refused ({err}); check {where}") from err
+    if info.methods and _METHOD not in info.methods:
+        raise ReembedError(f"{config.model.name} offers no batch jobs ({', '.join(info.methods)})")
+    most = config.model.spec().text.max_tokens
+    if 0 < info.input_token_limit < most:
+        raise ReembedError(
+            f"the service takes {info.input_token_limit:,} tokens, the model table says {most:,}; "
+            f"set model.limits.text.max_tokens to {info.input_token_limit}"
+        )
+    return f"the key is taken; {config.model.name} takes {info.input_token_limit:,} tokens"

@@ -1,0 +1,149 @@
+"""Record what the destination already has, for the workers of one plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reembed.beam.blocks import to_bytes
+from reembed.core.existing import index_of
+from reembed.core.keys import KEYS, KeyFindings, into_buckets
+from reembed.core.plans import ShardPlan
+from reembed.core.schema import ROW
+from reembed.destinations.base import Destination
+from reembed.errors import RunFailedError, UsageError
+from reembed.ledger.layout import Layout
+from reembed.storage.base import Storage
+
+# Donors whose rows are looked for in one reading of the destination: 250 MB of vectors at 3,072.
+_DONORS_AT_ONCE = 20_000
+_FROM_DONOR = (
+    *("model", "dimensions", "task", "embedding", "token_count"),
+    *("run", "shard", "job", "attempt", "embedded_at"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DonorRows:
+    """Where copies come from, and whether rows carry their text."""
+
+    destination: Destination
+    with_text: bool
+
+
+def write_held(
+    storage: Storage, layout: Layout, plan: str, destination: Destination, with_keys: bool
+) -> str:
+    """Index the destination's rows; the place of the index, or nothing where it holds none.
+
+    Args:
+        storage: where the plan lies.
+        layout: names under the run directory.
+        plan: the plan's id.
+        destination: is read once, by the columns that say what is there.
+        with_keys: write its keys too, by bucket, to find those that are gone.
+    """
+    index = index_of(destination.held())
+    if not index.num_rows:
+        return ""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, index.schema) as writer:
+        writer.write_table(index)
+    storage.put(layout.held(plan), sink.getvalue().to_pybytes())
+    if with_keys:
+        keys = pa.table([pa.array(sorted(set(index.column("key").to_pylist())))], schema=KEYS)
+        for bucket, table in into_buckets(keys).items():
+            storage.put(layout.held_keys(plan, bucket), to_bytes(table))
+    return layout.held(plan)
+
+
+def read_findings(storage: Storage, layout: Layout, plan: str) -> int:
+    """How many keys are gone, by what the buckets showed.
+
+    Raises:
+        UsageError: keys came more than once, with examples.
+    """
+    names = [stat.uri for stat in storage.list(layout.key_findings(plan))]
+    found = [KeyFindings.decode(storage.read(name), name) for name in names]
+    doubled = sum(each.doubled for each in found)
+    if doubled:
+        examples = [example for each in found for example in each.examples][:3]
+        raise UsageError(
+            f"{doubled:,} keys came more than once, and a key names one input: "
+            f"{'; '.join(examples)}; make the keys unique"
+        )
+    return sum(each.gone for each in found)
+
+
+def gone_keys(storage: Storage, layout: Layout, plan: str) -> Iterator[str]:
+    """The keys of the destination that the source had no more when the plan was made."""
+    for stat in storage.list(layout.gone(plan)):
+        with storage.open(stat.uri) as stream:
+            yield from pq.read_table(stream).column("key").to_pylist()
+
+
+def write_copies(
+    storage: Storage,
+    layout: Layout,
+    plan: str,
+    shards: Iterable[ShardPlan],
+    source: DonorRows,
+) -> None:
+    """Take the vectors that the destination holds under other keys, as rows of their new keys.
+
+    Raises:
+        RunFailedError: the destination changed while it was read.
+    """
+    group: list[tuple[str, pa.Table]] = []
+    for shard in (shard for shard in shards if shard.copies):
+        with storage.open(layout.manifest(plan, shard.shard)) as stream:
+            manifest = pq.read_table(stream)
+        group.append((shard.shard, manifest.filter(manifest.column("donor").is_valid())))
+        if sum(chunks.num_rows for _, chunks in group) >= _DONORS_AT_ONCE:
+            _write_group(storage, layout, plan, group, source)
+            group = []
+    if group:
+        _write_group(storage, layout, plan, group, source)
+
+
+def _write_group(
+    storage: Storage,
+    layout: Layout,
+    plan: str,
+    group: Sequence[tuple[str, pa.Table]],
+    source: DonorRows,
+) -> None:
+    donors = {key for _, chunks in group for key in chunks.column("donor").to_pylist()}
+    found = pa.Table.from_batches(list(source.destination.rows(donors)), ROW)
+    names = (found.column(name).to_pylist() for name in ("key", "content_hash", "part"))
+    row_of = {name: row for row, name in enumerate(zip(*names, strict=True))}
+    for shard, chunks in group:
+        wanted = (chunks.column(name).to_pylist() for name in ("donor", "content_hash", "part"))
+        try:
+            rows = [row_of[name] for name in zip(*wanted, strict=True)]
+        except KeyError as err:
+            raise RunFailedError(
+                f"the destination has lost the row {err} since it was indexed; run again"
+            ) from err
+        sink = pa.BufferOutputStream()
+        pq.write_table(
+            _copied(chunks, found.take(pa.array(rows)), source.with_text), sink, compression="zstd"
+        )
+        storage.put(layout.copies(plan, shard), sink.getvalue().to_pybytes())
+
+
+def _copied(chunks: pa.Table, donors: pa.Table, with_text: bool) -> pa.Table:
+    """Rows of schema `ROW`: the vector and its origin from the donor, all else from the chunk."""
+    if not with_text:
+        at = chunks.schema.get_field_index("text")
+        chunks = chunks.set_column(at, "text", pa.nulls(chunks.num_rows, pa.string()))
+    columns = [
+        donors.column(field.name)
+        if field.name in _FROM_DONOR
+        else chunks.column(field.name).cast(field.type)
+        for field in ROW
+    ]
+    return pa.Table.from_arrays(columns, schema=ROW)

@@ -1,0 +1,207 @@
+"""Report of a run: counted from the written files, checked, and kept beside them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+
+from reembed.core.names import partition_id
+from reembed.core.plans import PlanSummary
+from reembed.core.price import price
+from reembed.core.query_contract import query_contract
+from reembed.core.records import Commit
+from reembed.driver.session import Session
+from reembed.errors import ObjectNotFoundError, RunFailedError, StorageError
+from reembed.ledger.layout import Layout
+from reembed.ledger.ledger import Ledger
+from reembed.ledger.plans import partitions_in, shards_of
+from reembed.ledger.reservation_log import ReservationLog
+from reembed.machine.snapshot import ShardRecords
+from reembed.storage.base import Stat, Storage
+from reembed.storage.open import open_storage
+from reembed.storage.parallel import in_parallel
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A run counted: once it is settled `rows` and `rejects` from the files, else all from records.
+
+    Reading every file's footer takes minutes where there are a hundred thousand of them, which a
+    call that only goes a round further should not.
+    """
+
+    planned: int = 0
+    rows: int = 0
+    rejects: int = 0
+    skipped: int = 0
+    shards: int = 0
+    settled: int = 0
+    jobs: int = 0
+    attempts: int = 0
+    tokens: dict[str, int] = field(default_factory=dict)
+    reject_codes: dict[str, int] = field(default_factory=dict)
+    reserved_usd_nano: int = 0
+
+    @property
+    def closes(self) -> bool:
+        """Whether planned = rows + rejects + skipped, and every shard is settled."""
+        whole = self.rows + self.rejects + self.skipped
+        return self.settled == self.shards and self.planned == whole
+
+
+def count_run(storage: Storage, layout: Layout, commit: Commit, skipped: int = 0) -> Counts:
+    """Count a run from what was written; `skipped` is what its plan left out."""
+    tokens: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
+    settled = jobs = attempts = rows = rejects = 0
+    names = [plan.shard for plan in shards_of(storage, layout, commit.plan)]
+    ledger = Ledger(storage, layout, commit.number, "report")
+    for _, records in ledger.load(names, brief=True):
+        record = records.settled
+        if record is None or not _is_settled(records):
+            continue
+        settled += 1
+        jobs += record.jobs
+        attempts += record.attempts
+        rows += record.rows
+        rejects += record.rejects
+        tokens.update(record.tokens)
+        codes.update(record.reject_codes)
+    if settled == len(names):
+        rows = _rows_in(storage, f"{layout.run_dir}/vectors/", commit.number)
+        rejects = _rows_in(storage, f"{layout.run_dir}/rejects/", commit.number)
+    return Counts(
+        planned=commit.planned,
+        rows=rows,
+        rejects=rejects,
+        skipped=skipped,
+        shards=len(names),
+        settled=settled,
+        jobs=jobs,
+        attempts=attempts,
+        tokens=dict(sorted(tokens.items())),
+        reject_codes=dict(sorted(codes.items())),
+        reserved_usd_nano=ReservationLog(storage, layout, commit.number).read().usd_nano,
+    )
+
+
+def settled_shards(storage: Storage, layout: Layout, commit: Commit) -> int:
+    """How many shards of a run are settled, by the ledger."""
+    names = [plan.shard for plan in shards_of(storage, layout, commit.plan)]
+    loaded = Ledger(storage, layout, commit.number, "report").load(names, brief=True)
+    return sum(1 for _, records in loaded if _is_settled(records))
+
+
+def _is_settled(records: ShardRecords) -> bool:
+    record = records.settled
+    return record is not None and record.generation >= max(records.redrives, default=0)
+
+
+def roll_up(storage: Storage, layout: Layout, commit: Commit, generation: int) -> None:
+    """Write the roll-ups of settled partitions that no lane has written.
+
+    Args:
+        storage: where the run lies.
+        layout: its names.
+        commit: which run.
+        generation: the run's, read before its lanes began.
+    """
+    partitions = {
+        partition_id(partition.partition): [plan.shard for plan in partition.shards]
+        for partition in partitions_in(storage, layout, commit.plan)
+    }
+    Ledger(storage, layout, commit.number, "report").roll_up_all(partitions, generation)
+
+
+def _rows_in(storage: Storage, folder: str, commit: int) -> int:
+    def rows(stat: Stat) -> int:
+        with storage.open(stat.uri) as stream:
+            return int(pq.read_metadata(stream).num_rows)
+
+    return sum(in_parallel(rows, storage.list(f"{folder}part-{commit:04}-")))
+
+
+def require_closed(counts: Counts) -> None:
+    """Fail a run whose counts do not close.
+
+    Raises:
+        RunFailedError: with the numbers.
+    """
+    if not counts.closes:
+        raise RunFailedError(
+            f"the counts do not close: planned {counts.planned} is not rows {counts.rows} + "
+            f"rejects {counts.rejects} + skipped {counts.skipped}; do not use this output. Keep "
+            "the run directory: it shows what is missing"
+        )
+
+
+def report_of(
+    session: Session, plan: PlanSummary, counts: Counts, state: str, seconds: float
+) -> dict[str, Any]:
+    """The content of ``report.json``; dollars are what the tokens cost by the price list."""
+    spec = session.config.model.spec()
+    paid = price(counts.tokens, spec)
+    planned = price(plan.plan_totals().tokens, spec)
+    return {
+        "schema": 1,
+        "name": session.config.name,
+        "run": session.run,
+        "commit": session.commit,
+        "plan": session.plan,
+        "state": state,
+        "items": plan.items,
+        "planned": counts.planned,
+        "rows": counts.rows,
+        "rejects": counts.rejects,
+        "skipped": counts.skipped,
+        "shards": counts.shards,
+        "settled_shards": counts.settled,
+        "jobs": counts.jobs,
+        "attempts": counts.attempts,
+        "tokens": counts.tokens,
+        "usd": float(paid.batch_usd),
+        "usd_reserved": counts.reserved_usd_nano / 1e9,
+        "usd_planned": float(planned.batch_usd),
+        "usd_online": float(planned.online_usd),
+        "prices_as_of": spec.as_of,
+        "seconds": round(seconds, 3),
+        "reject_reasons": counts.reject_codes,
+        "warnings": dict(plan.plan_totals().notes),
+        "vectors": f"{session.config.run_dir}/vectors",
+        "rejects_at": f"{session.config.run_dir}/rejects",
+        "query_contract": query_contract(session.config),
+    }
+
+
+def write_report(storage: Storage, layout: Layout, report: dict[str, Any]) -> None:
+    """Write ``report.json``."""
+    data = orjson.dumps(report, option=orjson.OPT_INDENT_2)
+    storage.put(layout.report(), data + b"\n")
+
+
+def read_report(storage: Storage, layout: Layout) -> dict[str, Any]:
+    """The report that stands in a run directory.
+
+    Raises:
+        RunFailedError: it is not there, or is damaged.
+    """
+    try:
+        report: dict[str, Any] = orjson.loads(storage.read(layout.report()))
+    except (ObjectNotFoundError, orjson.JSONDecodeError) as err:
+        raise RunFailedError(
+            f"{layout.report()} is missing or damaged; the rows are not concerned, and "
+            "`reembed status` tells how the run stands"
+        ) from err
+    return report
+
+
+def last_report(run_dir: str) -> dict[str, Any]:
+    """The report that stands in a run directory; empty where it cannot be read."""
+    try:
+        return read_report(open_storage(), Layout(run_dir))
+    except (StorageError, RunFailedError):
+        return {}

@@ -1,0 +1,114 @@
+"""Status of a run: counted from the ledger's records, with the lanes' notes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reembed.core.names import partition_id, partitions_of
+from reembed.core.plans import PlanSummary
+from reembed.core.records import Commit, RunSettled
+from reembed.driver.progress import state_of
+from reembed.ledger.commits import CommitState, newest_commit
+from reembed.ledger.layout import Layout
+from reembed.ledger.ledger import Ledger
+from reembed.ledger.notes import read_notes, sum_notes
+from reembed.ledger.plans import shards_of
+from reembed.ledger.reservation_log import ReservationLog
+from reembed.machine.snapshot import ShardRecords, state_of_shard
+from reembed.runs.run import read_plan
+from reembed.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """A run at this moment; `shards` are counted by state."""
+
+    name: str
+    run: str
+    state: str
+    shards: dict[str, int]
+    planned: int
+    rows: int
+    rejects: int
+    jobs: int
+    pending_requests: int
+    usd_reserved: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as one JSON object."""
+        return {"schema": 1, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What the ledger says of the shards."""
+
+    states: dict[str, int]
+    rows: int
+    rejects: int
+    jobs: int
+
+
+def read_status(storage: Storage, layout: Layout) -> RunStatus | None:
+    """Read the newest run of a run directory; None where nothing was committed.
+
+    A settled run is read from its one record, settled partitions from their roll-ups; only open
+    partitions are listed.
+    """
+    newest = newest_commit(storage, layout)
+    if newest is None:
+        return None
+    commit = newest.commit
+    plan = read_plan(storage, layout, commit.plan)
+    notes: Counter[str] = Counter()
+    if newest.settled:
+        counted = _settled(storage, layout, newest)
+    else:
+        counted = _open(storage, layout, commit, plan)
+        notes = sum_notes(read_notes(storage, layout.progresses(commit.number)))
+    return RunStatus(
+        name=plan.name,
+        run=commit.run,
+        state="settled" if newest.settled else "open",
+        shards=counted.states,
+        planned=commit.planned,
+        rows=counted.rows,
+        rejects=counted.rejects,
+        jobs=counted.jobs,
+        pending_requests=notes["pending_requests"],
+        usd_reserved=ReservationLog(storage, layout, commit.number).read().usd_nano / 1e9,
+    )
+
+
+def _settled(storage: Storage, layout: Layout, newest: CommitState) -> _Counted:
+    name = layout.run_settled(newest.commit.number, newest.generation)
+    record = RunSettled.decode(storage.read(name), name)
+    return _Counted({"settled": record.shards}, record.rows, record.rejects, record.jobs)
+
+
+def _open(storage: Storage, layout: Layout, commit: Commit, plan: PlanSummary) -> _Counted:
+    ledger = Ledger(storage, layout, commit.number, "status")
+    states: Counter[str] = Counter()
+    rows = rejects = jobs = 0
+    begun: dict[str, ShardRecords] = {}
+    for shard, records in ledger.load_partitions(map(partition_id, plan.partitions), brief=True):
+        settled = records.settled
+        if settled is not None:
+            rows += settled.rows
+            rejects += settled.rejects
+        if settled is not None and settled.generation >= max(records.redrives, default=0):
+            states["settled"] += 1
+            jobs += settled.jobs
+        else:
+            begun[shard] = records
+            jobs += len(records.created)
+    for shard_plan in shards_of(storage, layout, commit.plan, partitions_of(begun)):
+        if shard_plan.shard in begun:
+            view = state_of_shard(shard_plan, begun[shard_plan.shard], 0.0)
+            states[state_of(view)] += 1
+    unseen = plan.plan_totals().shards - states.total()
+    if unseen:
+        states["planned"] += unseen
+    return _Counted(dict(sorted(states.items())), rows, rejects, jobs)
