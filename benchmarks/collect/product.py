@@ -49,7 +49,9 @@ def collect_shard(
         RuntimeError: the answer was not trusted.
     """
     part = folder / f"part-{os.getpid()}-{attempt.lineage.shard}.parquet"
-    collected = collect_stream(attempt, lambda sink: service.stream(job, sink), part, room)
+    collected = collect_stream(
+        attempt, lambda destination: service.stream(job, destination), part, room
+    )
     if not collected.verdict.ok:
         raise RuntimeError(f"{attempt.lineage.shard}: {collected.verdict.reasons}")
     LocalStorage().publish(part, str(folder / "published" / part.name))

@@ -48,9 +48,9 @@ def write_plan(session: Session, vectors: int) -> list[ShardPlan]:
     )
     plans = []
     for shard in pack_partition(table, 0, Packing.of(session.config)):
-        sink = pa.BufferOutputStream()
-        pq.write_table(shard.manifest, sink)
-        storage.put(layout.manifest(PLAN, shard.plan.shard), sink.getvalue().to_pybytes())
+        buffer = pa.BufferOutputStream()
+        pq.write_table(shard.manifest, buffer)
+        storage.put(layout.manifest(PLAN, shard.plan.shard), buffer.getvalue().to_pybytes())
         plans.append(shard.plan)
     partition = PartitionPlan(partition=0, shards=tuple(plans), totals={})
     storage.put(layout.partition(PLAN, 0), partition.encode())

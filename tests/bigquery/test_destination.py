@@ -39,7 +39,7 @@ def row(key: str, content: str = "x", part: int = 0, index: int = 0) -> dict[str
 class Place:
     """A run directory, and a warehouse beside it."""
 
-    def __init__(self, folder: Path, **sink: Any) -> None:
+    def __init__(self, folder: Path, **destination: Any) -> None:
         self.folder, self.warehouse = folder, DuckWarehouse()
         self.said: list[str] = []
         (folder / "run" / "vectors").mkdir(parents=True)
@@ -47,7 +47,7 @@ class Place:
             "name": "t",
             "source": {"files": ["*"]},
             "run_dir": str(folder / "run"),
-            "sink": {"bigquery": {"table": str(DEST), **sink}},
+            "destination": {"bigquery": {"table": str(DEST), **destination}},
         }
 
     def table(self, warehouse: Any = None, **model: Any) -> BigQueryTable:
@@ -313,13 +313,13 @@ def test_another_model_is_refused_unless_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="spaces are incompatible") as refused:
         other.check()
     assert "gemini-embedding-2 (768 dimensions, retrieval_document)" in str(refused.value)
-    place.data["sink"]["bigquery"]["allow_other_model"] = True
+    place.data["destination"]["bigquery"]["allow_other_model"] = True
     place.table(dimensions=256).check()
     settled = SettledRun(2, "run2", 0, len(SECOND))
     place.table(dimensions=256).publish(settled, iter(()))
     assert place.warehouse.tables[DEST].labels["reembed_model"] == "mixed"
     # A table of several models is looked at row by row from then on.
-    del place.data["sink"]["bigquery"]["allow_other_model"]
+    del place.data["destination"]["bigquery"]["allow_other_model"]
     with pytest.raises(UsageError, match="spaces are incompatible"):
         place.table(dimensions=256).check()
 
@@ -368,14 +368,14 @@ def test_what_is_missing_is_said_before_anything_is_paid(tmp_path: Path) -> None
     place.warehouse.datasets.clear()
     with pytest.raises(UsageError, match="bq mk --dataset test-project:data"):
         place.table().check()
-    for sink, words in (
-        ({"location": "EU"}, "sink.bigquery.location: EU: the dataset .* is in US"),
+    for destination, words in (
+        ({"location": "EU"}, "destination.bigquery.location: EU: the dataset .* is in US"),
         ({"cluster_by": ["embedding"]}, "'embedding' cannot cluster rows"),
         ({"labels": {"Team": "x"}}, "'x' cannot be a label"),
         ({"labels": {"reembed_run": "x"}}, "is set by reembed"),
     ):
         with pytest.raises(UsageError, match=words):
-            Place(tmp_path / str(len(words)), **sink).table().check()
+            Place(tmp_path / str(len(words)), **destination).table().check()
 
 
 def test_a_table_that_somebody_made_meanwhile_is_refused(place: Place) -> None:

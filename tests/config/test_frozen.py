@@ -33,7 +33,7 @@ FREE = [
     "batch.on_stuck=resubmit",
     "service.timeout_seconds=9",
     "service.api_key_secret=projects/demo/secrets/key/versions/2",
-    "sink.parquet.compression=snappy",
+    "destination.parquet.compression=snappy",
     "run_dir=./elsewhere",
 ]
 FROZEN = [
@@ -57,7 +57,7 @@ FROZEN = [
     ("batch.max_result_mb=5", "batch.max_result_mb", "5.0", "256.0"),
     ("service.base_url=http://h:1", "service.base_url", "http://h:1", '""'),
     ("service.api_version=v1", "service.api_version", "v1", "v1beta"),
-    ("sink.text=true", "sink.text", "true", "false"),
+    ("destination.text=true", "destination.text", "true", "false"),
 ]
 
 
@@ -101,8 +101,8 @@ def test_the_kind_of_source_and_the_destination_are_frozen(load) -> None:
         check_frozen(old, view(load, "source={manifest: [./a.jsonl]}"))
     assert caught.value.key == "source.files"
     with pytest.raises(ConfigError) as caught:
-        check_frozen(old, view(load, "sink.bigquery.table=p.d.t"))
-    assert (caught.value.key, caught.value.value) == ("sink.bigquery", "p.d.t")
+        check_frozen(old, view(load, "destination.bigquery.table=p.d.t"))
+    assert (caught.value.key, caught.value.value) == ("destination.bigquery", "p.d.t")
     columns = "files: [a.parquet], key: id"
     parquet = [view(load, f"source={{parquet: {{{columns}, text: {c}}}}}") for c in ("a", "b")]
     with pytest.raises(ConfigError) as caught:
@@ -158,8 +158,8 @@ def test_another_key_is_refused_without_showing_it(load) -> None:
 
 def test_a_rotated_key_excuses_nothing_else(load) -> None:
     old = view(load, key="one")
-    with pytest.raises(ConfigError, match=r"sink\.text"):
-        check_frozen(old, view(load, "sink.text=true", key="two"), key_rotated=True)
+    with pytest.raises(ConfigError, match=r"destination\.text"):
+        check_frozen(old, view(load, "destination.text=true", key="two"), key_rotated=True)
 
 
 def test_key_hashes_depend_on_key_and_salt() -> None:

@@ -39,7 +39,7 @@ budget:
 service:
   base_url: http://127.0.0.1:8901    # leave out for the real service
   api_version: v1beta
-sink:
+destination:
   parquet: {compression: zstd}
 """
 
@@ -76,7 +76,7 @@ def test_the_documented_configuration_loads_verbatim(tmp_path: Path) -> None:
     assert config.batch.poll_seconds == (15.0, 300.0)
     assert config.budget.max_usd == 25
     assert config.service.base_url == "http://127.0.0.1:8901"
-    assert config.sink.parquet.compression == "zstd"
+    assert config.destination.parquet.compression == "zstd"
 
 
 def test_the_shipped_handbook_is_the_documented_one() -> None:

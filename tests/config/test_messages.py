@@ -168,7 +168,7 @@ def test_further_problems_are_ten_at_most() -> None:
 
 def test_known_keys_are_dotted() -> None:
     keys = known_keys(Config)
-    assert {"name", "batch", "batch.poll_seconds", "sink.parquet.compression"} <= set(keys)
+    assert {"name", "batch", "batch.poll_seconds", "destination.parquet.compression"} <= set(keys)
     assert len(keys) == len(set(keys))
 
 

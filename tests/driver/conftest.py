@@ -94,10 +94,10 @@ class Site:
         table = manifest_of(chunks, RequestOptions.of(self.config))
         shards = []
         for shard in pack_partition(table, 0, Packing.of(self.config)):
-            sink = pa.BufferOutputStream()
-            pq.write_table(shard.manifest, sink)
+            buffer = pa.BufferOutputStream()
+            pq.write_table(shard.manifest, buffer)
             name = self.layout.manifest(PLAN, shard.plan.shard)
-            self.storage.put(name, sink.getvalue().to_pybytes())
+            self.storage.put(name, buffer.getvalue().to_pybytes())
             shards.append(shard)
         plans = tuple(shard.plan for shard in shards)
         partition = PartitionPlan(

@@ -20,9 +20,9 @@ def rewrite(run, column, value):
         table = pq.read_table(stream)
     at = table.schema.get_field_index(column)
     values = pa.array([value] * table.num_rows, table.schema.field(column).type)
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.set_column(at, table.schema.field(column), values), sink)
-    run.storage.put(name, sink.getvalue().to_pybytes())
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table.set_column(at, table.schema.field(column), values), buffer)
+    run.storage.put(name, buffer.getvalue().to_pybytes())
 
 
 @pytest.mark.parametrize(

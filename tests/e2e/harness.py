@@ -171,7 +171,7 @@ class Project:
             "batch": BATCH,
             "budget": {"max_usd": 1},
             "service": {"base_url": self.url},
-            "sink": {"text": True},
+            "destination": {"text": True},
         }
         path = self.folder / "job.yaml"
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -128,7 +128,7 @@ def write_config(scenario: Scenario, folder: Path, run_dir: Path, url: str) -> P
         "batch": {**BATCH, **scenario.batch},
         "budget": {"max_usd": 1},
         "service": {"base_url": url, "timeout_seconds": 1},
-        "sink": {"text": True},
+        "destination": {"text": True},
     }
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     return path

@@ -279,7 +279,7 @@ def test_an_earlier_temporary_file_is_not_gone_on_with(
 
 
 class Kept:
-    """A sink that keeps what came since the answer began."""
+    """A receiver that keeps what came since the answer began."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []

@@ -29,14 +29,14 @@ OLD = "SELECT * FROM `test`.`data`.`old`"
 class Place:
     """A run directory whose run is over, with nothing in it, and a warehouse with its table."""
 
-    def __init__(self, folder: Path, **sink: Any) -> None:
+    def __init__(self, folder: Path, **destination: Any) -> None:
         self.warehouse, self.storage = DuckWarehouse(), LocalStorage()
         self.warehouse.create_table(TABLE, NewTable(row_fields()))
         data = {
             "name": "t",
             "source": {"files": ["*"]},
             "run_dir": str(folder / "run"),
-            "sink": {"bigquery": {"table": str(TABLE), "view": str(VIEW), **sink}},
+            "destination": {"bigquery": {"table": str(TABLE), "view": str(VIEW), **destination}},
         }
         self.config = config_from_mapping(data, folder).config
         self.layout = Layout(self.config.run_dir)
@@ -172,5 +172,5 @@ def test_what_is_no_view_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"test\.data\.current is a TABLE; name a view"):
         place.cut_over()
     unnamed = Place(tmp_path / "b", view=None)
-    with pytest.raises(UsageError, match=r"sink\.bigquery\.view is not given"):
+    with pytest.raises(UsageError, match=r"destination\.bigquery\.view is not given"):
         unnamed.cut_over()

@@ -146,11 +146,11 @@ class SimClient:
         path.write_bytes(data)
         return len(data)
 
-    def stream(self, job: Job, sink: AnswerReceiver) -> int:
+    def stream(self, job: Job, receiver: AnswerReceiver) -> int:
         data = self._answer(job)
         half = len(data) // 2
-        sink.write(data[:half])
-        sink.write(data[half:])
+        receiver.write(data[:half])
+        receiver.write(data[half:])
         return len(data)
 
     def _answer(self, job: Job) -> bytes:

@@ -89,7 +89,7 @@ def config_of(form: str, max_attempts: int, max_requests: int = 12) -> Config:
                 "list_lag_seconds": 60,
             },
             # Compressing small parts is most of the work of writing them.
-            "sink": {"parquet": {"compression": "none"}},
+            "destination": {"parquet": {"compression": "none"}},
         }
     )
 
@@ -115,9 +115,9 @@ def corpus(index: int) -> Corpus:
         table = manifest_of(chunks, RequestOptions.of(config))
         for packed in pack_partition(table, partition, Packing.of(config)):
             mine.append(packed.plan)
-            sink = io.BytesIO()
-            pq.write_table(packed.manifest, sink)
-            manifests[packed.plan.shard] = sink.getvalue()
+            buffer = io.BytesIO()
+            pq.write_table(packed.manifest, buffer)
+            manifests[packed.plan.shard] = buffer.getvalue()
             for row in packed.manifest.to_pylist():
                 planned.append(
                     Planned(

@@ -232,6 +232,6 @@ class Planted:
 
 def _part(rows: int) -> bytes:
     """A part with the right number of rows, and one thin column."""
-    sink = io.BytesIO()
-    pq.write_table(pa.table({"offset": pa.array([0] * rows, pa.int64())}), sink)
-    return sink.getvalue()
+    destination = io.BytesIO()
+    pq.write_table(pa.table({"offset": pa.array([0] * rows, pa.int64())}), destination)
+    return destination.getvalue()

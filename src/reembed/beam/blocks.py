@@ -31,11 +31,11 @@ class SeenKeys:
 
 def to_bytes(table: pa.Table) -> bytes:
     """A table as an Arrow stream, compressed: an engine may hold what it groups in memory."""
-    sink = pa.BufferOutputStream()
+    buffer = pa.BufferOutputStream()
     packed = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.ipc.new_stream(sink, table.schema, options=packed) as writer:
+    with pa.ipc.new_stream(buffer, table.schema, options=packed) as writer:
         writer.write_table(table)
-    data: bytes = sink.getvalue().to_pybytes()
+    data: bytes = buffer.getvalue().to_pybytes()
     return data
 
 

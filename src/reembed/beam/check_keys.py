@@ -69,9 +69,9 @@ def write_findings(
     held = _held_keys(storage, layout.held_keys(plan, bucket)) if gone else None
     findings, lost = check_bucket(bucket, table, held)
     if lost.num_rows:
-        sink = pa.BufferOutputStream()
-        pq.write_table(lost, sink)
-        storage.put(layout.gone(plan, bucket), sink.getvalue().to_pybytes())
+        buffer = pa.BufferOutputStream()
+        pq.write_table(lost, buffer)
+        storage.put(layout.gone(plan, bucket), buffer.getvalue().to_pybytes())
     storage.put(layout.key_findings(plan, bucket), findings.encode())
     return findings
 

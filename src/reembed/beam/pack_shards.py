@@ -36,10 +36,10 @@ def pack_shards(
     shards = list(pack_partition(table, partition, packing))
 
     def write(shard: PackedShard) -> None:
-        sink = pa.BufferOutputStream()
+        buffer = pa.BufferOutputStream()
         # Read whole, never searched: the least and greatest text would be a quarter of the file.
-        pq.write_table(shard.manifest, sink, compression="zstd", write_statistics=False)
-        storage.put(layout.manifest(plan, shard.plan.shard), sink.getvalue().to_pybytes())
+        pq.write_table(shard.manifest, buffer, compression="zstd", write_statistics=False)
+        storage.put(layout.manifest(plan, shard.plan.shard), buffer.getvalue().to_pybytes())
 
     in_parallel(write, shards, _WRITERS)
     skipped = sum(batch.skipped for batch in batches)

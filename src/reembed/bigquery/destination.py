@@ -46,13 +46,13 @@ def open_bigquery_table(
     Raises:
         UsageError: the table's name is malformed.
     """
-    sink = schema.destination_of(config)
-    warehouse = open_bigquery_client(sink.project or parse_table(sink.table).project)
+    options = schema.destination_of(config)
+    warehouse = open_bigquery_client(options.project or parse_table(options.table).project)
     return BigQueryTable(config, storage, warehouse, say)
 
 
 class BigQueryTable:
-    """The table that ``sink.bigquery`` names.
+    """The table that ``destination.bigquery`` names.
 
     Args:
         config: names table, staging and options.
@@ -75,8 +75,8 @@ class BigQueryTable:
 
     def check(self) -> None:
         """Refuse what could not take the rows: place, permissions, columns, another model."""
-        sink = schema.destination_of(self._config)
-        schema.check_labels(sink.labels)
+        options = schema.destination_of(self._config)
+        schema.check_labels(options.labels)
         schema.new_table(self._config, {})
         with self._as_usage():
             location = self._warehouse.location(self._name)
@@ -199,18 +199,18 @@ class BigQueryTable:
         return bool(seen["there"]) if seen.get("table") == str(self._name) else None
 
     def _check_locations(self, location: str) -> None:
-        sink = schema.destination_of(self._config)
-        if sink.location is not None and sink.location.casefold() != location.casefold():
+        options = schema.destination_of(self._config)
+        if options.location is not None and options.location.casefold() != location.casefold():
             raise UsageError(
-                f"sink.bigquery.location: {sink.location}: the dataset of {self._name} is in "
-                f"{location}; leave it out"
+                f"destination.bigquery.location: {options.location}: the dataset of {self._name} "
+                f"is in {location}; leave it out"
             )
-        if sink.staging_dataset is not None:
+        if options.staging_dataset is not None:
             other = self._warehouse.location(schema.beside(self._config, "probe"))
             if other.casefold() != location.casefold():
                 raise UsageError(
-                    f"sink.bigquery.staging_dataset: {sink.staging_dataset} is in {other} and "
-                    f"{self._name} in {location}; name a dataset of the same location"
+                    f"destination.bigquery.staging_dataset: {options.staging_dataset} is in "
+                    f"{other} and {self._name} in {location}; name a dataset of the same location"
                 )
 
     def _check_staging(self) -> None:
@@ -224,10 +224,10 @@ class BigQueryTable:
 
     def _check_table(self, table: Table) -> None:
         schema.check_columns(table)
-        sink = schema.destination_of(self._config)
+        options = schema.destination_of(self._config)
         labels = schema.space_labels(self._config)
         same = all(table.labels.get(name) == value for name, value in labels.items())
-        if same or sink.allow_other_model:
+        if same or options.allow_other_model:
             return
         statement = Statement(spaces_sql(self._name, _EXAMPLES), location=table.location)
         model = self._config.model
@@ -243,7 +243,7 @@ class BigQueryTable:
             raise UsageError(
                 f"{self._name} holds vectors of {', '.join(others)}, and this configuration makes "
                 f"{ours[0]} ({ours[1]} dimensions, {ours[2]}): spaces are incompatible. Name "
-                "another table, or set sink.bigquery.allow_other_model to mix them"
+                "another table, or set destination.bigquery.allow_other_model to mix them"
             )
 
     @contextmanager
@@ -253,11 +253,11 @@ class BigQueryTable:
             yield
         except BigQueryNotFoundError as err:
             raise UsageError(
-                f"sink.bigquery.table: {err}; make the dataset first: "
+                f"destination.bigquery.table: {err}; make the dataset first: "
                 f"bq mk --dataset {self._name.project}:{self._name.dataset}"
             ) from err
         except BigQueryDeniedError as err:
-            raise UsageError(f"sink.bigquery.table: {err}") from err
+            raise UsageError(f"destination.bigquery.table: {err}") from err
 
 
 def _sliced(keys: list[str]) -> Iterator[tuple[str, ...]]:

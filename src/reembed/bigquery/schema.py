@@ -58,18 +58,20 @@ def new_table(config: Config, labels: Mapping[str, str], description: str = "") 
     Raises:
         UsageError: a column cannot cluster.
     """
-    sink = destination_of(config)
+    options = destination_of(config)
     fields = row_fields()
     kinds = {field.name: field.type for field in fields if field.mode != "REPEATED"}
-    for index, name in enumerate(sink.cluster_by):
+    for index, name in enumerate(options.cluster_by):
         if kinds.get(name) not in _CLUSTERS:
             choice = ", ".join(column for column, kind in kinds.items() if kind in _CLUSTERS)
             raise UsageError(
-                f"sink.bigquery.cluster_by[{index}]: {name!r} cannot cluster rows; use some of "
-                f"{choice}"
+                f"destination.bigquery.cluster_by[{index}]: {name!r} cannot cluster rows; use some "
+                f"of {choice}"
             )
-    partition = TablePartitioning(sink.partition_by) if sink.partition_by is not None else None
-    return NewTable(fields, sink.cluster_by, partition, description, labels)
+    partition = (
+        TablePartitioning(options.partition_by) if options.partition_by is not None else None
+    )
+    return NewTable(fields, options.cluster_by, partition, description, labels)
 
 
 def check_columns(table: Table) -> None:
@@ -131,11 +133,17 @@ def check_labels(labels: Mapping[str, str]) -> None:
         fits = _LABEL_KEY.fullmatch(name) and _LABEL_VALUE.fullmatch(value)
         lower = name == name.lower() and value == value.lower()
         if not fits or not lower or max(len(name), len(value)) > _LABEL_LENGTH:
-            raise UsageError(f"sink.bigquery.labels.{name}: {value!r} cannot be a label: {rule}")
+            raise UsageError(
+                f"destination.bigquery.labels.{name}: {value!r} cannot be a label: {rule}"
+            )
         if name in (*SPACE, RUN, STATE):
-            raise UsageError(f"sink.bigquery.labels.{name} is set by reembed; take another name")
+            raise UsageError(
+                f"destination.bigquery.labels.{name} is set by reembed; take another name"
+            )
     if len(labels) > _MOST_LABELS - len(SPACE) - 2:
-        raise UsageError(f"sink.bigquery.labels: {len(labels)} labels; a table takes 64 in all")
+        raise UsageError(
+            f"destination.bigquery.labels: {len(labels)} labels; a table takes 64 in all"
+        )
 
 
 def label(text: str) -> str:
@@ -156,21 +164,21 @@ def described(old: str, config: Config, run: str) -> str:
 
 def beside(config: Config, suffix: str) -> TableName:
     """Name a table beside the destination, or in the dataset for staging."""
-    sink = destination_of(config)
-    dest = parse_table(sink.table)
-    dataset = sink.staging_dataset or f"{dest.project}.{dest.dataset}"
+    options = destination_of(config)
+    dest = parse_table(options.table)
+    dataset = options.staging_dataset or f"{dest.project}.{dest.dataset}"
     return parse_table(f"{dataset}.{dest.table}_reembed_{suffix}")
 
 
 def destination_of(config: Config) -> BigQueryOptions:
-    """The section `sink.bigquery`.
+    """The section `destination.bigquery`.
 
     Raises:
         UsageError: there is none.
     """
-    if config.sink.bigquery is None:
-        raise UsageError("sink.bigquery is not given; name a table")
-    return config.sink.bigquery
+    if config.destination.bigquery is None:
+        raise UsageError("destination.bigquery is not given; name a table")
+    return config.destination.bigquery
 
 
 def _field(field: pa.Field) -> Field:

@@ -19,10 +19,10 @@ def cutover_command(
 ) -> int:
     """Set the view, and print the statement that would have done it."""
     config = load_from(path, overrides, run_dir).config
-    sink = config.sink.bigquery
-    if sink is None:
-        raise UsageError("sink.bigquery is not given; only a table can be cut over to")
-    warehouse = open_bigquery_client(sink.project or parse_table(sink.table).project)
+    destination = config.destination.bigquery
+    if destination is None:
+        raise UsageError("destination.bigquery is not given; only a table can be cut over to")
+    warehouse = open_bigquery_client(destination.project or parse_table(destination.table).project)
     change = (roll_back if back else cut_over)(config, open_storage(), warehouse)
     if as_json:
         print_json({"schema": 1, **asdict(change)})

@@ -252,7 +252,7 @@ def cutover(
     run_dir: RunDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Point sink.bigquery.view at the table of a settled run."""
+    """Point destination.bigquery.view at the table of a settled run."""
     from reembed.cli.cutover import cutover_command
 
     _exit_with(lambda: cutover_command(config, _overrides(set_), run_dir, False, as_json))
@@ -265,7 +265,7 @@ def rollback(
     run_dir: RunDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let sink.bigquery.view say again what it said before `cutover`."""
+    """Let destination.bigquery.view say again what it said before `cutover`."""
     from reembed.cli.cutover import cutover_command
 
     _exit_with(lambda: cutover_command(config, _overrides(set_), run_dir, True, as_json))

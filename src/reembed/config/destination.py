@@ -1,4 +1,4 @@
-"""The sections `sink` and below: where rows go and how they are written."""
+"""The sections `destination` and below: where rows go and how they are written."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ SCHEMA = 1
 
 # Of `batch`, what decides how chunks are packed. The rest is free: quotas, polling, priority,
 # attempts, patience. Whole sections that are free: budget, notify. Of `service`, its timeout is
-# free; of `sink`, all but whether rows carry their text, since the parts of one run should be
-# alike, and the destination table, since what is new was decided by it.
+# free; of `destination`, all but whether rows carry their text, since the parts of one run should
+# be alike, and the destination table, since what is new was decided by it.
 _PACKING = ("input", "max_requests", "max_input_mb", "max_result_mb")
 _KEY = "api_key"
 
@@ -61,9 +61,9 @@ def frozen_view(config: Config, api_key_hash: str = "") -> dict[str, Any]:
             "api_version": config.service.api_version,
             _KEY: api_key_hash,
         },
-        "sink": {
-            "text": config.sink.text,
-            "bigquery": config.sink.bigquery.table if config.sink.bigquery else None,
+        "destination": {
+            "text": config.destination.text,
+            "bigquery": config.destination.bigquery.table if config.destination.bigquery else None,
         },
     }
 

@@ -248,7 +248,7 @@ class Config(Section):
     batch: BatchConfig = BatchConfig()
     budget: BudgetConfig = BudgetConfig()
     service: ServiceConfig = ServiceConfig()
-    sink: DestinationConfig = DestinationConfig()
+    destination: DestinationConfig = DestinationConfig()
     notify: NotifyConfig = NotifyConfig()
 
     @model_validator(mode="after")

@@ -30,6 +30,6 @@ def open_destination(
     Raises:
         UsageError: the table's name is malformed.
     """
-    kind = "bigquery" if config.sink.bigquery is not None else "parquet"
+    kind = "bigquery" if config.destination.bigquery is not None else "parquet"
     module, _, name = DESTINATIONS[kind].partition(":")
     return cast(Opener, getattr(import_module(module), name))(config, storage, say)

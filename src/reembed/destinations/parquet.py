@@ -151,7 +151,7 @@ class ParquetParts:
                 if rows.num_rows:
                     yield rows.cast(ROW)
 
-        write_part(local, kept(), metadata, self._config.sink.parquet.compression)
+        write_part(local, kept(), metadata, self._config.destination.parquet.compression)
 
 
 def _rows_of(file: pq.ParquetFile, wanted: pa.Array) -> Iterator[pa.Table]:

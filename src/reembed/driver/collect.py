@@ -96,8 +96,8 @@ def join_answer(context: Context, view: ShardState, path: str, job: Job, room: R
 def _collect(context: Context, job: Job, asked: Attempt, local: Path, room: Room) -> Collected:
     """Make the part at `local`; of an answer that is not trusted, leave the answer instead."""
     options = Options(
-        include_text=context.config.sink.text,
-        compression=context.config.sink.parquet.compression,
+        include_text=context.config.destination.text,
+        compression=context.config.destination.parquet.compression,
         max_line_bytes=max_result_line_bytes(asked.lineage.dimensions),
     )
     collected = collect_stream(

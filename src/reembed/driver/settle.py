@@ -84,7 +84,7 @@ def _write_part(
             for source in sources
         )
         streams = [_batches(stack.enter_context(stream)) for stream in opened]
-        compression = context.config.sink.parquet.compression
+        compression = context.config.destination.parquet.compression
         write_part(local, merge_rows(streams), _marked(metadata, view), compression)
     return _publish(context, local, uri, stands)
 

@@ -125,13 +125,13 @@ class BatchService(Protocol):
     def delete(self, name: str) -> None:
         """Remove the job's record."""
 
-    def stream(self, job: Job, sink: AnswerReceiver) -> int:
+    def stream(self, job: Job, receiver: AnswerReceiver) -> int:
         """Pass a finished job's answers on as JSON lines, as they come; returns the bytes.
 
         Memory does not grow with the result. An inline answer becomes lines
         ``{"key":…,"response"|"error":…}`` with the key from its metadata (no key when none came),
-        so that one reader serves both forms. It returns only when the sink has the whole answer;
-        what the sink got before an error is of no use.
+        so that one reader serves both forms. It returns only when the receiver has the whole
+        answer; what the receiver got before an error is of no use.
 
         Raises:
             RemoteNotFoundError: the result file is gone.

@@ -36,7 +36,7 @@ class ViewChange:
 
 
 def cut_over(config: Config, storage: Storage, warehouse: BigQuery) -> ViewChange:
-    """Point ``sink.bigquery.view`` at the table, and remember what it said.
+    """Point ``destination.bigquery.view`` at the table, and remember what it said.
 
     Raises:
         UsageError: no view is named, the run is not over, or the view is no view.
@@ -61,7 +61,7 @@ def cut_over(config: Config, storage: Storage, warehouse: BigQuery) -> ViewChang
 
 
 def roll_back(config: Config, storage: Storage, warehouse: BigQuery) -> ViewChange:
-    """Let ``sink.bigquery.view`` say again what it said before the last cut-over.
+    """Let ``destination.bigquery.view`` say again what it said before the last cut-over.
 
     Raises:
         UsageError: no view is named, or nothing was cut over.
@@ -91,10 +91,10 @@ def roll_back(config: Config, storage: Storage, warehouse: BigQuery) -> ViewChan
 
 
 def _names(config: Config) -> tuple[TableName, TableName]:
-    sink = config.sink.bigquery
-    if sink is None or sink.view is None:
-        raise UsageError("sink.bigquery.view is not given; name the view that readers use")
-    return parse_table(sink.view), parse_table(sink.table)
+    options = config.destination.bigquery
+    if options is None or options.view is None:
+        raise UsageError("destination.bigquery.view is not given; name the view that readers use")
+    return parse_table(options.view), parse_table(options.table)
 
 
 def _finished_run(config: Config, storage: Storage, layout: Layout) -> str:
@@ -104,10 +104,10 @@ def _finished_run(config: Config, storage: Storage, layout: Layout) -> str:
         raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed run` begins")
     commit = newest.commit
     _, table = _names(config)
-    if commit.frozen["sink"].get("bigquery") != str(table):
+    if commit.frozen["destination"].get("bigquery") != str(table):
         raise UsageError(
-            f"run {commit.run} went to {commit.frozen['sink'].get('bigquery')}, not to {table}; "
-            "`reembed run` fills it first"
+            f"run {commit.run} went to {commit.frozen['destination'].get('bigquery')}, not to "
+            f"{table}; `reembed run` fills it first"
         )
     if not newest.settled:
         raise UsageError(f"run {commit.run} is not settled; `reembed run` goes on with it")
@@ -127,7 +127,7 @@ def _finished_run(config: Config, storage: Storage, layout: Layout) -> str:
 def _view(warehouse: BigQuery, view: TableName) -> Table | None:
     found = warehouse.table(view)
     if found is not None and found.kind != "VIEW":
-        raise UsageError(f"sink.bigquery.view: {view} is a {found.kind}; name a view")
+        raise UsageError(f"destination.bigquery.view: {view} is a {found.kind}; name a view")
     return found
 
 

@@ -49,10 +49,10 @@ def write_held(
     index = index_of(destination.held())
     if not index.num_rows:
         return ""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, index.schema) as writer:
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_file(buffer, index.schema) as writer:
         writer.write_table(index)
-    storage.put(layout.held(plan), sink.getvalue().to_pybytes())
+    storage.put(layout.held(plan), buffer.getvalue().to_pybytes())
     if with_keys:
         keys = pa.table([pa.array(sorted(set(index.column("key").to_pylist())))], schema=KEYS)
         for bucket, table in into_buckets(keys).items():
@@ -128,11 +128,13 @@ def _write_group(
             raise RunFailedError(
                 f"the destination has lost the row {err} since it was indexed; run again"
             ) from err
-        sink = pa.BufferOutputStream()
+        buffer = pa.BufferOutputStream()
         pq.write_table(
-            _copied(chunks, found.take(pa.array(rows)), source.with_text), sink, compression="zstd"
+            _copied(chunks, found.take(pa.array(rows)), source.with_text),
+            buffer,
+            compression="zstd",
         )
-        storage.put(layout.copies(plan, shard), sink.getvalue().to_pybytes())
+        storage.put(layout.copies(plan, shard), buffer.getvalue().to_pybytes())
 
 
 def _copied(chunks: pa.Table, donors: pa.Table, with_text: bool) -> pa.Table:

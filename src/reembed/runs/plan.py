@@ -145,7 +145,7 @@ def complete_plan(task: PlanTask) -> PlanSummary:
     storage = open_storage()
     gone = read_findings(storage, layout, plan) if task.wanted.keys else 0
     packed = read_packed(storage, layout, plan)
-    donors = DonorRows(open_destination(config, storage), config.sink.text)
+    donors = DonorRows(open_destination(config, storage), config.destination.text)
     write_copies(storage, layout, plan, packed.copying, donors)
     summary = _summarise(config, plan, packed, task.items, gone)
     storage.put(layout.plan_summary(plan), summary.encode())

@@ -44,11 +44,11 @@ class ListingSource:
             by_partition.setdefault(partition_of(item.position.index), []).append(item)
         spans: list[Span] = []
         for partition, members in sorted(by_partition.items()):
-            sink = pa.BufferOutputStream()
+            buffer = pa.BufferOutputStream()
             table = listing_table(members)
-            pq.write_table(table, sink, compression="zstd", row_group_size=_GROUP_ROWS)
+            pq.write_table(table, buffer, compression="zstd", row_group_size=_GROUP_ROWS)
             uri = layout.listing(plan, partition)
-            storage.put(uri, sink.getvalue().to_pybytes())
+            storage.put(uri, buffer.getvalue().to_pybytes())
             spans += [
                 Span(uri, start, min(start + BLOCK_ITEMS, len(members)), partition)
                 for start in range(0, len(members), BLOCK_ITEMS)

@@ -179,15 +179,15 @@ class GeminiService:
         with whole_or_nothing(path) as file:
             return self.stream(job, file)
 
-    def stream(self, job: Job, sink: AnswerReceiver) -> int:
+    def stream(self, job: Job, receiver: AnswerReceiver) -> int:
         """Pass a finished job's answers on as JSON lines, as they come; returns the bytes."""
         if not _has_result(job):
             # A list leaves inline answers out.
             job = self.get(job.name)
         if job.responses_file:
-            return stream_file(self._wire, self._retries, job.responses_file, sink)
+            return stream_file(self._wire, self._retries, job.responses_file, receiver)
         if job.inline_responses is not None:
-            return stream_inline(job, sink)
+            return stream_inline(job, receiver)
         raise RemoteNotFoundError(
             f"{one_line(job.name)} is {job.state} and names no result: neither a file nor answers"
         )

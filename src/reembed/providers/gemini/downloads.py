@@ -35,16 +35,16 @@ _USUAL = frozenset(
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,18})")
 
 
-def stream_inline(job: Job, sink: AnswerReceiver) -> int:
+def stream_inline(job: Job, receiver: AnswerReceiver) -> int:
     """Pass a job's inline answers on as JSON lines; returns the bytes."""
     size = 0
     for line in answer_lines(job.inline_responses or ()):
-        sink.write(line)
+        receiver.write(line)
         size += len(line)
     return size
 
 
-def stream_file(wire: Wire, retries: RetryPolicy, name: str, sink: AnswerReceiver) -> int:
+def stream_file(wire: Wire, retries: RetryPolicy, name: str, receiver: AnswerReceiver) -> int:
     """Pass a file of the service on as it comes, over cuts; returns its bytes.
 
     It returns when as much came as the service announced.
@@ -60,7 +60,7 @@ def stream_file(wire: Wire, retries: RetryPolicy, name: str, sink: AnswerReceive
         # A compressed body has no use for a Range of the file.
         headers={"accept-encoding": "identity"},
     )
-    blotting = Blotting(sink, wire.secret.forms())
+    blotting = Blotting(receiver, wire.secret.forms())
     download = _Download(wire, retries, call, blotting)
     size = download.run(lambda: _stored_size(wire, retries, name))
     blotting.end()
@@ -73,12 +73,12 @@ class Blotting:
     Errors of single rows may repeat the key.
 
     Args:
-        sink: gets as many bytes as come.
+        receiver: gets as many bytes as come.
         forms: what must not be passed on.
     """
 
-    def __init__(self, sink: AnswerReceiver, forms: Iterable[str]) -> None:
-        self._sink = sink
+    def __init__(self, receiver: AnswerReceiver, forms: Iterable[str]) -> None:
+        self._receiver = receiver
         self._forms = [_Form.of(form) for form in dict.fromkeys(forms)]
         self._kept = b""
 
@@ -91,16 +91,16 @@ class Blotting:
                 piece = piece.replace(form.text, b"*" * len(form.text))
             keep = min(keep, form.begun(piece))
         self._kept = piece[keep:]
-        self._sink.write(piece[:keep] if self._kept else piece)
+        self._receiver.write(piece[:keep] if self._kept else piece)
 
     def rewind(self) -> None:
         """Begin again."""
         self._kept = b""
-        self._sink.rewind()
+        self._receiver.rewind()
 
     def end(self) -> None:
         """Pass on what was kept."""
-        self._sink.write(self._kept)
+        self._receiver.write(self._kept)
         self._kept = b""
 
 
@@ -133,8 +133,10 @@ class _Form:
 class _Download:
     """One file on its way; holds how much was passed on and what is known of the whole."""
 
-    def __init__(self, wire: Wire, retries: RetryPolicy, call: Call, sink: AnswerReceiver) -> None:
-        self._wire, self._retries, self._call, self._sink = wire, retries, call, sink
+    def __init__(
+        self, wire: Wire, retries: RetryPolicy, call: Call, receiver: AnswerReceiver
+    ) -> None:
+        self._wire, self._retries, self._call, self._receiver = wire, retries, call, receiver
         self._offset, self._furthest = 0, 0
         self._total: int | None = None
         self._etag = ""
@@ -187,7 +189,7 @@ class _Download:
         etag = response.headers.get("etag", "")
         self._etag = "" if etag.startswith("W/") else etag
         for piece in response.iter_raw():
-            self._sink.write(piece)
+            self._receiver.write(piece)
             self._offset += len(piece)
         if self._total is not None and self._offset != self._total:
             raise TransientError(f"{self._call.what}: {self._offset} of {self._total} bytes came")
@@ -229,7 +231,7 @@ class _Download:
 
     def _rewind(self) -> None:
         if self._offset:
-            self._sink.rewind()
+            self._receiver.rewind()
         self._offset, self._etag, self._total = 0, "", None
 
     def _refusal(self, response: httpx.Response) -> ServiceError:

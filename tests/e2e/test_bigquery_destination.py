@@ -49,7 +49,7 @@ class Migration:
     def __init__(self, folder: Path, remote: Remote, table: TableName, **source: Any) -> None:
         self.remote, self.folder, self.table = remote, folder, table
         self.rows = {f"k{n:03}": f"Text number {n}." for n in range(COUNT)}
-        self.sink: dict[str, Any] = {
+        self.destination: dict[str, Any] = {
             "table": str(table),
             "view": str(table.sibling("current")),
             "vector_index": "create",
@@ -60,8 +60,8 @@ class Migration:
 
     @property
     def project(self) -> Project:
-        sink = {"text": True, "bigquery": self.sink}
-        settings = {"source": self.source, "sink": sink, "model": {"dimensions": 128}}
+        destination = {"text": True, "bigquery": self.destination}
+        settings = {"source": self.source, "destination": destination, "model": {"dimensions": 128}}
         return Project(self.folder, self.remote.url, settings)
 
     def write(self) -> None:
@@ -167,7 +167,9 @@ def test_another_model_is_refused_before_anything_is_paid(
         assert done.code == 2
         assert "spaces are incompatible" in done.err
     assert len(migration.remote.jobs()) == before
-    missing = migration.invoke("run", "--set", f"sink.bigquery.table={PROJECT}.nowhere.vectors")
+    missing = migration.invoke(
+        "run", "--set", f"destination.bigquery.table={PROJECT}.nowhere.vectors"
+    )
     assert missing.code == 2
     assert "bq mk --dataset" in missing.err
     assert len(migration.remote.jobs()) == before
