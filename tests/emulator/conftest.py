@@ -4,6 +4,7 @@ import io
 import json
 import time
 from contextlib import ExitStack
+from typing import Any
 
 import av
 import httpx
@@ -15,7 +16,7 @@ from PIL import Image
 from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
 
-QUICK = {"port": 0, "pending_seconds": 0.05, "running_seconds": 0.05}
+QUICK: dict[str, Any] = {"port": 0, "pending_seconds": 0.05, "running_seconds": 0.05}
 MODEL = "gemini-embedding-2"
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from random import Random
+from typing import Any
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -163,7 +164,7 @@ class Chance:
         attempt = view.attempts[action.attempt]
         if attempt.job is None:
             return Ended(Outcome(state="NOT_SENT", job="", rejects=1))
-        sent = range(view.plan.requests)
+        sent: Any = range(view.plan.requests)
         if attempt.ordinals is not None:
             sent = ordinals_of(attempt.ordinals)
         past = past_of(action.attempt, {p: a.outcome for p, a in view.attempts.items()})

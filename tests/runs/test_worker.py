@@ -14,7 +14,7 @@ from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_a
 from reembed.beam.worker import _parse, ask_engine, end_with_parent
 
 
-class Engine(beam_provision_api_pb2_grpc.ProvisionServiceServicer):  # type: ignore[misc]
+class Engine(beam_provision_api_pb2_grpc.ProvisionServiceServicer):
     def __init__(self) -> None:
         self.asked: list[str] = []
 
