@@ -37,7 +37,6 @@ from reembed.machine.reduce import CallFailed, CreateUnanswered, Result, SendRef
 from reembed.machine.states import ObservedJob, PendingOutcome, ShardState
 from reembed.providers.base import Job
 
-JSONL = "application/jsonl"
 # Actions that take long or much memory: they run beside the polling of other shards.
 HEAVY = (act.Prepare, act.Upload, act.Create, act.Join, act.ClassifyFailure, act.WritePart)
 _GROWTH = 1.5
@@ -162,7 +161,7 @@ class Performer:
 
     def _prepare(self, state: ShardState, action: act.Prepare) -> Result:
         context, attempt = self._tools, state.attempts[action.attempt]
-        renderer = Renderer(context.content, context.policy, context.request_options, action.inline)
+        renderer = Renderer(context.content, context.policy, context.wire, action.inline)
         path = context.scratch / f"{state.plan.shard}-{action.attempt}.requests"
         manifest = context.manifest(state.plan.shard)
         model = context.config.model
@@ -185,7 +184,7 @@ class Performer:
         assert prepared is not None
         name = self._input_name(state, action.attempt, action.epoch)
         try:
-            self._tools.service.upload(Path(prepared.path), name, JSONL)
+            self._tools.service.upload(Path(prepared.path), name, self._tools.wire.mime_type)
         except NameTakenError:
             # Ours, whole, and the same bytes: the name holds run, shard, attempt and epoch.
             pass

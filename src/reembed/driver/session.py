@@ -30,9 +30,8 @@ from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.reservations import Quotas
 from reembed.machine.rules import Rules
-from reembed.providers.base import BatchService
-from reembed.providers.gemini.client import open_service
-from reembed.providers.keys import configured_key
+from reembed.providers.base import BatchService, ClosingService
+from reembed.providers.open import find_provider, open_provider
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 from reembed.storage.scratch import scratch_folder
@@ -83,7 +82,17 @@ def service_key(config: Config) -> str:
         UsageError: there is none, and the service is not on this machine.
         SecretError: Secret Manager does not answer.
     """
-    return configured_key(config.service, os.environ)
+    return find_provider(config.service).key(os.environ)
+
+
+def open_service(config: Config) -> ClosingService:
+    """Open the configured service with its key; nothing is sent yet.
+
+    Raises:
+        UsageError: as `service_key`, or the address cannot be one.
+        SecretError: Secret Manager does not answer.
+    """
+    return open_provider(config.service, service_key(config))
 
 
 def quotas_of(config: Config) -> Quotas:
@@ -170,7 +179,7 @@ def drive_lane(
     progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after, watch)
     with active_lanes.one(), scratch_folder() as folder:
         try:
-            with open_service(config.service, service_key(config)) as service:
+            with open_service(config) as service:
                 context = replace(open_context(session, folder, service), watch=watch)
                 yield from _drive(session, context, progress, number, lanes)
         except ReembedError as err:

@@ -37,7 +37,7 @@ from reembed.errors import ObjectNotFoundError, RunFailedError, StagedError, Usa
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.ledger.plans import partitions_in, shards_of
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.open import find_provider
 from reembed.runs.existing import DonorRows, read_findings, write_copies, write_existing
 from reembed.sources.base import Prepared, Source
 from reembed.sources.open import open_source
@@ -200,7 +200,9 @@ def build_plan(
     wanted: Wanted | None = None,
 ) -> list[beam.PCollection[Any]]:
     """Wire the plan pipeline over a prepared source; returns what has come when all is written."""
-    policy, request_options = ChunkPolicy.of(config), RequestOptions.of(config)
+    provider = find_provider(config.service)
+    policy, wire = ChunkPolicy.of(config), provider.wire(config)
+    packing = Packing.of(config, wire, provider.capabilities)
     blocks = (
         pipeline
         | "Spans" >> beam.Create(prepared.spans)  # Span
@@ -209,8 +211,8 @@ def build_plan(
     partitions = (
         blocks
         # (partition, ChunkBatch)
-        | "ChunkItems" >> ChunkItems(layout, plan, policy, request_options, existing, config.source)
-        | "PackShards" >> PackShards(layout, plan, Packing.of(config))  # PartitionPlan
+        | "ChunkItems" >> ChunkItems(layout, plan, policy, wire, existing, config.source)
+        | "PackShards" >> PackShards(layout, plan, packing)  # PartitionPlan
     )
     if wanted is None or not wanted.keys:
         return [partitions]

@@ -1,0 +1,45 @@
+"""Capabilities of an embedding service: what plans and the state machine may count on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PriceKind = Literal["batch", "online"]
+QuotaKind = Literal["enqueued_tokens", "rows", "rate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Limits and habits of a service, as its provider states them.
+
+    Attributes:
+        price: the column of the model table that its jobs are billed by.
+        quota: what the service bounds: tokens in all active jobs, rows a job, or calls a minute.
+        lists_jobs: a job can be found again by its display name. A create whose reply was lost is
+            looked for there; without a list it could only be paid twice.
+        job_list_days: how long an ended job stays in that list.
+        inputs_fence: a create fails once its input is deleted. A holder that was held up for
+            longer than its lease is kept from creating by deleting its input.
+        input_prefix: what stands before the chosen name of an input file.
+        max_requests: most requests of a job; None: no limit is documented.
+        max_input_bytes: most bytes of an input file.
+        max_inline_bytes: most bytes of the requests in a create's body; 0: no inline jobs.
+        inline_request_bytes, inline_result_bytes: most bytes of requests and of predicted results
+            for which an inline job is chosen by itself.
+        result_seconds: how long a result file stays, and counts against the file storage, when the
+            service does not delete it.
+    """
+
+    price: PriceKind
+    quota: QuotaKind
+    lists_jobs: bool
+    job_list_days: float
+    inputs_fence: bool
+    input_prefix: str
+    max_requests: int | None
+    max_input_bytes: int
+    max_inline_bytes: int
+    inline_request_bytes: int
+    inline_result_bytes: int
+    result_seconds: float
