@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.pack import Packing, pack_partition
+from reembed.core.pack import pack_partition
 from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.driver.session import Session
-from reembed.providers.gemini.provider import CAPABILITIES
 from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
 
@@ -47,7 +47,7 @@ def write_plan(session: Session, vectors: int) -> list[ShardPlan]:
     wire = GeminiWire.of(session.config)
     table = manifest_of([_chunk(index) for index in range(vectors)], wire)
     plans = []
-    packing = Packing.of(session.config, wire, CAPABILITIES)
+    packing = packing_of(session.config)
     for shard in pack_partition(table, 0, packing):
         buffer = pa.BufferOutputStream()
         pq.write_table(shard.manifest, buffer)

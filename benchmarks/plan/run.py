@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.core.chunk import chunk_text_item
 from reembed.core.manifest import manifest_of
-from reembed.core.pack import Packing, pack_partition
+from reembed.core.pack import pack_partition
 from reembed.formats.policy import ChunkPolicy
-from reembed.providers.gemini.provider import CAPABILITIES
 from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.runs.plan import make_plan
 from reembed.sources.parquet import open_parquet
 from reembed.storage.open import open_storage
@@ -82,7 +82,7 @@ def _bare(folder: Path) -> None:
     """Read, cut, pack and write manifests in one loop."""
     config = loaded(folder).config
     policy, wire = ChunkPolicy.of(config), GeminiWire.of(config)
-    packing = Packing.of(config, wire, CAPABILITIES)
+    packing = packing_of(config)
     out, requests, shards = Path(config.run_dir), 0, 0
     watch = Stopwatch()
     for number, chunks in enumerate(_partitions(folder, policy)):

@@ -165,8 +165,9 @@ class Time:
 
 
 def time_of(shape: Shape, tier: Tier) -> Time:
-    """The same arithmetic as the plan's own, `core.quotas`."""
-    days = days_under(ProjectQuotas.of(config_of(tier)), shape.totals, TURNAROUND_HOURS)
+    """The same arithmetic as the plan's own, `machine.quotas`."""
+    quotas = ProjectQuotas.of(config_of(tier), CAPABILITIES)
+    days = days_under(quotas, shape.totals, TURNAROUND_HOURS)
     files = days.file_storage or 0.0
     tokens, jobs = days.enqueued_tokens, days.concurrent_jobs
     return Time(tokens * 24, jobs * 24, files * 24, days.binds)

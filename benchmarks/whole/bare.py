@@ -15,10 +15,10 @@ from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.chunk import chunk_text_item
 from reembed.core.manifest import manifest_of
 from reembed.core.names import wire_key
-from reembed.core.pack import PackedShard, Packing, pack_partition
+from reembed.core.pack import PackedShard, pack_partition
 from reembed.formats.policy import ChunkPolicy
-from reembed.providers.gemini.provider import CAPABILITIES
 from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.types import Item, Position
 
 _PARTITION = 20_000
@@ -28,7 +28,7 @@ _CHUNK = 8 << 20
 def plan(table: Path, config: Config, work: Path) -> list[PackedShard]:
     """Read, cut and pack a table's rows; write the manifests."""
     policy, wire = ChunkPolicy.of(config), GeminiWire.of(config)
-    packing = Packing.of(config, wire, CAPABILITIES)
+    packing = packing_of(config)
     shards, position = [], 0
     for number, batch in enumerate(pq.ParquetFile(table).iter_batches(batch_size=_PARTITION)):
         chunks = []

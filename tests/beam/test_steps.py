@@ -24,13 +24,13 @@ from reembed.errors import AlreadyExistsError
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.sources.base import BLOCK_ITEMS, Block
 from reembed.sources.files import ListingSource
 from reembed.storage.content import ContentReader
 from reembed.storage.local import LocalStorage
 from reembed.storage.open import open_storage
 from reembed.types import Item, Position, Reject
-from support.gemini import packing_of
 
 MakeItem = Callable[..., Item]
 RunSteps = Callable[..., list[Any]]

@@ -27,6 +27,7 @@ from reembed.providers.gemini.requests import (
     to_json,
 )
 from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.types import Item, Position
 
 SPEC = MODELS["gemini-embedding-2"]
@@ -151,7 +152,7 @@ def test_tokens_are_priced_by_modality(mixed):
     from reembed.config.schema import Config
 
     config = Config.model_validate({"name": "t", "source": {"files": ["*"]}})
-    need = need_of_requests(table, config.model.spec(), WIRE)
+    need = need_of_requests(table, packing_of(config))
     dollars = {"text": 100, "image": 225, "audio": 3250}  # billionths a token, by batch
     assert need([0]).usd_nano == sum(dollars[m] * n for m, n in split.items())
 

@@ -18,8 +18,8 @@ from reembed.core.plans import PlanTotals
 from reembed.core.price import price
 from reembed.providers.gemini.requests import result_line_bytes
 from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.types import Chunk, Position, Reject
-from support.gemini import packing_of
 
 
 def config(**batch):
@@ -157,7 +157,7 @@ def test_equal_chunks_of_a_shard_are_paid_once():
     # Two requests and one canary, which repeats the second.
     assert (plan.canaries, plan.total_tokens) == (1, 10 + 11 + 11)
     assert (totals.shared, totals.shared_tokens) == (4, {"text": 10 + 11 + 10 + 11})
-    need = need_of_requests(shard.manifest, config().model.spec(), GeminiWire.of(config()))
+    need = need_of_requests(shard.manifest, packing_of(config()))
     assert need([1]).tokens == 11
 
 

@@ -31,12 +31,12 @@ from reembed.providers.base import BatchService
 from reembed.providers.gemini.client import GeminiService
 from reembed.providers.gemini.retries import RetryPolicy
 from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
 from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
 from support.clocks import QuickClock
-from support.gemini import packing_of
 
 WORDS = ["tide", "foam", "shore", "gull", "rope", "mast", "keel", "wind", "salt", "reef"]
 PLAN = "plan"

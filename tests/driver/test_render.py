@@ -14,10 +14,10 @@ from reembed.driver.render import Renderer, ordinals_in_wire_order
 from reembed.errors import RejectError
 from reembed.formats.policy import ChunkPolicy
 from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.storage.content import ContentReader
 from reembed.storage.local import LocalStorage
 from reembed.types import Recipe, Reject
-from support.gemini import packing_of
 
 CONFIG = Config.model_validate({"name": "t", "source": {"files": ["*"]}})
 

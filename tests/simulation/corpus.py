@@ -19,8 +19,8 @@ from reembed.core.manifest import manifest_of
 from reembed.core.pack import pack_partition
 from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.types import Chunk, Position, Recipe, Reject
-from support.gemini import packing_of
 
 RUN = "sim"
 PLAN = "plan"

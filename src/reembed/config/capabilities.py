@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 PriceKind = Literal["batch", "online"]
 QuotaKind = Literal["enqueued_tokens", "rows", "rate"]
+
+# The longest that any service may keep a result. The log of reservations forgets results that are
+# older, or it would only grow: a service that keeps them longer needs a larger bound here.
+LONGEST_RESULT_SECONDS: Final = 48 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +47,14 @@ class Capabilities:
     inline_request_bytes: int
     inline_result_bytes: int
     result_seconds: float
+
+    def __post_init__(self) -> None:
+        """Check what other parts rely on.
+
+        Raises:
+            ValueError: results are said to stay for longer than the reservations remember.
+        """
+        if not 0 <= self.result_seconds <= LONGEST_RESULT_SECONDS:
+            raise ValueError(
+                f"result_seconds is {self.result_seconds:g}; give 0 to {LONGEST_RESULT_SECONDS:g}"
+            )

@@ -9,6 +9,8 @@ from reembed.config.crosscheck import largest_chunk_tokens
 from reembed.config.schema import Config
 
 _AUTO_FRACTION = 20
+# Fits an int64 with room to add; no plan comes near.
+_UNBOUNDED = 2**60
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,12 @@ class JobLimits:
     tokens: int
     input_bytes: int
     result_bytes: int
+
+
+def token_quota(config: Config, capabilities: Capabilities) -> int:
+    """Tokens that all active jobs may have together; without such a quota, more than any plan."""
+    bounded = capabilities.quota == "enqueued_tokens"
+    return config.batch.enqueued_tokens if bounded else _UNBOUNDED
 
 
 def resolve_max_tokens(config: Config) -> int:

@@ -168,7 +168,7 @@ class BatchConfig(Section):
     on_stuck: Literal["report", "resubmit"] = "report"
     lease_seconds: float = Field(120.0, gt=0)
     list_lag_seconds: float = Field(60.0, ge=0)
-    job_list_days: float = Field(7.0, ge=1)
+    job_list_days: float | None = Field(None, ge=1)
     lanes: int | None = Field(None, gt=0, le=1000)
     max_wait_hours: float = Field(24.0, gt=0)
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reembed.config.capabilities import Capabilities
-from reembed.config.job_limits import JobLimits, job_limits
+from reembed.config.capabilities import Capabilities, PriceKind
+from reembed.config.job_limits import JobLimits, job_limits, token_quota
 from reembed.config.models import ModelSpec
 from reembed.config.schema import Config
 from reembed.core.canaries import canary_count, plan_canaries
@@ -112,6 +112,7 @@ class Packing:
     largest_tokens: int
     result_line_bytes: int
     with_titles: bool
+    price: PriceKind
 
     @classmethod
     def of(cls, config: Config, wire: WireFormat, capabilities: Capabilities) -> Packing:
@@ -122,9 +123,10 @@ class Packing:
             spec=model.spec(),
             dimensions=model.dimensions,
             task=model.task,
-            largest_tokens=config.batch.enqueued_tokens,
+            largest_tokens=token_quota(config, capabilities),
             result_line_bytes=wire.result_line_bytes(),
             with_titles=wire.sends_titles,
+            price=capabilities.price,
         )
 
 
@@ -219,7 +221,7 @@ def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
         tokens=dict(sorted(by_modality.items())),
         wire_bytes=int(wire[rows].sum()),
         result_bytes=len(rows) * packing.result_line_bytes,
-        usd_nano=price(by_modality, packing.spec).batch_usd_nano,
+        usd_nano=price(by_modality, packing.spec).usd_nano(packing.price),
         fingerprint=fingerprint_under(
             manifest, packing.spec.name, packing.task, packing.dimensions
         ),
@@ -286,25 +288,22 @@ def _count(total: Counter[str], counts: TokenCounts, row: int) -> None:
         total[modality] += tokens
 
 
-def need_of_requests(
-    manifest: pa.Table, spec: ModelSpec, wire: WireFormat
-) -> Callable[[Sequence[int]], Need]:
+def need_of_requests(manifest: pa.Table, packing: Packing) -> Callable[[Sequence[int]], Need]:
     """What sending some requests again takes at most, from the manifest's weights."""
     row_of = first_rows(manifest).tolist()
     counts = TokenCounts.of(manifest)
     sizes = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
-    per_line = wire.result_line_bytes()
 
     def need(ordinals: Sequence[int]) -> Need:
         by_modality: Counter[str] = Counter()
         for ordinal in ordinals:
             _count(by_modality, counts, row_of[ordinal])
         return Need(
-            usd_nano=price(by_modality, spec).batch_usd_nano,
+            usd_nano=price(by_modality, packing.spec).usd_nano(packing.price),
             tokens=sum(by_modality.values()),
             jobs=1,
             input_bytes=sum(int(sizes[row_of[n]]) for n in ordinals),
-            result_bytes=per_line * len(ordinals),
+            result_bytes=packing.result_line_bytes * len(ordinals),
         )
 
     return need

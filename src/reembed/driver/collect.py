@@ -78,7 +78,7 @@ def join_answer(
         return replace(ended, answer_bytes=collected.answer_bytes)
     wanted = frozenset(n for n in wanted if n < state.plan.requests)
     errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n in wanted}
-    need = need_of_requests(manifest, context.config.model.spec(), context.wire)
+    need = need_of_requests(manifest, context.packing)
     past = past_of(sender.path, {path: a.outcome for path, a in state.attempts.items()})
     past = replace(past, attempt=attempt.path)
     ending = after_rows(past, errors, context.config.batch.max_attempts, need)
@@ -129,7 +129,7 @@ def repay(
     wanted = ordinals_in_wire_order(state.plan, attempt.ordinals)
     ordinals = sorted(n for n in wanted if n < planned)
     job = attempt.created.job if attempt.created is not None else ""
-    need = need_of_requests(manifest, context.config.model.spec(), context.wire)
+    need = need_of_requests(manifest, context.packing)
     children = split(attempt.path, ordinals, 1, need)
     canaries = [c.twin for c in plan_canaries(planned)] if attempt.ordinals is None else []
     # Paid, if only by estimate: what the answer says of itself is in question.

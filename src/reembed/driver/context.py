@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
+from reembed.core.pack import Packing
 from reembed.core.wire import WireFormat
 from reembed.driver.clock import Clock
 from reembed.driver.events import Unwatched, Watch
@@ -18,7 +19,7 @@ from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.rules import Rules
 from reembed.providers.base import BatchService
-from reembed.providers.open import find_provider
+from reembed.providers.open import find_provider, packing_of
 from reembed.storage.base import Storage
 from reembed.storage.content import ContentReader
 
@@ -65,3 +66,8 @@ class Context:
     def wire(self) -> WireFormat:
         """Wire format of the configured service."""
         return find_provider(self.config.service).wire(self.config)
+
+    @property
+    def packing(self) -> Packing:
+        """What decided the shards, to weigh requests alike."""
+        return packing_of(self.config)

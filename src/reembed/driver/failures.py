@@ -35,7 +35,7 @@ def classify_failure(
     wanted = {n for n in ordinals_in_wire_order(state.plan, attempt.ordinals) if n < planned}
     unsent = {n: e for n, e in unsent_of(context, state, attempt).items() if n in wanted}
     ordinals = sorted(wanted - unsent.keys())
-    need = need_of_requests(manifest, context.config.model.spec(), context.wire)
+    need = need_of_requests(manifest, context.packing)
     if attempt.created is None or attempt.job is None:
         ending = _never_sent(attempt, ordinals, unsent, why, need)
         return PendingOutcome(

@@ -132,7 +132,8 @@ class Performer:
 
     def _release(self, state: ShardState, action: act.Release) -> Result:
         name = f"{state.plan.shard}/{action.attempt}"
-        until, epoch = self._shared.storage_now() + self._tools.rules.result_life, action.epoch
+        life, epoch = self._tools.rules.capabilities.result_seconds, action.epoch
+        until = self._shared.storage_now() + life
         if state.attempts[action.attempt].outcome is not None:
             # The attempt is over, whoever reserved for it since the log was last read here.
             epoch = max(epoch, self._tools.spend.read().epoch_of(name))
@@ -300,7 +301,8 @@ class Performer:
     def _delete_input(self, state: ShardState, action: act.DeleteInput) -> Result:
         try:
             # The name may come from a record or from the service: no file but ours is deleted.
-            if is_input_file(self._tools.rules.run, action.file):
+            rules = self._tools.rules
+            if is_input_file(rules.capabilities.input_prefix, rules.run, action.file):
                 self._tools.service.delete_file(action.file)
         except (RemoteNotFoundError, RefusedError):
             pass  # gone already, or not ours to delete: its place comes free when it expires
@@ -331,7 +333,9 @@ class Performer:
         return repay(self._tools, state, attempt, "RESULT_LOST", message)
 
     def _input_name(self, state: ShardState, attempt: str, epoch: int) -> str:
-        return input_file_name(self._tools.rules.run, state.plan.shard, attempt, epoch)
+        rules = self._tools.rules
+        prefix = rules.capabilities.input_prefix
+        return input_file_name(prefix, rules.run, state.plan.shard, attempt, epoch)
 
 
 def _job_view(job: Job, now: float, interval: float) -> ObservedJob:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import orjson
 
+from reembed.config.job_limits import token_quota
 from reembed.config.schema import Config
 from reembed.core.price import cap_nano
 from reembed.core.records import Settled
@@ -29,15 +30,12 @@ from reembed.ledger.ledger import Ledger
 from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.reservations import Quotas
-from reembed.machine.rules import Rules
+from reembed.machine.rules import Rules, check_drivable
 from reembed.providers.base import BatchService, ClosingService
 from reembed.providers.open import find_provider, open_provider
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 from reembed.storage.scratch import scratch_folder
-
-# How long a result file stays in the project's storage when the service does not delete it.
-RESULT_LIFE_SECONDS = 48 * 3600.0
 
 # How long an input that met a 429 is kept: the service's bucket is reported to refill in 10 to 20
 # minutes, and waits grow from half a minute.
@@ -101,7 +99,7 @@ def quotas_of(config: Config) -> Quotas:
     return Quotas(
         max_usd_nano=None if cap is None else cap_nano(cap),
         jobs=config.batch.concurrent_jobs,
-        tokens=config.batch.enqueued_tokens,
+        tokens=token_quota(config, find_provider(config.service).capabilities),
         file_bytes=int(config.batch.file_storage_gb * 1e9),
     )
 
@@ -109,8 +107,13 @@ def quotas_of(config: Config) -> Quotas:
 def rules_of(
     config: Config, run: str, holder: str, metadata_echo: bool, accept_repay: bool = False
 ) -> Rules:
-    """The constants of the state machine for a configuration."""
-    batch = config.batch
+    """Collect the constants of the state machine for a configuration.
+
+    Raises:
+        UsageError: jobs of the configured service cannot be driven without paying twice.
+    """
+    batch, capabilities = config.batch, find_provider(config.service).capabilities
+    check_drivable(config.service.provider, capabilities)
     return Rules(
         run=run,
         holder=holder,
@@ -120,12 +123,12 @@ def rules_of(
         request_timeout=config.service.timeout_seconds,
         list_lag=batch.list_lag_seconds,
         stuck=batch.stuck_hours * 3600,
-        result_life=RESULT_LIFE_SECONDS,
+        retention=(batch.job_list_days or capabilities.job_list_days) * 86400,
+        capabilities=capabilities,
         inline=batch.input,
         metadata_echo=metadata_echo,
         resubmit_stuck=batch.on_stuck == "resubmit",
         accept_repay=accept_repay,
-        retention=batch.job_list_days * 86400,
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from reembed.config.schema import ServiceConfig
+from reembed.config.schema import Config, ServiceConfig
+from reembed.core.pack import Packing
 from reembed.errors import ConfigError, UsageError
 from reembed.providers.base import ClosingService, Provider
 from reembed.registry import Table
@@ -29,6 +30,16 @@ def find_provider(settings: ServiceConfig) -> Provider:
     except UsageError as err:
         raise ConfigError("service.provider", settings.provider, str(err)) from err
     return make(settings)
+
+
+def packing_of(config: Config) -> Packing:
+    """Make the packing of a configuration, under the limits of the service that it names.
+
+    Raises:
+        ConfigError: as `find_provider`.
+    """
+    provider = find_provider(config.service)
+    return Packing.of(config, provider.wire(config), provider.capabilities)
 
 
 def open_provider(settings: ServiceConfig, key: str) -> ClosingService:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from reembed.config.capabilities import Capabilities
+from reembed.config.capabilities import LONGEST_RESULT_SECONDS, Capabilities
 from reembed.config.schema import Config, ServiceConfig
 from reembed.providers.gemini.wire import GeminiWire
 from reembed.providers.keys import configured_key
@@ -21,7 +21,7 @@ CAPABILITIES: Final = Capabilities(
     # `batches.list` gives display names (C). A create has no client token: sent twice, it is two
     # billed jobs, so a lost one must be found there.
     lists_jobs=True,
-    # Nothing is documented (U); a week is what `batch.job_list_days` assumes.
+    # Nothing is documented (U): a cautious guess, which `batch.job_list_days` replaces.
     job_list_days=7.0,
     # A create over a file that was deleted is refused (C).
     inputs_fence=True,
@@ -37,7 +37,7 @@ CAPABILITIES: Final = Capabilities(
     inline_request_bytes=4_000_000,
     inline_result_bytes=4_000_000,
     # Files live for 48 hours (C), and generated result names are refused by the delete call (R).
-    result_seconds=48 * 3600.0,
+    result_seconds=LONGEST_RESULT_SECONDS,
 )
 
 
