@@ -86,9 +86,7 @@ def _decode(container: Any) -> npt.NDArray[np.float32]:
     try:
         for frame in container.decode(audio=0):
             for part in resampler.resample(frame):
-                block: npt.NDArray[np.float32] = (
-                    part.to_ndarray().ravel().astype(np.float32, copy=False)
-                )
+                block: Any = part.to_ndarray().ravel()
                 blocks.append(block)
                 total += len(block)
             if total > bound:

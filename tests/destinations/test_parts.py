@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -157,7 +158,7 @@ def test_a_name_that_is_taken_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_is_not_a_part(tmp_path: Path, batches: list[pa.RecordBatch]) -> None:
-    def broken() -> object:
+    def broken() -> Iterator[pa.RecordBatch]:
         yield batches[0]
         raise OSError("gone")
 

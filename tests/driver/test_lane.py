@@ -172,7 +172,7 @@ def test_the_log_is_read_after_the_records_whose_reservations_it_must_hold(site)
     asked = []
 
     class Records(Ledger):
-        def load(self, shards, ages=False):
+        def load(self, shards, ages=False, brief=False):
             asked.append("records")
             return super().load(shards, ages)
 
