@@ -11,10 +11,10 @@ MAX_CANARIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A request with the number `ordinal` that repeats the content of the request `twin`."""
+    """A request with the number `ordinal` that repeats the content of the request `original`."""
 
     ordinal: int
-    twin: int
+    original: int
 
 
 def canary_count(n_requests: int) -> int:
@@ -36,31 +36,31 @@ def canary_count(n_requests: int) -> int:
 def plan_canaries(n_requests: int) -> tuple[Canary, ...]:
     """Choose the canaries of a job of `n_requests`, `canary_count` of them.
 
-    Twins stand in the middle of equal runs of ordinals, so that every run of
-    ``n_requests / count`` neighbours holds a twin.
+    Originals stand in the middle of equal runs of ordinals, so that every run of
+    ``n_requests / count`` neighbours holds one.
 
     Args:
         n_requests: ordinals ``0 … n_requests - 1`` are the requests themselves.
 
     Returns:
-        Canaries with the ordinals that follow the requests', twins ascending and distinct.
+        Canaries with the ordinals that follow the requests', originals ascending and distinct.
 
     Raises:
         ValueError: `n_requests` is negative.
     """
     count = canary_count(n_requests)
     return tuple(
-        Canary(ordinal=n_requests + k, twin=(2 * k + 1) * n_requests // (2 * count))
+        Canary(ordinal=n_requests + k, original=(2 * k + 1) * n_requests // (2 * count))
         for k in range(count)
     )
 
 
 def wire_order(n_requests: int, canaries: Sequence[Canary]) -> list[int]:
-    """The order of the ordinals on the wire: requests ascending, canaries far from their twins.
+    """The order of the ordinals on the wire: requests ascending, canaries far from their originals.
 
-    A canary stands half of the job away from its twin (at least ``n_requests // 2`` lines), so
+    A canary stands half of the job away from its original (at least ``n_requests // 2`` lines), so
     that a fault in one stretch of the answer cannot reach both. A lone one never stands at
-    exactly half of the lines: a rotation by that would swap it with its twin, unseen.
+    exactly half of the lines: a rotation by that would swap it with its original, unseen.
 
     Args:
         n_requests: requests of the job without canaries.
@@ -72,7 +72,7 @@ def wire_order(n_requests: int, canaries: Sequence[Canary]) -> list[int]:
     before: dict[int, list[int]] = {}
     half = n_requests // 2 if len(canaries) == 1 else (n_requests + 1) // 2
     for canary in canaries:
-        place = (canary.twin + half) % (n_requests + 1)
+        place = (canary.original + half) % (n_requests + 1)
         before.setdefault(place, []).append(canary.ordinal)
     order: list[int] = []
     for ordinal in range(n_requests):

@@ -205,8 +205,8 @@ def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
     requests = request_of(manifest)
     chosen = first_rows(manifest)
     canaries = plan_canaries(len(chosen))
-    twins = chosen[[canary.twin for canary in canaries]] if canaries else chosen[:0]
-    rows = np.concatenate([chosen, twins])
+    originals = chosen[[canary.original for canary in canaries]] if canaries else chosen[:0]
+    rows = np.concatenate([chosen, originals])
     counts = TokenCounts.of(manifest)
     by_modality: Counter[str] = Counter()
     for row in rows.tolist():

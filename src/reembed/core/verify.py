@@ -3,9 +3,10 @@
 What these checks can detect, and what not. A key join alone cannot see an answer whose lines carry
 each other's keys. Two independent witnesses can:
 
-* **Canaries** repeat the content of a twin. If what stands under a canary's key is not what stands
-  under its twin's, keys moved. Every permutation that moves either of the two to other content is
-  seen: a full shuffle, a rotation, a reversal. An exchange that touches neither is not.
+* **Canaries** repeat the content of another request, their original. If what stands under a
+  canary's key is not what stands under its original's, keys moved. Every permutation that moves
+  either of the two to other content is seen: a full shuffle, a rotation, a reversal. An exchange
+  that touches neither is not.
 * **Token counts** follow the texts' lengths. They are compared by rank correlation, over the whole
   job and within windows of 64 texts, and an alarm is raised where they are as good as unrelated
   although the lengths differ enough to tell. Only texts bear witness, since what a service counts
@@ -27,9 +28,9 @@ swap of two lines                    100      8      8      0
 
 Without token counts, the swap of fiftieths in 6,500 falls to 26 and the rest stays within 2.
 
-Not detectable: an exchange of few lines that touches neither a canary nor its twin; any permutation
-among equal contents (harmless); vectors of the wrong model in the right dimension; an answer that
-is wrong in the same way for twins, such as silently truncated input.
+Not detectable: an exchange of few lines that touches neither a canary nor its original; any
+permutation among equal contents (harmless); vectors of the wrong model in the right dimension; an
+answer that is wrong in the same way for both, such as silently truncated input.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def verify(
     return Verdict(
         (
             *_structural(joined),
-            *_twins(joined, canaries),
+            *_canaries_agree(joined, canaries),
             *(_lengths_followed(joined, lengths) if lengths is not None else ()),
         )
     )
@@ -109,7 +110,7 @@ def text_lengths(manifest: pa.Table, canaries: Iterable[Canary] = ()) -> NDArray
 
     Args:
         manifest: schema `MANIFEST`.
-        canaries: they take the length of their twins.
+        canaries: they take the length of their originals.
     """
     canaries = tuple(canaries)
     requests = request_of(manifest)
@@ -120,7 +121,7 @@ def text_lengths(manifest: pa.Table, canaries: Iterable[Canary] = ()) -> NDArray
     chosen = texts & (requests >= 0)
     lengths[requests[chosen]] = tokens[chosen]
     for canary in canaries:
-        lengths[canary.ordinal] = lengths[canary.twin]
+        lengths[canary.ordinal] = lengths[canary.original]
     return lengths
 
 
@@ -149,17 +150,17 @@ def _too_many(count: int, sent: int) -> bool:
     return count > _TOLERATED_COUNT and count > _TOLERATED_SHARE * sent
 
 
-def _twins(joined: Joined, canaries: Sequence[Canary]) -> Iterable[Finding]:
+def _canaries_agree(joined: Joined, canaries: Sequence[Canary]) -> Iterable[Finding]:
     if not canaries:
         return
     first = joined.slots(np.array([canary.ordinal for canary in canaries], np.int64))
-    second = joined.slots(np.array([canary.twin for canary in canaries], np.int64))
+    second = joined.slots(np.array([canary.original for canary in canaries], np.int64))
     for canary, a, b in zip(canaries, first.tolist(), second.tolist(), strict=True):
         if a < 0 or b < 0 or not (joined.ok[a] and joined.ok[b]):
             continue
         likeness = cosine(joined.matrix[a], joined.matrix[b])
         counts = int(joined.tokens[a]), int(joined.tokens[b])
-        pair = f"requests {canary.twin} and {canary.ordinal} have the same content but"
+        pair = f"requests {canary.original} and {canary.ordinal} have the same content but"
         if likeness < CANARY_COSINE:
             yield Finding("canary_differs", f"{pair} vectors with cosine {likeness:.4f}")
         elif min(counts) >= 0 and counts[0] != counts[1]:
