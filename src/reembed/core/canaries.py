@@ -1,4 +1,4 @@
-"""Which requests of a job are sent twice, and where on the wire, so that a scramble shows."""
+"""Canaries: requests that a job sends twice, far from each other, so that mixed-up keys show."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MAX_CANARIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A request with the number `ordinal` that repeats the content of the request `original`."""
+    """Request with the number `ordinal` that repeats the content of the request `original`."""
 
     ordinal: int
     original: int
 
 
 def canary_count(n_requests: int) -> int:
-    """How many canaries a job of `n_requests` has: none under two, then 1 for 50, from 1 to 8.
+    """Count the canaries of a job of `n_requests`: none under two, then 1 for 50, from 1 to 8.
 
     A job of one request has none: a permutation of one answer changes nothing, and the canary
     would double the price.
@@ -56,7 +56,7 @@ def plan_canaries(n_requests: int) -> tuple[Canary, ...]:
 
 
 def wire_order(n_requests: int, canaries: Sequence[Canary]) -> list[int]:
-    """The order of the ordinals on the wire: requests ascending, canaries far from their originals.
+    """Order the ordinals on the wire: requests ascending, canaries far from their originals.
 
     A canary stands half of the job away from its original (at least ``n_requests // 2`` lines), so
     that a fault in one stretch of the answer cannot reach both. A lone one never stands at

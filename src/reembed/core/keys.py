@@ -39,7 +39,7 @@ class KeyFindings(Record):
 
 
 def bucket_of(key: str) -> int:
-    """The bucket of a key."""
+    """Return the bucket of a key."""
     return hashlib.blake2b(key.encode(), digest_size=1).digest()[0] % BUCKETS
 
 
@@ -55,12 +55,12 @@ def into_buckets(seen: pa.Table) -> dict[int, pa.Table]:
 def check_bucket(
     bucket: int, seen: pa.Table, existing: pa.Array | None
 ) -> tuple[KeyFindings, pa.Table]:
-    """ReloadRecords at all keys of one bucket.
+    """Compare all keys of one bucket.
 
     Args:
         bucket: its number.
         seen: schema `SEEN`, every key of the source in this bucket.
-        existing: keys of the destination in this bucket; None where nobody asks.
+        existing: keys of the destination in this bucket; None: not asked for.
 
     Returns:
         What was found, and the keys that the source no longer has (schema `KEYS`, sorted).

@@ -1,4 +1,4 @@
-"""Interleaved content: several parts and one vector, held against the model's limits, never cut."""
+"""Interleaved content: parts that share one vector, within the model's limits, never cut."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIXED_TYPE = "multipart/mixed"
 
 @dataclass(frozen=True, slots=True)
 class OpenPart:
-    """A part at hand: a `text`, or a `source` to read that is found again at `uri`.
+    """Part at hand: a `text`, or a `source` to read that is found again at `uri`.
 
     `name` is the file's, or empty; `generation` is the state in which `source` was opened.
     """
@@ -68,7 +68,7 @@ def chunk_parts(item: Item, parts: Iterable[OpenPart], policy: ChunkPolicy) -> C
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A part as its request will have it, the version of its format, and warnings."""
+    """Part as its request will have it, the version of its format, and warnings."""
 
     part: RecipePart
     version: str
@@ -99,7 +99,7 @@ def uncut(policy: ChunkPolicy) -> ChunkPolicy:
 
 
 def check_parts(parts: Iterable[RecipePart], spec: ModelSpec) -> None:
-    """Hold parts against what the model takes in one request.
+    """Check that the model takes these parts in one request.
 
     Raises:
         RejectError: ``parts_over_limit``: too many of a modality, or too many tokens together.

@@ -35,7 +35,7 @@ _NOTHING = (0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What each chunk adds to a job: int64 arrays of shape (chunks,); all 0 for a reject.
+    """Weight of each chunk in a job: int64 arrays of shape (chunks,); all 0 for a reject.
 
     `requests` is 1 or 0, `input_bytes` those of its line on the wire, `result_bytes` the
     predicted bytes of its result line. Chunks of one `group` (0 or more) ask for the same: in one
@@ -58,7 +58,7 @@ class Weights:
             raise ValueError("the weights of chunks must be columns of one length")
 
     def columns(self) -> Sequence[Int64]:
-        """The columns in the order of `JobLimits`."""
+        """Return the columns in the order of `JobLimits`."""
         return (self.requests, self.tokens, self.input_bytes, self.result_bytes)
 
 
@@ -103,7 +103,7 @@ _ORDER = [("source_index", "ascending"), ("offset", "ascending"), ("part", "asce
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Everything of a configuration that decides shards."""
+    """Settings that decide shards."""
 
     limits: JobLimits
     spec: ModelSpec
@@ -132,7 +132,7 @@ class Packing:
 
 @dataclass(frozen=True, slots=True)
 class PackedShard:
-    """A shard with its chunks (schema `MANIFEST`, requests numbered)."""
+    """Shard with its chunks (schema `MANIFEST`, requests numbered)."""
 
     plan: ShardPlan
     manifest: pa.Table
@@ -231,7 +231,7 @@ def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
 
 
 def fingerprint_under(manifest: pa.Table, model: str, task: str, dimensions: int) -> str:
-    """A shard's fingerprint, from its chunks and from what else shapes its requests."""
+    """Fingerprint a shard: its chunks, and what else shapes its requests."""
     return fingerprint_of(manifest, orjson.dumps([model, task, dimensions]))
 
 
@@ -240,7 +240,7 @@ def _valid(table: pa.Table, column: str) -> int:
 
 
 def totals_of(shards: list[PackedShard], items: int, skipped: int = 0) -> PlanTotals:
-    """What the shards of a partition come to, and the chunks that were left out of them."""
+    """Add up the shards of a partition, and the chunks that were left out of them."""
     notes: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     spared: Counter[str] = Counter()
@@ -271,7 +271,7 @@ def totals_of(shards: list[PackedShard], items: int, skipped: int = 0) -> PlanTo
 
 
 def _spared(shard: PackedShard) -> Counter[str]:
-    """Tokens by modality of the chunks that take a vector which is there, or asked for, already."""
+    """Count the tokens of chunks whose vector exists, or is asked for, already; by modality."""
     manifest, spared = shard.manifest, Counter[str]()
     requests, seen = request_of(manifest).tolist(), set[int]()
     counts, donors = TokenCounts.of(manifest), manifest.column("donor").to_pylist()
@@ -289,7 +289,7 @@ def _count(total: Counter[str], counts: TokenCounts, row: int) -> None:
 
 
 def need_of_requests(manifest: pa.Table, packing: Packing) -> Callable[[Sequence[int]], Need]:
-    """What sending some requests again takes at most, from the manifest's weights."""
+    """Bound what sending some requests again takes, from the manifest's weights."""
     row_of = first_rows(manifest).tolist()
     counts = TokenCounts.of(manifest)
     sizes = manifest.column("input_bytes").to_numpy(zero_copy_only=False)

@@ -1,4 +1,4 @@
-"""The columns of rows, rejects and manifests; `(source_index, offset, part)` is the order."""
+"""Columns of rows, rejects and manifests; `(source_index, offset, part)` is the order."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _SPLIT = pa.struct(
 # One row a planned chunk of a shard, in input order. `token_split` has the tokens by modality where
 # a request mixes them; null: all are of the row's modality. `request` is the ordinal of the request
 # that brings its vector (several chunks may share one); null when the chunk is a reject already,
-# or when the destination holds its vector under another key, the `donor`.
+# or when the destination has its vector under another key, the `donor`.
 MANIFEST = pa.schema(
     [
         *_LINEAGE,

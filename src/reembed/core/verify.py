@@ -9,7 +9,7 @@ each other's keys. Two independent witnesses can:
   that touches neither is not.
 * **Token counts** follow the texts' lengths. They are compared by rank correlation, over the whole
   job and within windows of 64 texts, and an alarm is raised where they are as good as unrelated
-  although the lengths differ enough to tell. Only texts bear witness, since what a service counts
+  although the lengths differ enough. Only texts bear witness, since what a service counts
   for media is its own affair; and only where it reports counts at all.
 
 Permutations that are caught, in per cent, measured by the tests on jobs of 2, 40, 400 and 6,500
@@ -61,13 +61,13 @@ _LEAST_TOKENS = 16
 _WINDOW = 64
 _LEAST_SPREAD = 0.5
 _LEAST_CORRELATION = 0.2
-# Fewer different counts, for instance one number for all, say nothing.
+# Fewer different counts, for instance one number for all, prove nothing.
 _LEAST_DISTINCT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Why an answer is not trusted: a word to group by and a sentence to act on."""
+    """Reason not to trust an answer: a word to group by and a sentence to act on."""
 
     code: str
     message: str
@@ -75,13 +75,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an answer can be trusted; `reasons` is empty exactly when it can."""
+    """Decision whether an answer can be trusted; `reasons` is empty exactly when it can."""
 
     reasons: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether nothing speaks against the answer."""
+        """Whether the answer can be trusted."""
         return not self.reasons
 
 
@@ -106,7 +106,7 @@ def verify(
 
 
 def text_lengths(manifest: pa.Table, canaries: Iterable[Canary] = ()) -> NDArray[np.int64]:
-    """Expected tokens by ordinal for `verify`: the manifest's estimate for texts, 0 for media.
+    """Estimate tokens by ordinal for `verify`: the manifest's estimate for texts, 0 for media.
 
     Args:
         manifest: schema `MANIFEST`.
@@ -168,7 +168,7 @@ def _canaries_agree(joined: Joined, canaries: Sequence[Canary]) -> Iterable[Find
 
 
 def _lengths_followed(joined: Joined, lengths: NDArray[np.integer]) -> Iterable[Finding]:
-    """Rank correlation of token counts with lengths, over all texts and within each window."""
+    """Correlate token counts with lengths by rank, over all texts and within each window."""
     expected = lengths[joined.ordinals]
     chosen = (expected >= _LEAST_TOKENS) & (joined.tokens > 0) & joined.ok
     expected, counts = expected[chosen], joined.tokens[chosen]
@@ -188,7 +188,7 @@ def _lengths_followed(joined: Joined, lengths: NDArray[np.integer]) -> Iterable[
 
 
 def _correlation(expected: NDArray[np.integer], counts: NDArray[np.integer]) -> float | None:
-    """Spearman's rank correlation; None where the numbers cannot tell."""
+    """Compute Spearman's rank correlation; None where the numbers are too few or too alike."""
     if len(counts) < _WINDOW or float(np.std(np.log(expected))) < _LEAST_SPREAD:
         return None
     if len(np.unique(expected)) < _LEAST_DISTINCT or len(np.unique(counts)) < _LEAST_DISTINCT:
@@ -197,7 +197,7 @@ def _correlation(expected: NDArray[np.integer], counts: NDArray[np.integer]) -> 
 
 
 def _ranks(values: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Ranks from 0, ties sharing their mean."""
+    """Rank from 0, ties sharing their mean."""
     _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(sizes)
     means = ends - (sizes + 1) / 2

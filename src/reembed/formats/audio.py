@@ -51,7 +51,7 @@ _CONTAINERS = {
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How converted samples are written."""
+    """Rate and channels of converted samples."""
 
     rate: int
     channels: int
@@ -187,7 +187,7 @@ def render_audio(recipe: Recipe, source: BinaryIO) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """A recipe's options, read."""
+    """Options of a recipe, parsed."""
 
     start: int
     end: int
@@ -198,15 +198,15 @@ class _Cut:
 
     @classmethod
     def of(cls, recipe: Recipe) -> _Cut:
-        told = dict(recipe.options)
+        options = dict(recipe.options)
         return cls(
-            start=int(told["from"]),
-            end=int(told["until"]),
-            rate=int(told["rate"]),
-            channels=int(told["channels"]),
+            start=int(options["from"]),
+            end=int(options["until"]),
+            rate=int(options["rate"]),
+            channels=int(options["channels"]),
             # Codecs trim their padding only when decoded from the beginning.
-            jump=Jump.DECODE if told["from"] == "0" else Jump(told["jump"]),
-            first_pts=int(told["first_pts"]),
+            jump=Jump.DECODE if options["from"] == "0" else Jump(options["jump"]),
+            first_pts=int(options["first_pts"]),
         )
 
 

@@ -113,7 +113,7 @@ def audio_stream(opened: Any) -> Any | None:
 
 
 def seek_before(opened: Any, stream: Any, time: int) -> bool:
-    """Go to a key frame safely before a time in units of the stream; say whether that worked.
+    """Go to a key frame safely before a time in units of the stream; return whether that worked.
 
     Transport streams are sought in by guessing, and land a little late when asked exactly.
     """

@@ -81,23 +81,23 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _unreadable(err: Exception) -> RejectError:
-    said = str(err) or type(err).__name__
+    reason = str(err) or type(err).__name__
     if isinstance(err, UnidentifiedImageError):
         return RejectError(
             "image_unreadable",
             "no decoder knows this image's format; convert it to PNG or JPEG",
         )
-    if isinstance(err, EOFError) or any(word in said.lower() for word in _CUT_SHORT):
+    if isinstance(err, EOFError) or any(word in reason.lower() for word in _CUT_SHORT):
         return RejectError(
-            "image_truncated", f"the image is cut short ({said}); get the whole file again"
+            "image_truncated", f"the image is cut short ({reason}); get the whole file again"
         )
     return RejectError(
-        "image_unreadable", f"the image cannot be decoded ({said}); repair or convert it"
+        "image_unreadable", f"the image cannot be decoded ({reason}); repair or convert it"
     )
 
 
 class _Quiet:
-    """Watchdog the decoders' warnings while at least one thread is inside.
+    """Silence of the decoders' warnings while at least one thread is inside.
 
     `warnings.catch_warnings` restores what it found on entry, so overlapping threads must share
     one, entered by the first and left by the last.
@@ -172,7 +172,7 @@ def encode_image(pixels: Image.Image, form: str) -> bytes:
 
 
 def is_opaque(pixels: Image.Image) -> bool:
-    """Say whether every pixel is fully opaque."""
+    """Tell whether every pixel is fully opaque."""
     if pixels.mode != "RGBA":
         return True
     lowest, _ = cast(tuple[int, int], pixels.getchannel("A").getextrema())

@@ -125,7 +125,7 @@ def _piece(limits: PdfLimits, span: tuple[int, int], recipe: Recipe, weight: int
 
 
 def _write(pdf: Any, recipe: Recipe, out: BinaryIO, prune: bool) -> int:
-    """Write a recipe's pages as a document that holds only what they need; give its size."""
+    """Write a recipe's pages as a document that has only what they need; return its size."""
     with pikepdf.new() as part:
         for page in range(int(recipe.start or 1) - 1, int(recipe.end or 1)):
             part.pages.append(pdf.pages[page])
@@ -178,7 +178,7 @@ def _indirect(pdf: Any, thing: Any) -> Any:
 
 
 class _Scales(io.RawIOBase):
-    """A writable file that only weighs what is written."""
+    """Writable file that only counts what is written."""
 
     def __init__(self) -> None:
         self._weight = 0
@@ -205,8 +205,8 @@ def _begins_as_pdf(source: BinaryIO) -> bool:
 
 
 def _notes(encrypted: bool, repaired: bool) -> tuple[str, ...]:
-    told = (("pdf_decrypted", encrypted), ("pdf_repaired", repaired))
-    return tuple(name for name, holds in told if holds)
+    notes = (("pdf_decrypted", encrypted), ("pdf_repaired", repaired))
+    return tuple(name for name, is_true in notes if is_true)
 
 
 def _title(pdf: Any) -> str | None:

@@ -75,7 +75,7 @@ def damaged(reason: str) -> RejectError:
 
 
 def check_pages(pdf: Any, source: BinaryIO) -> bool:
-    """Load every page; say whether the library had to repair the file.
+    """Load every page; return whether the library had to repair the file.
 
     Raises:
         RejectError: ``pdf_no_pages``, or ``pdf_damaged`` where a page, or the end of a file that
@@ -96,12 +96,12 @@ def check_pages(pdf: Any, source: BinaryIO) -> bool:
 
 
 def was_repaired(pdf: Any) -> bool:
-    """Say whether the library searched a file for its objects since this was last asked."""
-    return any("reconstruct" in str(told) for told in pdf.get_warnings())
+    """Tell whether the library searched a file for its objects since this was last asked."""
+    return any("reconstruct" in str(warning) for warning in pdf.get_warnings())
 
 
 def _said(err: Exception) -> str:
-    # The library begins with the representation of the Python stream, which tells nobody anything.
+    # The library begins with the representation of the Python stream, which helps nobody.
     text = re.sub(r"^stream <[^>]*>:?\s*", "", str(err))
     return text or type(err).__name__
 
@@ -169,7 +169,7 @@ def _named_objects(source: BinaryIO) -> set[tuple[int, int]]:
 
 
 def _ends_within_object(source: BinaryIO) -> bool:
-    """Say whether an object begins after the last one that ends; the index itself may be cut."""
+    """Tell whether an object begins after the last one that ends; the index itself may be cut."""
     at = source.seek(0, os.SEEK_END)
     tail = b""
     while at > 0:
@@ -194,7 +194,7 @@ def must_be_pruned(pdf: Any) -> bool:
 
     To find what a page uses its drawing commands are parsed, which takes longer than all else of a
     cut. Programs that write PDFs name for each page what it uses, unless they keep one dictionary
-    for several pages: the rule by which qpdf decides in its mode ``auto``. A image or a form
+    for several pages: the rule by which qpdf decides in its mode ``auto``. An image or a form
     that is named twice counts too, since each page may name those of all.
     """
     if len(pdf.pages) > _MOST_PAGES:
@@ -204,7 +204,7 @@ def must_be_pruned(pdf: Any) -> bool:
 
 
 def _named(node: Any, depth: int = 0) -> Iterator[Any]:
-    """What a page or form names: its dictionary of resources, their large ones, those of forms.
+    """Yield what a page or form names: its resources, their large ones, those of its forms.
 
     None stands for a dictionary that is not its own.
     """

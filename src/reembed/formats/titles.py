@@ -34,7 +34,7 @@ def title_of_text(text: str, markdown: bool) -> str | None:
 
 
 def title_of_name(name: str) -> str | None:
-    """The stem of a file's name or URI, cleaned; None if nothing is left of it.
+    """Make a title of the stem of a file's name or URI; None if nothing is left of it.
 
     Percent escapes are decoded only in URIs, where they are escapes.
     """
@@ -63,7 +63,7 @@ def clean_title(title: str | None) -> str | None:
 
 
 def has_content(text: str) -> bool:
-    """Say whether anything but white space, control and format characters is in a text."""
+    """Tell whether anything but white space, control and format characters is in a text."""
     return any(not c.isspace() and unicodedata.category(c) not in ("Cc", "Cf") for c in text)
 
 

@@ -144,7 +144,7 @@ def _mux(template: Any, taken: list[Any]) -> bytes:
 def _times(taken: list[Any]) -> list[tuple[int, int]]:
     """Give each packet's time of showing and of decoding.
 
-    Containers differ in what they tell of decoding times, above all after a seek. In file order
+    Containers differ in the decoding times that they give, above all after a seek. In file order
     these are the sorted times of showing, moved back until none is after its own showing.
     """
     shown = [packet.pts for packet in taken]
@@ -240,7 +240,7 @@ def _copied_piece(video: Video, span: tuple[int, int], limits: VideoLimits) -> P
 
 
 def _end_before(video: Video, key: int) -> int:
-    """When a chunk ends that stops before a key frame.
+    """Find when a chunk ends that stops before a key frame.
 
     Frames that stand after the key frame in the file and are shown before it (an open group of
     pictures) need it, and are not in the chunk.
@@ -307,7 +307,7 @@ def _with_soundtrack(
 
 
 def render_video(recipe: Recipe, source: BinaryIO) -> bytes:
-    """Copy or encode the piece, as its recipe's ``mode`` says.
+    """Copy or encode the piece, by its recipe's ``mode``.
 
     Raises:
         RejectError: ``video_unreadable``, ``media_changed``, ``media_too_large``.
