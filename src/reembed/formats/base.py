@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     from reembed.formats.policy import ChunkPolicy
 
 
+# What media libraries raise on damaged or hostile input, beside errors of their own.
+DAMAGE_ERRORS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    RuntimeError,
+    NotImplementedError,
+    MemoryError,
+    AssertionError,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Extracted:
     """Text that was read from a file, to be cut into chunks.

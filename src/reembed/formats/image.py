@@ -17,7 +17,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from reembed.config.models import ImageLimits
 from reembed.errors import RejectError
+from reembed.formats.base import DAMAGE_ERRORS
 from reembed.formats.policy import ChunkPolicy
+from reembed.formats.table import format_named
 from reembed.types import Piece, Pieces, Recipe
 
 # Formats whose decoding is done by the library itself. EPS is not among them: reading it runs
@@ -28,25 +30,8 @@ FORMATS = (
     *("XBM", "XPM", "TGA"),
 )
 
-# What the decoders raise on damaged input; RuntimeError is libavif's and libwebp's.
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    AttributeError,
-    EOFError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    MemoryError,
-    AssertionError,
-    ZeroDivisionError,
-    struct.error,
-    zlib.error,
-)
+# RuntimeError is libavif's and libwebp's, SyntaxError that of several of Pillow's own decoders.
+DECODER_ERRORS = (*DAMAGE_ERRORS, OSError, SyntaxError, EOFError, struct.error, zlib.error)
 _CUT_SHORT = ("truncat", "not enough", "broken data stream", "unexpected end", "cut short")
 
 
@@ -238,7 +223,7 @@ def _on_white(pixels: Image.Image) -> Image.Image:
 _LARGE_PNG = 2_000_000
 _SMALLEST_SIDE = 256
 _JPEG_SIDE = 65_500  # the format's own limit
-_FORMS = {"png": "image/png", "jpeg": "image/jpeg"}
+_FORMS = {form: format_named(form).mime_type for form in ("png", "jpeg")}
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 
 

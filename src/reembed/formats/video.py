@@ -26,6 +26,7 @@ from reembed.formats.av import (
     video_stream,
 )
 from reembed.formats.policy import ChunkPolicy
+from reembed.formats.table import format_named
 from reembed.formats.video_encode import Part, Shape, choose_encoder, choose_size, encode_video
 from reembed.formats.video_index import Video, index_video
 from reembed.types import Piece, Pieces, Recipe
@@ -153,8 +154,8 @@ def _times(taken: list[Any]) -> list[tuple[int, int]]:
     return [(own, time - late) for time, own in zip(ordered, shown, strict=True)]
 
 
-MP4 = "video/mp4"
-QUICKTIME = "video/quicktime"
+MP4 = format_named("mp4").mime_type
+QUICKTIME = format_named("mov").mime_type
 # An MP4's index needs at most so many bytes a packet (stts, ctts, stsz, stss, stsc, co64); one
 # percent is for parts of a frame whose separators grow when they come from a transport stream.
 _INDEX_BYTES = 64
