@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from reembed.config.job_limits import JobLimits
-from reembed.config.schema import ModelConfig, ServiceConfig
+from reembed.config.schema import Config
 from reembed.core.canaries import plan_canaries
 from reembed.core.pack import Weights, pack
 from reembed.core.plans import PartitionPlan, ShardPlan
@@ -44,7 +43,6 @@ from simulation.runner import Parts, SimClock, SimRunner
 
 RUN, RUN_DIR, QUOTA = "use", "/use/run", 500_000
 HOUR = 3600.0
-MODEL = ModelConfig()
 # Seconds that things take where the simulator gives none.
 UPLOAD, CREATE, COLLECT = 4.0, 1.0, 15.0
 RAMP = 0.5 * HOUR
@@ -240,11 +238,7 @@ class Measurement:
         clock = SimClock(process)
         quotas = Quotas(None, 100, QUOTA, 10**15)
         context = Context(
-            config=SimpleNamespace(  # type: ignore[arg-type]
-                model=MODEL,
-                batch=SimpleNamespace(priority=0),
-                service=ServiceConfig(),
-            ),
+            config=Config.model_validate({"name": "use", "source": {"files": ["*"]}}),
             commit=1,
             plan="plan",
             rules=_rules(process.name),
