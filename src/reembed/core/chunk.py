@@ -9,14 +9,14 @@ from typing import BinaryIO
 
 import orjson
 
-from reembed.config.tasks import DOCUMENT_TASK
+from reembed.config.tasks import DOCUMENT_TASK, clean_title
 from reembed.errors import RejectError, StorageError
 from reembed.formats.base import Format, Input, refused_format
 from reembed.formats.policy import ChunkPolicy
 from reembed.formats.recognise import Recognised, recognise
 from reembed.formats.signatures import HEAD_BYTES
 from reembed.formats.table import format_named
-from reembed.formats.titles import clean_title, title_of_name
+from reembed.formats.titles import title_of_name
 from reembed.types import Chunk, ChunkedItem, Item, Modality, Piece, Pieces, Reject
 
 STAGE = "chunk"

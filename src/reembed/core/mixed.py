@@ -11,13 +11,12 @@ from typing import BinaryIO
 import orjson
 
 from reembed.config.models import ModelSpec
-from reembed.config.tasks import DOCUMENT_TASK
+from reembed.config.tasks import DOCUMENT_TASK, clean_title
 from reembed.core.chunk import STAGE, cut_source, hash_content, reject_item, unrecognised
 from reembed.errors import RejectError
 from reembed.formats.base import MIXED_VERSION, Format
 from reembed.formats.policy import ChunkPolicy
 from reembed.formats.table import format_named
-from reembed.formats.titles import clean_title
 from reembed.formats.tokens import estimate_tokens
 from reembed.types import Chunk, ChunkedItem, Item, Modality, Recipe, RecipePart, Reject
 

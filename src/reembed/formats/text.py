@@ -9,13 +9,13 @@ from typing import BinaryIO
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-from reembed.config.tasks import surrounding_text
+from reembed.config.tasks import clean_title, has_content, surrounding_text
 from reembed.errors import RejectError
 from reembed.formats.base import Extracted, Format, Input
 from reembed.formats.charset import decode
 from reembed.formats.policy import ChunkPolicy
 from reembed.formats.table import format_named
-from reembed.formats.titles import clean_title, has_content, title_of_name, title_of_text
+from reembed.formats.titles import title_of_name, title_of_text
 from reembed.formats.tokens import estimate_tokens
 from reembed.types import Piece, Pieces
 
