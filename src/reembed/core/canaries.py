@@ -1,4 +1,9 @@
-"""Canaries: requests that a job sends twice, far from each other, so that mixed-up keys show."""
+"""Canaries: requests that a job sends twice, far from each other, so that mixed-up keys show.
+
+A key join cannot see an answer whose lines carry each other's keys. Two requests of equal content
+must have equal vectors, so where they differ, keys have moved. Canaries are part of the plan and of
+its price from the start. Attempts after the first have none.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Index of the rows that a destination already has, as sorted digests."""
+"""Index of the rows that a destination already has, as sorted digests.
+
+The unit of an increment is the chunk, and the destination alone decides: no record of earlier runs
+is asked. A chunk whose key, content hash and part are there is left out where it is cut. One whose
+content is there under another key names that row as its donor: its vector is copied, not bought.
+Workers map the index into memory, so that all processes of a machine share one copy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Join answers to requests by key, never by position; name every anomaly."""
+"""Join answers to requests by key, never by position; count every anomaly.
+
+Answers of large jobs come in another order than their requests. A key is the fingerprint of the
+shard and the number of the request, and a line joins only where it equals one that this attempt
+sent letter by letter: neither the answer of another job nor a line out of place can become a row.
+What the checks of an answer detect, and what not: docs/join.md.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +127,8 @@ class Joiner:
         matrix: float32, shape (len(ordinals), d), writable; may be a memory map. Its content is
             overwritten where vectors come.
         inline: the answers stood in the job's own message. Then the only line of a job of one
-            request joins without a key: see docs/join.md for why that is safe.
+            request joins without a key: there is no order to get wrong, and the message cannot be
+            another job's. A result file could be, so there a key is asked for.
 
     Raises:
         ValueError: an ordinal twice, or a matrix of another shape or type.
@@ -232,6 +239,7 @@ class Joiner:
         if agrees:
             self._count("doubled_same")
             return
+        # Nothing tells which of the two is the right one, so the request has no vector.
         self._ok[slot] = False
         self._lengths[slot] = math.nan
         self._errors.pop(int(self._ordinals[slot]), None)

@@ -1,4 +1,9 @@
-"""Keys in buckets: which came twice, and which the destination has and the source has not."""
+"""Keys in buckets: which came twice, and which the destination has and the source has not.
+
+A doubled key would make two rows under one name, of which a later run would find either. Keys are
+compared across all partitions, so they are gathered by a hash of the key; 64 buckets bound what one
+worker has to sort.
+"""
 
 from __future__ import annotations
 

@@ -178,6 +178,10 @@ def _row(chunk: Chunk, wire_bytes: int) -> dict[str, Any]:
 def request_groups(chunks: pa.Table, with_titles: bool) -> NDArray[np.int64]:
     """Number what the chunks ask for: equal numbers for equal requests, int64 of shape (rows,).
 
+    Chunks of one shard that ask for the same share one request: it is sent, priced and weighed
+    once, and each chunk gets a row of its vector. Places do not count, only content: media that
+    share a request are rendered from whichever object is still there.
+
     -1 stands for a chunk that asks for nothing: a reject, or one whose vector a donor has.
 
     Args:
@@ -218,6 +222,9 @@ def number_requests(manifest: pa.Table, groups: NDArray[np.int64]) -> pa.Table:
 
 def fingerprint_of(manifest: pa.Table, extra: bytes) -> str:
     """SHA-256 over what decides a shard's requests: specifications, not the bytes of media.
+
+    It stands in the wire keys and in the job's display name, so that no answer joins requests that
+    it was not made for, and is checked against the manifest before anything is rendered.
 
     Columns are hashed as they lie in memory, lengths before characters: making Python's strings
     of them first took as long as the hash itself.

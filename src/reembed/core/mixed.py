@@ -1,4 +1,8 @@
-"""Interleaved content: parts that share one vector, within the model's limits, never cut."""
+"""Interleaved content: parts that share one vector, within the model's limits, never cut.
+
+Each part is cut with the model's limits as sizes; one that takes two pieces does not fit one
+request, and a vector of half of it would pass for the whole.
+"""
 
 from __future__ import annotations
 

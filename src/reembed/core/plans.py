@@ -100,7 +100,8 @@ def _plus(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
     return {name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})}
 
 
-# Raised when the same chunks would be packed or written in another way.
+# Raised when the same chunks would be packed or written in another way: plans that stand are then
+# made again. Rows that are paid for stay, since their content hashes do not have it.
 PLANNER_VERSION = 4
 
 LISTING = pa.schema(

@@ -1,4 +1,8 @@
-"""Instructions for embedding queries so that they match a run's vectors."""
+"""Instructions for embedding queries so that they match a run's vectors.
+
+Vectors compare only with those of the same model, number of dimensions and form of task: a query
+embedded in another way gives plausible but wrong neighbours, and nothing else would show it.
+"""
 
 from __future__ import annotations
 

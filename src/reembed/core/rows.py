@@ -1,4 +1,8 @@
-"""Rows and rejects from a manifest and a joined answer, and merging them in input order."""
+"""Rows and rejects from a manifest and a joined answer, and merging them in input order.
+
+Rows are made in the manifest's order while the vectors are in memory: no later step has to sort or
+to carry vectors through a shuffle.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from numpy.typing import NDArray
 
 from reembed.core.join import Joined
 from reembed.core.row_errors import RowError
-from reembed.core.schema import REJECT, ROW
+from reembed.core.schema import INPUT_ORDER, REJECT, ROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +213,6 @@ def _either(chunks: pa.Table, planned: str, found: list[str | None]) -> pa.Chunk
     return pc.coalesce(pa.chunked_array([pa.array(found, pa.string())]), chunks.column(planned), "")
 
 
-_ORDER = ("source_index", "offset", "part")
-
-
 def merge_rows(streams: Sequence[Iterable[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
     """Merge rows (or rejects) of several attempts of one shard into input order, streaming.
 
@@ -281,19 +282,19 @@ class _Head:
 
 
 def _order_of(batch: pa.RecordBatch, row: int) -> tuple[int, int, int]:
-    index, offset, part = (batch.column(name)[row].as_py() for name in _ORDER)
+    index, offset, part = (batch.column(name)[row].as_py() for name in INPUT_ORDER)
     return index, offset, part
 
 
 def _sorted(table: pa.Table) -> pa.Table:
-    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in _ORDER])
+    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in INPUT_ORDER])
     return table.take(order)
 
 
 def _check_ascending(
     table: pa.Table, before: tuple[int, int, int] | None
 ) -> tuple[int, int, int] | None:
-    columns = [table.column(name).to_numpy() for name in _ORDER]
+    columns = [table.column(name).to_numpy() for name in INPUT_ORDER]
     for row in zip(*(column.tolist() for column in columns), strict=True):
         if before is not None and row <= before:
             what = "is there twice" if row == before else f"comes after {before}"

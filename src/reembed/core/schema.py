@@ -1,4 +1,4 @@
-"""Columns of rows, rejects and manifests; `(source_index, offset, part)` is the order."""
+"""Columns of rows, rejects and manifests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 1
 
-_LINEAGE = [
+INPUT_ORDER = ("source_index", "offset", "part")
+"""Columns that sort rows, rejects and manifests into the order of the input."""
+
+# Where a chunk stands in the input, and what it is.
+_PLACE = [
     pa.field("key", pa.string(), nullable=False),
     pa.field("source_uri", pa.string(), nullable=False),
     pa.field("source_index", pa.int64(), nullable=False),
@@ -15,6 +19,9 @@ _LINEAGE = [
     pa.field("parts", pa.int32(), nullable=False),
     pa.field("modality", pa.string(), nullable=False),
     pa.field("mime_type", pa.string(), nullable=False),
+]
+_LINEAGE = [
+    *_PLACE,
     pa.field("start", pa.float64()),
     pa.field("end", pa.float64()),
     pa.field("unit", pa.string()),
@@ -47,14 +54,7 @@ ROW = pa.schema(
 # One row a chunk that has no vector. `attempt` and `job` are empty when nothing was sent.
 REJECT = pa.schema(
     [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("source_uri", pa.string(), nullable=False),
-        pa.field("source_index", pa.int64(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("part", pa.int32(), nullable=False),
-        pa.field("parts", pa.int32(), nullable=False),
-        pa.field("modality", pa.string(), nullable=False),
-        pa.field("mime_type", pa.string(), nullable=False),
+        *_PLACE,
         pa.field("reason", pa.string(), nullable=False),
         pa.field("message", pa.string(), nullable=False),
         pa.field("stage", pa.string(), nullable=False),
