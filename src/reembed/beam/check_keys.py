@@ -13,10 +13,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 from reembed.beam.blocks import SeenKeys, from_bytes, to_bytes
 from reembed.core.keys import BUCKETS, SEEN, KeyFindings, check_bucket, into_buckets
 from reembed.errors import ObjectNotFoundError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import Block
 from reembed.storage.base import Storage
-from reembed.storage.open import open_storage
 
 # Keys that are split into buckets together: a block alone would leave a few to a bucket, and each
 # share of a bucket is a stream of its own.
@@ -61,11 +60,12 @@ class GatheredKeys:
 
 
 def write_findings(
-    storage: Storage, layout: Layout, plan: str, bucket: int, seen: Iterable[SeenKeys], gone: bool
+    run_dir: RunDir, plan: str, bucket: int, seen: Iterable[SeenKeys], gone: bool
 ) -> KeyFindings:
     """Check one bucket and write what was found; with `gone`, also what the source lacks."""
     tables = [from_bytes(each.keys) for each in seen]
     table = pa.concat_tables([SEEN.empty_table(), *tables])
+    storage, layout = run_dir.storage, run_dir.layout
     held = _held_keys(storage, layout.held_keys(plan, bucket)) if gone else None
     findings, lost = check_bucket(bucket, table, held)
     if lost.num_rows:
@@ -88,14 +88,14 @@ class CheckKeys(beam.PTransform):
     """Blocks of items in, one `KeyFindings` a bucket out, written under the plan.
 
     Args:
-        layout: names under the run directory.
+        run_dir: run directory of the plan.
         plan: the plan's id.
         gone: whether to look for keys of the destination that the source has no more.
     """
 
-    def __init__(self, layout: Layout, plan: str, gone: bool) -> None:
+    def __init__(self, run_dir: RunDir, plan: str, gone: bool) -> None:
         super().__init__()
-        self._layout, self._plan, self._gone = layout, plan, gone
+        self._run_dir, self._plan, self._gone = run_dir, plan, gone
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[KeyFindings]:
         """Gather each bucket, then check it; buckets that no key fell into are checked too."""
@@ -107,7 +107,7 @@ class CheckKeys(beam.PTransform):
             (seen, every)
             | "RunConcurrently" >> beam.Flatten()
             | "Gather" >> beam.GroupByKey()  # (bucket, keys)
-            | "Check" >> beam.ParDo(_Check(self._layout, self._plan, self._gone))  # KeyFindings
+            | "Check" >> beam.ParDo(_Check(self._run_dir, self._plan, self._gone))  # KeyFindings
         )
 
 
@@ -124,10 +124,9 @@ class _Keys(beam.DoFn):
 
 
 class _Check(beam.DoFn):
-    def __init__(self, layout: Layout, plan: str, gone: bool) -> None:
-        self._layout, self._plan, self._gone = layout, plan, gone
-        self._storage = open_storage()
+    def __init__(self, run_dir: RunDir, plan: str, gone: bool) -> None:
+        self._run_dir, self._plan, self._gone = run_dir, plan, gone
 
     def process(self, element: tuple[int, Iterable[SeenKeys]]) -> Iterator[KeyFindings]:
         bucket, seen = element
-        yield write_findings(self._storage, self._layout, self._plan, bucket, seen, self._gone)
+        yield write_findings(self._run_dir, self._plan, bucket, seen, self._gone)

@@ -21,14 +21,13 @@ from reembed.core.manifest import manifest_of
 from reembed.core.mixed import OpenPart, chunk_parts
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RejectError, StorageError
 from reembed.formats.policy import ChunkPolicy
-from reembed.ledger.layout import Layout
 from reembed.ledger.notes import PlanProgress
+from reembed.ledger.run_dir import RunDir
 from reembed.providers.gemini.requests import RequestOptions
 from reembed.sources.base import Block
 from reembed.sources.uris import decode_data, is_data
 from reembed.storage.base import Storage
 from reembed.storage.content import ContentReader, name_of
-from reembed.storage.open import open_storage
 from reembed.types import Chunk, ChunkedItem, Item, ItemPart
 
 
@@ -100,7 +99,7 @@ class ChunkItems(beam.PTransform):
     """Blocks of items in; (partition, batch of chunks) out, without chunks that are held.
 
     Args:
-        layout: names under the run directory, for extracted texts.
+        run_dir: run directory, for extracted texts and progress.
         plan: the plan's id.
         policy: how items are cut.
         options: what the requests' size on the wire depends on.
@@ -110,7 +109,7 @@ class ChunkItems(beam.PTransform):
 
     def __init__(
         self,
-        layout: Layout,
+        run_dir: RunDir,
         plan: str,
         policy: ChunkPolicy,
         options: RequestOptions,
@@ -118,10 +117,10 @@ class ChunkItems(beam.PTransform):
         source: SourceConfig | None = None,
     ) -> None:
         super().__init__()
-        places = ContentReader(open_storage(), given=layout.given())
+        places = ContentReader(run_dir.storage, given=run_dir.layout.given())
         if source is not None:
             places = ContentReader.of(source, places.storage, places.given)
-        self._chunk = _Chunk(layout, plan, policy, options, held, places)
+        self._chunk = _Chunk(run_dir, plan, policy, options, held, places)
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[tuple[int, ChunkBatch]]:
         """Cut every block."""
@@ -131,22 +130,21 @@ class ChunkItems(beam.PTransform):
 class _Chunk(beam.DoFn):
     def __init__(
         self,
-        layout: Layout,
+        run_dir: RunDir,
         plan: str,
         policy: ChunkPolicy,
         options: RequestOptions,
         held: str,
         places: ContentReader,
     ) -> None:
-        self._layout, self._plan = layout, plan
+        self._run_dir, self._plan = run_dir, plan
         self._policy, self._options = policy, options
         self._held_at = held
         self._places = places
-        self._storage = places.storage
 
     def setup(self) -> None:
-        self._note = PlanProgress(self._storage, self._layout, self._plan)
-        self._held = read_held(self._storage, self._held_at) if self._held_at else None
+        self._note = PlanProgress(self._run_dir, self._plan)
+        self._held = read_held(self._run_dir.storage, self._held_at) if self._held_at else None
 
     def teardown(self) -> None:
         self._note.tell(last=True)
@@ -167,9 +165,9 @@ class _Chunk(beam.DoFn):
     def _keep_extracted(self, chunked: ChunkedItem) -> None:
         if chunked.extracted is None:
             return
-        uri = self._layout.extracted(chunked.chunks[0].source_hash)
+        uri = self._run_dir.layout.extracted(chunked.chunks[0].source_hash)
         try:
-            self._storage.create(uri, chunked.extracted.encode())
+            self._run_dir.storage.create(uri, chunked.extracted.encode())
         except AlreadyExistsError:
             return  # the same bytes give the same text
 

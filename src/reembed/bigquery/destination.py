@@ -26,8 +26,7 @@ from reembed.errors import (
     RunFailedError,
     UsageError,
 )
-from reembed.ledger.layout import Layout
-from reembed.storage.base import Storage
+from reembed.ledger.run_dir import RunDir
 
 # Of a statement with its parameters: https://cloud.google.com/bigquery/quotas#query_jobs allows
 # 10 MB and 10,000 parameters (an array is one).
@@ -39,7 +38,7 @@ _NAMED: Final = " AND ".join(f"`{field.name}` IS NOT NULL" for field in HELD)
 
 
 def open_bigquery_table(
-    config: Config, storage: Storage, say: Callable[[str], None]
+    config: Config, run_dir: RunDir, say: Callable[[str], None]
 ) -> BigQueryTable:
     """Open the table that a configuration names; `say` is called with what is about to cost money.
 
@@ -48,7 +47,7 @@ def open_bigquery_table(
     """
     options = schema.destination_of(config)
     warehouse = open_bigquery_client(options.project or parse_table(options.table).project)
-    return BigQueryTable(config, storage, warehouse, say)
+    return BigQueryTable(config, run_dir, warehouse, say)
 
 
 class BigQueryTable:
@@ -56,7 +55,7 @@ class BigQueryTable:
 
     Args:
         config: names table, staging and options.
-        storage: where the run's parts lie.
+        run_dir: where the run's parts lie.
         warehouse: whose project pays.
         say: is told what is about to cost money.
     """
@@ -64,13 +63,12 @@ class BigQueryTable:
     def __init__(
         self,
         config: Config,
-        storage: Storage,
+        run_dir: RunDir,
         warehouse: BigQuery,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._config, self._storage, self._warehouse = config, storage, warehouse
-        self._layout = Layout(config.run_dir)
-        self._place = Place(config, storage, self._layout, warehouse, say)
+        self._config, self._run_dir, self._warehouse = config, run_dir, warehouse
+        self._place = Place(config, run_dir, warehouse, say)
         self._name = parse_table(schema.destination_of(config).table)
 
     def check(self) -> None:
@@ -88,7 +86,7 @@ class BigQueryTable:
                 probe = Statement(probe_sql(self._name), location=location)
                 self._warehouse.dry_run(probe)
         seen = {"table": str(self._name), "there": table is not None}
-        self._storage.put(self._layout.destination_seen(), orjson.dumps(seen))
+        self._run_dir.storage.put(self._run_dir.layout.destination_seen(), orjson.dumps(seen))
 
     def identity(self) -> Iterator[bytes]:
         """The table with its etag, which changes with its rows and columns, and its count.
@@ -132,7 +130,7 @@ class BigQueryTable:
 
     def publish(self, settled: SettledRun, gone: Iterable[str]) -> Published:
         """Load the run's parts into staging; fill a new table by a copy, an old by one MERGE."""
-        drop_older_rejects(self._storage, self._layout, settled.commit)
+        drop_older_rejects(self._run_dir, settled.commit)
         try:
             over = Publication.of(self._place, settled)
             table = self._made(settled)
@@ -143,7 +141,7 @@ class BigQueryTable:
         except BigQueryError as err:
             raise RunFailedError(
                 f"{self._name} has not taken over run {settled.run}: {err}. Its rows wait under "
-                f"{self._layout.run_dir}/vectors and nothing is paid again: run again"
+                f"{self._run_dir.path}/vectors and nothing is paid again: run again"
             ) from err
 
     def _made(self, settled: SettledRun) -> Table:
@@ -193,7 +191,7 @@ class BigQueryTable:
     def _seen(self) -> bool | None:
         """Whether the table was there when the last plan looked; None: nothing is known."""
         try:
-            seen = orjson.loads(self._storage.read(self._layout.destination_seen()))
+            seen = orjson.loads(self._run_dir.storage.read(self._run_dir.layout.destination_seen()))
         except (ObjectNotFoundError, orjson.JSONDecodeError):
             return None
         return bool(seen["there"]) if seen.get("table") == str(self._name) else None
@@ -216,7 +214,7 @@ class BigQueryTable:
     def _check_staging(self) -> None:
         """Find out whether tables may be made: one without rows is made and removed."""
         probe = schema.beside(self._config, "probe")
-        now = self._storage.now(self._layout.clock("check"))
+        now = self._run_dir.storage.now(self._run_dir.layout.clock("check"))
         fields = (Field("key", "STRING"),)
         gone = NewTable(fields, expires_ms=round(now * 1000) + _HOUR_MS)
         self._warehouse.create_table(probe, gone)

@@ -29,7 +29,7 @@ from reembed.errors import (
     RunFailedError,
     StatementRefusedError,
 )
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.storage.base import Stat, Storage
 from reembed.storage.names import is_gs
 from reembed.storage.scratch import scratch_folder
@@ -186,8 +186,7 @@ class Place:
     """
 
     config: Config
-    storage: Storage
-    layout: Layout
+    run_dir: RunDir
     warehouse: BigQuery
     say: Callable[[str], None]
 
@@ -275,8 +274,8 @@ class Publication:
     ) -> Merge:
         """What the MERGE was estimated at before its first attempt; on record for later calls."""
         place, settled = self.place, self.settled
-        record = place.layout.run_merge(settled.commit, settled.generation)
-        if not any(stat.uri == record for stat in place.storage.list(record)):
+        record = place.run_dir.layout.run_merge(settled.commit, settled.generation)
+        if not any(stat.uri == record for stat in place.run_dir.storage.list(record)):
             size = place.warehouse.dry_run(statement)
             rows = self._count(count_sql(dest, gone)) if gone is not None else 0
             usd = query_usd(size, 2 if gone is None else 3)
@@ -286,8 +285,8 @@ class Publication:
             )
             # Another call may have estimated it at the same moment.
             with contextlib.suppress(AlreadyExistsError):
-                place.storage.create(record, Merge(job=name, size=size, gone=rows).encode())
-        return Merge.decode(place.storage.read(record), record)
+                place.run_dir.storage.create(record, Merge(job=name, size=size, gone=rows).encode())
+        return Merge.decode(place.run_dir.storage.read(record), record)
 
     def _stage(self) -> None:
         """Load the run's parts into its staging table, and look at what is there then."""
@@ -296,7 +295,7 @@ class Publication:
             parts = self._parts()
             local = bool(parts) and not is_gs(parts[0].uri)
             if local and self._staging_place:
-                parts = stage_parts(place.storage, parts, self._staging_place)
+                parts = stage_parts(place.run_dir.storage, parts, self._staging_place)
             groups = groups_of(parts)
             begin = [lambda _, g=group: source_of(g, folder) for group in groups]
             self._load(self._staging, schema.new_table(place.config, self._labels), begin)
@@ -324,7 +323,7 @@ class Publication:
     ) -> None:
         """Make a table that goes by itself, and load into it what is not there yet."""
         place = self.place
-        now = place.storage.now(place.layout.clock("publish"))
+        now = place.run_dir.storage.now(place.run_dir.layout.clock("publish"))
         expires = round((now + _STAGING_DAYS * 86_400) * 1000)
         place.warehouse.create_table(name, replace(new, expires_ms=expires))
         table = place.warehouse.table(name)
@@ -352,8 +351,8 @@ class Publication:
         for name in (self._staging, self._gone):
             place.warehouse.delete_table(name)
         if self._staging_place:
-            for stat in place.storage.list(f"{self._staging_place}/"):
-                place.storage.delete(stat.uri)
+            for stat in place.run_dir.storage.list(f"{self._staging_place}/"):
+                place.run_dir.storage.delete(stat.uri)
 
     def _index(self, table: Table) -> None:
         wanted = schema.destination_of(self.place.config).vector_index
@@ -372,8 +371,7 @@ class Publication:
         self.details["index"] = {"statement": sql, "created": created, "note": note}
 
     def _parts(self) -> list[Stat]:
-        prefix = f"{self.place.layout.run_dir}/vectors/part-{self.settled.commit:04}-"
-        return list(self.place.storage.list(prefix))
+        return list(self.place.run_dir.parts(self.settled.commit))
 
     def _count(self, sql: str) -> int:
         [row] = self._rows(Statement(sql, location=self.location))
@@ -396,7 +394,7 @@ class Publication:
     def _staging_place(self) -> str:
         """Where local parts are put for the load jobs; empty: they go up with the jobs."""
         place = (schema.destination_of(self.place.config).staging or "").rstrip("/")
-        if not place or is_gs(self.place.layout.run_dir):
+        if not place or is_gs(self.place.run_dir.path):
             return ""
         return f"{place}/{self.settled.run}-g{self.settled.generation}"
 

@@ -30,7 +30,7 @@ from reembed.errors import (
     StatementRefusedError,
     UsageError,
 )
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import Prepared, Source, Span
 from reembed.storage.base import Storage
 
@@ -212,13 +212,13 @@ class TableRows:
         types = [[field.name, field.sql_type] for field in fields if field is not None]
         yield orjson.dumps([str(table.name), table.modified_ms, table.rows, table.size, types])
 
-    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+    def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Fix what is read, once a plan, and open a read session over it.
 
         A table that changed since its identity was taken is read as it is now: the next plan
         has another name.
         """
-        snapshot, taken_up = self._snapshot(storage, layout, plan)
+        snapshot, taken_up = self._snapshot(run_dir, plan)
         reader = self._reader(snapshot, b"")
         after = (len(snapshot.borders) + 1) * PARTITION_ITEMS
         spans = [
@@ -234,7 +234,7 @@ class TableRows:
             then = datetime.fromtimestamp(snapshot.moment / 1000, UTC)
             raise UsageError(
                 f"{err}; the plan was begun with the table as of {then:%Y-%m-%d %H:%M:%S} UTC: if "
-                f"that is out of reach by now, remove {layout.plan_dir(plan)} and run again"
+                f"that is out of reach by now, remove {run_dir.layout.plan_dir(plan)} and run again"
             ) from err
         if streams and snapshot.items > snapshot.keyless:
             reader = self._reader(snapshot, streams[0].schema)
@@ -258,9 +258,9 @@ class TableRows:
     def _dry(self, sql: str) -> int:
         return self.warehouse.dry_run(Statement(sql, location=self.location))
 
-    def _snapshot(self, storage: Storage, layout: Layout, plan: str) -> tuple[Snapshot, bool]:
+    def _snapshot(self, run_dir: RunDir, plan: str) -> tuple[Snapshot, bool]:
         """What is on record for the plan, or is put on record now; and whether it was there."""
-        place = layout.snapshot(plan)
+        storage, place = run_dir.storage, run_dir.layout.snapshot(plan)
         try:
             return Snapshot.decode(storage.read(place), place), True
         except ObjectNotFoundError:
@@ -330,9 +330,9 @@ class QueryRows:
         """The table that holds the result; the query runs."""
         return self._result().identity()
 
-    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+    def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Fix the borders, and open a read session over the result."""
-        return self._result().prepare(storage, layout, plan)
+        return self._result().prepare(run_dir, plan)
 
     def describe(self) -> str:
         """What the query costs; it does not run for that."""

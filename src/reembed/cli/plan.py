@@ -14,8 +14,8 @@ from reembed.cli.screen import Screen, console, print_json
 from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
 from reembed.core.price import Price, cap_words, format_usd, price
+from reembed.ledger.run_dir import open_run_dir
 from reembed.machine.quotas import Days, ProjectQuotas, days_table
-from reembed.storage.open import open_storage
 
 
 def plan_command(
@@ -26,10 +26,9 @@ def plan_command(
     from reembed.runs.plan import make_plan
 
     with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:
-        from reembed.ledger.layout import Layout
-
-        screen.planning(Layout(loaded.config.run_dir))
-        summary = make_plan(loaded, open_storage(), beam)
+        folder = open_run_dir(loaded.config.run_dir)
+        screen.planning(folder)
+        summary = make_plan(loaded, folder, beam)
         screen.ended()
     if as_json:
         print_json(plan_as_json(summary, loaded.config))

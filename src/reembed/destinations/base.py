@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from reembed.ledger.layout import Layout
-from reembed.storage.base import Storage
+from reembed.ledger.run_dir import RunDir
 from reembed.storage.parallel import in_parallel
 
 # What decides whether an input is there already. `content_hash` covers model, dimensions, task.
@@ -82,8 +81,8 @@ class Destination(Protocol):
         """
 
 
-def drop_older_rejects(storage: Storage, layout: Layout, commit: int) -> None:
+def drop_older_rejects(run_dir: RunDir, commit: int) -> None:
     """Remove the rejects of all runs but one: it has looked at every input anew."""
-    names = (stat.uri for stat in storage.list(f"{layout.run_dir}/rejects/part-"))
-    ours = f"{layout.run_dir}/rejects/part-{commit:04}-"
-    in_parallel(storage.delete, [name for name in names if not name.startswith(ours)])
+    ours = run_dir.layout.parts("rejects", commit)
+    names = (stat.uri for stat in run_dir.reject_parts())
+    in_parallel(run_dir.storage.delete, [name for name in names if not name.startswith(ours)])

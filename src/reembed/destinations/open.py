@@ -8,9 +8,9 @@ from typing import Final, cast
 
 from reembed.config.schema import Config
 from reembed.destinations.base import Destination
-from reembed.storage.base import Storage
+from reembed.ledger.run_dir import RunDir
 
-Opener = Callable[[Config, Storage, Callable[[str], None]], Destination]
+Opener = Callable[[Config, RunDir, Callable[[str], None]], Destination]
 
 # Kind of destination → the function that opens it. Modules are imported when they are needed:
 # BigQuery's libraries take half a second that a run without it never needs.
@@ -21,7 +21,7 @@ DESTINATIONS: Final[Mapping[str, str]] = {
 
 
 def open_destination(
-    config: Config, storage: Storage, say: Callable[[str], None] = lambda _: None
+    config: Config, run_dir: RunDir, say: Callable[[str], None] = lambda _: None
 ) -> Destination:
     """Open the BigQuery table of a configuration, else the Parquet parts of its run directory.
 
@@ -32,4 +32,4 @@ def open_destination(
     """
     kind = "bigquery" if config.destination.bigquery is not None else "parquet"
     module, _, name = DESTINATIONS[kind].partition(":")
-    return cast(Opener, getattr(import_module(module), name))(config, storage, say)
+    return cast(Opener, getattr(import_module(module), name))(config, run_dir, say)

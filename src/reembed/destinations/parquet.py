@@ -17,8 +17,8 @@ from reembed.core.schema import ROW
 from reembed.destinations.base import HELD, Published, SettledRun, drop_older_rejects
 from reembed.destinations.parts import write_part
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RunFailedError
-from reembed.ledger.layout import Layout
-from reembed.storage.base import Stat, Storage
+from reembed.ledger.run_dir import RunDir
+from reembed.storage.base import Stat
 from reembed.storage.parallel import MAX_CONCURRENT, in_parallel
 from reembed.storage.scratch import scratch_folder
 
@@ -27,12 +27,10 @@ _BATCH_ROWS = 256
 _NAMES = ("key", "content_hash", "part")
 
 
-def open_parquet_parts(
-    config: Config, storage: Storage, say: Callable[[str], None]
-) -> ParquetParts:
+def open_parquet_parts(config: Config, run_dir: RunDir, say: Callable[[str], None]) -> ParquetParts:
     """Open the parts under a run directory; nothing about them costs money, so `say` is unused."""
     del say
-    return ParquetParts(config, storage, Layout(config.run_dir))
+    return ParquetParts(config, run_dir)
 
 
 class ParquetParts:
@@ -40,12 +38,11 @@ class ParquetParts:
 
     Args:
         config: how parts are written.
-        storage: where they lie.
-        layout: names under the run directory.
+        run_dir: where they lie.
     """
 
-    def __init__(self, config: Config, storage: Storage, layout: Layout) -> None:
-        self._config, self._storage, self._layout = config, storage, layout
+    def __init__(self, config: Config, run_dir: RunDir) -> None:
+        self._config, self._run_dir, self._storage = config, run_dir, run_dir.storage
 
     def check(self) -> None:
         """Nothing to refuse: rows of another model never count as held, and stay apart."""
@@ -78,7 +75,7 @@ class ParquetParts:
         Rejects of earlier runs go too: the run has looked at every input anew.
         """
         commit = settled.commit
-        drop_older_rejects(self._storage, self._layout, commit)
+        drop_older_rejects(self._run_dir, commit)
         before = [stat for stat in self._parts() if not self._is_of(stat, commit)]
         if not before:
             return Published(inserted=settled.rows)
@@ -94,7 +91,7 @@ class ParquetParts:
         return Published(settled.rows, replaced, deleted)
 
     def _parts(self) -> list[Stat]:
-        return list(self._storage.list(f"{self._layout.run_dir}/vectors/part-"))
+        return list(self._run_dir.parts())
 
     def _is_of(self, stat: Stat, commit: int) -> bool:
         return stat.uri.rsplit("/", 1)[1].startswith(f"part-{commit:04}-")

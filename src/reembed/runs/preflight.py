@@ -12,10 +12,9 @@ from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
 from reembed.core.records import Commit
 from reembed.errors import UsageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.quotas import ProjectQuotas, rest_of, why_not_wait
 from reembed.runs.report import settled_shards
-from reembed.storage.base import Storage
 
 if TYPE_CHECKING:
     from reembed.runs.run import RunCall
@@ -35,7 +34,7 @@ def check_engine(config: Config, beam_arguments: Sequence[str]) -> None:
     check_dataflow(config, beam_options(beam_arguments))
 
 
-def check_wait(call: RunCall, storage: Storage, plan: PlanSummary, commit: Commit | None) -> None:
+def check_wait(call: RunCall, run_dir: RunDir, plan: PlanSummary, commit: Commit | None) -> None:
     """Refuse to let paid workers wait for longer than the configuration allows.
 
     Raises:
@@ -50,7 +49,7 @@ def check_wait(call: RunCall, storage: Storage, plan: PlanSummary, commit: Commi
         return
     config, totals = call.loaded.config, plan.plan_totals()
     if commit is not None:
-        totals = rest_of(totals, settled_shards(storage, Layout(config.run_dir), commit))
+        totals = rest_of(totals, settled_shards(run_dir, commit))
     why = why_not_wait(ProjectQuotas.of(config), totals, config.batch.max_wait_hours)
     if why:
         commands = " and then, until it exits 0, ".join(f"`{each}`" for each in call.instead)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.storage.base import Storage
 from reembed.types import Item
 
@@ -85,7 +85,7 @@ class Source(Protocol):
     def identity(self) -> Iterator[bytes]:
         """What names the present state of the source: the same state gives the same bytes."""
 
-    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+    def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Make ready for reading; what is written lies under the plan's folder."""
 
     def describe(self) -> str:
