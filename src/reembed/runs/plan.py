@@ -37,7 +37,7 @@ from reembed.errors import ObjectNotFoundError, RunFailedError, StagedError, Usa
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.providers.gemini.requests import RequestOptions
-from reembed.runs.existing import DonorRows, read_findings, write_copies, write_held
+from reembed.runs.existing import DonorRows, read_findings, write_copies, write_existing
 from reembed.sources.base import Prepared, Source
 from reembed.sources.open import open_source
 
@@ -51,7 +51,7 @@ def is_noop(run_dir: RunDir, plan: PlanSummary, last: Commit) -> bool:
     stand.
     """
     totals = plan.plan_totals()
-    if totals.requests or totals.copies or totals.gone:
+    if totals.requests or totals.copies or totals.removed:
         return False
     return not totals.rejects or _planned(run_dir, plan) == _standing(run_dir, last)
 
@@ -97,10 +97,10 @@ def make_plan(
     except ObjectNotFoundError:
         prepared = source.prepare(run_dir, plan)
     wanted = _wanted(config, source, prepared)
-    held = write_held(run_dir, plan, destination, wanted.gone)
+    existing = write_existing(run_dir, plan, destination, wanted.removed)
     task = PlanTask(config, plan, prepared.items, wanted)
     with engine(options) as pipeline:
-        built = build_plan(pipeline, config, run_dir, plan, prepared, held, wanted)
+        built = build_plan(pipeline, config, run_dir, plan, prepared, existing, wanted)
         if is_staged(options):
             _ = pipeline | "CompletePlan" >> AtTheEnd(complete_plan, task, built)
     if is_staged(options):
@@ -113,10 +113,10 @@ def make_plan(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of the keys: whether they are looked at, and whether for those gone."""
+    """Checks of the keys: any at all, and for keys that the source no longer has."""
 
     keys: bool
-    gone: bool
+    removed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +130,18 @@ class PlanTask:
 
 
 def complete_plan(task: PlanTask) -> PlanSummary:
-    """Check what the pipeline wrote, take over what is held, and write the summary.
+    """Check what the pipeline wrote, copy rows with vectors of other keys, write the summary.
 
     Raises:
         UsageError: two inputs have one key.
         RunFailedError: the pipeline lost items.
     """
     config, plan, run_dir = task.config, task.plan, open_run_dir(task.config.run_dir)
-    gone = read_findings(run_dir, plan) if task.wanted.keys else 0
+    removed = read_findings(run_dir, plan) if task.wanted.keys else 0
     packed = read_packed(run_dir, plan)
     donors = DonorRows(open_destination(config, run_dir), config.destination.text)
     write_copies(run_dir, plan, packed.copying, donors)
-    summary = _summarise(config, plan, packed, task.items, gone)
+    summary = _summarise(config, plan, packed, task.items, removed)
     run_dir.write_plan(summary)
     return summary
 
@@ -175,13 +175,13 @@ def read_packed(run_dir: RunDir, plan: str) -> Packed:
 
 def _wanted(config: Config, source: Source, prepared: Prepared) -> Wanted:
     # A sample says nothing of what is left out.
-    gone = config.source.on_missing == "delete" and config.source.sample is None
-    if gone and not prepared.items:
+    removed = config.source.on_missing == "delete" and config.source.sample is None
+    if removed and not prepared.items:
         raise UsageError(
             "the source is empty, and source.on_missing: delete would empty the destination; "
             "check the source, or keep what is missing"
         )
-    return Wanted(gone or not source.unique, gone)
+    return Wanted(removed or not source.unique, removed)
 
 
 def build_plan(
@@ -190,11 +190,11 @@ def build_plan(
     run_dir: RunDir,
     plan: str,
     prepared: Prepared,
-    held: str = "",
+    existing: str = "",
     wanted: Wanted | None = None,
 ) -> list[beam.PCollection[Any]]:
     """Wire the plan pipeline over a prepared source; returns what has come when all is written."""
-    policy, request_options = ChunkPolicy.of(config), RequestOptions.of(config)
+    policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
     blocks = (
         pipeline
         | "Spans" >> beam.Create(prepared.spans)  # Span
@@ -203,19 +203,19 @@ def build_plan(
     partitions = (
         blocks
         # (partition, ChunkBatch)
-        | "ChunkItems" >> ChunkItems(run_dir, plan, policy, request_options, held, config.source)
+        | "ChunkItems" >> ChunkItems(run_dir, plan, policy, options, existing, config.source)
         | "PackShards" >> PackShards(run_dir, plan, Packing.of(config))  # PartitionPlan
     )
     if wanted is None or not wanted.keys:
         return [partitions]
     return [
         partitions,
-        blocks | "CheckKeys" >> CheckKeys(run_dir, plan, wanted.gone),
+        blocks | "CheckKeys" >> CheckKeys(run_dir, plan, wanted.removed),
     ]  # KeyFindings
 
 
-def _summarise(config: Config, plan: str, packed: Packed, items: int, gone: int) -> PlanSummary:
-    totals = replace(packed.totals, gone=gone)
+def _summarise(config: Config, plan: str, packed: Packed, items: int, removed: int) -> PlanSummary:
+    totals = replace(packed.totals, removed=removed)
     if totals.items != items:
         # An engine that says DONE has proved nothing.
         raise RunFailedError(

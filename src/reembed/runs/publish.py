@@ -8,7 +8,7 @@ from typing import Any
 from reembed.core.records import Commit
 from reembed.destinations.base import Destination, SettledRun
 from reembed.ledger.run_dir import RunDir
-from reembed.runs.existing import gone_keys
+from reembed.runs.existing import removed_keys
 
 
 def publish_run(
@@ -22,7 +22,7 @@ def publish_run(
     Raises:
         RunFailedError: the destination did not take it; the same command tries again.
     """
-    gone = gone_keys(run_dir, commit.plan)
-    published = destination.publish(settled, gone)
+    removed = removed_keys(run_dir, commit.plan)
+    published = destination.publish(settled, removed)
     run_dir.record_published(commit.number, settled.generation)
     return asdict(published)
