@@ -26,9 +26,8 @@ def plan_command(
     from reembed.runs.plan import make_plan
 
     with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:
-        folder = open_run_dir(loaded.config.run_dir)
-        screen.planning(folder)
-        summary = make_plan(loaded, folder, beam)
+        screen.planning(open_run_dir(loaded.config.run_dir))
+        summary = make_plan(loaded, beam)
         screen.ended()
     if as_json:
         print_json(plan_as_json(summary, loaded.config))

@@ -195,7 +195,7 @@ class RunDir:
 
     def lane_notes(self, commit: int) -> list[dict[str, Any]]:
         """Read the progress notes of all lanes of a run."""
-        return self._notes(stat.uri for stat in self.storage.list(self.layout.progresses(commit)))
+        return self.notes(self.layout.progresses(commit))
 
     def delete_lane_notes(self, commit: int) -> None:
         """Delete the progress notes that lanes of an earlier call left."""
@@ -207,6 +207,10 @@ class RunDir:
         stats = self.storage.list(f"{self.path}/plans/")
         notes = self._notes(stat.uri for stat in stats if "/progress/" in stat.uri)
         return [note for note in notes if not note.get("ended")]
+
+    def notes(self, prefix: str) -> list[dict[str, Any]]:
+        """Read all notes under a prefix; those that cannot be read are left out."""
+        return self._notes(stat.uri for stat in self.storage.list(prefix))
 
     def _notes(self, uris: Iterable[str]) -> list[dict[str, Any]]:
         """Read notes; those that cannot be read are left out, since they decide nothing."""

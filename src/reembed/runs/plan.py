@@ -74,9 +74,7 @@ def _standing(run_dir: RunDir, last: Commit) -> set[_Reject]:
     return found
 
 
-def make_plan(
-    loaded: LoadedConfig, run_dir: RunDir, beam_arguments: Sequence[str] = ()
-) -> PlanSummary:
+def make_plan(loaded: LoadedConfig, beam_arguments: Sequence[str] = ()) -> PlanSummary:
     """Plan a configuration; a plan of the same source, destination and configuration is kept.
 
     Raises:
@@ -84,7 +82,7 @@ def make_plan(
             the rows.
         RunFailedError: the pipeline lost items.
     """
-    config = loaded.config
+    config, run_dir = loaded.config, open_run_dir(loaded.config.run_dir)
     options = beam_options(beam_arguments)
     check_dataflow(config, options)
     source = open_source(loaded, run_dir.storage)

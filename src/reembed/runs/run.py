@@ -224,7 +224,7 @@ def _plan(call: RunCall, run_dir: RunDir) -> PlanSummary:
     from reembed.runs.plan import make_plan
 
     call.observer.planning(run_dir)
-    plan = make_plan(call.loaded, run_dir, call.beam_arguments)
+    plan = make_plan(call.loaded, call.beam_arguments)
     call.observer.planned(plan)
     return plan
 
