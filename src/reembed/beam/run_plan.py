@@ -10,7 +10,7 @@ import apache_beam as beam
 
 from reembed.beam.at_the_end import AtTheEnd
 from reembed.beam.check_keys import CheckKeys
-from reembed.beam.chunk_items import ChunkItems
+from reembed.beam.chunk_items import Chunking, ChunkItems
 from reembed.beam.dataflow import is_staged
 from reembed.beam.engine import beam_options, engine
 from reembed.beam.pack_shards import PackShards
@@ -18,9 +18,7 @@ from reembed.beam.read_items import ReadItems
 from reembed.config.schema import Config
 from reembed.core.pack import Packing
 from reembed.errors import StagedError
-from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.run_dir import RunDir
-from reembed.providers.gemini.requests import RequestOptions
 from reembed.sources.base import Prepared
 
 T = TypeVar("T")
@@ -79,7 +77,6 @@ def run_plan(
 def build_plan(pipeline: beam.Pipeline, planning: Planning) -> list[beam.PCollection[Any]]:
     """Wire the planning pipeline; return the collections that are complete when all is written."""
     config, run_dir, plan = planning.config, planning.run_dir, planning.plan
-    policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
     blocks = (
         pipeline
         | "Spans" >> beam.Create(planning.prepared.spans)  # Span
@@ -88,8 +85,7 @@ def build_plan(pipeline: beam.Pipeline, planning: Planning) -> list[beam.PCollec
     partitions = (
         blocks
         # (partition, ChunkBatch)
-        | "ChunkItems"
-        >> ChunkItems(run_dir, plan, policy, options, planning.existing, config.source)
+        | "ChunkItems" >> ChunkItems(Chunking.of(config, run_dir), plan, planning.existing)
         | "PackShards" >> PackShards(run_dir, plan, Packing.of(config))  # PartitionPlan
     )
     if not planning.wanted.keys:
