@@ -19,11 +19,11 @@ from reembed.core.existing import ExistingRows, skip_existing
 from reembed.core.keys import KEYS
 from reembed.core.manifest import manifest_of
 from reembed.core.mixed import OpenPart, chunk_parts
+from reembed.core.wire import WireFormat
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RejectError, StorageError
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.notes import PlanProgress
 from reembed.ledger.run_dir import RunDir
-from reembed.providers.gemini.requests import RequestOptions
 from reembed.sources.base import Block
 from reembed.sources.uris import decode_data, is_data
 from reembed.storage.base import Storage
@@ -104,7 +104,7 @@ class ChunkItems(beam.PTransform):
         run_dir: run directory, for extracted texts and progress.
         plan: the plan's id.
         policy: how items are cut.
-        options: what the requests' size on the wire depends on.
+        wire: format of the requests, for their size.
         existing: URI of the index of the rows that the destination has; empty for none.
         source: says which pages of the web may be read; None: none.
     """
@@ -114,7 +114,7 @@ class ChunkItems(beam.PTransform):
         run_dir: RunDir,
         plan: str,
         policy: ChunkPolicy,
-        options: RequestOptions,
+        wire: WireFormat,
         existing: str = "",
         source: SourceConfig | None = None,
     ) -> None:
@@ -122,7 +122,7 @@ class ChunkItems(beam.PTransform):
         content = ContentReader(run_dir.storage, inline_media=run_dir.layout.inline_media())
         if source is not None:
             content = ContentReader.of(source, content.storage, content.inline_media)
-        self._chunk = _Chunk(run_dir, plan, policy, options, existing, content)
+        self._chunk = _Chunk(run_dir, plan, policy, wire, existing, content)
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[tuple[int, ChunkBatch]]:
         """Cut every block."""
@@ -135,12 +135,12 @@ class _Chunk(beam.DoFn):
         run_dir: RunDir,
         plan: str,
         policy: ChunkPolicy,
-        options: RequestOptions,
+        wire: WireFormat,
         existing: str,
         content: ContentReader,
     ) -> None:
         self._run_dir, self._plan = run_dir, plan
-        self._policy, self._options = policy, options
+        self._policy, self._wire = policy, wire
         self._existing_uri = existing
         self._content = content
 
@@ -158,7 +158,7 @@ class _Chunk(beam.DoFn):
         for one in chunked:
             self._keep_extracted(one)
         chunks = [chunk for one in chunked for chunk in one.chunks]
-        table, skipped = manifest_of(chunks, self._options), 0
+        table, skipped = manifest_of(chunks, self._wire), 0
         if self._existing is not None:
             table, skipped = skip_existing(table, self._existing)
         self._note.add(len(element.items), len(chunks))
@@ -169,7 +169,8 @@ class _Chunk(beam.DoFn):
     def _keep_extracted(self, chunked: ChunkedItem) -> None:
         if chunked.extracted is None:
             return
-        uri = self._run_dir.layout.extracted(chunked.chunks[0].source_hash)
+        first = chunked.chunks[0]
+        uri = self._run_dir.layout.extracted(first.source_hash, first.chunker)
         try:
             self._run_dir.storage.create(uri, chunked.extracted.encode())
         except AlreadyExistsError:

@@ -21,7 +21,6 @@ from reembed.beam.read_items import ReadItems
 from reembed.config.frozen import frozen_view
 from reembed.config.load import LoadedConfig
 from reembed.config.schema import Config
-from reembed.core.pack import Packing
 from reembed.core.plans import (
     PartitionPlan,
     PlanSummary,
@@ -36,7 +35,7 @@ from reembed.destinations.open import open_destination
 from reembed.errors import ObjectNotFoundError, RunFailedError, StagedError, UsageError
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.run_dir import RunDir, open_run_dir
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.open import find_provider, packing_of
 from reembed.runs.existing import DonorRows, read_findings, write_copies, write_existing
 from reembed.sources.base import Prepared, Source
 from reembed.sources.open import open_source
@@ -89,7 +88,8 @@ def make_plan(loaded: LoadedConfig, beam_arguments: Sequence[str] = ()) -> PlanS
     destination = open_destination(config, run_dir)
     destination.check()
     frozen = frozen_view(config)
-    plan = plan_id(frozen, chain(source.identity(), destination.identity()))
+    versions = ChunkPolicy.of(config).table().versions()
+    plan = plan_id(frozen, versions, chain(source.identity(), destination.identity()))
     try:
         return run_dir.read_plan(plan)
     except ObjectNotFoundError:
@@ -192,7 +192,7 @@ def build_plan(
     wanted: Wanted | None = None,
 ) -> list[beam.PCollection[Any]]:
     """Wire the plan pipeline over a prepared source; returns what has come when all is written."""
-    policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
+    policy, wire = ChunkPolicy.of(config), find_provider(config.service).wire(config)
     blocks = (
         pipeline
         | "Spans" >> beam.Create(prepared.spans)  # Span
@@ -201,8 +201,8 @@ def build_plan(
     partitions = (
         blocks
         # (partition, ChunkBatch)
-        | "ChunkItems" >> ChunkItems(run_dir, plan, policy, options, existing, config.source)
-        | "PackShards" >> PackShards(run_dir, plan, Packing.of(config))  # PartitionPlan
+        | "ChunkItems" >> ChunkItems(run_dir, plan, policy, wire, existing, config.source)
+        | "PackShards" >> PackShards(run_dir, plan, packing_of(config))  # PartitionPlan
     )
     if wanted is None or not wanted.keys:
         return [partitions]
