@@ -18,13 +18,13 @@ from reembed.beam.read_items import ReadItems
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
 from reembed.core.names import shard_id
-from reembed.core.pack import Packing
 from reembed.core.plans import PartitionPlan
 from reembed.core.schema import MANIFEST
 from reembed.errors import AlreadyExistsError
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.run_dir import RunDir, open_run_dir
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.sources.base import BLOCK_ITEMS, Block
 from reembed.sources.files import ListingSource
 from reembed.storage.content import ContentReader
@@ -37,7 +37,7 @@ PLAN = "plan-1"
 
 
 def test_a_table_comes_back_from_its_bytes(config: Config, item: MakeItem) -> None:
-    policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
+    policy, options = ChunkPolicy.of(config), GeminiWire.of(config)
     chunked = read_and_chunk(ContentReader(LocalStorage()), item(0, b"Some words."), policy)
     table = manifest_of(chunked.chunks, options)
     again = from_bytes(to_bytes(table))
@@ -106,7 +106,7 @@ def corpus_png() -> bytes:
 
 
 def _batch(config: Config, items: list[Item]) -> ChunkBatch:
-    policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
+    policy, options = ChunkPolicy.of(config), GeminiWire.of(config)
     chunked = [read_and_chunk(ContentReader(LocalStorage()), each, policy) for each in items]
     chunks = [chunk for one in chunked for chunk in one.chunks]
     return ChunkBatch(len(items), to_bytes(manifest_of(chunks, options)))
@@ -117,7 +117,7 @@ def test_pack_shards_writes_manifests_in_input_order_whatever_order_came(
 ) -> None:
     items = [item(index, f"Words number {index}.".encode()) for index in range(20)]
     batches = [_batch(config, items[start : start + 5]) for start in (10, 0, 15, 5)]
-    record = pack_shards(run_dir, PLAN, 0, batches, Packing.of(config))
+    record = pack_shards(run_dir, PLAN, 0, batches, packing_of(config))
     names = [plan.shard for plan in record.shards]
     assert names == [shard_id(0, seq) for seq in range(len(names))]
     assert len(names) > 1
@@ -139,7 +139,7 @@ def test_packing_again_writes_the_same_bytes(
     other = open_run_dir(str(tmp_path / "other"))
     for place, starts in ((run_dir, (0, 6)), (other, (6, 0))):
         batches = [_batch(config, items[start : start + 6]) for start in starts]
-        pack_shards(place, PLAN, 0, batches, Packing.of(config))
+        pack_shards(place, PLAN, 0, batches, packing_of(config))
     one, two = (sorted(Path(p.layout.plan_dir(PLAN)).rglob("*.*")) for p in (run_dir, other))
     assert [path.name for path in one] == [path.name for path in two]
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
@@ -153,7 +153,7 @@ def test_the_wired_steps_plan_every_partition(
     steps = (
         ReadItems(prepared.reader)
         | ChunkItems(Chunking.of(config, run_dir), PLAN)
-        | PackShards(run_dir, PLAN, Packing.of(config))
+        | PackShards(run_dir, PLAN, packing_of(config))
     )
     [record] = run_steps(list(prepared.spans), steps)
     assert record.plan_totals().items == record.plan_totals().chunks == len(items)
@@ -195,7 +195,7 @@ def test_ranks_count_keys_that_are_held_in_whatever_order_blocks_came(
     # A row without a key has a place of its own, and no rank.
     reject = Reject("no_key", "none", "read")
     keyless = Item("p.d.t#0", "p.d.t", Position(9, 5), reject=reject)
-    record = pack_shards(run_dir, PLAN, 2, [*blocks, _batch(config, [keyless])], Packing.of(config))
+    record = pack_shards(run_dir, PLAN, 2, [*blocks, _batch(config, [keyless])], packing_of(config))
     rows = [
         row
         for plan in record.shards

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from reembed.config.job_limits import JobLimits
+from reembed.config.schema import ModelConfig, ServiceConfig
 from reembed.core.canaries import plan_canaries
 from reembed.core.pack import Weights, pack
 from reembed.core.plans import PartitionPlan, ShardPlan
@@ -35,6 +36,7 @@ from reembed.machine.reservations import Quotas, Reservations
 from reembed.machine.rules import Rules
 from reembed.machine.states import PendingOutcome, Prepared, ShardState
 from reembed.providers.base import Job, JobStats, RemoteFile
+from reembed.providers.gemini.provider import CAPABILITIES
 from reembed.storage.base import Stat
 from simulation.disk import Disk, SimStorage
 from simulation.faults import Faults
@@ -43,6 +45,7 @@ from simulation.runner import Parts, SimClock, SimRunner
 
 RUN, RUN_DIR, QUOTA = "use", "/use/run", 500_000
 HOUR = 3600.0
+MODEL = ModelConfig()
 # Seconds that things take where the simulator gives none.
 UPLOAD, CREATE, COLLECT = 4.0, 1.0, 15.0
 RAMP = 0.5 * HOUR
@@ -239,7 +242,9 @@ class Measurement:
         quotas = Quotas(None, 100, QUOTA, 10**15)
         context = Context(
             config=SimpleNamespace(  # type: ignore[arg-type]
-                model=SimpleNamespace(name="m"), batch=SimpleNamespace(priority=0)
+                model=MODEL,
+                batch=SimpleNamespace(priority=0),
+                service=ServiceConfig(),
             ),
             commit=1,
             plan="plan",
@@ -313,7 +318,8 @@ def _rules(holder: str) -> Rules:
         request_timeout=60.0,
         list_lag=60.0,
         stuck=1e9,
-        result_life=48 * HOUR,
+        retention=7 * 24 * HOUR,
+        capabilities=CAPABILITIES,
         inline="file",
     )
 

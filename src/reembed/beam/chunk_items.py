@@ -19,11 +19,12 @@ from reembed.core.existing import ExistingRows, skip_existing
 from reembed.core.keys import KEYS
 from reembed.core.manifest import manifest_of
 from reembed.core.mixed import OpenPart, chunk_parts
+from reembed.core.wire import WireFormat
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RejectError, StorageError
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.notes import PlanProgress
 from reembed.ledger.run_dir import RunDir
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.open import find_provider
 from reembed.sources.base import Block
 from reembed.sources.uris import decode_data, is_data
 from reembed.storage.base import Storage
@@ -101,19 +102,21 @@ def _opened(content: ContentReader, parts: Iterable[ItemPart]) -> Iterator[OpenP
 class Chunking:
     """Everything that decides how blocks are cut.
 
-    `policy` says how items are cut, `options` what the size of requests on the wire depends on.
+    `policy` says how items are cut, `wire` how large their requests are.
     """
 
     run_dir: RunDir
     policy: ChunkPolicy
-    options: RequestOptions
+    wire: WireFormat
     content: ContentReader
 
     @classmethod
     def of(cls, config: Config, run_dir: RunDir) -> Chunking:
         """Take it from a configuration."""
         content = ContentReader.of(config.source, run_dir.storage, run_dir.layout.inline_media())
-        return cls(run_dir, ChunkPolicy.of(config), RequestOptions.of(config), content)
+        return cls(
+            run_dir, ChunkPolicy.of(config), find_provider(config.service).wire(config), content
+        )
 
 
 def chunk_block(
@@ -127,7 +130,7 @@ def chunk_block(
     for one in chunked:
         _keep_extracted(chunking.run_dir, one)
     chunks = [chunk for one in chunked for chunk in one.chunks]
-    table, skipped = manifest_of(chunks, chunking.options), 0
+    table, skipped = manifest_of(chunks, chunking.wire), 0
     if existing is not None:
         table, skipped = skip_existing(table, existing)
     count(PLAN, _counts_of(block, len(chunks), skipped))
@@ -138,7 +141,8 @@ def chunk_block(
 def _keep_extracted(run_dir: RunDir, chunked: ChunkedItem) -> None:
     if chunked.extracted is None:
         return
-    uri = run_dir.layout.extracted(chunked.chunks[0].source_hash)
+    first = chunked.chunks[0]
+    uri = run_dir.layout.extracted(first.source_hash, first.chunker)
     try:
         run_dir.storage.create(uri, chunked.extracted.encode())
     except AlreadyExistsError:

@@ -24,10 +24,10 @@ from reembed.beam.elements import Embedding, EmbedInput, EmbedReject, EmbedResul
 from reembed.beam.engine import workers_of
 from reembed.beam.pack_shards import pack_shards
 from reembed.core.input_summary import InputSketch, InputSummary
-from reembed.core.pack import Packing
 from reembed.core.plans import PartitionPlan
 from reembed.core.records import Settled
 from reembed.errors import UsageError
+from reembed.providers.open import packing_of
 from reembed.runs.embed import (
     BegunRun,
     EmbedTask,
@@ -157,7 +157,9 @@ class Embed(beam.PTransform):
         items = inputs | "CheckInputs" >> CheckInputs()  # EmbedInput
         plan = items | "NamePlan" >> NamePlan(task)  # NamedPlan, one
         packed = items | "PackInputs" >> PackInputs(task, plan)  # PartitionPlan
-        run = plan | "BeginRun" >> beam.ParDo(_Begin(task), _count(packed, "Packed"))  # BegunRun, one
+        run = plan | "BeginRun" >> beam.ParDo(
+            _Begin(task), _count(packed, "Packed")
+        )  # BegunRun, one
         settled = run | "DriveRun" >> DriveRun(_lanes_of(task, inputs))  # (shard, Settled)
         ended = run | "EndRun" >> beam.ParDo(_End(), _count(settled, "Settled"))  # BegunRun, one
         return EmbedResult(
@@ -288,7 +290,7 @@ class _Chunk(beam.DoFn):
 
 class _Pack(beam.DoFn):
     def __init__(self, task: EmbedTask) -> None:
-        self._task, self._packing = task, Packing.of(task.config)
+        self._task, self._packing = task, packing_of(task.config)
 
     def process(
         self, element: tuple[int, Iterable[ChunkBatch]], plan: NamedPlan

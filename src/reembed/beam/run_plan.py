@@ -16,9 +16,9 @@ from reembed.beam.engine import beam_options, engine
 from reembed.beam.pack_shards import PackShards
 from reembed.beam.read_items import ReadItems
 from reembed.config.schema import Config
-from reembed.core.pack import Packing
 from reembed.errors import StagedError
 from reembed.ledger.run_dir import RunDir
+from reembed.providers.open import packing_of
 from reembed.sources.base import Prepared
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ def build_plan(pipeline: beam.Pipeline, planning: Planning) -> list[beam.PCollec
         blocks
         # (partition, ChunkBatch)
         | "ChunkItems" >> ChunkItems(Chunking.of(config, run_dir), plan, planning.existing)
-        | "PackShards" >> PackShards(run_dir, plan, Packing.of(config))  # PartitionPlan
+        | "PackShards" >> PackShards(run_dir, plan, packing_of(config))  # PartitionPlan
     )
     if not planning.wanted.keys:
         return [partitions]

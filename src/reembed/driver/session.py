@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from reembed.config.job_limits import token_quota
 from reembed.config.schema import Config
 from reembed.core.price import cap_nano
 from reembed.core.records import Settled
@@ -26,14 +27,10 @@ from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.machine.reservations import Quotas
-from reembed.machine.rules import Rules
-from reembed.providers.base import BatchService
-from reembed.providers.gemini.client import open_service
-from reembed.providers.keys import configured_key
+from reembed.machine.rules import Rules, check_drivable
+from reembed.providers.base import BatchService, ClosingService
+from reembed.providers.open import find_provider, open_provider
 from reembed.storage.scratch import scratch_folder
-
-# How long a result file stays in the project's storage when the service does not delete it.
-RESULT_LIFE_SECONDS = 48 * 3600.0
 
 # How long an input that met a 429 is kept: the service's bucket is reported to refill in 10 to 20
 # minutes, and waits grow from half a minute.
@@ -78,7 +75,17 @@ def service_key(config: Config) -> str:
         UsageError: there is none, and the service is not on this machine.
         SecretError: Secret Manager does not answer.
     """
-    return configured_key(config.service, os.environ)
+    return find_provider(config.service).key(os.environ)
+
+
+def open_service(config: Config) -> ClosingService:
+    """Open the configured service with its key; nothing is sent yet.
+
+    Raises:
+        UsageError: as `service_key`, or the address cannot be one.
+        SecretError: Secret Manager does not answer.
+    """
+    return open_provider(config.service, service_key(config))
 
 
 def quotas_of(config: Config) -> Quotas:
@@ -87,7 +94,7 @@ def quotas_of(config: Config) -> Quotas:
     return Quotas(
         max_usd_nano=None if cap is None else cap_nano(cap),
         jobs=config.batch.concurrent_jobs,
-        tokens=config.batch.enqueued_tokens,
+        tokens=token_quota(config, find_provider(config.service).capabilities),
         file_bytes=int(config.batch.file_storage_gb * 1e9),
     )
 
@@ -95,8 +102,13 @@ def quotas_of(config: Config) -> Quotas:
 def rules_of(
     config: Config, run: str, holder: str, metadata_echo: bool, accept_repay: bool = False
 ) -> Rules:
-    """The constants of the state machine for a configuration."""
-    batch = config.batch
+    """Collect the constants of the state machine for a configuration.
+
+    Raises:
+        UsageError: jobs of the configured service cannot be driven without paying twice.
+    """
+    batch, capabilities = config.batch, find_provider(config.service).capabilities
+    check_drivable(config.service.provider, capabilities)
     return Rules(
         run=run,
         holder=holder,
@@ -106,12 +118,12 @@ def rules_of(
         request_timeout=config.service.timeout_seconds,
         list_lag=batch.list_lag_seconds,
         stuck=batch.stuck_hours * 3600,
-        result_life=RESULT_LIFE_SECONDS,
+        retention=(batch.job_list_days or capabilities.job_list_days) * 86400,
+        capabilities=capabilities,
         inline=batch.input,
         metadata_echo=metadata_echo,
         resubmit_stuck=batch.on_stuck == "resubmit",
         accept_repay=accept_repay,
-        retention=batch.job_list_days * 86400,
     )
 
 
@@ -158,7 +170,7 @@ def drive_lane(
     progress = Progress(session.run_dir, session.commit, number, stuck_after, watch)
     with active_lanes.one(), scratch_folder() as folder:
         try:
-            with open_service(config.service, service_key(config)) as service:
+            with open_service(config) as service:
                 context = replace(open_context(session, folder, service), watch=watch)
                 yield from _drive(session, context, progress, number, lanes)
         except ReembedError as err:

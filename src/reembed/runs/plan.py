@@ -79,7 +79,8 @@ def make_plan(loaded: LoadedConfig, beam_arguments: Sequence[str] = ()) -> PlanS
     destination = open_destination(config, run_dir)
     destination.check()
     frozen = frozen_view(config)
-    plan = plan_id(frozen, chain(source.identity(), destination.identity()))
+    versions = ChunkPolicy.of(config).table().versions()
+    plan = plan_id(frozen, versions, chain(source.identity(), destination.identity()))
     try:
         return run_dir.read_plan(plan)
     except ObjectNotFoundError:

@@ -17,6 +17,7 @@ from reembed.core.rows import request_of
 from reembed.errors import UsageError
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.run_dir import RunDir
+from reembed.providers.open import packing_of
 from reembed.storage.base import Storage
 from reembed.storage.parallel import in_parallel
 
@@ -126,7 +127,7 @@ def _of_shard(
     if not chosen:
         return None
     ordinals = sorted(set(chosen))
-    need = need_of_requests(manifest, config)(ordinals)
+    need = need_of_requests(manifest, packing_of(config))(ordinals)
     child = Child(ordinals=ranges_of(ordinals), need=need)
     return Resend(plan.shard, Redrive(sent=child, chunks=len(chosen)))
 

@@ -28,7 +28,7 @@ from reembed.errors import (
 )
 from reembed.ledger.commits import check_plan, check_resumable, commit_plan
 from reembed.ledger.run_dir import RunDir, open_run_dir
-from reembed.providers.gemini.client import open_service
+from reembed.providers.open import open_provider
 from reembed.runs.audit import Audit, audit_jobs
 from reembed.runs.plan import is_noop
 from reembed.runs.preflight import check_engine, check_wait
@@ -179,7 +179,7 @@ def end_run(
         raise RunFailedError(f"run {session.run} is not the newest of {run_dir.path} any more")
     commit, plan = newest.commit, run_dir.read_plan(session.plan)
     roll_up(run_dir, commit, session.generation)
-    with open_service(session.config.service, key) as service:
+    with open_provider(session.config.service, key) as service:
         audit = audit_jobs(run_dir, commit, service)
     report = _report(session, commit, plan, run_dir, audit, time.monotonic() - started)
     return _finish(session, report, commit, run_dir, say)
@@ -188,7 +188,7 @@ def end_run(
 def _settled_before(config: Config, commit: Commit, key: str) -> dict[str, Any]:
     """The report of a run that is settled, with what the list of remote jobs says by now."""
     run_dir = open_run_dir(config.run_dir)
-    with open_service(config.service, key) as service:
+    with open_provider(config.service, key) as service:
         audit = audit_jobs(run_dir, commit, service)
     report = {**run_dir.read_report(), **audit.as_json()}
     run_dir.write_report(report)
@@ -202,7 +202,7 @@ def reach_service(config: Config, key: str) -> None:
         UsageError: the key is refused.
         RunFailedError: nobody answers.
     """
-    with open_service(config.service, key) as service:
+    with open_provider(config.service, key) as service:
         try:
             next(iter(service.list_jobs()), None)  # one page is enough
         except AccessDeniedError as err:
