@@ -195,7 +195,7 @@ def test_bundles_that_run_again_buy_nothing_twice(
         ({"run_dir": ""}, "run_dir: missing: give a folder"),
         ({"budget": {}}, "budget.max_usd: missing: give the most"),
         ({"source": {"files": ["a/**"]}}, "source.files: .*the inputs are the elements"),
-        ({"destination": {"bigquery": {"table": "p.d.t"}}}, "destination.bigquery: p.d.t: leave"),
+        ({"destination": {"bigquery": {"table": "p.d.t"}}}, "destination.bigquery: given: leave"),
         ({"model": {"dimensions": 0}}, "model.dimensions"),
     ],
 )

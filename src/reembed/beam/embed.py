@@ -157,14 +157,11 @@ class Embed(beam.PTransform):
         items = inputs | "CheckInputs" >> CheckInputs()  # EmbedInput
         plan = items | "NamePlan" >> NamePlan(task)  # NamedPlan, one
         packed = items | "PackInputs" >> PackInputs(task, plan)  # PartitionPlan
-        run = plan | "BeginRun" >> beam.ParDo(
-            _Begin(task), _count(packed, "Packed")
-        )  # BegunRun, one
+        run = plan | "BeginRun" >> beam.ParDo(_Begin(task), _count(packed, "Packed"))  # BegunRun
         settled = run | "DriveRun" >> DriveRun(_lanes_of(task, inputs))  # (shard, Settled)
-        ended = run | "EndRun" >> beam.ParDo(_End(), _count(settled, "Settled"))  # BegunRun, one
-        return EmbedResult(
-            ended | "ReadVectors" >> ReadVectors(), ended | "ReadRejects" >> ReadRejects()
-        )
+        ended = run | "EndRun" >> beam.ParDo(_End(), _count(settled, "Settled"))  # BegunRun
+        vectors, rejects = ended | "Vectors" >> ReadVectors(), ended | "Rejects" >> ReadRejects()
+        return EmbedResult(vectors, rejects)
 
 
 def _check_pipeline(task: EmbedTask, inputs: beam.PCollection[Any]) -> EmbedTask:

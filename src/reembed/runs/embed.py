@@ -28,9 +28,11 @@ from reembed.errors import (
     RunFailedError,
     UsageError,
 )
+from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.commits import check_plan, check_resumable, commit_plan
 from reembed.ledger.run_dir import CommitState, RunDir, open_run_dir
 from reembed.machine.quotas import ProjectQuotas, why_not_wait
+from reembed.providers.open import find_provider
 from reembed.runs.plan import PlanTask, complete_plan
 from reembed.runs.run import config_for_workers, end_run, reach_service
 
@@ -104,9 +106,10 @@ def _check_sections(config: Config) -> None:
     if config.budget.max_usd is None:
         remedy = "give the most that the run may cost: nobody can be asked inside a pipeline"
         raise ConfigError("budget.max_usd", "missing", remedy)
-    if config.destination.bigquery is not None:
+    kind = config.destination.kind
+    if kind != "parquet":
         remedy = "leave it out: the pipeline gets the vectors, and can write them there"
-        raise ConfigError("destination.bigquery", config.destination.bigquery.table, remedy)
+        raise ConfigError(f"destination.{kind}", "given", remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,8 @@ def name_plan(task: EmbedTask, summary: InputSummary) -> NamedPlan:
         UsageError: the run directory holds a run over other inputs.
     """
     run_dir, said = task.run_dir, (summary.digest.encode(), str(summary.items).encode())
-    plan = plan_id(frozen_view(task.config), (b"pipeline", *said))
+    versions = ChunkPolicy.of(task.config).table().versions()
+    plan = plan_id(frozen_view(task.config), versions, (b"pipeline", *said))
     newest = run_dir.newest_commit()
     if newest is not None and newest.commit.plan != plan:
         key = service_key(task.config)
@@ -216,7 +220,10 @@ def _check_wait(task: EmbedTask, plan: PlanSummary) -> None:
     if not task.waits_are_paid:
         return
     config = task.config
-    quotas, hours = ProjectQuotas.of(config), config.batch.max_wait_hours
+    quotas, hours = (
+        ProjectQuotas.of(config, find_provider(config.service).capabilities),
+        config.batch.max_wait_hours,
+    )
     if why := why_not_wait(quotas, plan.plan_totals(), hours):
         raise UsageError(
             f"{why}, and Dataflow's workers are paid while they wait; use `reembed submit` and "

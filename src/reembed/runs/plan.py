@@ -27,6 +27,7 @@ from reembed.core.plans import (
 from reembed.core.records import Commit
 from reembed.destinations.open import open_destination
 from reembed.errors import ObjectNotFoundError, RunFailedError, UsageError
+from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.runs.existing import DonorRows, read_findings, write_copies, write_existing
 from reembed.sources.base import Prepared, Source
