@@ -39,8 +39,9 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("driver",),
     ("beam",),
     ("runs",),
-    ("beam.embed",),
+    ("beam.embed", "api"),
     ("cli",),
+    ("__main__",),
 )
 RANK = {layer: rank for rank, layers in enumerate(ORDER) for layer in layers}
 

@@ -1,4 +1,4 @@
-"""Load a configuration for a command: from a file here or in Cloud Storage."""
+"""Load a configuration for a verb: from a file here or in Cloud Storage, with its service."""
 
 from __future__ import annotations
 
@@ -33,12 +33,16 @@ def load_from(path: str, overrides: Sequence[str], run_dir: str | None) -> Loade
 
 
 def load_service_config(path: str, overrides: Sequence[str], run_dir: str | None) -> LoadedConfig:
-    """Load a configuration, with the service's address from the environment written into it.
+    """Load a configuration, with the service's address from the environment written into it."""
+    return with_base_url(load_from(path, overrides, run_dir))
+
+
+def with_base_url(loaded: LoadedConfig) -> LoadedConfig:
+    """Write the service's address from the environment into a configuration that names none.
 
     The vendor's GOOGLE_GEMINI_BASE_URL holds where the file names no address; written into the
     configuration it is frozen with it, so that a resume cannot go elsewhere unnoticed.
     """
-    loaded = load_from(path, overrides, run_dir)
     service = loaded.config.service
     base_url = resolve_base_url(service.base_url, os.environ)
     if service.base_url is not None or base_url == DEFAULT_BASE_URL:
