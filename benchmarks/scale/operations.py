@@ -83,7 +83,7 @@ def drive(shards: int) -> Counter[tuple[str, str]]:
             ledger = Ledger(run_dir, 1, "lane")
             spend = ReservationLog(run_dir, 1)
             context = replace(
-                context, storage=cast(Any, storage), ledger=ledger, spend=spend, clock=clock
+                context, run_dir=run_dir, ledger=ledger, spend=spend, clock=clock
             )
             offset = context.ledger.storage_now() - context.clock.now()
             state = SharedStateStore(session.run, quotas_of(session.config), context.clock, offset)
