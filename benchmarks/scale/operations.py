@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ledger"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
@@ -82,9 +82,7 @@ def drive(shards: int) -> Counter[tuple[str, str]]:
             context = open_context(session, scratch, service)
             ledger = Ledger(run_dir, 1, "lane")
             spend = ReservationLog(run_dir, 1)
-            context = replace(
-                context, storage=cast(Any, storage), ledger=ledger, spend=spend, clock=clock
-            )
+            context = replace(context, run_dir=run_dir, ledger=ledger, spend=spend, clock=clock)
             offset = context.ledger.storage_now() - context.clock.now()
             state = SharedStateStore(session.run, quotas_of(session.config), context.clock, offset)
             progress = Progress(run_dir, 1, 0)

@@ -1,4 +1,4 @@
-"""`python -m reembed`: the command line."""
+"""Run the command line by `python -m reembed`."""
 
 from __future__ import annotations
 

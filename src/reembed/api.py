@@ -27,7 +27,7 @@ from reembed.driver.session import Session, active_lanes, interrupted
 from reembed.errors import ComeAgainError, StorageError, UsageError
 from reembed.ledger.notes import sum_notes
 from reembed.ledger.run_dir import RunDir, open_run_dir
-from reembed.runs.loading import load_from, with_base_url
+from reembed.runs.loading import load_from, settle_service
 from reembed.runs.notified import run_with_notifications
 from reembed.runs.plan import make_plan
 from reembed.runs.run import RunCall
@@ -186,8 +186,8 @@ def load_config(
             raise UsageError("a loaded configuration takes no overrides; give them when loading it")
         return config
     if isinstance(config, Mapping):
-        return with_base_url(config_from_mapping(config, Path.cwd(), overrides, run_dir))
-    return with_base_url(load_from(os.fspath(config), overrides, run_dir))
+        return settle_service(config_from_mapping(config, Path.cwd(), overrides, run_dir))
+    return settle_service(load_from(os.fspath(config), overrides, run_dir))
 
 
 def plan(
@@ -484,8 +484,6 @@ def _embedding(session: Session, chunks: int) -> Progress:
         "embedding",
         done=min(chunks, total["chunks_done"]),
         total=chunks,
-        shards={
-            n.removeprefix(prefix): c for n, c in sorted(total.items()) if n.startswith(prefix)
-        },
+        shards=dict(sorted(shards.items())),
         usd_reserved=total["usd_nano"] / 1e9,
     )

@@ -41,7 +41,8 @@ def settle(ledger: Ledger, shard: str, generation: int = 0) -> None:
 
 
 def of(run_dir, storage=None) -> Ledger:
-    return Ledger(RunDir(storage or open_storage(), run_dir.layout), 1, "reader", max_concurrent=4)
+    reader = RunDir(storage or open_storage(), run_dir.layout)
+    return Ledger(reader, 1, "reader", max_concurrent=4)
 
 
 def told(records):
@@ -196,7 +197,7 @@ def test_all_that_is_due_is_rolled_up_and_nothing_else(ledger, run_dir):
 def test_an_open_partition_is_read_by_several_threads(ledger, run_dir):
     for shard in SHARDS:
         settle(ledger, shard)
-    storage = CountingStorage(open_storage(), seconds=0.01)
+    storage = CountingStorage(open_storage(), gather=2)
     found = dict(of(run_dir, storage).load(SHARDS))
     assert len(found) == 3
     # The roll-ups, the partition; a settlement, three outcomes and two jobs of each shard.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
 
 from reembed.beam.engine import beam_options, engine
 from reembed.beam.run_plan import Planning, Wanted, build_plan
+from reembed.bigquery.base import BigQuery
 from reembed.bigquery.source import open_bigquery
 from reembed.config.load import LoadedConfig
 from reembed.core.names import PARTITION_ITEMS
@@ -26,7 +27,7 @@ NAME = "proj-1.data.items"
 def planned(loaded: LoadedConfig, tables: MemoryTables) -> list[dict[str, Any]]:
     """Run the plan pipeline over a table; the rows of its manifests in the order of shards."""
     run_dir = open_run_dir(loaded.config.run_dir)
-    source = open_bigquery(loaded, run_dir.storage, lambda _: tables)
+    source = open_bigquery(loaded, run_dir.storage, lambda _: cast(BigQuery, tables))
     prepared = source.prepare(run_dir, "p")
     planning = Planning(loaded.config, run_dir, "p", prepared, wanted=Wanted(True, False))
     with engine(beam_options(())) as pipeline:

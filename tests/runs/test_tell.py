@@ -13,7 +13,7 @@ import pytest
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.errors import NotificationError, StorageError
 from reembed.ledger.layout import Layout
-from reembed.ledger.run_dir import RunDir
+from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.notifications.channels import Message
 from reembed.notifications.notices import RunPlace, kind_of
 from reembed.notifications.notifier import (
@@ -159,8 +159,9 @@ def test_nobody_to_tell_and_an_address_that_is_not_set(
     loaded: Callable[..., LoadedConfig],
 ) -> None:
     said: list[str] = []
-    assert open_notifier(loaded(), LocalStorage(), said.append) is None
-    found = open_notifier(loaded(webhook_env="NO_SUCH_HOOK_IS_SET"), LocalStorage(), said.append)
+    run_dir = open_run_dir(loaded().config.run_dir)
+    assert open_notifier(loaded(), run_dir, said.append) is None
+    found = open_notifier(loaded(webhook_env="NO_SUCH_HOOK_IS_SET"), run_dir, said.append)
     assert found is not None
     assert list(found.channels) == []
     assert "NO_SUCH_HOOK_IS_SET is not set" in said[0]

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from reembed.config.job_limits import JobLimits
-from reembed.config.schema import ModelConfig, ServiceConfig
+from reembed.config.schema import Config
 from reembed.core.canaries import plan_canaries
 from reembed.core.pack import Weights, pack
 from reembed.core.plans import PartitionPlan, ShardPlan
@@ -45,7 +44,6 @@ from simulation.runner import Parts, SimClock, SimRunner
 
 RUN, RUN_DIR, QUOTA = "use", "/use/run", 500_000
 HOUR = 3600.0
-MODEL = ModelConfig()
 # Seconds that things take where the simulator gives none.
 UPLOAD, CREATE, COLLECT = 4.0, 1.0, 15.0
 RAMP = 0.5 * HOUR
@@ -220,7 +218,7 @@ class Measurement:
                 scratch.mkdir()
                 runner = self._runner(process, scratch)
                 mine = self.plans[number :: self.scenario.processes]
-                self.kernel.spawn(process, lambda r=runner, m=mine: r.run(m))  # type: ignore[misc]
+                self.kernel.spawn(process, lambda r=runner, m=mine: r.run(m))
             self.kernel.run()
         settled = sum(uri.endswith("settled.g0") for uri in self.disk.objects)
         # Work remains until the last job is created.
@@ -241,11 +239,7 @@ class Measurement:
         clock = SimClock(process)
         quotas = Quotas(None, 100, QUOTA, 10**15)
         context = Context(
-            config=SimpleNamespace(  # type: ignore[arg-type]
-                model=MODEL,
-                batch=SimpleNamespace(priority=0),
-                service=ServiceConfig(),
-            ),
+            config=Config.model_validate({"name": "use", "source": {"files": ["*"]}}),
             commit=1,
             plan="plan",
             rules=_rules(process.name),

@@ -33,7 +33,7 @@ class Users:
         kernel = self._world.kernel
 
         def act(process: Process) -> None:
-            ledger = Ledger(SimStorage(self._world.disk, process), _LAYOUT, 1, "user")
+            ledger = Ledger(RunDir(SimStorage(self._world.disk, process), _LAYOUT), 1, "user")
             ledger.stop("stop", "enough")
             if self._random.random() < 0.5:
                 kernel.pause(self._random.choice((1.0, 300.0, 5_000.0)))

@@ -33,7 +33,7 @@ from reembed.ledger.commits import check_plan, check_resumable, commit_plan
 from reembed.ledger.run_dir import CommitState, RunDir, open_run_dir
 from reembed.machine.quotas import ProjectQuotas, why_not_wait
 from reembed.providers.open import find_provider
-from reembed.runs.loading import with_base_url
+from reembed.runs.loading import settle_service
 from reembed.runs.plan import PlanTask, complete_plan
 from reembed.runs.run import config_for_workers, end_run, reach_service
 
@@ -98,7 +98,7 @@ def load_embed_config(
     if not (run_dir or data.get("run_dir")):
         remedy = "give a folder or gs://bucket/prefix of its own, where all workers can write"
         raise ConfigError("run_dir", "missing", remedy)
-    loaded = with_base_url(config_from_mapping(data, base, (), run_dir))
+    loaded = settle_service(config_from_mapping(data, base, (), run_dir))
     _check_sections(loaded.config)
     return loaded.config, str(loaded.base)
 
