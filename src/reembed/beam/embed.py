@@ -39,7 +39,7 @@ from reembed.runs.embed import (
     name_plan,
 )
 from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block
-from reembed.sources.rows import placed
+from reembed.sources.rows import resolve_item
 from reembed.sources.uris import Resolver, is_data
 from reembed.storage.base import Storage
 from reembed.storage.names import is_gs
@@ -85,7 +85,7 @@ def item_of(given: EmbedInput, partition: int, resolver: Resolver) -> Item:
         data=data,
         reject=None if text is not None or given.uri is not None else _NO_CONTENT,
     )
-    return placed(item, resolver)
+    return resolve_item(item, resolver)
 
 
 _NO_CONTENT = Reject("no_content", "the input has neither a text nor a URI; give one", "read")
