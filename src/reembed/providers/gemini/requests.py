@@ -128,7 +128,7 @@ def max_result_line_bytes(dimensions: int) -> int:
 
 
 def media_request_bytes(media_bytes: int) -> int:
-    """Count the bytes of the line of an image, audio, video or PDF: base64 and what stands around it."""
+    """Count the bytes of a line with media: base64, and what stands around it."""
     return 4 * -(-media_bytes // 3) + ENVELOPE_BYTES
 
 
