@@ -202,7 +202,7 @@ def test_a_streamed_wav_is_read_to_its_end_and_gets_an_honest_header(declared):
     ((piece, written),) = sent(data)
     assert piece.recipe.operation == "audio"
     assert np.array_equal(wav_values(written)[1], values)
-    assert find_wav_data(io.BytesIO(written)).is_honest
+    assert find_wav_data(io.BytesIO(written)).is_exact
 
 
 @pytest.mark.parametrize("keep", [44, 36, 20])
