@@ -14,7 +14,7 @@ Scripted = Callable[..., tuple[BigQueryClient, ScriptedHttp]]
 
 
 @pytest.fixture
-def warehouse(bigquery_server: BigQueryServer) -> BigQuery:
+def bigquery(bigquery_server: BigQueryServer) -> BigQuery:
     """The real client on the local server."""
     return open_bigquery_client(PROJECT)
 

@@ -16,11 +16,11 @@ from reembed.bigquery.names import TableName
 from reembed.bigquery.schema import row_fields
 from reembed.config.load import config_from_mapping
 from reembed.core.schema import ROW
-from reembed.destinations.base import HELD, Published, SettledRun
+from reembed.destinations.base import EXISTING, Published, SettledRun
 from reembed.destinations.parts import part_metadata, write_part
 from reembed.errors import RunFailedError, UsageError
 from reembed.storage.local import LocalStorage
-from support.duck_warehouse import DuckWarehouse, Dying, Killed
+from support.duck_bigquery import DuckBigQuery, Dying, Killed
 
 DEST = TableName("test-project", "data", "vectors")
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -37,10 +37,10 @@ def row(key: str, content: str = "x", part: int = 0, index: int = 0) -> dict[str
 
 
 class Place:
-    """A run directory, and a warehouse beside it."""
+    """A run directory, and a bigquery beside it."""
 
     def __init__(self, folder: Path, **destination: Any) -> None:
-        self.folder, self.warehouse = folder, DuckWarehouse()
+        self.folder, self.bigquery = folder, DuckBigQuery()
         self.said: list[str] = []
         (folder / "run" / "vectors").mkdir(parents=True)
         self.data = {
@@ -50,9 +50,9 @@ class Place:
             "destination": {"bigquery": {"table": str(DEST), **destination}},
         }
 
-    def table(self, warehouse: Any = None, **model: Any) -> BigQueryTable:
+    def table(self, bigquery: Any = None, **model: Any) -> BigQueryTable:
         config = config_from_mapping({**self.data, "model": model}, self.folder).config
-        return BigQueryTable(config, LocalStorage(), warehouse or self.warehouse, self.said.append)
+        return BigQueryTable(config, LocalStorage(), bigquery or self.bigquery, self.said.append)
 
     def write(self, commit: int, *rows: dict[str, Any], seq: int = 0) -> None:
         name = f"part-{commit:04}-00000000-{seq:06}.parquet"
@@ -65,19 +65,19 @@ class Place:
         self,
         commit: int,
         rows: int,
-        gone: tuple[str, ...] = (),
+        removed: tuple[str, ...] = (),
         generation: int = 0,
-        warehouse: Any = None,
+        bigquery: Any = None,
     ) -> Published:
         settled = SettledRun(commit, f"run{commit}", generation, rows)
-        return self.table(warehouse).publish(settled, iter(gone))
+        return self.table(bigquery).publish(settled, iter(removed))
 
     def content(self) -> list[tuple[str, str, int]]:
-        rows = self.warehouse.rows(DEST)
+        rows = self.bigquery.rows(DEST)
         return [(r["key"], r["content_hash"], r["part"]) for r in rows]
 
     def leftovers(self) -> list[str]:
-        return [str(name) for name in self.warehouse.tables
+        return [str(name) for name in self.bigquery.tables
                 if "_reembed_" in name.table]  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def test_a_new_table_is_a_copy_of_staging(tmp_path: Path) -> None:
     place = Place(tmp_path, partition_by="embedded_at", labels={"team": "search"})
     two_nights(place)
     assert place.content() == [(r["key"], r["content_hash"], r["part"]) for r in FIRST]
-    table = place.warehouse.tables[DEST]
+    table = place.bigquery.tables[DEST]
     assert (table.clustering, table.partition and table.partition.column) == (
         ("key",),
         "embedded_at",
@@ -135,10 +135,10 @@ def test_a_new_table_is_a_copy_of_staging(tmp_path: Path) -> None:
         table.description
     )
     assert place.leftovers() == []
-    assert [job.kind for job in place.warehouse.jobs.values()].count("load") == 1
-    assert not any("MERGE" in s.sql for s in place.warehouse.statements)
+    assert [job.kind for job in place.bigquery.jobs.values()].count("load") == 1
+    assert not any("MERGE" in s.sql for s in place.bigquery.statements)
     # Each load says its schema itself; vectors are ARRAY<FLOAT64>.
-    [load] = place.warehouse.loads
+    [load] = place.bigquery.loads
     assert load.write == "WRITE_APPEND"
     embedding = next(f for f in load.fields if f.name == "embedding")
     assert embedding.sql_type == "ARRAY<FLOAT64>"
@@ -146,7 +146,7 @@ def test_a_new_table_is_a_copy_of_staging(tmp_path: Path) -> None:
 
 def test_an_increment_is_one_merge(place: Place) -> None:
     two_nights(place)
-    place.warehouse.estimate = 2**40
+    place.bigquery.estimate = 2**40
     done = place.publish(2, len(SECOND), ("lost", "never there"))
     assert place.content() == AFTER
     # Replaced: two of "changed", one of "half"; deleted: two of "lost".
@@ -156,9 +156,9 @@ def test_an_increment_is_one_merge(place: Place) -> None:
     assert len(place.said) == 1
     assert "Merging 3 rows into test-project.data.vectors" in place.said[0]
     assert "$6.2500 on demand" in place.said[0]
-    assert sum("MERGE" in s.sql for s in place.warehouse.statements) == 1
+    assert sum("MERGE" in s.sql for s in place.bigquery.statements) == 1
     assert place.leftovers() == []
-    assert place.warehouse.tables[DEST].labels["reembed_run"] == "run2"
+    assert place.bigquery.tables[DEST].labels["reembed_run"] == "run2"
 
 
 def test_parts_that_a_run_did_not_write_stay(place: Place) -> None:
@@ -199,7 +199,7 @@ def test_only_keys_that_are_gone(place: Place) -> None:
 def test_a_run_without_rows_makes_an_empty_table(place: Place) -> None:
     place.publish(1, 0)
     assert place.content() == []
-    assert place.warehouse.tables[DEST].labels["reembed_state"] == "whole"
+    assert place.bigquery.tables[DEST].labels["reembed_state"] == "whole"
 
 
 @pytest.mark.parametrize("made", [True, False], ids=["new", "increment"])
@@ -215,47 +215,47 @@ def test_killed_after_any_operation_and_resumed(tmp_path: Path, made: bool) -> N
         return place, lambda w: place.publish(2, len(SECOND), ("lost",), 0, w)
 
     place, publish = prepared(tmp_path / "whole")
-    wanted, told = publish(None), (place.content(), place.warehouse.tables[DEST].labels)
+    wanted, told = publish(None), (place.content(), place.bigquery.tables[DEST].labels)
     for after in range(1, 200):
         place, publish = prepared(tmp_path / f"killed{after}")
         try:
-            publish(Dying(place.warehouse, after))
+            publish(Dying(place.bigquery, after))
         except Killed:
             done = publish(None)
         else:
             assert after > 10, "hardly any operation was tried"
             break
-        assert (place.content(), place.warehouse.tables[DEST].labels) == told, after
+        assert (place.content(), place.bigquery.tables[DEST].labels) == told, after
         counts = (done.inserted, done.replaced, done.deleted)
         assert counts == (wanted.inserted, wanted.replaced, wanted.deleted), after
         assert done.details.get("merge") == wanted.details.get("merge"), after
         assert place.leftovers() == [], after
         # The label change of a call that was killed late is repeated; no job is.
-        kinds = [job.kind for name, job in place.warehouse.jobs.items() if "merge-" in name]
+        kinds = [job.kind for name, job in place.bigquery.jobs.items() if "merge-" in name]
         assert len(kinds) == (0 if made else 1), after
 
 
 def test_a_load_that_fails_leaves_the_table_and_is_tried_under_another_id(place: Place) -> None:
     two_nights(place)
     before = place.content()
-    place.warehouse.failing.append(("load-00000", "invalid"))
+    place.bigquery.failing.append(("load-00000", "invalid"))
     with pytest.raises(RunFailedError, match="nothing is paid again: run again"):
         place.publish(2, len(SECOND))
     assert place.content() == before
     done = place.publish(2, len(SECOND), ("lost",))
     assert place.content() == AFTER
-    ids = [name for name in place.warehouse.jobs if "reembed-run2-g0-load" in name]
+    ids = [name for name in place.bigquery.jobs if "reembed-run2-g0-load" in name]
     assert [name.rsplit("-", 1)[1] for name in ids] == ["0", "1"]
     assert done.inserted == 3
 
 
 def test_a_failure_that_passes_by_itself_is_tried_again_at_once(place: Place) -> None:
     two_nights(place)
-    place.warehouse.failing.extend([("merge", "backendError"), ("merge", "backendError")])
+    place.bigquery.failing.extend([("merge", "backendError"), ("merge", "backendError")])
     place.publish(2, len(SECOND), ("lost",))
     assert place.content() == AFTER
     place.write(3, row("more", "m", 0, 9))
-    place.warehouse.failing.extend([("merge", "backendError")] * 3)
+    place.bigquery.failing.extend([("merge", "backendError")] * 3)
     with pytest.raises(RunFailedError, match="has not taken over run run3"):
         place.publish(3, 1)
     place.publish(3, 1)
@@ -265,12 +265,12 @@ def test_a_failure_that_passes_by_itself_is_tried_again_at_once(place: Place) ->
 def test_staging_that_went_is_loaded_again(place: Place) -> None:
     """After days away the staging table has expired, while its jobs are still on record."""
     two_nights(place)
-    place.warehouse.failing.append(("merge", "invalid"))
+    place.bigquery.failing.append(("merge", "invalid"))
     with pytest.raises(RunFailedError):
         place.publish(2, len(SECOND), ("lost",))
-    for name in list(place.warehouse.tables):
+    for name in list(place.bigquery.tables):
         if "_reembed_" in name.table:
-            place.warehouse.delete_table(name)
+            place.bigquery.delete_table(name)
     place.publish(2, len(SECOND), ("lost",))
     assert place.content() == AFTER
 
@@ -288,11 +288,11 @@ def test_staging_that_does_not_hold_the_run_is_not_merged(place: Place) -> None:
 def test_what_it_holds_is_read_back_as_it_was_written(place: Place) -> None:
     two_nights(place)
     table = place.table()
-    held = pa.Table.from_batches(list(table.held()), HELD)
-    assert held.num_rows == len(FIRST)
+    existing = pa.Table.from_batches(list(table.existing()), EXISTING)
+    assert existing.num_rows == len(FIRST)
     found = pa.Table.from_batches(list(table.rows(["half", "nobody"])), ROW).to_pylist()
     assert sorted(found, key=lambda r: r["part"]) == list(FIRST[2:4])
-    assert list(Place(place.folder / "other").table().held()) == []
+    assert list(Place(place.folder / "other").table().existing()) == []
 
 
 def test_its_state_has_a_name(place: Place) -> None:
@@ -301,7 +301,7 @@ def test_its_state_has_a_name(place: Place) -> None:
     first = list(place.table().identity())
     assert first != before
     assert first == list(place.table().identity())
-    place.warehouse.execute(f"DELETE FROM {DEST.sql} WHERE part = 1")
+    place.bigquery.execute(f"DELETE FROM {DEST.sql} WHERE part = 1")
     assert list(place.table().identity()) != first
 
 
@@ -317,7 +317,7 @@ def test_another_model_is_refused_unless_asked_for(tmp_path: Path) -> None:
     place.table(dimensions=256).check()
     settled = SettledRun(2, "run2", 0, len(SECOND))
     place.table(dimensions=256).publish(settled, iter(()))
-    assert place.warehouse.tables[DEST].labels["reembed_model"] == "mixed"
+    assert place.bigquery.tables[DEST].labels["reembed_model"] == "mixed"
     # A table of several models is looked at row by row from then on.
     del place.data["destination"]["bigquery"]["allow_other_model"]
     with pytest.raises(UsageError, match="spaces are incompatible"):
@@ -347,25 +347,25 @@ def changed(**columns: Any) -> NewTable:
     ],
 )
 def test_other_columns_are_refused_by_name(place: Place, new: NewTable, words: str) -> None:
-    place.warehouse.create_table(DEST, new)
+    place.bigquery.create_table(DEST, new)
     with pytest.raises(UsageError, match=words):
         place.table().check()
 
 
 def test_more_columns_and_looser_ones_are_taken(place: Place) -> None:
     new = changed(key=("STRING", "NULLABLE"), owner=("STRING", "NULLABLE"))
-    place.warehouse.create_table(DEST, new)
+    place.bigquery.create_table(DEST, new)
     place.table().check()
     place.write(1, *FIRST)
     done = place.publish(1, len(FIRST))
     assert done.details["made"] is False
     assert len(place.content()) == len(FIRST)
-    assert place.warehouse.rows(DEST)[0]["owner"] is None
+    assert place.bigquery.rows(DEST)[0]["owner"] is None
 
 
 def test_what_is_missing_is_said_before_anything_is_paid(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    place.warehouse.datasets.clear()
+    place.bigquery.datasets.clear()
     with pytest.raises(UsageError, match="bq mk --dataset test-project:data"):
         place.table().check()
     for destination, words in (
@@ -381,7 +381,7 @@ def test_what_is_missing_is_said_before_anything_is_paid(tmp_path: Path) -> None
 def test_a_table_that_somebody_made_meanwhile_is_refused(place: Place) -> None:
     place.table().check()
     place.write(1, *FIRST)
-    place.warehouse.create_table(DEST, changed())
+    place.bigquery.create_table(DEST, changed())
     with pytest.raises(RunFailedError, match="made by somebody else since the run was planned"):
         place.publish(1, len(FIRST))
     assert place.content() == []
@@ -393,12 +393,12 @@ def test_a_table_that_somebody_made_meanwhile_is_refused(place: Place) -> None:
 
 def test_a_table_that_changed_meanwhile_is_refused(place: Place) -> None:
     two_nights(place)
-    place.warehouse.delete_table(DEST)
-    place.warehouse.create_table(DEST, changed(task=None))
+    place.bigquery.delete_table(DEST)
+    place.bigquery.create_table(DEST, changed(task=None))
     with pytest.raises(RunFailedError, match=r"since the run was planned: .* has no column task"):
         place.publish(2, len(SECOND))
     # Removed, a new one is made, and the next run brings what it lacks.
-    place.warehouse.delete_table(DEST)
+    place.bigquery.delete_table(DEST)
     place.publish(2, len(SECOND))
     assert len(place.content()) == len(SECOND)
 

@@ -46,8 +46,8 @@ def test_a_job_is_waited_for_with_growing_pauses(scripted: Any) -> None:
     pauses: list[float] = []
     policy = Policy(first=1.0, sleep=pauses.append)
     states = ["PENDING", *["RUNNING"] * 9, "DONE"]
-    warehouse, http = scripted(DATASET, *map(job, states), policy=policy)
-    assert warehouse.load(LOAD, "j1").state == "DONE"
+    bigquery, http = scripted(DATASET, *map(job, states), policy=policy)
+    assert bigquery.load(LOAD, "j1").state == "DONE"
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (0.5, 10.0)
     assert "location=EU" in http.sent[-1].query
@@ -55,24 +55,24 @@ def test_a_job_is_waited_for_with_growing_pauses(scripted: Any) -> None:
 
 def test_a_job_that_never_ends_is_left_and_named(scripted: Any) -> None:
     policy = Policy(first=1.0, longest=2.0, sleep=lambda _: None)
-    warehouse, _ = scripted(DATASET, *[job("RUNNING")] * 5, policy=policy)
+    bigquery, _ = scripted(DATASET, *[job("RUNNING")] * 5, policy=policy)
     with pytest.raises(BigQueryError, match=r"job j1 still runs after .* hours; the same command"):
-        warehouse.load(LOAD, "j1")
+        bigquery.load(LOAD, "j1")
 
 
 def test_an_id_that_is_taken_stands_for_its_job(scripted: Any) -> None:
-    warehouse, http = scripted(DATASET, TAKEN, job("RUNNING"), job("DONE"))
-    assert warehouse.load(LOAD, "j1").state == "DONE"
+    bigquery, http = scripted(DATASET, TAKEN, job("RUNNING"), job("DONE"))
+    assert bigquery.load(LOAD, "j1").state == "DONE"
     assert [sent.method for sent in http.sent] == ["GET", "POST", "GET", "GET"]
-    warehouse, _ = scripted(DATASET, refusal(400, "invalid", "Duplicate key"), job("DONE"))
-    assert warehouse.load(LOAD, "j1").state == "DONE"
+    bigquery, _ = scripted(DATASET, refusal(400, "invalid", "Duplicate key"), job("DONE"))
+    assert bigquery.load(LOAD, "j1").state == "DONE"
 
 
 def test_an_id_whose_job_had_failed_says_so_and_is_not_tried_again(scripted: Any) -> None:
     error = {"reason": "backendError", "message": "try later"}
-    warehouse, http = scripted(DATASET, TAKEN, job("DONE", error))
+    bigquery, http = scripted(DATASET, TAKEN, job("DONE", error))
     with pytest.raises(JobFailedError, match="job j1 had failed already: try later") as caught:
-        warehouse.load(LOAD, "j1")
+        bigquery.load(LOAD, "j1")
     assert (caught.value.job_id, caught.value.reason) == ("j1", "backendError")
     assert "use another job id" in str(caught.value)
     assert len(http.sent) == 3
@@ -82,8 +82,8 @@ def test_an_id_whose_job_had_failed_says_so_and_is_not_tried_again(scripted: Any
 
 def test_an_answer_that_was_lost_begins_no_second_job(scripted: Any) -> None:
     lost = Answer(error=requests.ConnectionError("reset"))
-    warehouse, http = scripted(DATASET, lost, TAKEN, job("DONE"))
-    assert warehouse.load(LOAD, "j1").state == "DONE"
+    bigquery, http = scripted(DATASET, lost, TAKEN, job("DONE"))
+    assert bigquery.load(LOAD, "j1").state == "DONE"
     ids = [sent.json["jobReference"]["jobId"] for sent in http.sent if sent.method == "POST"]
     assert ids == ["j1", "j1"]
 
@@ -104,9 +104,9 @@ def test_an_answer_that_was_lost_begins_no_second_job(scripted: Any) -> None:
 def test_a_job_that_fails_names_itself_and_the_table(
     scripted: Any, reason: str, kind: type[BigQueryError]
 ) -> None:
-    warehouse, _ = scripted(DATASET, job("DONE", {"reason": reason, "message": "it said so"}))
+    bigquery, _ = scripted(DATASET, job("DONE", {"reason": reason, "message": "it said so"}))
     with pytest.raises(kind) as caught:
-        warehouse.load(LOAD, "j1")
+        bigquery.load(LOAD, "j1")
     for part in (str(T), "job j1", "it said so", reason):
         assert part in str(caught.value)
 
@@ -125,9 +125,9 @@ def test_a_job_that_fails_names_itself_and_the_table(
 def test_a_refusal_is_told_with_its_remedy(
     scripted: Any, answer: Answer, kind: type[BigQueryError], words: str
 ) -> None:
-    warehouse, http = scripted(answer)
+    bigquery, http = scripted(answer)
     with pytest.raises(kind, match=words) as caught:
-        warehouse.table(T)
+        bigquery.table(T)
     assert str(caught.value).startswith(f"{T}: cannot look at it")
     assert "http" not in str(caught.value)
     assert len(http.sent) == 1
@@ -144,25 +144,25 @@ def test_a_refusal_is_told_with_its_remedy(
     ],
 )
 def test_what_may_pass_is_asked_again(scripted: Any, first: Answer) -> None:
-    warehouse, http = scripted(first, refusal(404, "notFound"))
-    assert warehouse.table(T) is None
+    bigquery, http = scripted(first, refusal(404, "notFound"))
+    assert bigquery.table(T) is None
     assert len(http.sent) == 2
 
 
 def test_what_does_not_pass_is_given_up(scripted: Any) -> None:
     policy = Policy(first=0.001, deadline=0.0)
-    warehouse, http = scripted(*[refusal(503, "backendError")] * 3, policy=policy)
+    bigquery, http = scripted(*[refusal(503, "backendError")] * 3, policy=policy)
     with pytest.raises(BigQueryError, match="BigQuery fails; check the network"):
-        warehouse.table(T)
+        bigquery.table(T)
     assert len(http.sent) < 3
 
 
 def test_a_table_in_the_way_is_told_from_a_table_made(scripted: Any) -> None:
-    warehouse, _ = scripted(refusal(409, "duplicate"))
-    assert warehouse.create_table(T, NewTable(())) is False
-    warehouse, _ = scripted(refusal(404, "notFound", "Not found: Dataset my-project:data"))
+    bigquery, _ = scripted(refusal(409, "duplicate"))
+    assert bigquery.create_table(T, NewTable(())) is False
+    bigquery, _ = scripted(refusal(404, "notFound", "Not found: Dataset my-project:data"))
     with pytest.raises(BigQueryNotFoundError, match="Dataset my-project:data"):
-        warehouse.create_table(T, NewTable(()))
+        bigquery.create_table(T, NewTable(()))
 
 
 def view(sql: str) -> Answer:
@@ -174,30 +174,30 @@ def view(sql: str) -> Answer:
 def test_a_view_that_was_set_by_the_lost_request_counts_as_set(
     scripted: Any, etag: str | None, status: int
 ) -> None:
-    warehouse, _ = scripted(refusal(status, ""), view("SELECT 1"))
-    assert warehouse.set_view(T, "SELECT 1", etag).view_sql == "SELECT 1"
-    warehouse, _ = scripted(refusal(status, ""), view("SELECT 2"))
+    bigquery, _ = scripted(refusal(status, ""), view("SELECT 1"))
+    assert bigquery.set_view(T, "SELECT 1", etag).view_sql == "SELECT 1"
+    bigquery, _ = scripted(refusal(status, ""), view("SELECT 2"))
     with pytest.raises(BigQueryConflictError, match="cannot set the view"):
-        warehouse.set_view(T, "SELECT 1", etag)
+        bigquery.set_view(T, "SELECT 1", etag)
 
 
 def test_a_view_without_an_etag_is_not_set_blindly(scripted: Any) -> None:
-    warehouse, http = scripted()
+    bigquery, http = scripted()
     with pytest.raises(BigQueryConflictError, match="no etag to compare"):
-        warehouse.set_view(T, "SELECT 1", "")
+        bigquery.set_view(T, "SELECT 1", "")
     assert not http.sent
 
 
 def test_a_missing_dataset_is_told_before_a_load(scripted: Any) -> None:
-    warehouse, http = scripted(refusal(404, "notFound", "Not found: Dataset my-project:data"))
+    bigquery, http = scripted(refusal(404, "notFound", "Not found: Dataset my-project:data"))
     with pytest.raises(BigQueryNotFoundError, match=r"my-project\.data: cannot look at"):
-        warehouse.load(LOAD, "j1")
+        bigquery.load(LOAD, "j1")
     assert len(http.sent) == 1
 
 
 def test_a_job_that_is_nowhere_is_none(scripted: Any) -> None:
-    warehouse, http = scripted(refusal(404, "notFound"))
-    assert warehouse.job("j1", "EU") is None
+    bigquery, http = scripted(refusal(404, "notFound"))
+    assert bigquery.job("j1", "EU") is None
     assert "location=EU" in http.sent[0].query
 
 
@@ -211,6 +211,6 @@ def test_a_job_that_is_nowhere_is_none(scripted: Any) -> None:
 def test_a_refusal_that_is_about_no_job_stays_what_it_is(
     scripted: Any, refused: Answer, kind: type[BigQueryError]
 ) -> None:
-    warehouse, _ = scripted(refused, refusal(404, "notFound"))
+    bigquery, _ = scripted(refused, refusal(404, "notFound"))
     with pytest.raises(kind, match="query: cannot begin the job"):
-        warehouse.query(Statement("CREATE TABLE x"), "j1")
+        bigquery.query(Statement("CREATE TABLE x"), "j1")

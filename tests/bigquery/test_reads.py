@@ -51,9 +51,9 @@ def serving(pauses: list[float]) -> Iterator[Make]:
         yield make
 
 
-def keys_of(warehouse: BigQueryClient, offset: int = 0) -> list[str]:
-    (stream,) = warehouse.read_streams(T, Read())
-    return [key for b in warehouse.read_stream(stream, offset) for key in b["key"].to_pylist()]
+def keys_of(bigquery: BigQueryClient, offset: int = 0) -> list[str]:
+    (stream,) = bigquery.read_streams(T, Read())
+    return [key for b in bigquery.read_stream(stream, offset) for key in b["key"].to_pylist()]
 
 
 def test_a_session_says_columns_filter_moment_and_streams(serving: Make) -> None:
@@ -73,9 +73,9 @@ def test_a_session_says_columns_filter_moment_and_streams(serving: Make) -> None
 
 
 def test_a_stream_brings_its_rows_from_an_offset_on(serving: Make) -> None:
-    warehouse = serving(ScriptedReads(BATCHES))
-    assert keys_of(warehouse) == KEYS
-    assert keys_of(warehouse, 10) == KEYS[10:]
+    bigquery = serving(ScriptedReads(BATCHES))
+    assert keys_of(bigquery) == KEYS
+    assert keys_of(bigquery, 10) == KEYS[10:]
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_a_stream_that_is_refused_is_not_asked_again(serving: Make) -> None:
 def test_a_session_that_is_refused_says_why(
     serving: Make, code: grpc.StatusCode, kind: type[BigQueryError], words: str
 ) -> None:
-    warehouse = serving(ScriptedReads(BATCHES, refusal=Break(code)))
+    bigquery = serving(ScriptedReads(BATCHES, refusal=Break(code)))
     with pytest.raises(kind, match=words) as caught:
-        warehouse.read_streams(T, Read())
+        bigquery.read_streams(T, Read())
     assert str(caught.value).startswith(f"{T}: cannot open a read session")
 
 

@@ -64,10 +64,10 @@ def schema_of(sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_a_load_infers_lists_and_says_the_whole_schema(scripted: Any) -> None:
     done = job("load", outputRows="7", inputFileBytes="900")
-    warehouse, http = scripted(DATASET, done)
+    bigquery, http = scripted(DATASET, done)
     uris = ("gs://bucket/run/part-0.parquet", "gs://bucket/run/part-1.parquet")
     load = Load(T, FIELDS, uris, "WRITE_APPEND", clustering=("key",), labels={"run": "r1"})
-    told = warehouse.load(load, "reembed-r1-load-0")
+    told = bigquery.load(load, "reembed-r1-load-0")
     sent = http.sent[1]
     assert (sent.method, sent.path) == ("POST", "/bigquery/v2/projects/pays/jobs")
     assert sent.json["jobReference"] == {
@@ -96,10 +96,10 @@ def test_an_upload_says_the_same_and_is_not_begun_for_a_known_job(
     path = tmp_path / "a.parquet"
     path.write_bytes(b"PAR1")
     place = {"Location": "http://bigquery.invalid/upload/here"}
-    warehouse, http = scripted(
+    bigquery, http = scripted(
         DATASET, refusal(404, "notFound"), Answer({}, headers=place), job("load")
     )
-    warehouse.load(Load(T, FIELDS, path), "j1")
+    bigquery.load(Load(T, FIELDS, path), "j1")
     begun, uploaded = http.sent[2:]
     assert begun.path == "/upload/bigquery/v2/projects/pays/jobs"
     config = begun.json["configuration"]["load"]
@@ -109,23 +109,23 @@ def test_an_upload_says_the_same_and_is_not_begun_for_a_known_job(
     assert begun.json["jobReference"]["location"] == "EU"
     assert uploaded.body == b"PAR1"
 
-    warehouse, http = scripted(DATASET, job("load"))
-    warehouse.load(Load(T, FIELDS, path), "j1")
+    bigquery, http = scripted(DATASET, job("load"))
+    bigquery.load(Load(T, FIELDS, path), "j1")
     assert [sent.method for sent in http.sent] == ["GET", "GET"]
 
 
 def test_too_many_files_and_none_are_refused_before_a_job(scripted: Any) -> None:
     for count in (0, 10_001):
-        warehouse, http = scripted(DATASET)
+        bigquery, http = scripted(DATASET)
         uris = tuple(f"gs://b/{number}" for number in range(count))
         with pytest.raises(StatementRefusedError, match=f"{count} files; a load job takes 1 to"):
-            warehouse.load(Load(T, FIELDS, uris), "j1")
+            bigquery.load(Load(T, FIELDS, uris), "j1")
         assert len(http.sent) == 1
 
 
 def test_a_copy_keeps_what_is_there(scripted: Any) -> None:
-    warehouse, http = scripted(DATASET, job("copy"))
-    warehouse.copy(T, T.sibling("copy"), "j1", {"run": "r1"})
+    bigquery, http = scripted(DATASET, job("copy"))
+    bigquery.copy(T, T.sibling("copy"), "j1", {"run": "r1"})
     config = http.sent[1].json["configuration"]
     assert config["labels"] == {"run": "r1"}
     assert config["copy"]["writeDisposition"] == "WRITE_EMPTY"
@@ -134,10 +134,10 @@ def test_a_copy_keeps_what_is_there(scripted: Any) -> None:
 
 
 def test_a_query_says_parameters_labels_location_and_its_bound(scripted: Any) -> None:
-    warehouse, http = scripted(job("query"))
+    bigquery, http = scripted(job("query"))
     params = (Param("since", "INT64", 3), Param("keys", "STRING", ("a", "b")))
     statement = Statement("SELECT @since", params, {"run": "r1"}, "EU", max_bytes=10**12)
-    warehouse.query(statement, "j1")
+    bigquery.query(statement, "j1")
     sent = http.sent[0].json
     assert sent["jobReference"] == {"jobId": "j1", "projectId": "pays", "location": "EU"}
     assert sent["configuration"]["labels"] == {"run": "r1"}
@@ -150,25 +150,25 @@ def test_a_query_says_parameters_labels_location_and_its_bound(scripted: Any) ->
 
 
 def test_a_query_without_a_bound_sends_none(scripted: Any) -> None:
-    warehouse, http = scripted(job("query"))
-    warehouse.query(Statement("SELECT 1"), "j1")
+    bigquery, http = scripted(job("query"))
+    bigquery.query(Statement("SELECT 1"), "j1")
     assert "maximumBytesBilled" not in http.sent[0].json["configuration"]["query"]
 
 
 def test_a_dry_run_neither_runs_nor_trusts_the_cache(scripted: Any) -> None:
     answer = job("query", totalBytesProcessed="12345")
-    warehouse, http = scripted(answer)
-    assert warehouse.dry_run(Statement("SELECT 1")) == 12345
+    bigquery, http = scripted(answer)
+    assert bigquery.dry_run(Statement("SELECT 1")) == 12345
     config = http.sent[0].json["configuration"]
     assert config["dryRun"] is True
     assert config["query"]["useQueryCache"] is False
 
 
 def test_a_new_table_says_all_that_was_asked_for(scripted: Any) -> None:
-    warehouse, http = scripted(Answer({"tableReference": REFERENCE | {"tableId": "items"}}))
+    bigquery, http = scripted(Answer({"tableReference": REFERENCE | {"tableId": "items"}}))
     parts = TablePartitioning("part", "RANGE", 0, 100, 10)
     new = NewTable(FIELDS, ("key",), parts, "vectors", {"run": "r1"}, 1_800_000_000_000)
-    assert warehouse.create_table(T, new) is True
+    assert bigquery.create_table(T, new) is True
     sent = http.sent[0]
     assert (sent.method, sent.path) == (
         "POST",
@@ -192,24 +192,24 @@ def test_a_view_is_changed_only_where_it_is_what_was_seen(scripted: Any) -> None
         "view": {"query": "SELECT 1", "useLegacySql": False},
         "etag": "new",
     }
-    warehouse, http = scripted(Answer(described))
-    assert warehouse.set_view(T, "SELECT 1", "seen").etag == "new"
+    bigquery, http = scripted(Answer(described))
+    assert bigquery.set_view(T, "SELECT 1", "seen").etag == "new"
     sent = http.sent[0]
     assert (sent.method, sent.headers["if-match"]) == ("PATCH", "seen")
     assert sent.json["view"] == {"query": "SELECT 1", "useLegacySql": False}
 
 
 def test_a_change_of_labels_touches_nothing_else(scripted: Any) -> None:
-    warehouse, http = scripted(
+    bigquery, http = scripted(
         Answer({"tableReference": {"projectId": "p", "datasetId": "d", "tableId": "t"}})
     )
-    warehouse.update_table(T, labels={"run": "r2"}, etag="seen")
+    bigquery.update_table(T, labels={"run": "r2"}, etag="seen")
     assert http.sent[0].json == {"labels": {"run": "r2"}}
     assert http.sent[0].headers["if-match"] == "seen"
 
 
 def test_a_job_id_that_is_none_is_refused_before_it_is_sent(scripted: Any) -> None:
-    warehouse, http = scripted()
+    bigquery, http = scripted()
     with pytest.raises(UsageError, match="cannot be a job's id"):
-        warehouse.query(Statement("SELECT 1"), "a/b")
+        bigquery.query(Statement("SELECT 1"), "a/b")
     assert not http.sent

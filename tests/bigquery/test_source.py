@@ -399,5 +399,5 @@ def test_a_reader_of_the_real_client_travels_to_another_process() -> None:
         b"most",
     )
     again = pickle.loads(pickle.dumps(reader))
-    assert replace(again, warehouse=reader.warehouse) == reader
-    assert type(again.warehouse) is type(reader.warehouse)
+    assert replace(again, bigquery=reader.bigquery) == reader
+    assert type(again.bigquery) is type(reader.bigquery)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from reembed.core.existing import (
     INDEX,
-    Held,
+    ExistingRows,
     content_names,
     digests,
     index_of,
     row_names,
-    skip_held,
+    skip_existing,
 )
 from reembed.core.schema import MANIFEST
 
@@ -39,10 +39,10 @@ def test_what_is_held_is_found_and_nothing_else(held, asked, cut):
     batches = [batch(held[at : at + cut]) for at in range(0, len(held), cut)]
     index = index_of(batches)
     assert index.schema == INDEX
-    found = Held.of(index)
+    found = ExistingRows.of(index)
     assert len(found) == len(held)
     columns = [list(column) for column in zip(*asked, strict=True)] or [[], [], []]
-    assert found.holds(row_names(*columns)).tolist() == [row in held for row in asked]
+    assert found.contains(row_names(*columns)).tolist() == [row in held for row in asked]
     contents = [row[1:] for row in held]
     donors = found.donors(content_names(*columns[1:]))
     for (_, *content), donor in zip(asked, donors, strict=True):
@@ -52,7 +52,7 @@ def test_what_is_held_is_found_and_nothing_else(held, asked, cut):
 
 def test_the_donor_does_not_depend_on_the_order_of_the_rows():
     rows = [(f"k{n}", "x", 0) for n in range(50)]
-    one, two = (Held.of(index_of([batch(r)])) for r in (rows, rows[::-1]))
+    one, two = (ExistingRows.of(index_of([batch(r)])) for r in (rows, rows[::-1]))
     assert one.donors([b"x\x000"]) == two.donors([b"x\x000"])
 
 
@@ -80,7 +80,7 @@ def manifest(*rows):
 
 
 def test_held_chunks_are_left_out_and_moved_ones_name_their_donor():
-    held = Held.of(index_of([batch([("a", "x", 0), ("a", "x", 1), ("b", "y", 0)])]))
+    existing = ExistingRows.of(index_of([batch([("a", "x", 0), ("a", "x", 1), ("b", "y", 0)])]))
     chunks = manifest(
         ("a", "x", 0, None),
         ("a", "z", 1, None),
@@ -88,8 +88,8 @@ def test_held_chunks_are_left_out_and_moved_ones_name_their_donor():
         ("b", "y", 0, "empty"),
         ("a", "x", 2, None),
     )
-    kept, skipped = skip_held(chunks, held)
+    kept, skipped = skip_existing(chunks, existing)
     assert skipped == 1
     assert kept.column("key").to_pylist() == ["a", "c", "b", "a"]
     assert kept.column("donor").to_pylist() == [None, "b", None, None]
-    assert skip_held(chunks, Held.of(index_of([]))) == (chunks, 0)
+    assert skip_existing(chunks, ExistingRows.of(index_of([]))) == (chunks, 0)

@@ -21,7 +21,7 @@ def seen(keys):
 @settings(deadline=None)
 @given(SOME, SOME)
 def test_every_key_is_looked_at_once(keys, there):
-    held = into_buckets(pa.table([pa.array(sorted(set(there)), pa.string())], KEYS))
+    existing = into_buckets(pa.table([pa.array(sorted(set(there)), pa.string())], KEYS))
     buckets = into_buckets(seen(keys))
     none = pa.table({"key": pa.array([], pa.string())})
     doubled = total = 0
@@ -30,11 +30,11 @@ def test_every_key_is_looked_at_once(keys, there):
         found, lost = check_bucket(
             bucket,
             buckets.get(bucket, seen([])),
-            held.get(bucket, none).column("key").combine_chunks(),
+            existing.get(bucket, none).column("key").combine_chunks(),
         )
         doubled += found.doubled
         total += found.keys
-        assert found.gone == lost.num_rows
+        assert found.removed == lost.num_rows
         assert lost.schema == KEYS
         gone += lost.column("key").to_pylist()
         assert all(bucket_of(key) == bucket for key in lost.column("key").to_pylist())

@@ -12,7 +12,7 @@ import pytest
 
 from reembed.config.load import config_from_mapping
 from reembed.core.schema import ROW
-from reembed.destinations.base import HELD, SettledRun
+from reembed.destinations.base import EXISTING, SettledRun
 from reembed.destinations.open import open_destination
 from reembed.destinations.parquet import ParquetParts
 from reembed.destinations.parts import part_metadata, write_part
@@ -62,8 +62,8 @@ def keys_in(path: Path) -> list[tuple[str, str, int]]:
     return [(r["key"], r["content_hash"], r["part"]) for r in table.to_pylist()]
 
 
-def publish(parts: ParquetParts, commit: int = 2, gone: tuple[str, ...] = (), rows: int = 0):
-    return parts.publish(SettledRun(commit, f"run{commit}", 0, rows), gone)
+def publish(parts: ParquetParts, commit: int = 2, removed: tuple[str, ...] = (), rows: int = 0):
+    return parts.publish(SettledRun(commit, f"run{commit}", 0, rows), removed)
 
 
 def test_rows_of_other_content_and_gone_keys_go(parts: ParquetParts, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_rows_of_other_content_and_gone_keys_go(parts: ParquetParts, tmp_path: P
     before = untouched.stat().st_mtime_ns
     # Of `same` somebody had lost part 1, which came again; of `changed` only one part is left.
     new = write(tmp_path, 2, row("changed", "v2", 0), row("same", "s", 1), row("fresh"))
-    done = publish(parts, gone=("gone",), rows=3)
+    done = publish(parts, removed=("gone",), rows=3)
     assert keys_in(old) == [("same", "s", 0), ("kept", "x", 0)]
     assert (done.inserted, done.replaced, done.deleted) == (3, 3, 1)
     assert len(keys_in(new)) == 3
@@ -90,7 +90,7 @@ def test_rows_of_other_content_and_gone_keys_go(parts: ParquetParts, tmp_path: P
     assert metadata[b"reembed.run"] == b"run1"
     assert pq.read_schema(old).equals(ROW)
     # Again, as after a crash: the same.
-    assert publish(parts, gone=("gone",)).replaced == 0
+    assert publish(parts, removed=("gone",)).replaced == 0
     assert keys_in(old) == [("same", "s", 0), ("kept", "x", 0)]
 
 
@@ -110,12 +110,12 @@ def test_rejects_of_earlier_runs_go(parts: ParquetParts, tmp_path: Path) -> None
 
 
 def test_what_it_holds(parts: ParquetParts, tmp_path: Path) -> None:
-    assert list(parts.held()) == []
+    assert list(parts.existing()) == []
     empty = b"".join(parts.identity())
     write(tmp_path, 1, row("a", "x", 0), row("a", "x", 1))
     write(tmp_path, 1, row("b"), seq=1)
-    table = pa.Table.from_batches(list(parts.held()))
-    assert table.column_names == HELD.names
+    table = pa.Table.from_batches(list(parts.existing()))
+    assert table.column_names == EXISTING.names
     assert table.column("key").to_pylist() == ["a", "a", "b"]
     [found] = parts.rows(["b", "nobody"])
     assert found.schema.equals(ROW)
@@ -129,10 +129,10 @@ def test_parts_are_read_side_by_side(parts: ParquetParts, tmp_path: Path) -> Non
     write(tmp_path, 2, *(row(f"old-{seq}", "new") for seq in range(20)))
     storage = CountingStorage(LocalStorage(), seconds=0.005)
     slow = ParquetParts(parts._config, storage, parts._layout)
-    assert sum(batch.num_rows for batch in slow.held()) == 60
+    assert sum(batch.num_rows for batch in slow.existing()) == 60
     assert storage.max_concurrent > 8
     found = pa.Table.from_batches(list(slow.rows(["kept-3", "old-5"])))
     assert found.column("key").to_pylist() == ["kept-3", "old-5", "old-5"]
     assert publish(slow).replaced == 20
-    # For `held`, for `rows`, for both runs' keys, and each part that lost a row.
+    # For `existing`, for `rows`, for both runs' keys, and each part that lost a row.
     assert storage.counts["open"] == 21 + 21 + 21 + 20

@@ -39,7 +39,7 @@ def remote() -> Iterator[Remote]:
 
 
 @pytest.fixture(scope="module")
-def warehouse(bigquery_server: BigQueryServer) -> BigQuery:
+def bigquery(bigquery_server: BigQueryServer) -> BigQuery:
     return client.open_bigquery_client(PROJECT)
 
 
@@ -91,29 +91,29 @@ def migration(tmp_path: Path, remote: Remote, bigquery_server: BigQueryServer) -
     return Migration(tmp_path / "m", remote, table, on_missing="delete")
 
 
-def rows_of(warehouse: BigQuery, table: TableName) -> list[dict[str, Any]]:
-    streams = warehouse.read_streams(table, Read())
-    batches = (batch for stream in streams for batch in warehouse.read_stream(stream))
+def rows_of(bigquery: BigQuery, table: TableName) -> list[dict[str, Any]]:
+    streams = bigquery.read_streams(table, Read())
+    batches = (batch for stream in streams for batch in bigquery.read_stream(stream))
     rows = [row for batch in batches for row in batch.to_pylist()]
     return sorted(rows, key=lambda row: (row["source_index"], row["offset"], row["part"]))
 
 
-def texts_of(warehouse: BigQuery, table: TableName) -> dict[str, str]:
+def texts_of(bigquery: BigQuery, table: TableName) -> dict[str, str]:
     """What a table holds, by key; each key once."""
-    rows = rows_of(warehouse, table)
+    rows = rows_of(bigquery, table)
     assert len({row["key"] for row in rows}) == len(rows)
     return {row["key"]: row["text"] for row in rows}
 
 
-def test_nights_of_a_table(migration: Migration, warehouse: BigQuery) -> None:
+def test_nights_of_a_table(migration: Migration, bigquery: BigQuery) -> None:
     rows, table = migration.rows, migration.table
     assert migration.paid() == COUNT
-    assert texts_of(warehouse, table) == rows
+    assert texts_of(bigquery, table) == rows
     assert migration.published["inserted"] == COUNT
     details = migration.published["details"]
     # The table has too few rows for an index, which is no failure.
     assert (details["made"], details["index"]["created"]) == (True, False)
-    made = warehouse.table(table)
+    made = bigquery.table(table)
     assert made is not None
     assert made.clustering == ("key",)
     assert made.labels["reembed_model"] == "gemini-embedding-2"
@@ -124,7 +124,7 @@ def test_nights_of_a_table(migration: Migration, warehouse: BigQuery) -> None:
     assert embedding.sql_type == "ARRAY<FLOAT64>"
     # The vectors are those of the parts, value by value.
     part = {row["key"]: row["embedding"] for row in migration.project.results().rows()}
-    assert {row["key"]: row["embedding"] for row in rows_of(warehouse, table)} == part
+    assert {row["key"]: row["embedding"] for row in rows_of(bigquery, table)} == part
 
     # Nothing to do: no job, and it says so.
     done = migration.invoke("run", "--json")
@@ -132,9 +132,9 @@ def test_nights_of_a_table(migration: Migration, warehouse: BigQuery) -> None:
 
     # A tenth of the rows is deleted: exactly those come back and are paid.
     lost = ", ".join(f"'k{n:03}'" for n in range(0, COUNT, 10))
-    warehouse.query(Statement(f"DELETE FROM {table.sql} WHERE `key` IN ({lost})"))
+    bigquery.query(Statement(f"DELETE FROM {table.sql} WHERE `key` IN ({lost})"))
     assert migration.paid() == COUNT // 10
-    assert texts_of(warehouse, table) == rows
+    assert texts_of(bigquery, table) == rows
     assert (migration.published["inserted"], migration.published["replaced"]) == (20, 0)
 
     # A hundred are changed, two are gone, one has a text that another key has.
@@ -143,21 +143,21 @@ def test_nights_of_a_table(migration: Migration, warehouse: BigQuery) -> None:
     del rows["k150"], rows["k151"]
     rows["twin"] = rows["k160"]
     assert migration.paid() == 100
-    assert texts_of(warehouse, table) == rows
+    assert texts_of(bigquery, table) == rows
     told = migration.published
     assert (told["inserted"], told["replaced"], told["deleted"]) == (101, 100, 2)
     assert told["details"]["merge"]["estimated_bytes"] >= 0
-    held = {row["key"]: row["embedding"] for row in rows_of(warehouse, table)}
+    held = {row["key"]: row["embedding"] for row in rows_of(bigquery, table)}
     assert held["twin"] == held["k160"]
     # Nothing is left of what was in between.
-    for run in {row["run"] for row in rows_of(warehouse, table)}:
-        for suffix in ("", "_gone"):
+    for run in {row["run"] for row in rows_of(bigquery, table)}:
+        for suffix in ("", "_removed"):
             name = table.sibling(f"{table.table}_reembed_{run}_g0{suffix}")
-            assert warehouse.table(name) is None
+            assert bigquery.table(name) is None
 
 
 def test_another_model_is_refused_before_anything_is_paid(
-    migration: Migration, warehouse: BigQuery
+    migration: Migration, bigquery: BigQuery
 ) -> None:
     migration.rows = {"a": "A text.", "b": "Another."}
     migration.paid()
@@ -175,26 +175,26 @@ def test_another_model_is_refused_before_anything_is_paid(
     assert len(migration.remote.jobs()) == before
 
 
-def test_cut_over_and_back(migration: Migration, warehouse: BigQuery) -> None:
+def test_cut_over_and_back(migration: Migration, bigquery: BigQuery) -> None:
     migration.rows = {"a": "A text."}
     view = migration.table.sibling("current")
     assert migration.invoke("cutover").code == 2
     migration.paid()
     old = "SELECT 'old' AS `key`"
-    warehouse.set_view(view, old, None)
+    bigquery.set_view(view, old, None)
     done = migration.invoke("cutover")
     assert done.code == 0, done.err
     assert f"CREATE OR REPLACE VIEW {view.sql} AS" in done.out
-    found = warehouse.table(view)
+    found = bigquery.table(view)
     assert found is not None
     assert found.view_sql == f"SELECT * FROM {migration.table.sql}"
     assert migration.invoke("cutover", "--json").json()["already"]
     back = migration.invoke("rollback", "--json")
     assert (back.code, back.json()["after"]) == (0, old)
     migration.invoke("cutover")
-    found = warehouse.table(view)
+    found = bigquery.table(view)
     assert found is not None
-    warehouse.set_view(view, "SELECT 'mine' AS `key`", found.etag)
+    bigquery.set_view(view, "SELECT 'mine' AS `key`", found.etag)
     for command in ("cutover", "rollback"):
         refused = migration.invoke(command)
         assert refused.code == 1
@@ -202,7 +202,7 @@ def test_cut_over_and_back(migration: Migration, warehouse: BigQuery) -> None:
 
 
 def test_killed_while_it_loads_and_while_it_merges(
-    migration: Migration, warehouse: BigQuery
+    migration: Migration, bigquery: BigQuery
 ) -> None:
     """The real process is killed by SIGKILL as soon as a table of the hand-over shows."""
     table = migration.table
@@ -210,20 +210,18 @@ def test_killed_while_it_loads_and_while_it_merges(
         for number in range(0, COUNT, 2):
             migration.rows[f"k{number:03}"] = f"Night {night}, number {number}."
         migration.write()
-        _kill_when_begun(migration, warehouse, night + 1)
+        _kill_when_begun(migration, bigquery, night + 1)
         before = len(migration.remote.jobs())
         done = reembed("run", migration.project.config)
         assert done.code == 0, done.err
         assert len(migration.remote.jobs()) == before
-        assert texts_of(warehouse, table) == migration.rows
+        assert texts_of(bigquery, table) == migration.rows
 
 
-def _kill_when_begun(migration: Migration, warehouse: BigQuery, commit: int) -> None:
+def _kill_when_begun(migration: Migration, bigquery: BigQuery, commit: int) -> None:
     """The first hand-over shows by its table, the next by the record before its MERGE."""
     record = migration.project.run_dir / "ledger" / "runs" / f"{commit:04}" / "merge.g0"
     process = start("run", migration.project.config)
-    wait_until(
-        lambda: record.exists() if commit > 1 else warehouse.table(migration.table), 60, 0.02
-    )
+    wait_until(lambda: record.exists() if commit > 1 else bigquery.table(migration.table), 60, 0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()

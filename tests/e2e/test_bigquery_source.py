@@ -32,7 +32,7 @@ class Migration:
         self, folder: Path, remote: Remote, name: TableName, fields: tuple[Field, ...] = TEXT_KEYS
     ) -> None:
         self.folder, self.remote, self.name, self.fields = folder, remote, name, fields
-        self.warehouse: BigQuery = open_bigquery_client(PROJECT)
+        self.bigquery: BigQuery = open_bigquery_client(PROJECT)
 
     def fill(self, ids: list[Any], texts: list[str | None]) -> None:
         """Make the table anew with these rows."""
@@ -44,12 +44,12 @@ class Migration:
         }
         path = self.folder / "rows.parquet"
         pq.write_table(pa.table(columns), path)
-        self.warehouse.create_table(self.name, NewTable(self.fields))
+        self.bigquery.create_table(self.name, NewTable(self.fields))
         job = f"fill-{self.name.dataset}-{next(_jobs)}"
-        self.warehouse.load(Load(self.name, self.fields, path, "WRITE_TRUNCATE"), job)
+        self.bigquery.load(Load(self.name, self.fields, path, "WRITE_TRUNCATE"), job)
 
     def sql(self, statement: str) -> None:
-        self.warehouse.query(Statement(statement.format(table=self.name.sql)))
+        self.bigquery.query(Statement(statement.format(table=self.name.sql)))
 
     def project(self, sample: int | None = None, **said: Any) -> Project:
         origin = {} if "query" in said else {"table": str(self.name)}
@@ -188,7 +188,7 @@ def test_a_query_and_a_view(migration: Callable[..., Migration]) -> None:
     assert table.paid(query=query, project=PROJECT) == 2
     assert [row["key"] for row in table.rows()] == ["qb", "qc"]
     view = table.name.sibling("seen")
-    table.warehouse.set_view(view, f"SELECT id, body FROM {table.name.sql}", None)
+    table.bigquery.set_view(view, f"SELECT id, body FROM {table.name.sql}", None)
     assert table.paid(table=str(view)) == 1  # y and z are held under other keys
     assert sorted(row["key"] for row in table.rows()) == ["a", "b", "c", "qb", "qc"]
 

@@ -18,7 +18,7 @@ from reembed.errors import RunFailedError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.runs.cutover import ViewChange, cut_over, roll_back
 from reembed.storage.local import LocalStorage
-from support.duck_warehouse import DuckWarehouse, Dying, Killed
+from support.duck_bigquery import DuckBigQuery, Dying, Killed
 
 TABLE = TableName("test", "data", "vectors")
 VIEW = TableName("test", "data", "current")
@@ -27,11 +27,11 @@ OLD = "SELECT * FROM `test`.`data`.`old`"
 
 
 class Place:
-    """A run directory whose run is over, with nothing in it, and a warehouse with its table."""
+    """A run directory whose run is over, with nothing in it, and a bigquery with its table."""
 
     def __init__(self, folder: Path, **destination: Any) -> None:
-        self.warehouse, self.storage = DuckWarehouse(), LocalStorage()
-        self.warehouse.create_table(TABLE, NewTable(row_fields()))
+        self.bigquery, self.storage = DuckBigQuery(), LocalStorage()
+        self.bigquery.create_table(TABLE, NewTable(row_fields()))
         data = {
             "name": "t",
             "source": {"files": ["*"]},
@@ -57,19 +57,19 @@ class Place:
         )
         self.storage.put(self.layout.plan_summary("p1"), plan.encode())
 
-    def cut_over(self, warehouse: Any = None) -> ViewChange:
-        return cut_over(self.config, self.storage, warehouse or self.warehouse)
+    def cut_over(self, bigquery: Any = None) -> ViewChange:
+        return cut_over(self.config, self.storage, bigquery or self.bigquery)
 
-    def roll_back(self, warehouse: Any = None) -> ViewChange:
-        return roll_back(self.config, self.storage, warehouse or self.warehouse)
+    def roll_back(self, bigquery: Any = None) -> ViewChange:
+        return roll_back(self.config, self.storage, bigquery or self.bigquery)
 
     def says(self) -> str:
-        found = self.warehouse.table(VIEW)
+        found = self.bigquery.table(VIEW)
         return found.view_sql if found is not None else ""
 
     def somebody_says(self, sql: str) -> None:
-        found = self.warehouse.table(VIEW)
-        self.warehouse.set_view(VIEW, sql, found.etag if found is not None else None)
+        found = self.bigquery.table(VIEW)
+        self.bigquery.set_view(VIEW, sql, found.etag if found is not None else None)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_the_first_cut_over_makes_the_view_and_its_rollback_removes_it(place: Pl
     assert place.cut_over().before == ""
     assert place.says() == NEW
     assert place.roll_back().statement == "DROP VIEW `test`.`data`.`current`"
-    assert place.warehouse.table(VIEW) is None
+    assert place.bigquery.table(VIEW) is None
 
 
 def test_what_somebody_else_said_is_left_alone(place: Place) -> None:
@@ -118,7 +118,7 @@ def test_who_changes_it_at_the_same_moment_wins(place: Place) -> None:
         def __getattr__(self, name: str) -> Any:
             if name == "set_view":
                 place.somebody_says("SELECT 2 AS theirs")
-            return getattr(place.warehouse, name)
+            return getattr(place.bigquery, name)
 
     with pytest.raises(RunFailedError, match=r"at this moment .* it says now: SELECT 2 AS theirs"):
         place.cut_over(Meanwhile())
@@ -134,7 +134,7 @@ def test_killed_on_the_way_and_done_again(tmp_path: Path, back: bool) -> None:
             place.cut_over()
         change = place.roll_back if back else place.cut_over
         try:
-            change(Dying(place.warehouse, after))
+            change(Dying(place.bigquery, after))
         except Killed:
             change()
         else:
@@ -157,7 +157,7 @@ def test_a_run_that_is_not_over_is_refused(place: Place) -> None:
         place.cut_over()
     with pytest.raises(UsageError, match="was never cut over"):
         place.roll_back()
-    assert place.warehouse.table(VIEW) is None
+    assert place.bigquery.table(VIEW) is None
 
 
 def test_counts_that_do_not_close_are_refused(place: Place) -> None:
@@ -168,7 +168,7 @@ def test_counts_that_do_not_close_are_refused(place: Place) -> None:
 
 def test_what_is_no_view_is_refused(tmp_path: Path) -> None:
     place = Place(tmp_path / "a")
-    place.warehouse.create_table(VIEW, NewTable(row_fields()))
+    place.bigquery.create_table(VIEW, NewTable(row_fields()))
     with pytest.raises(UsageError, match=r"test\.data\.current is a TABLE; name a view"):
         place.cut_over()
     unnamed = Place(tmp_path / "b", view=None)

@@ -1,4 +1,4 @@
-"""A warehouse in memory for tests of the table source: states of tables, counted and read."""
+"""BigQuery in memory for tests of the table source: states of tables, counted and read."""
 
 from __future__ import annotations
 

@@ -61,22 +61,27 @@ class GatheredKeys:
 
 
 def write_findings(
-    storage: Storage, layout: Layout, plan: str, bucket: int, seen: Iterable[SeenKeys], gone: bool
+    storage: Storage,
+    layout: Layout,
+    plan: str,
+    bucket: int,
+    seen: Iterable[SeenKeys],
+    removed: bool,
 ) -> KeyFindings:
-    """Check one bucket and write what was found; with `gone`, also what the source lacks."""
+    """Check one bucket and write what was found; with `removed`, also what the source lacks."""
     tables = [from_bytes(each.keys) for each in seen]
     table = pa.concat_tables([SEEN.empty_table(), *tables])
-    held = _held_keys(storage, layout.held_keys(plan, bucket)) if gone else None
-    findings, lost = check_bucket(bucket, table, held)
+    existing = _existing_keys(storage, layout.existing_keys(plan, bucket)) if removed else None
+    findings, lost = check_bucket(bucket, table, existing)
     if lost.num_rows:
         buffer = pa.BufferOutputStream()
         pq.write_table(lost, buffer)
-        storage.put(layout.gone(plan, bucket), buffer.getvalue().to_pybytes())
+        storage.put(layout.removed_keys(plan, bucket), buffer.getvalue().to_pybytes())
     storage.put(layout.key_findings(plan, bucket), findings.encode())
     return findings
 
 
-def _held_keys(storage: Storage, uri: str) -> pa.Array:
+def _existing_keys(storage: Storage, uri: str) -> pa.Array:
     try:
         table = from_bytes(storage.read(uri))
     except ObjectNotFoundError:
@@ -90,12 +95,12 @@ class CheckKeys(beam.PTransform):
     Args:
         layout: names under the run directory.
         plan: the plan's id.
-        gone: whether to look for keys of the destination that the source has no more.
+        removed: whether to look for keys of the destination that the source has no more.
     """
 
-    def __init__(self, layout: Layout, plan: str, gone: bool) -> None:
+    def __init__(self, layout: Layout, plan: str, removed: bool) -> None:
         super().__init__()
-        self._layout, self._plan, self._gone = layout, plan, gone
+        self._layout, self._plan, self._removed = layout, plan, removed
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[KeyFindings]:
         """Gather each bucket, then check it; buckets that no key fell into are checked too."""
@@ -107,7 +112,7 @@ class CheckKeys(beam.PTransform):
             (seen, every)
             | "RunConcurrently" >> beam.Flatten()
             | "Gather" >> beam.GroupByKey()  # (bucket, keys)
-            | "Check" >> beam.ParDo(_Check(self._layout, self._plan, self._gone))  # KeyFindings
+            | "Check" >> beam.ParDo(_Check(self._layout, self._plan, self._removed))  # KeyFindings
         )
 
 
@@ -124,10 +129,10 @@ class _Keys(beam.DoFn):
 
 
 class _Check(beam.DoFn):
-    def __init__(self, layout: Layout, plan: str, gone: bool) -> None:
-        self._layout, self._plan, self._gone = layout, plan, gone
+    def __init__(self, layout: Layout, plan: str, removed: bool) -> None:
+        self._layout, self._plan, self._removed = layout, plan, removed
         self._storage = open_storage()
 
     def process(self, element: tuple[int, Iterable[SeenKeys]]) -> Iterator[KeyFindings]:
         bucket, seen = element
-        yield write_findings(self._storage, self._layout, self._plan, bucket, seen, self._gone)
+        yield write_findings(self._storage, self._layout, self._plan, bucket, seen, self._removed)

@@ -15,7 +15,7 @@ from reembed.beam.blocks import ChunkBatch, to_bytes
 from reembed.beam.metrics import PLAN, count
 from reembed.config.source import SourceConfig
 from reembed.core.chunk import chunk_item, chunk_text_item, rejected_item
-from reembed.core.existing import Held, skip_held
+from reembed.core.existing import ExistingRows, skip_existing
 from reembed.core.keys import KEYS
 from reembed.core.manifest import manifest_of
 from reembed.core.mixed import OpenPart, chunk_parts
@@ -32,7 +32,7 @@ from reembed.storage.open import open_storage
 from reembed.types import Chunk, ChunkedItem, Item, ItemPart
 
 
-def read_and_chunk(places: ContentReader, item: Item, policy: ChunkPolicy) -> ChunkedItem:
+def read_and_chunk(content: ContentReader, item: Item, policy: ChunkPolicy) -> ChunkedItem:
     """Open an item in the generation that was listed and cut it; what cannot be is a reject.
 
     Where none was listed, the chunks say in which generation it was found.
@@ -41,13 +41,15 @@ def read_and_chunk(places: ContentReader, item: Item, policy: ChunkPolicy) -> Ch
         return rejected_item(item, item.reject.code, item.reject.message, item.reject.stage)
     if item.text is not None:
         return chunk_text_item(item, item.text, policy)
-    given = bool(item.parts) or item.data is not None
+    inline = bool(item.parts) or item.data is not None
     try:
-        return _read_given(places, item, policy) if given else _read_object(places, item, policy)
+        return (
+            _read_inline(content, item, policy) if inline else _read_object(content, item, policy)
+        )
     except RejectError as err:
         return rejected_item(item, err.code, err.message, "read")
     except ObjectNotFoundError as err:
-        if item.generation and not given:
+        if item.generation and not inline:
             message = f"{item.uri} vanished or changed after it was listed; run again to take it"
             return rejected_item(item, "source_changed", message, "read")
         message = f"what the source names is not there ({err}); mend its place, or put it there"
@@ -57,21 +59,21 @@ def read_and_chunk(places: ContentReader, item: Item, policy: ChunkPolicy) -> Ch
         return rejected_item(item, "source_unreadable", message, "read")
 
 
-def _read_object(places: ContentReader, item: Item, policy: ChunkPolicy) -> ChunkedItem:
-    with places.open(item.uri, item.generation) as opened:
+def _read_object(content: ContentReader, item: Item, policy: ChunkPolicy) -> ChunkedItem:
+    with content.open(item.uri, item.generation) as opened:
         found = replace(item, generation=opened.generation)
         return chunk_item(found, opened.stream, policy, name_of(item.uri))
 
 
-def _read_given(places: ContentReader, item: Item, policy: ChunkPolicy) -> ChunkedItem:
+def _read_inline(content: ContentReader, item: Item, policy: ChunkPolicy) -> ChunkedItem:
     """Cut what stands in the source itself: parts, or the content of a ``data:`` URI."""
     if item.parts:
-        return chunk_parts(item, _opened(places, item.parts), policy)
+        return chunk_parts(item, _opened(content, item.parts), policy)
     data = decode_data(item.data or "")
     chunked = chunk_item(item, io.BytesIO(data), policy, "")
     if all(chunk.recipe is None for chunk in chunked.chunks):
         return chunked
-    uri = places.keep(data)
+    uri = content.keep(data)
     return replace(chunked, chunks=tuple(_found_at(chunk, uri) for chunk in chunked.chunks))
 
 
@@ -79,7 +81,7 @@ def _found_at(chunk: Chunk, uri: str) -> Chunk:
     return chunk if chunk.recipe is None else replace(chunk, recipe=replace(chunk.recipe, uri=uri))
 
 
-def _opened(places: ContentReader, parts: Iterable[ItemPart]) -> Iterator[OpenPart]:
+def _opened(content: ContentReader, parts: Iterable[ItemPart]) -> Iterator[OpenPart]:
     """Open one part after the other; each is closed before the next."""
     for number, part in enumerate(parts, 1):
         if not part.uri:
@@ -88,23 +90,23 @@ def _opened(places: ContentReader, parts: Iterable[ItemPart]) -> Iterator[OpenPa
         try:
             if is_data(part.uri):
                 data = decode_data(part.uri)
-                yield OpenPart(source=io.BytesIO(data), uri=places.keep(data))
+                yield OpenPart(source=io.BytesIO(data), uri=content.keep(data))
                 continue
-            with places.open(part.uri) as opened:
+            with content.open(part.uri) as opened:
                 yield OpenPart(None, opened.stream, name_of(part.uri), part.uri, opened.generation)
         except RejectError as err:
             raise RejectError(err.code, f"part {number}: {err.message}") from err
 
 
 class ChunkItems(beam.PTransform):
-    """Blocks of items in; (partition, batch of chunks) out, without chunks that are held.
+    """Blocks of items in; (partition, batch of chunks) out, without what the destination has.
 
     Args:
         layout: names under the run directory, for extracted texts.
         plan: the plan's id.
         policy: how items are cut.
         options: what the requests' size on the wire depends on.
-        held: the place of the index of what the destination holds; empty for none.
+        existing: URI of the index of the rows that the destination has; empty for none.
         source: says which pages of the web may be read; None: none.
     """
 
@@ -114,14 +116,14 @@ class ChunkItems(beam.PTransform):
         plan: str,
         policy: ChunkPolicy,
         options: RequestOptions,
-        held: str = "",
+        existing: str = "",
         source: SourceConfig | None = None,
     ) -> None:
         super().__init__()
-        places = ContentReader(open_storage(), given=layout.given())
+        content = ContentReader(open_storage(), inline_media=layout.inline_media())
         if source is not None:
-            places = ContentReader.of(source, places.storage, places.given)
-        self._chunk = _Chunk(layout, plan, policy, options, held, places)
+            content = ContentReader.of(source, content.storage, content.inline_media)
+        self._chunk = _Chunk(layout, plan, policy, options, existing, content)
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[tuple[int, ChunkBatch]]:
         """Cut every block."""
@@ -135,30 +137,32 @@ class _Chunk(beam.DoFn):
         plan: str,
         policy: ChunkPolicy,
         options: RequestOptions,
-        held: str,
-        places: ContentReader,
+        existing: str,
+        content: ContentReader,
     ) -> None:
         self._layout, self._plan = layout, plan
         self._policy, self._options = policy, options
-        self._held_at = held
-        self._places = places
-        self._storage = places.storage
+        self._existing_uri = existing
+        self._content = content
+        self._storage = content.storage
 
     def setup(self) -> None:
         self._note = PlanProgress(self._storage, self._layout, self._plan)
-        self._held = read_held(self._storage, self._held_at) if self._held_at else None
+        self._existing = (
+            read_existing(self._storage, self._existing_uri) if self._existing_uri else None
+        )
 
     def teardown(self) -> None:
         self._note.tell(last=True)
 
     def process(self, element: Block) -> Iterator[tuple[int, ChunkBatch]]:
-        chunked = [read_and_chunk(self._places, item, self._policy) for item in element.items]
+        chunked = [read_and_chunk(self._content, item, self._policy) for item in element.items]
         for one in chunked:
             self._keep_extracted(one)
         chunks = [chunk for one in chunked for chunk in one.chunks]
         table, skipped = manifest_of(chunks, self._options), 0
-        if self._held is not None:
-            table, skipped = skip_held(table, self._held)
+        if self._existing is not None:
+            table, skipped = skip_existing(table, self._existing)
         self._note.add(len(element.items), len(chunks))
         count(PLAN, _counts_of(element, len(chunks), skipped))
         keys = _keys_of(element) if element.ranked else b""
@@ -183,11 +187,11 @@ def _keys_of(block: Block) -> bytes:
     return to_bytes(pa.table([[item.key for item in block.items]], schema=KEYS))
 
 
-_SHARED: dict[str, Held] = {}
+_SHARED: dict[str, ExistingRows] = {}
 _LOADING = threading.Lock()
 
 
-def read_held(storage: Storage, uri: str) -> Held:
+def read_existing(storage: Storage, uri: str) -> ExistingRows:
     """The index at a place, read once a process: threads share it, and on disk, processes too."""
     with _LOADING:
         if uri not in _SHARED:
@@ -198,5 +202,5 @@ def read_held(storage: Storage, uri: str) -> Held:
                     table = pa.ipc.open_file(pa.memory_map(name)).read_all()
                 else:
                     table = pa.ipc.open_file(stream.read()).read_all()
-            _SHARED[uri] = Held.of(table)
+            _SHARED[uri] = ExistingRows.of(table)
         return _SHARED[uri]

@@ -20,7 +20,7 @@ from reembed.errors import BigQueryConflictError
 
 
 def open_bigquery_client(project: str) -> BigQuery:
-    """Make the warehouse whose jobs and reads a project runs and pays; nothing connects yet."""
+    """Make a client whose jobs and reads a project runs and pays for; nothing connects yet."""
     return BigQueryClient(project)
 
 

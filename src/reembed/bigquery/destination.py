@@ -17,7 +17,7 @@ from reembed.bigquery.publish import Place, Publication
 from reembed.bigquery.sql import count_sql, probe_sql, rows_sql, spaces_sql
 from reembed.config.schema import Config
 from reembed.core.schema import ROW
-from reembed.destinations.base import HELD, Published, SettledRun, drop_older_rejects
+from reembed.destinations.base import EXISTING, Published, SettledRun, drop_older_rejects
 from reembed.errors import (
     BigQueryDeniedError,
     BigQueryError,
@@ -35,7 +35,7 @@ _KEYS_AT_ONCE, _KEY_BYTES_AT_ONCE = 10_000, 4_000_000
 _HOUR_MS: Final = 3_600_000
 _EXAMPLES: Final = 5
 # A row that lacks one of these cannot say what it is; it never counts as held.
-_NAMED: Final = " AND ".join(f"`{field.name}` IS NOT NULL" for field in HELD)
+_NAMED: Final = " AND ".join(f"`{field.name}` IS NOT NULL" for field in EXISTING)
 
 
 def open_bigquery_table(
@@ -47,8 +47,8 @@ def open_bigquery_table(
         UsageError: the table's name is malformed.
     """
     options = schema.destination_of(config)
-    warehouse = open_bigquery_client(options.project or parse_table(options.table).project)
-    return BigQueryTable(config, storage, warehouse, say)
+    bigquery = open_bigquery_client(options.project or parse_table(options.table).project)
+    return BigQueryTable(config, storage, bigquery, say)
 
 
 class BigQueryTable:
@@ -57,7 +57,7 @@ class BigQueryTable:
     Args:
         config: names table, staging and options.
         storage: where the run's parts lie.
-        warehouse: whose project pays.
+        bigquery: whose project pays.
         say: is told what is about to cost money.
     """
 
@@ -65,12 +65,12 @@ class BigQueryTable:
         self,
         config: Config,
         storage: Storage,
-        warehouse: BigQuery,
+        bigquery: BigQuery,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._config, self._storage, self._warehouse = config, storage, warehouse
+        self._config, self._storage, self._bigquery = config, storage, bigquery
         self._layout = Layout(config.run_dir)
-        self._place = Place(config, storage, self._layout, warehouse, say)
+        self._place = Place(config, storage, self._layout, bigquery, say)
         self._name = parse_table(schema.destination_of(config).table)
 
     def check(self) -> None:
@@ -79,14 +79,14 @@ class BigQueryTable:
         schema.check_labels(options.labels)
         schema.new_table(self._config, {})
         with self._as_usage():
-            location = self._warehouse.location(self._name)
+            location = self._bigquery.location(self._name)
             self._check_locations(location)
             self._check_staging()
-            table = self._warehouse.table(self._name)
+            table = self._bigquery.table(self._name)
             if table is not None:
                 self._check_table(table)
                 probe = Statement(probe_sql(self._name), location=location)
-                self._warehouse.dry_run(probe)
+                self._bigquery.dry_run(probe)
         seen = {"table": str(self._name), "there": table is not None}
         self._storage.put(self._layout.destination_seen(), orjson.dumps(seen))
 
@@ -96,41 +96,41 @@ class BigQueryTable:
         The count is asked for, which bills nothing: `Table.rows` leaves out what was streamed in
         last, and local servers only estimate it.
         """
-        table = self._warehouse.table(self._name)
+        table = self._bigquery.table(self._name)
         state: list[Any] = [str(self._name)]
         if table is not None:
             statement = Statement(count_sql(self._name), location=table.location)
-            batches = self._warehouse.results(self._warehouse.query(statement))
+            batches = self._bigquery.results(self._bigquery.query(statement))
             state += [table.created_ms, table.modified_ms, table.size, table.etag]
             state += [batch.to_pylist() for batch in batches]
         yield orjson.dumps(state)
 
-    def held(self) -> Iterator[pa.RecordBatch]:
+    def existing(self) -> Iterator[pa.RecordBatch]:
         """The rows by the columns that say what is there, from one read session."""
-        if self._warehouse.table(self._name) is None:
+        if self._bigquery.table(self._name) is None:
             return
-        read = Read(tuple(HELD.names), _NAMED)
-        for stream in self._warehouse.read_streams(self._name, read):
-            for batch in self._warehouse.read_stream(stream):
-                table = pa.Table.from_batches([batch]).select(HELD.names).cast(HELD)
+        read = Read(tuple(EXISTING.names), _NAMED)
+        for stream in self._bigquery.read_streams(self._name, read):
+            for batch in self._bigquery.read_stream(stream):
+                table = pa.Table.from_batches([batch]).select(EXISTING.names).cast(EXISTING)
                 yield from table.to_batches()
 
     def rows(self, keys: Iterable[str]) -> Iterator[pa.RecordBatch]:
         """The rows of some keys; each slice of keys is one query, billed for the whole table."""
-        location = self._warehouse.location(self._name)
+        location = self._bigquery.location(self._name)
         for some in _sliced(sorted(set(keys))):
             params = (Param("keys", "STRING", some),)
             statement = Statement(rows_sql(self._name, ROW.names), params, location=location)
-            job = self._warehouse.query(statement)
+            job = self._bigquery.query(statement)
             if job.destination is None:
                 raise RunFailedError(f"{self._name}: query {job.id} has no result; run again")
             # Vectors are large, and pages of results are read one after the other as text.
-            for stream in self._warehouse.read_streams(job.destination, Read(tuple(ROW.names))):
-                for batch in self._warehouse.read_stream(stream):
+            for stream in self._bigquery.read_streams(job.destination, Read(tuple(ROW.names))):
+                for batch in self._bigquery.read_stream(stream):
                     table = pa.Table.from_batches([batch]).select(ROW.names).cast(ROW)
                     yield from table.to_batches()
 
-    def publish(self, settled: SettledRun, gone: Iterable[str]) -> Published:
+    def publish(self, settled: SettledRun, removed: Iterable[str]) -> Published:
         """Load the run's parts into staging; fill a new table by a copy, an old by one MERGE."""
         drop_older_rejects(self._storage, self._layout, settled.commit)
         try:
@@ -139,7 +139,7 @@ class BigQueryTable:
             if self._is_half_made(table, settled, over):
                 return over.into_new(table)
             self._check_since_planned(table, settled)
-            return over.into_old(table, gone)
+            return over.into_old(table, removed)
         except BigQueryError as err:
             raise RunFailedError(
                 f"{self._name} has not taken over run {settled.run}: {err}. Its rows wait under "
@@ -148,15 +148,13 @@ class BigQueryTable:
 
     def _made(self, settled: SettledRun) -> Table:
         """The table as it stands, made where its name was free."""
-        found = self._warehouse.table(self._name)
+        found = self._bigquery.table(self._name)
         if found is not None:
             return found
         labels = schema.run_labels(self._config, settled.run, schema.MAKING)
         description = schema.described("", self._config, settled.run)
-        self._warehouse.create_table(
-            self._name, schema.new_table(self._config, labels, description)
-        )
-        found = self._warehouse.table(self._name)
+        self._bigquery.create_table(self._name, schema.new_table(self._config, labels, description))
+        found = self._bigquery.table(self._name)
         if found is None:
             raise RunFailedError(f"{self._name} went right after it was made; run again")
         return found
@@ -206,7 +204,7 @@ class BigQueryTable:
                 f"is in {location}; leave it out"
             )
         if options.staging_dataset is not None:
-            other = self._warehouse.location(schema.beside(self._config, "probe"))
+            other = self._bigquery.location(schema.beside(self._config, "probe"))
             if other.casefold() != location.casefold():
                 raise UsageError(
                     f"destination.bigquery.staging_dataset: {options.staging_dataset} is in "
@@ -218,9 +216,9 @@ class BigQueryTable:
         probe = schema.beside(self._config, "probe")
         now = self._storage.now(self._layout.clock("check"))
         fields = (Field("key", "STRING"),)
-        gone = NewTable(fields, expires_ms=round(now * 1000) + _HOUR_MS)
-        self._warehouse.create_table(probe, gone)
-        self._warehouse.delete_table(probe)
+        new = NewTable(fields, expires_ms=round(now * 1000) + _HOUR_MS)
+        self._bigquery.create_table(probe, new)
+        self._bigquery.delete_table(probe)
 
     def _check_table(self, table: Table) -> None:
         schema.check_columns(table)
@@ -232,7 +230,7 @@ class BigQueryTable:
         statement = Statement(spaces_sql(self._name, _EXAMPLES), location=table.location)
         model = self._config.model
         ours = (model.name, model.dimensions, model.task)
-        batches = self._warehouse.results(self._warehouse.query(statement))
+        batches = self._bigquery.results(self._bigquery.query(statement))
         found = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
         others = [
             f"{name} ({size} dimensions, {task})"

@@ -48,7 +48,7 @@ class OnceJobs:
     A job that failed keeps its id for good, so the next attempt takes the next number.
     """
 
-    warehouse: BigQuery
+    bigquery: BigQuery
     location: str
     prefix: str
 
@@ -81,7 +81,7 @@ class OnceJobs:
 
     def _newest(self, name: str) -> tuple[int, Job | None]:
         attempt = 0
-        while (job := self.warehouse.job(self._id(name, attempt), self.location)) is not None:
+        while (job := self.bigquery.job(self._id(name, attempt), self.location)) is not None:
             if not job.failed:
                 return attempt, job
             attempt += 1
@@ -188,7 +188,7 @@ class Place:
     config: Config
     storage: Storage
     layout: Layout
-    warehouse: BigQuery
+    bigquery: BigQuery
     say: Callable[[str], None]
 
     @property
@@ -210,9 +210,9 @@ class Publication:
     @classmethod
     def of(cls, place: Place, settled: SettledRun) -> Publication:
         """Begin or take up the hand-over of a run."""
-        location = place.warehouse.location(place.dest)
+        location = place.bigquery.location(place.dest)
         prefix = f"reembed-{settled.run}-g{settled.generation}"
-        return cls(place, settled, OnceJobs(place.warehouse, location, prefix), location)
+        return cls(place, settled, OnceJobs(place.bigquery, location, prefix), location)
 
     def into_new(self, table: Table) -> Published:
         """Fill a table that this run has made, by a copy of staging."""
@@ -223,26 +223,26 @@ class Publication:
                 self._stage()
             self.jobs.run(
                 name,
-                lambda job_id: self.place.warehouse.copy(
+                lambda job_id: self.place.bigquery.copy(
                     self._staging, table.name, job_id, self._labels
                 ),
             )
         self._finish(table)
         return Published(inserted=settled.rows, details=self.details)
 
-    def into_old(self, table: Table, gone: Iterable[str]) -> Published:
+    def into_old(self, table: Table, removed: Iterable[str]) -> Published:
         """Bring a table up to date by one MERGE."""
         self.details.update({"table": str(table.name), "made": False})
-        merge = Merge(job="", size=0, gone=0)
+        merge = Merge(job="", size=0, removed=0)
         deleted = 0
         with scratch_folder() as folder:
-            keys = folder / "gone.parquet"
-            lost = write_keys(keys, gone)
+            keys = folder / "removed.parquet"
+            lost = write_keys(keys, removed)
             if self.settled.rows or lost:
                 merge, job = self._merge(table, keys if lost else None)
                 deleted = job.deleted
         self._finish(table)
-        replaced = max(0, deleted - merge.gone)
+        replaced = max(0, deleted - merge.removed)
         return Published(self.settled.rows, replaced, deleted - replaced, self.details)
 
     def copy_name(self, table: Table) -> str:
@@ -251,42 +251,42 @@ class Publication:
 
     def _merge(self, table: Table, lost: Path | None) -> tuple[Merge, Job]:
         name = f"merge-{table.created_ms}"
-        gone = self._gone if lost is not None else None
-        sql = merge_sql(table.name, self._staging, schema.columns(), gone)
+        removed = self._removed if lost is not None else None
+        sql = merge_sql(table.name, self._staging, schema.columns(), removed)
         statement = Statement(sql, labels=self._labels, location=self.location)
         if self.jobs.begun(name) is None:
             self._stage()
             if lost is not None:
                 field_of_keys = (Field("key", "STRING", "REQUIRED"),)
-                self._load(self._gone, NewTable(field_of_keys), [lambda _: lost])
-        merge = self._estimated(name, statement, table.name, gone)
-        job = self.jobs.run(name, lambda job_id: self.place.warehouse.query(statement, job_id))
+                self._load(self._removed, NewTable(field_of_keys), [lambda _: lost])
+        merge = self._estimated(name, statement, table.name, removed)
+        job = self.jobs.run(name, lambda job_id: self.place.bigquery.query(statement, job_id))
         self.details["merge"] = {
             "job": job.id,
             "estimated_bytes": merge.size,
-            "estimated_usd": query_usd(merge.size, 2 if gone is None else 3),
+            "estimated_usd": query_usd(merge.size, 2 if removed is None else 3),
             "processed_bytes": job.size,
             "prices_as_of": AS_OF,
         }
         return merge, job
 
     def _estimated(
-        self, name: str, statement: Statement, dest: TableName, gone: TableName | None
+        self, name: str, statement: Statement, dest: TableName, removed: TableName | None
     ) -> Merge:
         """What the MERGE was estimated at before its first attempt; on record for later calls."""
         place, settled = self.place, self.settled
         record = place.layout.run_merge(settled.commit, settled.generation)
         if not any(stat.uri == record for stat in place.storage.list(record)):
-            size = place.warehouse.dry_run(statement)
-            rows = self._count(count_sql(dest, gone)) if gone is not None else 0
-            usd = query_usd(size, 2 if gone is None else 3)
+            size = place.bigquery.dry_run(statement)
+            rows = self._count(count_sql(dest, removed)) if removed is not None else 0
+            usd = query_usd(size, 2 if removed is None else 3)
             place.say(
                 f"Merging {settled.rows:,} rows into {dest}: reads {size / 1e6:,.1f} MB at most, "
                 f"${usd:,.4f} on demand at the price of {AS_OF} ..."
             )
             # Another call may have estimated it at the same moment.
             with contextlib.suppress(AlreadyExistsError):
-                place.storage.create(record, Merge(job=name, size=size, gone=rows).encode())
+                place.storage.create(record, Merge(job=name, size=size, removed=rows).encode())
         return Merge.decode(place.storage.read(record), record)
 
     def _stage(self) -> None:
@@ -326,16 +326,16 @@ class Publication:
         place = self.place
         now = place.storage.now(place.layout.clock("publish"))
         expires = round((now + _STAGING_DAYS * 86_400) * 1000)
-        place.warehouse.create_table(name, replace(new, expires_ms=expires))
-        table = place.warehouse.table(name)
+        place.bigquery.create_table(name, replace(new, expires_ms=expires))
+        table = place.bigquery.table(name)
         if table is None:
             raise RunFailedError(f"{name} went while it was filled; run again")
-        what = "gone" if name == self._gone else "load"
+        what = "removed" if name == self._removed else "load"
         for number, source in enumerate(sources):
 
             def load(job_id: str, source: Any = source) -> Job:
                 load = Load(name, new.fields, source(job_id), "WRITE_APPEND", labels=self._labels)
-                return place.warehouse.load(load, job_id)
+                return place.bigquery.load(load, job_id)
 
             # Of a table that went meanwhile and was made anew, no load is done yet.
             self.jobs.run(f"{what}-{number:05}-{table.created_ms}", load)
@@ -347,10 +347,10 @@ class Publication:
         if schema.destination_of(place.config).allow_other_model and not self.details["made"]:
             labels[schema.SPACE[0]] = schema.MIXED
         description = schema.described(table.description, place.config, settled.run)
-        place.warehouse.update_table(table.name, labels=labels, description=description)
+        place.bigquery.update_table(table.name, labels=labels, description=description)
         self._index(table)
-        for name in (self._staging, self._gone):
-            place.warehouse.delete_table(name)
+        for name in (self._staging, self._removed):
+            place.bigquery.delete_table(name)
         if self._staging_place:
             for stat in place.storage.list(f"{self._staging_place}/"):
                 place.storage.delete(stat.uri)
@@ -364,7 +364,7 @@ class Publication:
         note = ""
         if wanted == "create":
             try:
-                self.place.warehouse.query(Statement(sql, location=self.location))
+                self.place.bigquery.query(Statement(sql, location=self.location))
             except (JobFailedError, StatementRefusedError, BigQueryDeniedError) as err:
                 # The rows are in, and searches work without an index.
                 note = str(err)
@@ -380,8 +380,8 @@ class Publication:
         return int(row["row_count"])
 
     def _rows(self, statement: Statement) -> list[dict[str, Any]]:
-        warehouse = self.place.warehouse
-        batches = warehouse.results(warehouse.query(statement))
+        bigquery = self.place.bigquery
+        batches = bigquery.results(bigquery.query(statement))
         return [row for batch in batches for row in batch.to_pylist()]
 
     @property
@@ -389,8 +389,8 @@ class Publication:
         return schema.beside(self.place.config, f"{self.settled.run}_g{self.settled.generation}")
 
     @property
-    def _gone(self) -> TableName:
-        return self._staging.sibling(f"{self._staging.table}_gone")
+    def _removed(self) -> TableName:
+        return self._staging.sibling(f"{self._staging.table}_removed")
 
     @property
     def _staging_place(self) -> str:

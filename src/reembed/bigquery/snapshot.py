@@ -42,7 +42,7 @@ class Snapshot(Record):
 class Keys:
     """Where keys are asked for: a table that may be read as it was, a column, a condition."""
 
-    warehouse: BigQuery
+    bigquery: BigQuery
     table: Table
     key: str
     where: str
@@ -95,8 +95,8 @@ def _sampled(keys: Keys, moment: int | None, sample: int) -> Snapshot:
 
 def _read_keys(keys: Keys, moment: int | None) -> Iterator[Key]:
     read = Read((keys.key,), keys.where, moment)
-    for stream in keys.warehouse.read_streams(keys.table.name, read):
-        for batch in keys.warehouse.read_stream(stream):
+    for stream in keys.bigquery.read_streams(keys.table.name, read):
+        for batch in keys.bigquery.read_stream(stream):
             yield from (key for key in batch.column(0).to_pylist() if key not in (None, ""))
 
 
@@ -110,8 +110,8 @@ def _alike(borders: Sequence[Key]) -> Any:
 
 
 def _row(keys: Keys, sql: str) -> dict[str, Any]:
-    job = keys.warehouse.query(Statement(sql, location=keys.location))
-    for batch in keys.warehouse.results(job):
+    job = keys.bigquery.query(Statement(sql, location=keys.location))
+    for batch in keys.bigquery.results(job):
         row: dict[str, Any] = batch.slice(0, 1).to_pylist()[0]
         return row
     raise BigQueryError(f"{keys.table.name}: job {job.id} returned no row; run again")

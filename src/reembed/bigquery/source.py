@@ -113,7 +113,7 @@ def open_bigquery(
     Args:
         loaded: names the table or query and its columns.
         storage: not touched.
-        connect: makes the warehouse of the project that pays.
+        connect: makes the bigquery of the project that pays.
 
     Raises:
         UsageError: a table or a column is not there, has another type, or may not be read.
@@ -121,22 +121,22 @@ def open_bigquery(
     config = loaded.config.source
     wanted, sample = config.bigquery, config.sample
     assert wanted is not None
-    warehouse = connect(_payer(wanted))
+    bigquery = connect(_payer(wanted))
     if wanted.query is not None:
         called = f"query:{hashlib.sha256(wanted.query.encode()).hexdigest()[:16]}"
         statement = _result_of(result_sql(wanted.query), wanted, wanted.location or "")
-        return _query_rows(warehouse, statement, wanted, called, sample)
+        return _query_rows(bigquery, statement, wanted, called, sample)
     name = parse_table(wanted.table or "")
     with mendable(str(name)):
-        table = warehouse.table(name)
+        table = bigquery.table(name)
     if table is None:
         raise UsageError(f"{name} is not there; check source.bigquery.table")
     columns = columns_of(table, wanted, str(name))
     location = wanted.location or table.location
     if table.kind not in _READABLE:
         statement = _result_of(source_sql(name, None, wanted.where or ""), columns, location)
-        return _query_rows(warehouse, statement, columns, str(name), sample)
-    return TableRows(warehouse, table, columns, str(name), location, sample)
+        return _query_rows(bigquery, statement, columns, str(name), sample)
+    return TableRows(bigquery, table, columns, str(name), location, sample)
 
 
 def _payer(wanted: BigQuerySource) -> str:
@@ -161,7 +161,7 @@ def _result_of(source: str, columns: BigQuerySource, location: str) -> Statement
 
 
 def _query_rows(
-    warehouse: BigQuery,
+    bigquery: BigQuery,
     statement: Statement,
     wanted: BigQuerySource,
     name: str,
@@ -169,10 +169,10 @@ def _query_rows(
 ) -> QueryRows:
     """Estimate a query, which is free and shows whether it can run at all."""
     with mendable(name):
-        warehouse.dry_run(statement)
+        bigquery.dry_run(statement)
     # The condition is in the statement already; its result is read whole.
     columns = wanted.model_copy(update={"where": None})
-    return QueryRows(warehouse, statement, columns, name, sample)
+    return QueryRows(bigquery, statement, columns, name, sample)
 
 
 @contextmanager
@@ -193,7 +193,7 @@ def mendable(name: str) -> Iterator[None]:
 class TableRows:
     """The rows of one table; `name` is what items are said to come from."""
 
-    warehouse: BigQuery
+    bigquery: BigQuery
     table: Table
     columns: BigQuerySource
     name: str
@@ -227,7 +227,7 @@ class TableRows:
         ]
         try:
             with mendable(self.name):
-                streams = self.warehouse.read_streams(self.table.name, self._read(snapshot))
+                streams = self.bigquery.read_streams(self.table.name, self._read(snapshot))
         except UsageError as err:
             if not taken_up or snapshot.moment is None:
                 raise
@@ -256,7 +256,7 @@ class TableRows:
         )
 
     def _dry(self, sql: str) -> int:
-        return self.warehouse.dry_run(Statement(sql, location=self.location))
+        return self.bigquery.dry_run(Statement(sql, location=self.location))
 
     def _snapshot(self, storage: Storage, layout: Layout, plan: str) -> tuple[Snapshot, bool]:
         """What is on record for the plan, or is put on record now; and whether it was there."""
@@ -269,7 +269,7 @@ class TableRows:
         # A result of a query, and a snapshot of a table, are never written again.
         changes = self.table.kind == "TABLE"
         key = self.columns.key
-        keys = Keys(self.warehouse, self.table, key, where, self.location, changes)
+        keys = Keys(self.bigquery, self.table, key, where, self.location, changes)
         with mendable(self.name):
             taken = take_snapshot(keys, self.sample)
         try:
@@ -285,7 +285,7 @@ class TableRows:
     def _reader(self, snapshot: Snapshot, schema: bytes) -> TableReader:
         generation = "" if snapshot.moment is None else str(snapshot.moment)
         return TableReader(
-            self.warehouse,
+            self.bigquery,
             self.table.name,
             schema,
             self.columns,
@@ -305,7 +305,7 @@ class QueryRows:
     result's. Where it is written anew, a plan is made anew, which buys no vector twice.
 
     Args:
-        warehouse: runs it.
+        bigquery: runs it.
         statement: selects the columns that are read.
         columns: as configured, without a condition.
         name: what items are said to come from.
@@ -316,13 +316,13 @@ class QueryRows:
 
     def __init__(
         self,
-        warehouse: BigQuery,
+        bigquery: BigQuery,
         statement: Statement,
         columns: BigQuerySource,
         name: str,
         sample: int | None,
     ) -> None:
-        self._warehouse, self._statement, self._columns = warehouse, statement, columns
+        self._bigquery, self._statement, self._columns = bigquery, statement, columns
         self._name, self._sample = name, sample
         self._rows: TableRows | None = None
 
@@ -337,7 +337,7 @@ class QueryRows:
     def describe(self) -> str:
         """What the query costs; it does not run for that."""
         with mendable(self._name):
-            size = self._warehouse.dry_run(self._statement)
+            size = self._bigquery.dry_run(self._statement)
         return (
             f"{self._name}, a query of {size / 1e6:,.1f} MB, about ${query_usd(size):.4f} at "
             "BigQuery, and then the reading of its result"
@@ -346,9 +346,9 @@ class QueryRows:
     def _result(self) -> TableRows:
         if self._rows is None:
             with mendable(self._name):
-                job = self._warehouse.query(self._statement)
+                job = self._bigquery.query(self._statement)
                 place = job.destination
-                table = self._warehouse.table(place) if place is not None else None
+                table = self._bigquery.table(place) if place is not None else None
             if table is None:
                 raise UsageError(
                     f"{self._name}: job {job.id} left no table of results; give a query that "
@@ -359,6 +359,6 @@ class QueryRows:
             still = replace(table, kind="SNAPSHOT")
             location = self._statement.location or job.location
             self._rows = TableRows(
-                self._warehouse, still, columns, self._name, location, self._sample
+                self._bigquery, still, columns, self._name, location, self._sample
             )
         return self._rows

@@ -33,7 +33,7 @@ class TableReader:
     `most` the largest digest that a sample takes.
     """
 
-    warehouse: BigQuery
+    bigquery: BigQuery
     table: TableName
     schema: bytes
     columns: Columns
@@ -48,7 +48,7 @@ class TableReader:
             return
         kept = _Kept(BLOCK_ROWS if self.columns.text else BLOCK_ITEMS)
         stream = ReadStream(span.uri, self.table, self.schema)
-        for batch in self.warehouse.read_stream(stream):
+        for batch in self.bigquery.read_stream(stream):
             yield from kept.add(batch.nbytes, self._by_partition(batch))
         yield from kept.rest()
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from reembed.bigquery.names import TableName, quoted
 from reembed.bigquery.partitions import Key
 
-_GONE = "`reembed_gone`"
+_REMOVE = "`reembed_remove`"
 _MARKED = ("`key`", "`content_hash`", "`part`")
 _NO_PART = "CAST(NULL AS INT64) AS `part`"
 _ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"}
@@ -146,28 +146,28 @@ def merge_sql(
     ]
     return f"""MERGE {dest.sql} AS T
 USING (
-  SELECT {", ".join(names)}, FALSE AS {_GONE} FROM {staging.sql}
+  SELECT {", ".join(names)}, FALSE AS {_REMOVE} FROM {staging.sql}
   UNION ALL
-  SELECT {", ".join(marked)}, TRUE AS {_GONE}
+  SELECT {", ".join(marked)}, TRUE AS {_REMOVE}
   FROM (
     {_marked(staging, deleted)}
   )
 ) AS S
-ON S.{_GONE} AND T.`key` = S.`key` AND (
+ON S.{_REMOVE} AND T.`key` = S.`key` AND (
   S.`part` IS NULL AND (
     S.`content_hash` IS NULL OR T.`content_hash` IS NULL OR T.`content_hash` != S.`content_hash`
   )
   OR T.`part` = S.`part` AND T.`content_hash` = S.`content_hash`
 )
 WHEN MATCHED THEN DELETE
-WHEN NOT MATCHED AND NOT S.{_GONE} THEN
+WHEN NOT MATCHED AND NOT S.{_REMOVE} THEN
   INSERT ({", ".join(names)}) VALUES ({", ".join(f"S.{name}" for name in names)})"""
 
 
 def count_sql(table: TableName, keys: TableName | None = None) -> str:
     """One row, `row_count`: the rows of a table, or those whose keys another table holds."""
-    held = f" WHERE `key` IN (SELECT `key` FROM {keys.sql})" if keys is not None else ""
-    return f"SELECT COUNT(*) AS row_count FROM {table.sql}{held}"
+    condition = f" WHERE `key` IN (SELECT `key` FROM {keys.sql})" if keys is not None else ""
+    return f"SELECT COUNT(*) AS row_count FROM {table.sql}{condition}"
 
 
 def spaces_sql(table: TableName, examples: int) -> str:
@@ -227,10 +227,10 @@ def vector_index_sql(
         raise ValueError("a TREE_AH index stores no columns; use IVF, or leave them out")
     # Quoted as one: the local server does not take this statement's table apart otherwise.
     whole = f"`{table.project}.{table.dataset}.{table.table}`"
-    held = f"\nSTORING ({', '.join(quoted(inner) for inner in storing)})" if storing else ""
+    stored = f"\nSTORING ({', '.join(quoted(inner) for inner in storing)})" if storing else ""
     return (
         f"CREATE VECTOR INDEX IF NOT EXISTS {quoted(name)}\nON {whole}({quoted(column)})"
-        f"{held}\nOPTIONS (index_type = '{kind}', distance_type = 'COSINE')"
+        f"{stored}\nOPTIONS (index_type = '{kind}', distance_type = 'COSINE')"
     )
 
 

@@ -22,8 +22,8 @@ def cutover_command(
     destination = config.destination.bigquery
     if destination is None:
         raise UsageError("destination.bigquery is not given; only a table can be cut over to")
-    warehouse = open_bigquery_client(destination.project or parse_table(destination.table).project)
-    change = (roll_back if back else cut_over)(config, open_storage(), warehouse)
+    bigquery = open_bigquery_client(destination.project or parse_table(destination.table).project)
+    change = (roll_back if back else cut_over)(config, open_storage(), bigquery)
     if as_json:
         print_json({"schema": 1, **asdict(change)})
     else:

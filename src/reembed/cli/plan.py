@@ -89,8 +89,8 @@ def show_plan(plan: PlanSummary, config: Config, out: Console) -> None:
     )
     if totals.skipped:
         out.print(f"  {totals.skipped:,} chunks are there already and are left as they are")
-    if totals.gone:
-        out.print(f"  {totals.gone:,} keys are gone from the source: their rows are deleted")
+    if totals.removed:
+        out.print(f"  {totals.removed:,} keys are gone from the source: their rows are deleted")
     for note, count in sorted(totals.notes.items()):
         out.print(f"  note: {_note(note, count)}")
     out.print(_price_table(costs))

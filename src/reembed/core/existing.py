@@ -69,7 +69,7 @@ def digests(names: Iterable[bytes]) -> UInt64:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ExistingRows:
     """An index, ready for questions; columns may lie in a mapped file."""
 
     index: pa.Table
@@ -78,7 +78,7 @@ class Held:
     by_content: NDArray[np.intp]
 
     @classmethod
-    def of(cls, index: pa.Table) -> Held:
+    def of(cls, index: pa.Table) -> ExistingRows:
         """Make an index of schema `INDEX` ready."""
         rows = _numbers(index, "row_high"), _numbers(index, "row_low")
         high, low = _numbers(index, "content_high"), _numbers(index, "content_low")
@@ -88,12 +88,12 @@ class Held:
     def __len__(self) -> int:
         return int(self.index.num_rows)
 
-    def holds(self, names: Iterable[bytes]) -> NDArray[np.bool_]:
-        """Whether each chunk, named by `row_names`, is held; shape (n,)."""
+    def contains(self, names: Iterable[bytes]) -> NDArray[np.bool_]:
+        """Tell which chunks, named by `row_names`, are there; shape (n,)."""
         return _find(digests(names), *self.rows) >= 0
 
     def donors(self, names: Iterable[bytes]) -> list[str | None]:
-        """The key under which each content, named by `content_names`, is held; None: nowhere."""
+        """Key under which each content, named by `content_names`, is there; None: nowhere."""
         found = _find(digests(names), *self.contents)
         keys = self.index.column("key")
         return [keys[int(self.by_content[at])].as_py() if at >= 0 else None for at in found]
@@ -119,25 +119,25 @@ def _find(wanted: UInt64, high: UInt64, low: UInt64) -> NDArray[np.int64]:
     return found
 
 
-def skip_held(chunks: pa.Table, held: Held) -> tuple[pa.Table, int]:
-    """Defer out chunks that are held, and name donors for contents held under other keys.
+def skip_existing(chunks: pa.Table, existing: ExistingRows) -> tuple[pa.Table, int]:
+    """Leave out chunks that the destination has; name donors for contents under other keys.
 
     Args:
         chunks: schema `MANIFEST`; rejects stay as they are.
-        held: of the destination.
+        existing: rows of the destination.
 
     Returns:
         The chunks that remain, with their `donor` set, and how many were left out.
     """
-    if not len(held) or not chunks.num_rows:
+    if not len(existing) or not chunks.num_rows:
         return chunks, 0
     keys, hashes, parts = (
         chunks.column(name).to_pylist() for name in ("key", "content_hash", "part")
     )
     usable = chunks.column("reject_code").is_null().to_numpy(zero_copy_only=False)
-    there = held.holds(row_names(keys, hashes, parts)) & usable
+    there = existing.contains(row_names(keys, hashes, parts)) & usable
     rest = np.flatnonzero(~there)
-    donors = held.donors(content_names([hashes[n] for n in rest], [parts[n] for n in rest]))
+    donors = existing.donors(content_names([hashes[n] for n in rest], [parts[n] for n in rest]))
     named = [donor if usable[n] else None for n, donor in zip(rest, donors, strict=True)]
     kept = chunks.take(pa.array(rest))
     at = kept.schema.get_field_index("donor")

@@ -28,14 +28,14 @@ class KeyFindings(Record):
     """`keys/<bucket>.json` of a plan: what the keys of one bucket showed.
 
     `doubled` counts keys that came more than once, `examples` names some with their positions;
-    `gone` counts those that the destination has and the source has not.
+    `removed` counts those that the destination has and the source has not.
     """
 
     bucket: int
     keys: int
     doubled: int
     examples: tuple[str, ...]
-    gone: int
+    removed: int
 
 
 def bucket_of(key: str) -> int:
@@ -53,17 +53,17 @@ def into_buckets(seen: pa.Table) -> dict[int, pa.Table]:
 
 
 def check_bucket(
-    bucket: int, seen: pa.Table, held: pa.Array | None
+    bucket: int, seen: pa.Table, existing: pa.Array | None
 ) -> tuple[KeyFindings, pa.Table]:
     """ReloadRecords at all keys of one bucket.
 
     Args:
         bucket: its number.
         seen: schema `SEEN`, every key of the source in this bucket.
-        held: keys of the destination in this bucket; None where nobody asks.
+        existing: keys of the destination in this bucket; None where nobody asks.
 
     Returns:
-        What was found, and the keys that are gone (schema `KEYS`, sorted).
+        What was found, and the keys that the source no longer has (schema `KEYS`, sorted).
     """
     counts = seen.group_by("key").aggregate([("key", "count"), ("source_index", "list")])
     doubled = counts.filter(pc.greater(counts.column("key_count"), 1)).sort_by("key")
@@ -71,17 +71,19 @@ def check_bucket(
         f"{row['key']!r} ({row['key_count']} times{_places(row['source_index_list'])})"
         for row in doubled.slice(0, MOST_EXAMPLES).to_pylist()
     ]
-    gone = pa.array([], pa.string())
-    if held is not None:
-        gone = held.filter(pc.invert(pc.is_in(held, counts.column("key").combine_chunks())))
+    removed = pa.array([], pa.string())
+    if existing is not None:
+        removed = existing.filter(
+            pc.invert(pc.is_in(existing, counts.column("key").combine_chunks()))
+        )
     findings = KeyFindings(
         bucket=bucket,
         keys=counts.num_rows,
         doubled=doubled.num_rows,
         examples=tuple(examples),
-        gone=len(gone),
+        removed=len(removed),
     )
-    return findings, pa.table([gone], schema=KEYS)
+    return findings, pa.table([removed], schema=KEYS)
 
 
 def _places(indexes: list[int]) -> str:

@@ -57,7 +57,7 @@ class PlanTotals:
     destination holds under another key, chunks that are rejects already, chunks that the
     destination holds. `canaries` are requests beside these. `tokens` are by modality and include
     the canaries; `shared_tokens`, by modality, is what the shared and the copied chunks would
-    have cost. `gone` are keys of the destination that the source has no more. `input_bytes`
+    have cost. `removed` are keys of the destination that the source no longer has. `input_bytes`
     (wire) and `result_bytes` (predicted) include the canaries. `jobs` are the shards that send
     something. `notes` are facts that the chunkers counted, for instance ``video_with_sound``.
     """
@@ -69,7 +69,7 @@ class PlanTotals:
     copies: int = 0
     rejects: int = 0
     skipped: int = 0
-    gone: int = 0
+    removed: int = 0
     canaries: int = 0
     shards: int = 0
     jobs: int = 0

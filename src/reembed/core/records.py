@@ -252,12 +252,12 @@ class Notified(Record):
 class Merge(Record):
     """`merge.g<n>` of a run: what its MERGE was estimated to read, and whose rows it deletes.
 
-    `size` is in bytes; `gone` rows have keys that the source has no more.
+    `size` is in bytes; `removed` rows have keys that the source no longer has.
     """
 
     job: str
     size: int
-    gone: int
+    removed: int
 
 
 class Cutover(Record):

@@ -13,7 +13,7 @@ from reembed.storage.base import Storage
 from reembed.storage.parallel import in_parallel
 
 # What decides whether an input is there already. `content_hash` covers model, dimensions, task.
-HELD = pa.schema(
+EXISTING = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
         pa.field("content_hash", pa.string(), nullable=False),
@@ -64,17 +64,17 @@ class Destination(Protocol):
     def identity(self) -> Iterator[bytes]:
         """What names its present state: the same state gives the same bytes."""
 
-    def held(self) -> Iterator[pa.RecordBatch]:
-        """Every row it holds, schema `HELD`, in any order."""
+    def existing(self) -> Iterator[pa.RecordBatch]:
+        """Every row it holds, schema `EXISTING`, in any order."""
 
     def rows(self, keys: Iterable[str]) -> Iterator[pa.RecordBatch]:
         """The whole rows (schema `core.schema.ROW`) of some keys, in any order."""
 
-    def publish(self, settled: SettledRun, gone: Iterable[str]) -> Published:
+    def publish(self, settled: SettledRun, removed: Iterable[str]) -> Published:
         """Take over the rows of a settled run; called again after a crash, it ends the same.
 
         Of a key that the run wrote, the rows of other content go, and those of the parts that
-        it wrote; what the run wrote nothing for stays. The rows of the keys `gone` go in any
+        it wrote; what the run wrote nothing for stays. The rows of the keys `removed` go in any
         case.
 
         Raises:

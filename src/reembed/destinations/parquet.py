@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.schema import ROW
-from reembed.destinations.base import HELD, Published, SettledRun, drop_older_rejects
+from reembed.destinations.base import EXISTING, Published, SettledRun, drop_older_rejects
 from reembed.destinations.parts import write_part
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RunFailedError
 from reembed.ledger.layout import Layout
@@ -55,7 +55,7 @@ class ParquetParts:
         for stat in self._parts():
             yield orjson.dumps([stat.uri.rsplit("/", 1)[1], stat.generation])
 
-    def held(self) -> Iterator[pa.RecordBatch]:
+    def existing(self) -> Iterator[pa.RecordBatch]:
         """The rows of all parts, by the columns that say what is there."""
         for _, table in self._said(self._parts()):
             yield from table.to_batches()
@@ -72,7 +72,7 @@ class ParquetParts:
             for table in tables:
                 yield from table.to_batches(max_chunksize=_BATCH_ROWS)
 
-    def publish(self, settled: SettledRun, gone: Iterable[str]) -> Published:
+    def publish(self, settled: SettledRun, removed: Iterable[str]) -> Published:
         """Take older rows out of the parts of earlier runs; the run's own parts stand already.
 
         Rejects of earlier runs go too: the run has looked at every input anew.
@@ -83,7 +83,7 @@ class ParquetParts:
         if not before:
             return Published(inserted=settled.rows)
         ours = (stat for stat in self._parts() if self._is_of(stat, commit))
-        given = _GivenWay.to((table for _, table in self._said(list(ours))), frozenset(gone))
+        given = _GivenWay.to((table for _, table in self._said(list(ours))), frozenset(removed))
         replaced = deleted = 0
         with scratch_folder() as folder:
             for stat, table in self._said(before):
@@ -100,13 +100,13 @@ class ParquetParts:
         return stat.uri.rsplit("/", 1)[1].startswith(f"part-{commit:04}-")
 
     def _said(self, parts: Sequence[Stat]) -> Iterator[tuple[Stat, pa.Table]]:
-        """Parts with the columns that say what is there, `HELD`; many are read at once."""
+        """Parts with the columns that say what is there, `EXISTING`; many are read at once."""
 
         def read(stat: Stat) -> pa.Table:
             with self._storage.open(stat.uri, stat.generation) as stream:
                 # Arrow would read ahead in a pool of its own, which is smaller than ours.
                 file = pq.ParquetFile(stream, pre_buffer=False)
-                return file.read(HELD.names, use_threads=False).cast(HELD)
+                return file.read(EXISTING.names, use_threads=False).cast(EXISTING)
 
         return self._each(parts, read)
 
@@ -117,7 +117,7 @@ class ParquetParts:
             yield from zip(some, in_parallel(read, some), strict=True)
 
     def _thin(self, stat: Stat, rows: _Rows, folder: Path) -> None:
-        """Write one part again without the rows that are replaced or gone."""
+        """Write one part again without the rows that are replaced or removed."""
         local = folder / stat.uri.rsplit("/", 1)[1]
         with self._storage.open(stat.uri, stat.generation) as stream:
             self._write(pq.ParquetFile(stream), rows.keep, local)
@@ -173,14 +173,14 @@ class _Rows:
 
 @dataclass(frozen=True, slots=True)
 class _GivenWay:
-    """Which rows give way: `contents` and `parts` of the keys that a run wrote; `gone` keys."""
+    """Which rows give way: `contents` and `parts` of the keys that a run wrote; `removed` keys."""
 
     contents: Mapping[str, str]
     parts: Set[tuple[str, int]]
-    gone: Set[str]
+    removed: Set[str]
 
     @classmethod
-    def to(cls, fresh: Iterable[pa.Table], gone: Set[str]) -> _GivenWay:
+    def to(cls, fresh: Iterable[pa.Table], removed: Set[str]) -> _GivenWay:
         """What gives way to the rows that a run wrote; an item has one content."""
         contents: dict[str, str] = {}
         parts: set[tuple[str, int]] = set()
@@ -188,16 +188,16 @@ class _GivenWay:
             keys, hashes, numbers = (table.column(name).to_pylist() for name in _NAMES)
             contents.update(zip(keys, hashes, strict=True))
             parts.update(zip(keys, numbers, strict=True))
-        return cls(contents, parts, gone)
+        return cls(contents, parts, removed)
 
     def of(self, there: pa.Table) -> _Rows | None:
         """What becomes of the rows of a part; None where all stay."""
         keys = there.column("key").to_pylist()
-        if not any(key in self.contents or key in self.gone for key in keys):
+        if not any(key in self.contents or key in self.removed for key in keys):
             return None
         rest = (there.column(name).to_pylist() for name in _NAMES[1:])
         replaced = [self._replaces(*row) for row in zip(keys, *rest, strict=True)]
-        deleted = [k in self.gone and not r for k, r in zip(keys, replaced, strict=True)]
+        deleted = [k in self.removed and not r for k, r in zip(keys, replaced, strict=True)]
         keep = [not (r or d) for r, d in zip(replaced, deleted, strict=True)]
         if all(keep):
             return None

@@ -51,9 +51,9 @@ class Context:
             return pq.read_table(stream)
 
     @property
-    def places(self) -> ContentReader:
+    def content(self) -> ContentReader:
         """Where contents are read again."""
-        return ContentReader.of(self.config.source, self.storage, self.layout.given())
+        return ContentReader.of(self.config.source, self.storage, self.layout.inline_media())
 
     @property
     def policy(self) -> ChunkPolicy:

@@ -73,7 +73,7 @@ def _faults(
     """
     assert attempt.created is not None
     inline = not attempt.created.input_file
-    renderer = Renderer(context.places, context.policy, context.request_options, inline)
+    renderer = Renderer(context.content, context.policy, context.request_options, inline)
     limits = RequestLimits.of(context.config)
     faults: dict[int, str] = {}
     for ordinal, made in renderer.each(view.plan, manifest, ranges_of(list(ordinals))):

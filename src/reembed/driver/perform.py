@@ -162,7 +162,7 @@ class Performer:
 
     def _prepare(self, view: ShardState, action: act.Prepare) -> Result:
         context, attempt = self._tools, view.attempts[action.attempt]
-        renderer = Renderer(context.places, context.policy, context.request_options, action.inline)
+        renderer = Renderer(context.content, context.policy, context.request_options, action.inline)
         path = context.scratch / f"{view.plan.shard}-{action.attempt}.requests"
         manifest = context.manifest(view.plan.shard)
         model = context.config.model

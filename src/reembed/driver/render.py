@@ -74,7 +74,7 @@ class Renderer:
     `inline` asks for the form that stands in a create's body instead of a line of a file.
     """
 
-    places: ContentReader
+    content: ContentReader
     policy: ChunkPolicy
     options: RequestOptions
     inline: bool
@@ -165,7 +165,7 @@ class Renderer:
 
         uri = at.uri
         try:
-            with self.places.open(uri, at.generation) as opened:
+            with self.content.open(uri, at.generation) as opened:
                 if not at.generation:
                     _check_hash(at, _hash_of(opened.stream))
                     opened.stream.seek(0)

@@ -83,23 +83,23 @@ class Layout:
         """The folder of all partitions of a plan."""
         return f"{self.plan_dir(plan)}/partitions/"
 
-    def held(self, plan: str) -> str:
-        """An index of the rows that the destination held when the plan was made."""
-        return f"{self.plan_dir(plan)}/held/rows.arrow"
+    def existing_rows(self, plan: str) -> str:
+        """An index of the rows that the destination had when the plan was made."""
+        return f"{self.plan_dir(plan)}/existing/rows.arrow"
 
-    def held_keys(self, plan: str, bucket: int) -> str:
-        """The keys of one bucket that the destination held when the plan was made."""
-        return f"{self.plan_dir(plan)}/held/keys-{bucket:03}.arrow"
+    def existing_keys(self, plan: str, bucket: int) -> str:
+        """The keys of one bucket that the destination had when the plan was made."""
+        return f"{self.plan_dir(plan)}/existing/keys-{bucket:03}.arrow"
 
     def key_findings(self, plan: str, bucket: int | None = None) -> str:
         """What the keys of a bucket showed; without one, the prefix."""
         name = "" if bucket is None else f"{bucket:03}.json"
         return f"{self.plan_dir(plan)}/keys/{name}"
 
-    def gone(self, plan: str, bucket: int | None = None) -> str:
-        """Keys of the destination that the source has no more; without a bucket, the prefix."""
+    def removed_keys(self, plan: str, bucket: int | None = None) -> str:
+        """Keys of the destination that the source no longer has; without a bucket, the prefix."""
         name = "" if bucket is None else f"{bucket:03}.parquet"
-        return f"{self.plan_dir(plan)}/gone/{name}"
+        return f"{self.plan_dir(plan)}/removed/{name}"
 
     def copies(self, plan: str, shard: str) -> str:
         """Rows of a shard whose vectors the destination holds under other keys."""
@@ -113,9 +113,9 @@ class Layout:
         """Readable text that character offsets point into, by the source's SHA-256."""
         return f"{self.run_dir}/extracted/{digest}.txt"
 
-    def given(self) -> str:
-        """The folder of contents that stood in the source itself, each by its SHA-256."""
-        return f"{self.run_dir}/given"
+    def inline_media(self) -> str:
+        """Folder of media that the source held inline (`data:` URIs), each named by its SHA-256."""
+        return f"{self.run_dir}/inline_media"
 
     def commit(self, number: int) -> str:
         """The record that selects a plan."""

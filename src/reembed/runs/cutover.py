@@ -35,7 +35,7 @@ class ViewChange:
     already: bool = False
 
 
-def cut_over(config: Config, storage: Storage, warehouse: BigQuery) -> ViewChange:
+def cut_over(config: Config, storage: Storage, bigquery: BigQuery) -> ViewChange:
     """Point ``destination.bigquery.view`` at the table, and remember what it said.
 
     Raises:
@@ -45,9 +45,9 @@ def cut_over(config: Config, storage: Storage, warehouse: BigQuery) -> ViewChang
     view, table = _names(config)
     layout = Layout(config.run_dir)
     run = _finished_run(config, storage, layout)
-    if warehouse.table(table) is None:
+    if bigquery.table(table) is None:
         raise UsageError(f"{table} is not there; `reembed run` makes it")
-    found, last = _view(warehouse, view), _last(storage, layout, view)
+    found, last = _view(bigquery, view), _last(storage, layout, view)
     wanted, says = view_sql(table), found.view_sql if found is not None else ""
     if says == wanted:
         before = last.before if last is not None and last.after == wanted else wanted
@@ -56,11 +56,11 @@ def cut_over(config: Config, storage: Storage, warehouse: BigQuery) -> ViewChang
     if last is None or (last.before, last.after) != (says, wanted):
         record = Cutover(kind="cutover", view=str(view), before=says, after=wanted, run=run)
         _write(storage, layout, record)
-    _set(warehouse, view, wanted, found)
+    _set(bigquery, view, wanted, found)
     return ViewChange("cutover", str(view), says, wanted, _words(view, wanted), run)
 
 
-def roll_back(config: Config, storage: Storage, warehouse: BigQuery) -> ViewChange:
+def roll_back(config: Config, storage: Storage, bigquery: BigQuery) -> ViewChange:
     """Let ``destination.bigquery.view`` say again what it said before the last cut-over.
 
     Raises:
@@ -72,7 +72,7 @@ def roll_back(config: Config, storage: Storage, warehouse: BigQuery) -> ViewChan
     last = _last(storage, layout, view)
     if last is None:
         raise UsageError(f"{view} was never cut over from {layout.run_dir}; nothing to roll back")
-    found, record = _view(warehouse, view), last
+    found, record = _view(bigquery, view), last
     says = found.view_sql if found is not None else ""
     target = record.before if record.kind == "cutover" else record.after
     words = _words(view, target)
@@ -84,9 +84,9 @@ def roll_back(config: Config, storage: Storage, warehouse: BigQuery) -> ViewChan
         undone = Cutover(kind="rollback", view=str(view), before=says, after=target, run=record.run)
         _write(storage, layout, undone)
     if target:
-        _set(warehouse, view, target, found)
+        _set(bigquery, view, target, found)
     else:
-        warehouse.delete_table(view)
+        bigquery.delete_table(view)
     return change
 
 
@@ -124,8 +124,8 @@ def _finished_run(config: Config, storage: Storage, layout: Layout) -> str:
     return commit.run
 
 
-def _view(warehouse: BigQuery, view: TableName) -> Table | None:
-    found = warehouse.table(view)
+def _view(bigquery: BigQuery, view: TableName) -> Table | None:
+    found = bigquery.table(view)
     if found is not None and found.kind != "VIEW":
         raise UsageError(f"destination.bigquery.view: {view} is a {found.kind}; name a view")
     return found
@@ -169,11 +169,11 @@ def _write(storage: Storage, layout: Layout, record: Cutover) -> None:
         ) from err
 
 
-def _set(warehouse: BigQuery, view: TableName, sql: str, found: Table | None) -> None:
+def _set(bigquery: BigQuery, view: TableName, sql: str, found: Table | None) -> None:
     try:
-        warehouse.set_view(view, sql, found.etag if found is not None else None)
+        bigquery.set_view(view, sql, found.etag if found is not None else None)
     except BigQueryConflictError as err:
-        now = warehouse.table(view)
+        now = bigquery.table(view)
         raise RunFailedError(
             f"{view} was changed by somebody else at this moment ({err}); it says now: "
             f"{now.view_sql if now is not None else '(no view)'}"

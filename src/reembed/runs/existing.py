@@ -34,34 +34,34 @@ class DonorRows:
     with_text: bool
 
 
-def write_held(
+def write_existing(
     storage: Storage, layout: Layout, plan: str, destination: Destination, with_keys: bool
 ) -> str:
-    """Index the destination's rows; the place of the index, or nothing where it holds none.
+    """Index the destination's rows; the URI of the index, or nothing where it has none.
 
     Args:
         storage: where the plan lies.
         layout: names under the run directory.
         plan: the plan's id.
         destination: is read once, by the columns that say what is there.
-        with_keys: write its keys too, by bucket, to find those that are gone.
+        with_keys: write its keys too, by bucket, to find those that the source no longer has.
     """
-    index = index_of(destination.held())
+    index = index_of(destination.existing())
     if not index.num_rows:
         return ""
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, index.schema) as writer:
         writer.write_table(index)
-    storage.put(layout.held(plan), buffer.getvalue().to_pybytes())
+    storage.put(layout.existing_rows(plan), buffer.getvalue().to_pybytes())
     if with_keys:
         keys = pa.table([pa.array(sorted(set(index.column("key").to_pylist())))], schema=KEYS)
         for bucket, table in into_buckets(keys).items():
-            storage.put(layout.held_keys(plan, bucket), to_bytes(table))
-    return layout.held(plan)
+            storage.put(layout.existing_keys(plan, bucket), to_bytes(table))
+    return layout.existing_rows(plan)
 
 
 def read_findings(storage: Storage, layout: Layout, plan: str) -> int:
-    """How many keys are gone, by what the buckets showed.
+    """Count the keys that the source no longer has, by what the buckets showed.
 
     Raises:
         UsageError: keys came more than once, with examples.
@@ -75,12 +75,12 @@ def read_findings(storage: Storage, layout: Layout, plan: str) -> int:
             f"{doubled:,} keys came more than once, and a key names one input: "
             f"{'; '.join(examples)}; make the keys unique"
         )
-    return sum(each.gone for each in found)
+    return sum(each.removed for each in found)
 
 
-def gone_keys(storage: Storage, layout: Layout, plan: str) -> Iterator[str]:
+def removed_keys(storage: Storage, layout: Layout, plan: str) -> Iterator[str]:
     """The keys of the destination that the source had no more when the plan was made."""
-    for stat in storage.list(layout.gone(plan)):
+    for stat in storage.list(layout.removed_keys(plan)):
         with storage.open(stat.uri) as stream:
             yield from pq.read_table(stream).column("key").to_pylist()
 

@@ -38,7 +38,7 @@ from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.ledger.plans import partitions_in, shards_of
 from reembed.providers.gemini.requests import RequestOptions
-from reembed.runs.existing import DonorRows, read_findings, write_copies, write_held
+from reembed.runs.existing import DonorRows, read_findings, write_copies, write_existing
 from reembed.sources.base import Prepared, Source
 from reembed.sources.open import open_source
 from reembed.storage.base import Storage
@@ -54,7 +54,7 @@ def is_noop(storage: Storage, layout: Layout, plan: PlanSummary, last: Commit) -
     stand.
     """
     totals = plan.plan_totals()
-    if totals.requests or totals.copies or totals.gone:
+    if totals.requests or totals.copies or totals.removed:
         return False
     return not totals.rejects or _planned(storage, layout, plan) == _standing(storage, layout, last)
 
@@ -102,10 +102,10 @@ def make_plan(
     except ObjectNotFoundError:
         prepared = source.prepare(storage, layout, plan)
     wanted = _wanted(config, source, prepared)
-    held = write_held(storage, layout, plan, destination, wanted.gone)
+    existing = write_existing(storage, layout, plan, destination, wanted.removed)
     task = PlanTask(config, plan, prepared.items, wanted)
     with engine(options) as pipeline:
-        built = build_plan(pipeline, config, layout, plan, prepared, held, wanted)
+        built = build_plan(pipeline, config, layout, plan, prepared, existing, wanted)
         if is_staged(options):
             _ = pipeline | "CompletePlan" >> AtTheEnd(complete_plan, task, built)
     if is_staged(options):
@@ -118,10 +118,10 @@ def make_plan(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of the keys: whether they are looked at, and whether for those gone."""
+    """Checks of the keys: any at all, and for keys that the source no longer has."""
 
     keys: bool
-    gone: bool
+    removed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class PlanTask:
 
 
 def complete_plan(task: PlanTask) -> PlanSummary:
-    """Check what the pipeline wrote, take over what is held, and write the summary.
+    """Check what the pipeline wrote, copy rows with vectors of other keys, write the summary.
 
     Raises:
         UsageError: two inputs have one key.
@@ -143,11 +143,11 @@ def complete_plan(task: PlanTask) -> PlanSummary:
     """
     config, plan, layout = task.config, task.plan, Layout(task.config.run_dir)
     storage = open_storage()
-    gone = read_findings(storage, layout, plan) if task.wanted.keys else 0
+    removed = read_findings(storage, layout, plan) if task.wanted.keys else 0
     packed = read_packed(storage, layout, plan)
     donors = DonorRows(open_destination(config, storage), config.destination.text)
     write_copies(storage, layout, plan, packed.copying, donors)
-    summary = _summarise(config, plan, packed, task.items, gone)
+    summary = _summarise(config, plan, packed, task.items, removed)
     storage.put(layout.plan_summary(plan), summary.encode())
     return summary
 
@@ -181,13 +181,13 @@ def read_packed(storage: Storage, layout: Layout, plan: str) -> Packed:
 
 def _wanted(config: Config, source: Source, prepared: Prepared) -> Wanted:
     # A sample says nothing of what is left out.
-    gone = config.source.on_missing == "delete" and config.source.sample is None
-    if gone and not prepared.items:
+    removed = config.source.on_missing == "delete" and config.source.sample is None
+    if removed and not prepared.items:
         raise UsageError(
             "the source is empty, and source.on_missing: delete would empty the destination; "
             "check the source, or keep what is missing"
         )
-    return Wanted(gone or not source.unique, gone)
+    return Wanted(removed or not source.unique, removed)
 
 
 def build_plan(
@@ -196,7 +196,7 @@ def build_plan(
     layout: Layout,
     plan: str,
     prepared: Prepared,
-    held: str = "",
+    existing: str = "",
     wanted: Wanted | None = None,
 ) -> list[beam.PCollection[Any]]:
     """Wire the plan pipeline over a prepared source; returns what has come when all is written."""
@@ -209,16 +209,19 @@ def build_plan(
     partitions = (
         blocks
         # (partition, ChunkBatch)
-        | "ChunkItems" >> ChunkItems(layout, plan, policy, request_options, held, config.source)
+        | "ChunkItems" >> ChunkItems(layout, plan, policy, request_options, existing, config.source)
         | "PackShards" >> PackShards(layout, plan, Packing.of(config))  # PartitionPlan
     )
     if wanted is None or not wanted.keys:
         return [partitions]
-    return [partitions, blocks | "CheckKeys" >> CheckKeys(layout, plan, wanted.gone)]  # KeyFindings
+    return [
+        partitions,
+        blocks | "CheckKeys" >> CheckKeys(layout, plan, wanted.removed),
+    ]  # KeyFindings
 
 
-def _summarise(config: Config, plan: str, packed: Packed, items: int, gone: int) -> PlanSummary:
-    totals = replace(packed.totals, gone=gone)
+def _summarise(config: Config, plan: str, packed: Packed, items: int, removed: int) -> PlanSummary:
+    totals = replace(packed.totals, removed=removed)
     if totals.items != items:
         # An engine that says DONE has proved nothing.
         raise RunFailedError(

@@ -9,7 +9,7 @@ from reembed.core.records import Commit, Stop
 from reembed.destinations.base import Destination, SettledRun
 from reembed.errors import AlreadyExistsError
 from reembed.ledger.layout import Layout
-from reembed.runs.existing import gone_keys
+from reembed.runs.existing import removed_keys
 from reembed.storage.base import Storage
 
 
@@ -25,8 +25,8 @@ def publish_run(
     Raises:
         RunFailedError: the destination did not take it; the same command tries again.
     """
-    gone = gone_keys(storage, layout, commit.plan)
-    published = destination.publish(settled, gone)
+    removed = removed_keys(storage, layout, commit.plan)
+    published = destination.publish(settled, removed)
     try:
         name = layout.run_published(commit.number, settled.generation)
         storage.create(name, Stop(reason="published").encode())

@@ -28,21 +28,22 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class ContentReader:
-    """Where contents are read.
+    """Reads the content of URIs.
 
-    `https` None: no page of the web is. `given` is the folder that keeps contents which stood in
-    the source itself, so that they are read again like any others.
+    `https` None: web pages are refused. `inline_media` is the folder of the run directory that
+    keeps media which the source held inline (`data:` URIs): the row that held them cannot be read
+    again cheaply when the job is written, so they are read from there like any other file.
     """
 
     storage: Storage
     https: HttpsRules | None = None
-    given: str = ""
+    inline_media: str = ""
 
     @classmethod
-    def of(cls, source: SourceConfig, storage: Storage, given: str) -> ContentReader:
+    def of(cls, source: SourceConfig, storage: Storage, inline_media: str) -> ContentReader:
         """The places of a configuration."""
         rules = HttpsRules(int(source.max_https_mb * 1e6)) if source.https else None
-        return cls(storage, rules, given)
+        return cls(storage, rules, inline_media)
 
     @contextmanager
     def open(self, uri: str, generation: str = "") -> Iterator[Opened]:
@@ -68,7 +69,7 @@ class ContentReader:
 
     def keep(self, data: bytes) -> str:
         """Keep contents under the name of their SHA-256; return their place."""
-        uri = join(self.given, hashlib.sha256(data).hexdigest())
+        uri = join(self.inline_media, hashlib.sha256(data).hexdigest())
         try:
             self.storage.create(uri, data)
         except AlreadyExistsError:

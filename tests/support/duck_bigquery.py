@@ -1,4 +1,4 @@
-"""A warehouse in memory, on DuckDB: our own statements, translated word by word, really run.
+"""BigQuery in memory, on DuckDB: our own statements, translated word by word, really run.
 
 It checks nothing that BigQuery checks beyond what DuckDB does. Jobs can be told to fail.
 """
@@ -35,7 +35,7 @@ _WORDS = {
 
 
 @dataclass
-class DuckWarehouse:
+class DuckBigQuery:
     """`failing` holds words: the next job whose id has one of them fails for that reason."""
 
     datasets: set[str] = field(default_factory=lambda: {"data"})
@@ -229,13 +229,13 @@ class Killed(BaseException):
 
 
 class Dying:
-    """A warehouse in whose hands a process is killed, right after its operation number `after`."""
+    """BigQuery in which a process is killed, right after its operation number `after`."""
 
-    def __init__(self, warehouse: DuckWarehouse, after: int) -> None:
-        self._warehouse, self._left = warehouse, after
+    def __init__(self, bigquery: DuckBigQuery, after: int) -> None:
+        self._bigquery, self._left = bigquery, after
 
     def __getattr__(self, name: str) -> Any:
-        inner = getattr(self._warehouse, name)
+        inner = getattr(self._bigquery, name)
 
         def act(*args: Any, **kwargs: Any) -> Any:
             done = inner(*args, **kwargs)
