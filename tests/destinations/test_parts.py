@@ -3,8 +3,6 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +16,7 @@ from reembed.destinations.parts import part_metadata, read_batches, write_part, 
 from support.builders import FINGERPRINT, lineage, manifest, vectors
 
 _COUNT, _DIMENSIONS = 50, 64
+READERS = "run ./scripts/setup --readers"
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +69,7 @@ def test_duckdb_reads_the_vectors(part: Path, batches: list[pa.RecordBatch]) -> 
 
 
 def test_pandas_reads_the_vectors(part: Path, batches: list[pa.RecordBatch]) -> None:
+    pd = pytest.importorskip("pandas", reason=READERS)
     frame = pd.read_parquet(part)
     assert frame["embedding"][0].dtype == np.float32
     np.testing.assert_array_equal(np.stack(frame["embedding"]), expected(batches))
@@ -77,6 +77,7 @@ def test_pandas_reads_the_vectors(part: Path, batches: list[pa.RecordBatch]) -> 
 
 
 def test_polars_reads_the_vectors(part: Path, batches: list[pa.RecordBatch]) -> None:
+    pl = pytest.importorskip("polars", reason=READERS)
     frame = pl.read_parquet(part)
     assert frame.schema["embedding"] == pl.List(pl.Float32)
     got = np.array(frame["embedding"].to_list(), np.float32)

@@ -80,7 +80,12 @@ def sentences_of(path: Path) -> Iterator[tuple[int, str]]:
     """Lines of prose: of a document without its code, of a module its docstrings and comments."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
-        text = re.sub(r"```.*?```|`[^`\n]*`|\]\([^)]*\)", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.S)
+        text = re.sub(
+            r"```.*?```|`[^`\n]*`|\]\([^)]*\)",
+            lambda m: re.sub(r"[^\n]", " ", m[0]),
+            text,
+            flags=re.S,
+        )
         yield from enumerate(text.splitlines(), 1)
         return
     for node in ast.walk(ast.parse(text)):

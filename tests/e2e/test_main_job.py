@@ -333,8 +333,6 @@ def test_a_settled_run_is_not_paid_again(ran: Ran, remote: Remote, again: Result
 
 def test_duckdb_pandas_and_polars_read_the_parts(ran: Ran) -> None:
     import duckdb
-    import pandas as pd
-    import polars as pl
 
     count, pattern = ran.results.report["rows"], f"{ran.results.run_dir}/vectors/*.parquet"
     found = duckdb.sql(
@@ -343,6 +341,9 @@ def test_duckdb_pandas_and_polars_read_the_parts(ran: Ran) -> None:
     ).fetchall()[0]
     assert found[:2] == (count, 768)
     assert found[2] < 1e-5
+    readers = "run ./scripts/setup --readers"
+    pd = pytest.importorskip("pandas", reason=readers)
+    pl = pytest.importorskip("polars", reason=readers)
     frame = pd.read_parquet(ran.results.run_dir / "vectors")
     assert len(frame) == count
     assert len(frame["embedding"].iloc[0]) == 768
