@@ -22,13 +22,12 @@ from reembed.core.mixed import OpenPart, chunk_parts
 from reembed.core.wire import WireFormat
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RejectError, StorageError
 from reembed.formats.policy import ChunkPolicy
-from reembed.ledger.layout import Layout
 from reembed.ledger.notes import PlanProgress
+from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import Block
 from reembed.sources.uris import decode_data, is_data
 from reembed.storage.base import Storage
 from reembed.storage.content import ContentReader, name_of
-from reembed.storage.open import open_storage
 from reembed.types import Chunk, ChunkedItem, Item, ItemPart
 
 
@@ -102,7 +101,7 @@ class ChunkItems(beam.PTransform):
     """Blocks of items in; (partition, batch of chunks) out, without what the destination has.
 
     Args:
-        layout: names under the run directory, for extracted texts.
+        run_dir: run directory, for extracted texts and progress.
         plan: the plan's id.
         policy: how items are cut.
         wire: format of the requests, for their size.
@@ -112,7 +111,7 @@ class ChunkItems(beam.PTransform):
 
     def __init__(
         self,
-        layout: Layout,
+        run_dir: RunDir,
         plan: str,
         policy: ChunkPolicy,
         wire: WireFormat,
@@ -120,10 +119,10 @@ class ChunkItems(beam.PTransform):
         source: SourceConfig | None = None,
     ) -> None:
         super().__init__()
-        content = ContentReader(open_storage(), inline_media=layout.inline_media())
+        content = ContentReader(run_dir.storage, inline_media=run_dir.layout.inline_media())
         if source is not None:
             content = ContentReader.of(source, content.storage, content.inline_media)
-        self._chunk = _Chunk(layout, plan, policy, wire, existing, content)
+        self._chunk = _Chunk(run_dir, plan, policy, wire, existing, content)
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[tuple[int, ChunkBatch]]:
         """Cut every block."""
@@ -133,23 +132,22 @@ class ChunkItems(beam.PTransform):
 class _Chunk(beam.DoFn):
     def __init__(
         self,
-        layout: Layout,
+        run_dir: RunDir,
         plan: str,
         policy: ChunkPolicy,
         wire: WireFormat,
         existing: str,
         content: ContentReader,
     ) -> None:
-        self._layout, self._plan = layout, plan
+        self._run_dir, self._plan = run_dir, plan
         self._policy, self._wire = policy, wire
         self._existing_uri = existing
         self._content = content
-        self._storage = content.storage
 
     def setup(self) -> None:
-        self._note = PlanProgress(self._storage, self._layout, self._plan)
+        self._note = PlanProgress(self._run_dir, self._plan)
         self._existing = (
-            read_existing(self._storage, self._existing_uri) if self._existing_uri else None
+            read_existing(self._run_dir.storage, self._existing_uri) if self._existing_uri else None
         )
 
     def teardown(self) -> None:
@@ -172,9 +170,9 @@ class _Chunk(beam.DoFn):
         if chunked.extracted is None:
             return
         first = chunked.chunks[0]
-        uri = self._layout.extracted(first.source_hash, first.chunker)
+        uri = self._run_dir.layout.extracted(first.source_hash, first.chunker)
         try:
-            self._storage.create(uri, chunked.extracted.encode())
+            self._run_dir.storage.create(uri, chunked.extracted.encode())
         except AlreadyExistsError:
             return  # the same bytes give the same text
 

@@ -34,19 +34,16 @@ from reembed.core.records import Commit
 from reembed.destinations.open import open_destination
 from reembed.errors import ObjectNotFoundError, RunFailedError, StagedError, UsageError
 from reembed.formats.policy import ChunkPolicy
-from reembed.ledger.layout import Layout
-from reembed.ledger.plans import partitions_in, shards_of
+from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.providers.open import find_provider, packing_of
 from reembed.runs.existing import DonorRows, read_findings, write_copies, write_existing
 from reembed.sources.base import Prepared, Source
 from reembed.sources.open import open_source
-from reembed.storage.base import Storage
-from reembed.storage.open import open_storage
 
 _Reject = tuple[str, int, str]
 
 
-def is_noop(storage: Storage, layout: Layout, plan: PlanSummary, last: Commit) -> bool:
+def is_noop(run_dir: RunDir, plan: PlanSummary, last: Commit) -> bool:
     """Whether a run of this plan would leave everything as the last run left it.
 
     Inputs that cannot be embedded are planned each time: they are no news once their rejects
@@ -55,31 +52,28 @@ def is_noop(storage: Storage, layout: Layout, plan: PlanSummary, last: Commit) -
     totals = plan.plan_totals()
     if totals.requests or totals.copies or totals.removed:
         return False
-    return not totals.rejects or _planned(storage, layout, plan) == _standing(storage, layout, last)
+    return not totals.rejects or _planned(run_dir, plan) == _standing(run_dir, last)
 
 
-def _planned(storage: Storage, layout: Layout, plan: PlanSummary) -> set[_Reject]:
+def _planned(run_dir: RunDir, plan: PlanSummary) -> set[_Reject]:
     found: set[_Reject] = set()
-    for shard in shards_of(storage, layout, plan.plan):
-        with storage.open(layout.manifest(plan.plan, shard.shard)) as stream:
-            table = pq.read_table(stream, columns=["key", "part", "reject_code"])
+    for shard in run_dir.shards(plan.plan):
+        table = run_dir.manifest(plan.plan, shard.shard, ["key", "part", "reject_code"])
         table = table.filter(pc.is_valid(table.column("reject_code")))
         found.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
     return found
 
 
-def _standing(storage: Storage, layout: Layout, last: Commit) -> set[_Reject]:
+def _standing(run_dir: RunDir, last: Commit) -> set[_Reject]:
     found: set[_Reject] = set()
-    for stat in storage.list(f"{layout.run_dir}/rejects/part-{last.number:04}-"):
-        with storage.open(stat.uri) as stream:
+    for stat in run_dir.reject_parts(last.number):
+        with run_dir.storage.open(stat.uri) as stream:
             table = pq.read_table(stream, columns=["key", "part", "reason"])
         found.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
     return found
 
 
-def make_plan(
-    loaded: LoadedConfig, storage: Storage, beam_arguments: Sequence[str] = ()
-) -> PlanSummary:
+def make_plan(loaded: LoadedConfig, beam_arguments: Sequence[str] = ()) -> PlanSummary:
     """Plan a configuration; a plan of the same source, destination and configuration is kept.
 
     Raises:
@@ -87,25 +81,24 @@ def make_plan(
             the rows.
         RunFailedError: the pipeline lost items.
     """
-    config = loaded.config
+    config, run_dir = loaded.config, open_run_dir(loaded.config.run_dir)
     options = beam_options(beam_arguments)
     check_dataflow(config, options)
-    layout = Layout(config.run_dir)
-    source, destination = open_source(loaded, storage), open_destination(config, storage)
+    source = open_source(loaded, run_dir.storage)
+    destination = open_destination(config, run_dir)
     destination.check()
     frozen = frozen_view(config)
     versions = ChunkPolicy.of(config).table().versions()
     plan = plan_id(frozen, versions, chain(source.identity(), destination.identity()))
     try:
-        name = layout.plan_summary(plan)
-        return PlanSummary.decode(storage.read(name), name)
+        return run_dir.read_plan(plan)
     except ObjectNotFoundError:
-        prepared = source.prepare(storage, layout, plan)
+        prepared = source.prepare(run_dir, plan)
     wanted = _wanted(config, source, prepared)
-    existing = write_existing(storage, layout, plan, destination, wanted.removed)
+    existing = write_existing(run_dir, plan, destination, wanted.removed)
     task = PlanTask(config, plan, prepared.items, wanted)
     with engine(options) as pipeline:
-        built = build_plan(pipeline, config, layout, plan, prepared, existing, wanted)
+        built = build_plan(pipeline, config, run_dir, plan, prepared, existing, wanted)
         if is_staged(options):
             _ = pipeline | "CompletePlan" >> AtTheEnd(complete_plan, task, built)
     if is_staged(options):
@@ -141,14 +134,13 @@ def complete_plan(task: PlanTask) -> PlanSummary:
         UsageError: two inputs have one key.
         RunFailedError: the pipeline lost items.
     """
-    config, plan, layout = task.config, task.plan, Layout(task.config.run_dir)
-    storage = open_storage()
-    removed = read_findings(storage, layout, plan) if task.wanted.keys else 0
-    packed = read_packed(storage, layout, plan)
-    donors = DonorRows(open_destination(config, storage), config.destination.text)
-    write_copies(storage, layout, plan, packed.copying, donors)
+    config, plan, run_dir = task.config, task.plan, open_run_dir(task.config.run_dir)
+    removed = read_findings(run_dir, plan) if task.wanted.keys else 0
+    packed = read_packed(run_dir, plan)
+    donors = DonorRows(open_destination(config, run_dir), config.destination.text)
+    write_copies(run_dir, plan, packed.copying, donors)
     summary = _summarise(config, plan, packed, task.items, removed)
-    storage.put(layout.plan_summary(plan), summary.encode())
+    run_dir.write_plan(summary)
     return summary
 
 
@@ -162,14 +154,14 @@ class Packed:
     copying: tuple[ShardPlan, ...]
 
 
-def read_packed(storage: Storage, layout: Layout, plan: str) -> Packed:
+def read_packed(run_dir: RunDir, plan: str) -> Packed:
     """Sum up the partitions that the pipeline has written; read many at a time, none kept."""
     totals: list[PlanTotals] = []
     numbers: list[int] = []
     copying: list[ShardPlan] = []
 
     def read() -> Iterator[PartitionPlan]:
-        for partition in partitions_in(storage, layout, plan):
+        for partition in run_dir.partitions(plan):
             totals.append(partition.plan_totals())
             numbers.append(partition.partition)
             copying.extend(shard for shard in partition.shards if shard.copies)
@@ -193,7 +185,7 @@ def _wanted(config: Config, source: Source, prepared: Prepared) -> Wanted:
 def build_plan(
     pipeline: beam.Pipeline,
     config: Config,
-    layout: Layout,
+    run_dir: RunDir,
     plan: str,
     prepared: Prepared,
     existing: str = "",
@@ -209,14 +201,14 @@ def build_plan(
     partitions = (
         blocks
         # (partition, ChunkBatch)
-        | "ChunkItems" >> ChunkItems(layout, plan, policy, wire, existing, config.source)
-        | "PackShards" >> PackShards(layout, plan, packing_of(config))  # PartitionPlan
+        | "ChunkItems" >> ChunkItems(run_dir, plan, policy, wire, existing, config.source)
+        | "PackShards" >> PackShards(run_dir, plan, packing_of(config))  # PartitionPlan
     )
     if wanted is None or not wanted.keys:
         return [partitions]
     return [
         partitions,
-        blocks | "CheckKeys" >> CheckKeys(layout, plan, wanted.removed),
+        blocks | "CheckKeys" >> CheckKeys(run_dir, plan, wanted.removed),
     ]  # KeyFindings
 
 
