@@ -36,7 +36,8 @@ from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
 from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
-from support.clocks import QuickClock
+from support.clocks import JumpingClock, QuickClock
+from support.waiting import wait_until
 
 WORDS = ["tide", "foam", "shore", "gull", "rope", "mast", "keel", "wind", "salt", "reef"]
 PLAN = "plan"
@@ -71,7 +72,7 @@ class Site:
     ) -> None:
         self.root, self.server = root, server
         self.stack = ExitStack()
-        self.clock = QuickClock(settings.pop("speed", 1.0))
+        self.clock: QuickClock | JumpingClock = QuickClock(settings.pop("speed", 1.0))
         batch = {"poll_seconds": [0.05, 0.2], "input": "file", "list_lag_seconds": 0.2}
         batch |= {"lease_seconds": 20.0, **settings.pop("batch", {})}
         self.config = Config.model_validate(
@@ -177,6 +178,24 @@ class Site:
     def advance(self, seconds: float) -> None:
         """Move the emulator's clock."""
         self._control("POST", "advance", {"seconds": seconds})
+
+    def jump(self, then: Callable[[], object]) -> JumpingClock:
+        """Let time jump, for the lane and the service alike, wherever the lane would sleep."""
+        self.clock = clock = JumpingClock()
+        moved = 0.0
+
+        def slept() -> None:
+            nonlocal moved
+            self.advance(clock.at - moved)
+            moved = clock.at
+            then()
+
+        clock.slept = slept
+        return clock
+
+    def wait_for_ends(self) -> None:
+        """Wait until all jobs have ended: the service takes a moment after its clock was moved."""
+        wait_until(lambda: all(job["ended"] for job in self.jobs()), "every job has ended")
 
     def _control(self, method: str, what: str, body: Any = None) -> Any:
         url = f"{self.server.base_url}/emulator/{what}"

@@ -31,6 +31,7 @@ from reembed.providers.gemini.client import GeminiService
 from reembed.providers.gemini.http import Call, Endpoint, GeminiHttp
 from reembed.providers.http import BrokenError, NotConnectedError
 from reembed.providers.keys import Secret
+from support.waiting import DEADLINE
 
 JOB = {"name": "batches/b1", "metadata": {"state": "BATCH_STATE_PENDING"}}
 
@@ -203,7 +204,7 @@ def test_a_body_that_takes_too_long_is_not_finished(server: ScriptedServer) -> N
     body = b"x" * (1 << 20)
     with pytest.raises(UnknownOutcomeError, match="131072 of 1048576 bytes were sent in time"):
         wire.exchange_once(Call("create", "POST", f"{server.url}/x", {}, body))
-    assert ended.wait(5)
+    assert ended.wait(DEADLINE)
     assert 0 < sum(received) < len(body)
 
 

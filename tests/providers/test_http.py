@@ -22,6 +22,7 @@ from reembed.providers.gemini.http import Call, Endpoint, GeminiHttp
 from reembed.providers.http import BrokenError, HttpClient, NotConnectedError, proxy_of, tls_context
 from reembed.providers.keys import Secret
 from support.certificates import certificate
+from support.waiting import DEADLINE
 
 BODY = bytes(range(256)) * 4000
 
@@ -198,7 +199,7 @@ def test_what_comes_after_it_proves_nothing(server: ScriptedServer) -> None:
     held = threading.Event()
     client = HttpClient(0.3, by_proxy=False)
     server.then(lambda connection: False, cut_after_request, answer_of(b"nonsense\r\n\r\n"))
-    server.then(lambda connection: held.wait(10) and False)
+    server.then(lambda connection: held.wait(DEADLINE) and False)
     for _ in range(3):
         with pytest.raises(BrokenError):
             ask(client, server.url)
@@ -232,7 +233,7 @@ def test_a_reset_while_the_body_is_written_proves_nothing(
 
     def body() -> Iterator[bytes]:
         yield b"x" * 1000
-        assert read.wait(5)
+        assert read.wait(DEADLINE)
         for _ in range(100):
             yield b"x" * 65_536
 
