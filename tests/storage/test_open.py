@@ -15,6 +15,7 @@ from reembed.storage.local import LocalStorage
 from reembed.storage.names import is_gs, is_within, join, local_path, split_gs
 from reembed.storage.open import AnyStorage, open_storage
 from support.place import Place
+from support.waiting import DEADLINE
 
 
 def test_scheme_chooses() -> None:
@@ -50,7 +51,7 @@ def test_work_on_a_disk_does_not_import_the_cloud_library(tmp_path: Path) -> Non
         "sys.exit('google.cloud.storage' in sys.modules)"
     )
 
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=DEADLINE).returncode == 0
 
 
 def test_names() -> None:
