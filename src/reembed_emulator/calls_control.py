@@ -1,4 +1,4 @@
-"""The emulator's own calls, for tests: counts, jobs, the clock, faults."""
+"""Control calls of the emulator itself, for tests: counts, jobs, the clock, faults."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from reembed_emulator.backend import Backend
 from reembed_emulator.errors import invalid
-from reembed_emulator.records import JobRecord
-from reembed_emulator.wire import read_body, reply
+from reembed_emulator.http import read_body, reply
+from reembed_emulator.state import JobRecord
 
 _MAX_BODY = 1_000_000
 
@@ -25,7 +25,7 @@ async def requests(backend: Backend, request: Request, names: Mapping[str, str])
 
 
 async def jobs(backend: Backend, request: Request, names: Mapping[str, str]) -> Response:
-    """Answer with all jobs, deleted ones too, oldest first, and what they are billed."""
+    """Answer with all jobs, deleted ones too, oldest first, and the tokens they are billed."""
     records = list(reversed(backend.jobs.newest_first(listed=False)))
     return reply(
         {
@@ -48,12 +48,12 @@ async def advance(backend: Backend, request: Request, names: Mapping[str, str]) 
 
 
 async def get_faults(backend: Backend, request: Request, names: Mapping[str, str]) -> Response:
-    """Answer with the faults in force."""
+    """Answer with the active faults."""
     return reply({"faults": backend.faults.specs()})
 
 
 async def set_faults(backend: Backend, request: Request, names: Mapping[str, str]) -> Response:
-    """Put a list of faults in force instead of all others; an empty list ends them."""
+    """Activate a list of faults instead of all others; an empty list ends them."""
     loaded = await _json(request)
     faults = loaded.get("faults") if isinstance(loaded, dict) else loaded
     if not isinstance(faults, list):

@@ -1,4 +1,4 @@
-"""The calls on models: list, get, embed one, embed many, count tokens."""
+"""Calls on models: list, get, embed one, embed many, count tokens."""
 
 from __future__ import annotations
 
@@ -11,23 +11,31 @@ from starlette.responses import Response
 
 from reembed_emulator.backend import Backend
 from reembed_emulator.embedder import Embedded
-from reembed_emulator.errors import ApiError, RowError, invalid, no_such_model
-from reembed_emulator.messages import BATCH_EMBED, COUNT_TOKENS, EMBED_REQUEST
+from reembed_emulator.errors import (
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    ApiError,
+    RowError,
+    invalid,
+    no_such_model,
+)
+from reembed_emulator.http import read_body, reply
+from reembed_emulator.messages import BatchEmbed, Content, CountTokens, EmbedRequest, read_message
 from reembed_emulator.models import MODELS, Model
-from reembed_emulator.wire import read_body, read_message, reply
 
+# Confirmed: more requests in one synchronous call are refused.
 MAX_BATCH = 100
-_HTTP_OF_RPC = {3: 400, 5: 404}
+_HTTP_OF_RPC = {INVALID_ARGUMENT: 400, NOT_FOUND: 404}
 
 
 async def list_models(backend: Backend, request: Request, names: Mapping[str, str]) -> Response:
     """Answer with all models."""
-    return reply({"models": [model.resource() for model in MODELS.values()]})
+    return reply({"models": [model.message() for model in MODELS.values()]})
 
 
 async def get_model(backend: Backend, request: Request, names: Mapping[str, str]) -> Response:
     """Answer with one model."""
-    return reply(_model(names, "getModel").resource())
+    return reply(_model(names, "getModel").message())
 
 
 async def embed(backend: Backend, request: Request, names: Mapping[str, str]) -> Response:
@@ -36,8 +44,8 @@ async def embed(backend: Backend, request: Request, names: Mapping[str, str]) ->
     body = await read_body(request, backend.settings.max_inline_bytes)
 
     def work() -> dict[str, Any]:
-        message = read_message(body, EMBED_REQUEST)
-        (done,) = _embed(backend, model, [message])
+        # Confirmed: all parts of a content give one fused vector.
+        (done,) = _embed(backend, model, [read_message(body, EmbedRequest)])
         return {
             "embedding": {"values": done.values},
             "usageMetadata": {"promptTokenCount": done.tokens, "totalTokenCount": done.tokens},
@@ -47,20 +55,19 @@ async def embed(backend: Backend, request: Request, names: Mapping[str, str]) ->
 
 
 async def embed_many(backend: Backend, request: Request, names: Mapping[str, str]) -> Response:
-    """Embed up to 100 requests, whose answers are in their order; one bad one refuses all."""
+    """Embed up to 100 requests and answer in their order; one bad request refuses all."""
     model = _model(names, "batchEmbedContents")
     body = await read_body(request, backend.settings.max_inline_bytes)
 
     def work() -> dict[str, Any]:
-        requests = read_message(body, BATCH_EMBED).get("requests", [])
+        requests = read_message(body, BatchEmbed).requests or []
         if not 1 <= len(requests) <= MAX_BATCH:
             raise invalid(
                 f"* BatchEmbedContentsRequest.requests: at least 1 and at most {MAX_BATCH} "
                 f"requests can be in one batch, got {len(requests)}"
             )
-        for request_message in requests:
-            if "model" not in request_message:
-                raise invalid("* BatchEmbedContentsRequest.requests[].model: is required")
+        if any(one.model is None for one in requests):
+            raise invalid("* BatchEmbedContentsRequest.requests[].model: is required")
         done = _embed(backend, model, requests)
         return {"embeddings": [{"values": item.values} for item in done]}
 
@@ -68,40 +75,39 @@ async def embed_many(backend: Backend, request: Request, names: Mapping[str, str
 
 
 async def count(backend: Backend, request: Request, names: Mapping[str, str]) -> Response:
-    """Count tokens as the emulator bills them; this costs nothing."""
+    """Count tokens as the emulator bills them; the call is free."""
     model = _model(names, "countTokens")
     body = await read_body(request, backend.settings.max_inline_bytes)
 
     def work() -> dict[str, Any]:
-        contents = _contents(body)
-        total = sum(
-            backend.embedder.count_tokens({"content": content}, model, backend.files.resolve)
-            for content in contents
+        requests = [EmbedRequest(content=content) for content in _contents(body)]
+        counts = (
+            backend.embedder.count_tokens(one, model, backend.files.resolve) for one in requests
         )
-        return {"totalTokens": total}
+        return {"totalTokens": sum(counts)}
 
     return await _in_thread(work)
 
 
-def _contents(body: bytes) -> Sequence[Mapping[str, Any]]:
-    contents: list[Mapping[str, Any]] = read_message(body, COUNT_TOKENS).get("contents", [])
+def _contents(body: bytes) -> Sequence[Content]:
+    contents = read_message(body, CountTokens).contents
     if not contents:
         raise invalid("* CountTokensRequest.contents: contents is not specified")
     return contents
 
 
-def _embed(backend: Backend, model: Model, requests: Sequence[Mapping[str, Any]]) -> list[Embedded]:
+def _embed(backend: Backend, model: Model, requests: Sequence[EmbedRequest]) -> list[Embedded]:
     for request in requests:
-        named = request.get("model", f"models/{model.name}")
-        if named != f"models/{model.name}":
-            raise invalid(f"model {named!r} is not the model of the URL, 'models/{model.name}'")
-    done = backend.embedder.embed(requests, model, backend.files.resolve)
-    good: list[Embedded] = []
-    for item in done:
+        if request.model is not None and request.model != f"models/{model.name}":
+            raise invalid(
+                f"model {request.model!r} is not the model of the URL, 'models/{model.name}'"
+            )
+    embedded: list[Embedded] = []
+    for item in backend.embedder.embed(requests, model, backend.files.resolve):
         if isinstance(item, RowError):
             raise ApiError(_HTTP_OF_RPC.get(item.code, 500), item.message)
-        good.append(item)
-    return good
+        embedded.append(item)
+    return embedded
 
 
 def _model(names: Mapping[str, str], method: str) -> Model:

@@ -1,12 +1,16 @@
-"""How the service says no: whole requests by HTTP status, single rows by code and message."""
+"""Error answers: refused requests by HTTP status, failed rows by RPC code and message."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+# Codes of google.rpc.Code, as rows and ended jobs carry them.
+CANCELLED = 1
 INVALID_ARGUMENT = 3
+DEADLINE_EXCEEDED = 4
 NOT_FOUND = 5
+INTERNAL = 13
 
 _HTTP_NAMES = {
     400: "INVALID_ARGUMENT",
@@ -26,7 +30,7 @@ _HTTP_NAMES = {
 
 
 class ApiError(Exception):
-    """Carry an error answer: HTTP code, message, details and extra headers."""
+    """Error answer to a request: HTTP code, message, details and extra headers."""
 
     def __init__(
         self,
@@ -42,7 +46,7 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON body in Google's form."""
+        """Return the JSON body in the form of Google's APIs."""
         error: dict[str, Any] = {
             "code": self.code,
             "message": self.message,
@@ -54,7 +58,7 @@ class ApiError(Exception):
 
 
 class RowError(Exception):
-    """Carry the error of one row of a job: an RPC code (3, 5, 8, 13 ...) and a message."""
+    """Error of one row of a job: RPC code (3, 5, 8, 13 ...) and message."""
 
     def __init__(self, message: str, code: int = INVALID_ARGUMENT) -> None:
         super().__init__(message, code)
@@ -72,12 +76,14 @@ def invalid(message: str) -> ApiError:
 
 
 def exhausted() -> ApiError:
-    """Return the 429 answer, which names neither the quota nor a time to wait."""
+    """Return the 429 answer of an exhausted quota."""
+    # Reported: the service names neither the quota nor, by Retry-After, a time to wait.
     return ApiError(429, "Resource has been exhausted (e.g. check quota).")
 
 
 def no_such_file(name: str, code: int = 404) -> ApiError:
     """Return the answer for a file that is missing, expired or of another project."""
+    # One message for all three: it does not reveal which files exist.
     message = f"You do not have permission to access the File {name} or it may not exist."
     return ApiError(code, message)
 
@@ -88,7 +94,7 @@ def no_such_batch(name: str) -> ApiError:
 
 
 def no_such_model(name: str, method: str, version: str) -> ApiError:
-    """Return the 404 answer for a model or for a method that it lacks."""
+    """Return the 404 answer for an unknown model or a method that the model lacks."""
     message = (
         f"models/{name} is not found for API version {version}, or is not supported for {method}. "
         "Call ModelService.ListModels to see the list of available models and their supported "

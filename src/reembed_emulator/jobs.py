@@ -1,32 +1,37 @@
-"""The project's batch jobs: creation under quotas, lists, cancel, delete, update."""
+"""Batch jobs of a project: creation under quotas, lists, cancel, delete, update."""
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from reembed_emulator.clock import Clock
+from reembed_emulator import errors
 from reembed_emulator.errors import exhausted, invalid, no_such_batch
 from reembed_emulator.faults import Faults
 from reembed_emulator.files import Files, new_id
-from reembed_emulator.inputs import Scan, scan
-from reembed_emulator.records import CANCELLED, JobRecord
+from reembed_emulator.messages import Batch, EmbedRequest, InlinedRequest, InputConfig
+from reembed_emulator.rows import InputSummary, scan_input
 from reembed_emulator.settings import EmulatorSettings
-from reembed_emulator.state import StateFolder
+from reembed_emulator.state import CANCELLED, Clock, JobRecord, StateFolder
 
-# What the vendor's examples upload; application/json and text/plain are refused.
+# Confirmed: a .jsonl input needs its type given; these are the types of the vendor's examples.
 _INPUT_TYPES = frozenset({"application/jsonl", "jsonl"})
 _ID_LENGTH = 36
-CountTokens = Callable[[Mapping[str, Any], str], int]
+CountTokens = Callable[[EmbedRequest, str], int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _NewJob:
+    id: str
+    model: str
+    batch: Batch
+    file_id: str
 
 
 class Jobs:
-    """Keep the batch jobs; every change of one goes through `change` and is on disk at once."""
+    """Batch jobs; every change of an active one goes through `change` and is on disk at once."""
 
     def __init__(
         self, state: StateFolder, clock: Clock, settings: EmulatorSettings, files: Files
@@ -37,38 +42,46 @@ class Jobs:
         self._files = files
         self._lock = threading.RLock()
         self._jobs = {record.id: record for record in state.load("jobs", JobRecord)}
-        # Numbers in use, also by creations that are still on their way through the scan.
+        # Numbers order the list and name jobs in faults, so they go on after a restart.
         self._number = max((job.number for job in self._jobs.values()), default=0)
 
     def create(
-        self, model: str, batch: Mapping[str, Any], count_tokens: CountTokens, faults: Faults
+        self, model: str, batch: Batch, count_tokens: CountTokens, faults: Faults
     ) -> JobRecord:
-        """Create a job from a parsed `EmbedContentBatch`; its input is scanned here.
+        """Create a job; its input is scanned here.
+
+        Each call makes a job of its own: the service has no client token that would make a
+        repeated create harmless (confirmed).
 
         Raises:
             ApiError: 400 for a bad batch, 404 for a missing input file, 429 above a quota.
         """
-        _check_batch(batch, model)
-        source = batch["input_config"]
-        job_id = new_id(_ID_LENGTH)
+        source = _check_batch(batch, model)
         file_id = self._input_file(source)
+        wanted = _NewJob(new_id(_ID_LENGTH), model, batch, file_id)
+        inline_input = self._state.data("jobs", wanted.id, "input")
         try:
-            path = self._files.path(file_id)
-            if not file_id:
-                path = self._state.data("jobs", job_id, "input")
-                path.write_bytes(_inline_lines(source["requests"]["requests"]))
-            found = scan(path, model, not file_id, lambda request: count_tokens(request, model))
+            if not file_id and source.requests is not None:
+                inline_input.write_bytes(_inline_lines(source.requests.requests or ()))
+            path = self._files.path(file_id) if file_id else inline_input
+            found = scan_input(
+                path, model, not file_id, lambda request: count_tokens(request, model)
+            )
+            # Bad inline requests are refused at once; bad lines of a file fail the job when it
+            # starts, and cost nothing.
             if found.problem and not file_id:
                 raise invalid(found.problem)
-            return self._admit(_Wanted(job_id, model, batch, file_id), found, faults)
+            return self._admit(wanted, found, faults)
         except BaseException:
-            self._state.data("jobs", job_id, "input").unlink(missing_ok=True)
+            inline_input.unlink(missing_ok=True)
             raise
 
-    def _admit(self, wanted: _Wanted, found: Scan, faults: Faults) -> JobRecord:
+    def _admit(self, wanted: _NewJob, found: InputSummary, faults: Faults) -> JobRecord:
+        """Check the quotas and save the job in one step, so that two creates see each other."""
         with self._lock:
             active = [job for job in self._jobs.values() if job.active]
             tokens = sum(job.tokens for job in active) + found.tokens
+            # Deleted jobs still count while they are active (assumed).
             if len(active) >= self._settings.concurrent_jobs:
                 raise exhausted()
             if tokens > self._settings.enqueued_tokens:
@@ -79,11 +92,11 @@ class Jobs:
                 id=wanted.id,
                 number=self._number,
                 model=wanted.model,
-                display_name=wanted.batch["display_name"],
+                display_name=wanted.batch.display_name or "",
                 created=now,
                 updated=now,
                 file_id=wanted.file_id,
-                priority=wanted.batch.get("priority", 0),
+                priority=wanted.batch.priority or 0,
                 total=found.total,
                 tokens=found.tokens,
                 problem=found.problem,
@@ -91,8 +104,9 @@ class Jobs:
             )
             return self._save(record)
 
-    def _input_file(self, source: Mapping[str, Any]) -> str:
-        name = source.get("file_name")
+    def _input_file(self, source: InputConfig) -> str:
+        """Return the id of the input file, empty for inline requests."""
+        name = source.file_name
         if name is None:
             return ""
         if not name.startswith("files/"):
@@ -113,7 +127,7 @@ class Jobs:
         return found
 
     def newest_first(self, listed: bool = True) -> list[JobRecord]:
-        """Return the jobs; `listed` leaves out deleted ones and those not shown yet."""
+        """Return the jobs; `listed` leaves out deleted ones and those within the list lag."""
         with self._lock:
             jobs = sorted(self._jobs.values(), key=lambda job: -job.number)
         if not listed:
@@ -122,21 +136,23 @@ class Jobs:
         return [job for job in jobs if not job.deleted and job.created <= shown]
 
     def active(self) -> list[JobRecord]:
-        """Return what is pending or running, higher priority first, then older first."""
+        """Return pending and running jobs, higher priority first, then older first."""
         with self._lock:
             jobs = [job for job in self._jobs.values() if job.active]
+        # Confirmed: a higher priority runs first among a project's own batches.
         return sorted(jobs, key=lambda job: (-job.priority, job.number))
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job that is still active; a finished one stays as it is."""
+        # Cancelling is best effort on the service (confirmed): no error for one that has ended.
         with self._lock:
             self.get(job_id)
-            error = {"code": 1, "message": "The batch was cancelled."}
+            error = {"code": errors.CANCELLED, "message": "The batch was cancelled."}
             self.change(job_id, state=CANCELLED, ended=self._clock.now(), error=error)
         self._state.data("jobs", job_id, "input").unlink(missing_ok=True)
 
     def delete(self, job_id: str) -> None:
-        """Take a job out of sight; it is not cancelled by that."""
+        """Hide a job; it goes on running and counts against the quotas."""
         with self._lock:
             self._save(dataclasses.replace(self.get(job_id), deleted=True))
 
@@ -151,6 +167,8 @@ class Jobs:
         """Change an active job; return it, or None if it has ended meanwhile."""
         with self._lock:
             found = self._jobs[job_id]
+            # The engine and a cancel race for the last change: the first one wins, and an ended
+            # job never changes its state again.
             if not found.active:
                 return None
             return self._save(dataclasses.replace(found, updated=self._clock.now(), **fields))
@@ -161,35 +179,23 @@ class Jobs:
         return record
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Wanted:
-    id: str
-    model: str
-    batch: Mapping[str, Any]
-    file_id: str
-
-
-def _check_batch(batch: Mapping[str, Any], model: str) -> None:
-    if not batch.get("display_name"):
+def _check_batch(batch: Batch, model: str) -> InputConfig:
+    # Confirmed: the schema requires a display name.
+    if not batch.display_name:
         raise invalid("* AsyncBatchEmbedContentRequest.batch.display_name: is required")
-    named = batch.get("model")
-    if named is not None and named != f"models/{model}":
-        raise invalid(f"batch.model {named!r} is not the model of the URL, 'models/{model}'")
-    source = batch.get("input_config", {})
-    if ("requests" in source) == ("file_name" in source):
+    if batch.model is not None and batch.model != f"models/{model}":
+        raise invalid(f"batch.model {batch.model!r} is not the model of the URL, 'models/{model}'")
+    source = batch.input_config or InputConfig()
+    if (source.requests is None) == (source.file_name is None):
         raise invalid(
             "* AsyncBatchEmbedContentRequest.batch.input_config: exactly one of requests and "
             "file_name is required"
         )
-    if "requests" in source and not source["requests"].get("requests"):
+    if source.requests is not None and not source.requests.requests:
         raise invalid("* batch.input_config.requests.requests: at least one request is required")
+    return source
 
 
-def _inline_lines(requests: list[dict[str, Any]]) -> bytes:
-    return b"".join(orjson.dumps(request, default=_encode) + b"\n" for request in requests)
-
-
-def _encode(value: Any) -> str:
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+def _inline_lines(requests: Sequence[InlinedRequest]) -> bytes:
+    lines = (request.model_dump_json(exclude_unset=True) for request in requests)
+    return "".join(f"{line}\n" for line in lines).encode()

@@ -1,4 +1,4 @@
-"""Run the emulator: in the foreground until a signal, or in a thread for a test."""
+"""Server of the emulator: in the foreground until a signal, or in a thread for a test."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reembed_emulator.app import CUT, App
 from reembed_emulator.backend import Backend
-from reembed_emulator.journal import Journal
 from reembed_emulator.settings import EmulatorSettings
+from reembed_emulator.state import Journal
 
 _GRACE_SECONDS = 1
+# Tests open hundreds of connections at once.
 _BACKLOG = 512
 
 
 class EmulatorServer:
-    """Serve an emulated project from a thread of this process.
+    """Emulated project served from a thread of this process.
 
-    Used as a context manager; `port=0` in the settings takes a free port.
+    A context manager; `port=0` in the settings takes a free port.
     """
 
     def __init__(self, settings: EmulatorSettings) -> None:
@@ -62,7 +63,7 @@ class EmulatorServer:
 
     @property
     def base_url(self) -> str:
-        """Return the URL to give to a client, without a slash at its end."""
+        """Return the URL for clients, without a slash at its end."""
         host, port = self._socket_name
         return f"http://{host}:{port}"
 
@@ -81,13 +82,14 @@ def run_emulator(settings: EmulatorSettings, on_ready: Callable[[str], None] | N
     """Serve an emulated project until SIGINT or SIGTERM.
 
     Args:
-        settings: What to serve, and where.
+        settings: Address, quotas and habits.
         on_ready: Called with the base URL when the port is open.
 
     Raises:
-        OSError: The port is taken.
+        OSError: The port is in use.
         ValueError: The state folder or the faults cannot be read.
     """
+    # The port first: a second emulator on it must fail before it touches the state folder.
     listener = _listen(settings)
     try:
         backend = Backend(settings)
@@ -129,7 +131,7 @@ def _config(backend: Backend) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """End on a signal by returning, not by raising the signal again: what follows must run."""
+    """Server that returns on a signal instead of raising it again: the backend must be closed."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -146,10 +148,10 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """Give the application a way to cut its connection, as a broken network would."""
+    """HTTP protocol that lets the application cut its connection, as a broken network would."""
 
     def connection_made(self, transport: Any) -> None:
-        # The loop sets this only on sockets made with a protocol number, which a listener made by
+        # asyncio sets this only on sockets made with a protocol number, which a listener made by
         # address lacks; without it each answer waits 40 ms for the client's acknowledgement.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)

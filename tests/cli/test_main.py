@@ -114,7 +114,7 @@ class TestEmulator:
         [
             (["--set", "speed=5"], "give NAME=VALUE with one of"),
             (["--set", "running_seconds"], "give NAME=VALUE with one of"),
-            (["--set", "running_seconds=-1"], "must not be negative"),
+            (["--set", "running_seconds=-1"], "-1 must be greater than or equal to 0"),
             (["--host", "203.0.113.7"], "cannot listen on 203.0.113.7"),
         ],
     )

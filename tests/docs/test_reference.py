@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from reembed.config.models import MODELS
 from reembed.config.schema import Config
 from reembed.config.tasks import QUERY_NAMES
 from reembed.errors import UsageError
+from reembed_emulator.app import fault_names
+from reembed_emulator.settings import EmulatorSettings
 
 DOCUMENTS = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -212,3 +215,11 @@ def test_every_metric_and_event_is_documented_and_no_other() -> None:
     assert len(events) > 12
     missing = {name for name in events | fields if f"`{name}`" not in text}
     assert not missing, f"docs/observing.md lacks {missing}"
+
+
+def test_the_emulator_page_names_every_module_setting_and_route() -> None:
+    text = page("emulator.md")
+    modules = {path.name for path in (ROOT / "src" / "reembed_emulator").glob("[!_]*.py")}
+    settings = {field.name for field in dataclasses.fields(EmulatorSettings)}
+    for name in modules | settings | fault_names():
+        assert f"`{name}`" in text, f"docs/emulator.md does not name {name}"

@@ -25,7 +25,7 @@ from reembed.driver.context import Context
 from reembed.driver.lane import Lane, LaneResult
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, open_context, quotas_of
-from reembed.driver.state import RunState
+from reembed.driver.state import SharedStateStore
 from reembed.ledger.layout import Layout
 from reembed.providers.base import BatchService
 from reembed.providers.gemini.client import GeminiService
@@ -130,16 +130,16 @@ class Site:
         context = context or self.context()
         clock = context.clock
         offset = context.ledger.storage_now() - clock.now()
-        state = RunState(self.session.run, quotas_of(self.config), clock, offset)
-        state.scanned(context.service.list_jobs(), clock.now())
+        shared = SharedStateStore(self.session.run, quotas_of(self.config), clock, offset)
+        shared.scanned(context.service.list_jobs(), clock.now())
         progress = Progress(context.storage, context.layout, 1, 0)
         found = {}
-        lane = Lane(context, state, progress, self.interrupted, one_round)
+        lane = Lane(context, shared, progress, self.interrupted, one_round)
         for shard, result in lane.run(self.plans):
             found[shard] = result
             if each is not None:
                 each(shard, result)
-        self.halted = state.world().halted
+        self.halted = shared.current().halted
         return found
 
     def rows(self) -> list[dict[str, Any]]:

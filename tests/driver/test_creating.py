@@ -58,9 +58,9 @@ def test_an_input_that_met_a_429_is_kept_for_the_next_try_of_its_epoch(site):
     assert run.count("batches.create") == 3
     records = context.ledger.look(SHARD)
     assert (sorted(records.claims["0"]), records.voids) == ([1], frozenset())
-    book = context.spend.read()
+    reservations = context.spend.read()
     # Room is given back for each wait, and taken again; each refusal is told.
-    assert (book.lines, book.usd_nano) == (8, run.plans[0].usd_nano)
+    assert (reservations.lines, reservations.usd_nano) == (8, run.plans[0].usd_nano)
     assert [file.name for file in context.service.list_files() if "/re-" in file.name] == []
 
 
@@ -100,9 +100,9 @@ def test_a_429_without_a_hold_gives_everything_back_and_the_next_epoch_creates(s
     assert records.voids == {("0", 1), ("0", 2)}
     assert records.created["0"].epoch == 3
     assert len(records.outcomes) == 1
-    book = context.spend.read()
+    reservations = context.spend.read()
     # Three reservations, two of them refused and given back, and the end.
-    assert (book.lines, book.usd_nano) == (8, run.plans[0].usd_nano)
+    assert (reservations.lines, reservations.usd_nano) == (8, run.plans[0].usd_nano)
     assert [file.name for file in context.service.list_files() if "/re-" in file.name] == []
 
 
@@ -161,8 +161,11 @@ def test_an_interrupted_lane_leaves_at_once_and_the_next_pays_nothing_again(site
     assert len(run.rows()) == 40
     assert (len(run.jobs()), run.billed()) == (3, 43)
     assert sorted(job["name"] for job in run.jobs())
-    book = run.context().spend.read()
-    assert (book.live, book.usd_nano) == ({}, sum(plan.usd_nano for plan in run.plans))
+    reservations = run.context().spend.read()
+    assert (reservations.live, reservations.usd_nano) == (
+        {},
+        sum(plan.usd_nano for plan in run.plans),
+    )
 
 
 def _interrupt_when(run, is_time):
@@ -318,8 +321,13 @@ def test_a_shard_of_which_nothing_can_be_sent_costs_nothing(site, tmp_path, disk
     settled = run.drive(context)[SHARD]
     assert (settled.rows, settled.rejects, settled.jobs) == (0, 2, 0)
     assert run.outcomes()["000000/0"]["state"] == "NOT_SENT"
-    book = context.spend.read()
-    assert (book.usd_nano, book.live, book.held, book.lines) == (0, {}, (), 2)
+    reservations = context.spend.read()
+    assert (reservations.usd_nano, reservations.live, reservations.held, reservations.lines) == (
+        0,
+        {},
+        (),
+        2,
+    )
     assert run.jobs() == []
     assert run.count("upload.start") == 0
 
@@ -363,8 +371,8 @@ def test_what_is_assumed_to_be_lost_is_sent_again_and_stays_counted(site):
     context = run.context()
     assert run.drive(context)[SHARD].rows == 4
     assert len(run.jobs()) == 1
-    book = context.spend.read()
-    assert (book.live, book.usd_nano) == ({}, 2 * run.plans[0].usd_nano)
+    reservations = context.spend.read()
+    assert (reservations.live, reservations.usd_nano) == ({}, 2 * run.plans[0].usd_nano)
 
 
 def test_a_claim_of_some_days_is_taken_over_while_its_job_would_be_listed(site):

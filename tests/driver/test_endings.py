@@ -281,8 +281,8 @@ def test_a_job_that_reads_failed_and_ends_well_later_is_collected_not_bought_aga
     assert (settled.rows, settled.jobs, settled.attempts) == (10, 1, 2)
     # The canary's tokens are the job's too.
     assert settled.tokens == {"text": run.jobs()[0]["billed_tokens"]}
-    book = context.spend.read()
-    assert (book.usd_nano, book.live) == (run.plans[0].usd_nano, {})
+    reservations = context.spend.read()
+    assert (reservations.usd_nano, reservations.live) == (run.plans[0].usd_nano, {})
     record = context.ledger.look(SHARD).created["0.0"]
     assert (record.made_for, record.job) == ("0", run.jobs()[0]["name"])
 

@@ -50,11 +50,11 @@ def test_the_spend_log_holds_the_money_and_nothing_else_at_the_end(site):
     run = site(40, batch={"max_requests": 17})
     context = run.context()
     run.drive(context)
-    book = context.spend.read()
-    assert book.live == {}
-    assert book.usd_nano == sum(plan.usd_nano for plan in run.plans) > 0
-    assert len(book.held) == 3
-    assert book.lines == 6
+    reservations = context.spend.read()
+    assert reservations.live == {}
+    assert reservations.usd_nano == sum(plan.usd_nano for plan in run.plans) > 0
+    assert len(reservations.held) == 3
+    assert reservations.lines == 6
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,12 @@ def test_the_cap_stops_before_it_is_passed(site):
     left = [result for result in results.values() if isinstance(result, Left)]
     assert [result.reason for result in left] == ["the budget is used up"]
     assert len(run.jobs()) == 2
-    book = run.context().spend.read()
-    assert book.usd_nano <= run.config.budget.max_usd * 1e9
+    reservations = run.context().spend.read()
+    assert reservations.usd_nano <= run.config.budget.max_usd * 1e9
     # Nothing changes by trying again.
     run.drive()
     assert len(run.jobs()) == 2
-    assert run.context().spend.read() == book
+    assert run.context().spend.read() == reservations
 
 
 def test_a_stop_lets_running_jobs_end_and_buys_no_more(site):

@@ -14,7 +14,7 @@ from reembed.core.records import Claim, Settled
 from reembed.driver.lane import AHEAD, Lane, LaneResult, Left
 from reembed.driver.progress import Progress
 from reembed.driver.session import open_context
-from reembed.driver.state import RunState
+from reembed.driver.state import SharedStateStore
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog
@@ -28,14 +28,14 @@ from support.planted import PLAN, RUN, Planted
 RUNNING = 5
 
 
-class CountingState(RunState):
+class CountingState(SharedStateStore):
     """Counts how often the world is looked at: once a decision, and little besides."""
 
     looks = 0
 
-    def world(self) -> SharedState:
+    def current(self) -> SharedState:
         self.looks += 1
-        return super().world()
+        return super().current()
 
 
 class StillService:
@@ -67,14 +67,14 @@ class Site:
             context, storage=storage, ledger=ledger, spend=spend, clock=self.clock
         )
         wide = Quotas(max_usd_nano=None, jobs=RUNNING, tokens=10**15, file_bytes=10**18)
-        self.state = CountingState(RUN, replace(wide, **quotas), self.clock, NOW)
+        self.shared = CountingState(RUN, replace(wide, **quotas), self.clock, NOW)
         self.plans = list(shards_of(storage, layout, PLAN))
 
     def drive(self, seconds: float, one_round: bool = False) -> dict[str, LaneResult]:
         """Drive the lane until it leaves, or is interrupted after so long."""
         progress = Progress(self.context.storage, self.planted.layout, 1, 0)
         until = Until(self.clock, seconds)
-        lane = Lane(self.context, self.state, progress, until, one_round)
+        lane = Lane(self.context, self.shared, progress, until, one_round)
         return dict(lane.run(self.plans))
 
     def note(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_decisions_grow_with_what_asks_and_not_with_the_plan(tmp_path: Path) -> 
         results = site.drive(300.0)
         assert len(results) == shards
         assert reasons(results) == {"interrupted"}
-        looks.append(site.state.looks)
+        looks.append(site.shared.looks)
     # One look for each that leaves; while they wait, the 64 that ask are asked again.
     assert looks[1] < 1.1 * looks[0]
     assert looks[0] > 300 / 15 * AHEAD

@@ -6,7 +6,7 @@ from reembed.core.records import Child, Commit, Redrive, Settled
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
 from reembed.driver.session import quotas_of
-from reembed.driver.state import RunState
+from reembed.driver.state import SharedStateStore
 from reembed.ledger.ledger import Ledger, read_standing
 from reembed.machine.rules import root_need
 from reembed.runs.redrive import Resend, write_redrive
@@ -23,8 +23,8 @@ def drive_some(run, plans):
     context = run.context()
     clock = context.clock
     offset = context.ledger.storage_now() - clock.now()
-    state = RunState(run.session.run, quotas_of(run.config), clock, offset)
-    lane = Lane(context, state, Progress(context.storage, context.layout, 1, 0), run.interrupted)
+    shared = SharedStateStore(run.session.run, quotas_of(run.config), clock, offset)
+    lane = Lane(context, shared, Progress(context.storage, context.layout, 1, 0), run.interrupted)
     return dict(lane.run(plans))
 
 

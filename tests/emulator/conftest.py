@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import base64
 import io
 import json
+import subprocess
+import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import av
 import httpx
@@ -12,6 +15,10 @@ import pikepdf
 import pytest
 from PIL import Image
 
+from reembed_emulator.embedder import Embedded, Embedder
+from reembed_emulator.errors import RowError
+from reembed_emulator.messages import Content, EmbedRequest, Part, parse
+from reembed_emulator.models import MODELS
 from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
 
@@ -29,7 +36,7 @@ def to_lines(requests):
 
 
 class Api:
-    """Speak to the emulator with plain HTTP."""
+    """Client of the emulator with plain HTTP."""
 
     def __init__(self, server, **options):
         self.server = server
@@ -52,10 +59,6 @@ class Api:
     def send_chunk(self, url, data, offset, command="upload, finalize"):
         headers = {"X-Goog-Upload-Command": command, "X-Goog-Upload-Offset": str(offset)}
         return self.bare.post(url, content=data, headers=headers)
-
-    def close(self):
-        self.http.close()
-        self.bare.close()
 
     def upload(self, data, **options):
         started = self.start_upload(len(data), **options)
@@ -92,6 +95,16 @@ class Api:
             time.sleep(0.02)
         raise AssertionError(f"{name} is still {found}")
 
+    def wait_for_results(self, name):
+        """Wait for a job whose Operation may be too large to get."""
+        for _ in range(400):
+            jobs = self.http.get("/emulator/jobs").json()["jobs"]
+            (state,) = (job["state"] for job in jobs if job["name"] == name)
+            if state == "BATCH_STATE_SUCCEEDED":
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{name} is still {state}")
+
     def download(self, name):
         answer = self.http.get(f"/v1beta/{name}:download", params={"alt": "media"})
         assert answer.status_code == 200, answer.text
@@ -109,6 +122,10 @@ class Api:
         answer = self.http.post("/emulator/advance", json={"seconds": seconds})
         assert answer.status_code == 200, answer.text
 
+    def close(self):
+        self.http.close()
+        self.bare.close()
+
     def faults(self, *faults):
         answer = self.http.post("/emulator/faults", json=list(faults))
         assert answer.status_code == 200, answer.text
@@ -124,6 +141,57 @@ def serve():
             api = Api(server)
             stack.callback(api.close)
             return api
+
+        yield start
+
+
+@pytest.fixture
+def open_folder(tmp_path):
+    """Serve one state folder, over and over."""
+
+    @contextmanager
+    def start(**settings):
+        chosen = EmulatorSettings(**{**QUICK, **settings}, state_dir=tmp_path)
+        with EmulatorServer(chosen) as server:
+            api = Api(server)
+            yield api
+            # Before the server stops: it waits for open connections.
+            api.close()
+
+    return start
+
+
+class Process:
+    """Emulator in a process of its own."""
+
+    def __init__(self, *arguments):
+        command = [sys.executable, "-m", "reembed_emulator", "--port", "0", *map(str, arguments)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        line = self.process.stdout.readline().decode()
+        assert "no model" in line
+        self.base_url = line.split(" ")[2]
+
+    def end(self, how):
+        self.process.send_signal(how)
+        return self.process.wait(timeout=5)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait(timeout=5)
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def spawn():
+    """Start emulator processes; gives each with a client."""
+    with ExitStack() as stack:
+
+        def start(*arguments):
+            process = Process(*arguments)
+            stack.callback(process.close)
+            api = Api(process)
+            stack.callback(api.close)
+            return process, api
 
         yield start
 
@@ -157,7 +225,7 @@ class Maker:
         return out.getvalue()
 
     @staticmethod
-    def sound(hertz=440.0, seconds=1.0, kind="wav"):
+    def audio(hertz=440.0, seconds=1.0, kind="wav"):
         rate = 16000
         times = np.arange(int(rate * seconds)) / rate
         samples = (np.sin(2 * np.pi * hertz * times) * 12000).astype(np.int16)[None]
@@ -176,15 +244,15 @@ class Maker:
         return out.getvalue()
 
     @staticmethod
-    def film(color=(200, 30, 30), seconds=2, kind="mp4", codec="libx264"):
+    def video(color=(200, 30, 30), seconds=2, kind="mp4", codec="libx264"):
         out = io.BytesIO()
         with av.open(out, "w", format=kind) as container:
             stream = container.add_stream(codec, rate=2)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-            picture = np.full((48, 64, 3), color, np.uint8)
+            image = np.full((48, 64, 3), color, np.uint8)
             for number in range(2 * seconds):
-                picture[:, number % 64] = 255
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                image[:, number % 64] = 255
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 for packet in stream.encode(frame):
                     container.mux(packet)
             for packet in stream.encode(None):
@@ -214,8 +282,6 @@ def make():
 
 @pytest.fixture(scope="session")
 def media_request():
-    import base64
-
     def build(*parts, text=None, dimensions=128):
         inline = [
             {"inlineData": {"mimeType": kind, "data": base64.b64encode(data).decode()}}
@@ -225,3 +291,39 @@ def media_request():
         return {"content": {"parts": [*texts, *inline]}, "outputDimensionality": dimensions}
 
     return build
+
+
+@pytest.fixture(scope="module")
+def embed(media_request):
+    """Embed media parts and a text without a server."""
+    embedder = Embedder()
+
+    def run(*parts, text=None) -> Embedded:
+        request = parse(EmbedRequest, media_request(*parts, text=text, dimensions=3072))
+        (done,) = embedder.embed([request], MODELS[MODEL], lambda uri: (b"", uri))
+        if isinstance(done, RowError):
+            raise done
+        return done
+
+    return run
+
+
+def no_file(uri):
+    raise AssertionError(uri)
+
+
+@pytest.fixture(scope="session")
+def vectors():
+    """Embed texts without a server; gives one row a text."""
+    embedder = Embedder()
+
+    def run(*texts, model=MODEL, dimensions=3072):
+        requests = [
+            EmbedRequest(content=Content(parts=[Part(text=text)]), output_dimensionality=dimensions)
+            for text in texts
+        ]
+        done = embedder.embed(requests, MODELS[model], no_file)
+        assert all(isinstance(item, Embedded) for item in done)
+        return np.stack([item.values for item in done])
+
+    return run

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-import json
-
 import pytest
+
+from reembed_emulator.errors import RowError
+from reembed_emulator.files import Files
 
 
 def result_of(api, requests):
@@ -27,28 +28,6 @@ def test_result_file_is_deletable_on_request(serve, request_of):
     assert kind.http.get(f"/v1beta/{name}").status_code == 404
 
 
-def test_download_by_range(api, request_of):
-    path = f"/v1beta/{result_of(api, [request_of(f'text {i}') for i in range(40)])}:download"
-    whole = api.http.get(path, params={"alt": "media"})
-    assert whole.headers["content-length"] == str(len(whole.content))
-    half = len(whole.content) // 2
-    answer = api.http.get(path, params={"alt": "media"}, headers={"Range": f"bytes={half}-"})
-    assert answer.status_code == 206
-    assert answer.content == whole.content[half:]
-    total = len(whole.content)
-    assert answer.headers["content-range"] == f"bytes {half}-{total - 1}/{total}"
-    beyond = api.http.get(path, params={"alt": "media"}, headers={"Range": f"bytes={total}-"})
-    assert beyond.status_code == 416
-    assert api.http.get("/download" + path, params={"alt": "media"}).content == whole.content
-
-
-def test_download_refusals(api):
-    name = api.upload(b"mine")["name"]
-    assert "Only generated files" in api.http.get(f"/v1beta/{name}:download?alt=media").text
-    assert "alt=media" in api.http.get(f"/v1beta/{name}:download").text
-    assert api.http.get("/v1beta/files/nobody:download?alt=media").status_code == 404
-
-
 def test_files_expire_and_free_their_room(serve):
     api = serve(file_life_hours=1, file_storage_bytes=10)
     name = api.upload(b"x" * 10)["name"]
@@ -70,27 +49,6 @@ def test_results_count_against_the_storage_until_they_expire(serve, request_of):
     assert api.start_upload(5_000).status_code == 200
 
 
-def test_list_pages_hide_and_repeat_nothing(serve):
-    api = serve()
-    names = [api.upload(b"x", name=f"files/f{number}")["name"] for number in range(7)]
-    seen, token = [], ""
-    while True:
-        page = api.http.get("/v1beta/files", params={"pageSize": 3, "pageToken": token}).json()
-        seen += [file["name"] for file in page["files"]]
-        if len(seen) == 3:
-            # What comes between two pages must not shift the next one.
-            api.upload(b"y", name="files/late")
-        token = page.get("nextPageToken", "")
-        if not token:
-            break
-    assert seen == names[::-1]
-
-
-@pytest.mark.parametrize("query", ["pageSize=x", "pageSize=-1", "pageToken=%25%25"])
-def test_bad_pages(api, query):
-    assert api.http.get(f"/v1beta/files?{query}").status_code == 400
-
-
 def test_missing_file_may_be_403(serve):
     api = serve(missing_file_code=403)
     refused = api.http.get("/v1beta/files/nobody")
@@ -98,10 +56,58 @@ def test_missing_file_may_be_403(serve):
     assert api.http.delete("/v1beta/files/nobody").status_code == 403
 
 
-def test_journal_never_holds_the_key(serve):
-    api = serve()
-    api.http.get("/v1beta/files?key=secret-key")
-    lines = api.server.backend.state.journal.read_text()
-    assert "secret-key" not in lines
-    entry = json.loads(lines.splitlines()[0])
-    assert (entry["method"], entry["route"], entry["status"]) == ("GET", "files.list", 200)
+def test_resolve_reads_the_last_part_of_a_uri_only(serve):
+    files: Files = serve().server.backend.files
+    with pytest.raises(RowError, match="does not exist") as caught:
+        files.resolve("https://example.com/../../etc/passwd")
+    assert caught.value.code == 5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x",
+        "files/",
+        "files/-a",
+        "files/a-",
+        "files/A",
+        "files/a_b",
+        "files/a/b",
+        "files/" + "a" * 41,
+    ],
+)
+def test_bad_names(api, name):
+    refused = api.start_upload(5, name=name)
+    assert (refused.status_code, refused.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+
+def test_a_name_of_forty_characters_is_taken_once(api):
+    name = "files/" + "a" * 40
+    api.upload(b"1", name=name)
+    refused = api.start_upload(1, name=name)
+    assert (refused.status_code, refused.json()["error"]["status"]) == (409, "ALREADY_EXISTS")
+    assert api.http.delete(f"/v1beta/{name}").json() == {}
+    api.upload(b"2", name=name)
+
+
+def test_two_uploads_of_one_name_end_in_one_file(api):
+    urls = [api.start_upload(1, name="files/racing").headers["x-goog-upload-url"] for _ in range(2)]
+    answers = [api.send_chunk(url, b"x", 0).status_code for url in urls]
+    assert answers == [200, 409]
+
+
+def test_upload_limits(serve):
+    small = serve(max_upload_bytes=10, file_storage_bytes=25)
+    assert "exceeds the limit of 10" in small.start_upload(11).text
+    small.upload(b"x" * 10)
+    small.upload(b"x" * 10, name="files/second")
+    refused = small.start_upload(6)
+    assert (refused.status_code, refused.json()["error"]["status"]) == (429, "RESOURCE_EXHAUSTED")
+    small.http.delete("/v1beta/files/second")
+    assert small.start_upload(6).status_code == 200
+
+
+def test_storage_is_checked_again_at_the_end(serve):
+    small = serve(file_storage_bytes=15)
+    urls = [small.start_upload(10).headers["x-goog-upload-url"] for _ in range(2)]
+    assert [small.send_chunk(url, b"x" * 10, 0).status_code for url in urls] == [200, 429]

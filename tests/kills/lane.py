@@ -18,7 +18,7 @@ from reembed.driver.context import Context
 from reembed.driver.lane import Lane, Left
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, drive_lane, open_context, quotas_of, service_key
-from reembed.driver.state import RunState
+from reembed.driver.state import SharedStateStore
 from reembed.ledger.plans import shards_of
 from reembed.providers.gemini.client import open_service
 from reembed.storage.open import open_storage
@@ -67,9 +67,9 @@ def _planted(session: Session, plant: str) -> Iterator[tuple[str, Settled]]:
     ):
         context = open_context(session, Path(folder), service)
         offset = context.ledger.storage_now() - context.clock.now()
-        state = RunState(session.run, quotas_of(session.config), context.clock, offset)
+        shared = SharedStateStore(session.run, quotas_of(session.config), context.clock, offset)
         progress = Progress(context.storage, session.layout, session.commit, 0, 1e6)
-        lane = _Planted(context, state, progress, performer)
+        lane = _Planted(context, shared, progress, performer)
         for shard, result in lane.run(
             list(shards_of(context.storage, context.layout, session.plan))
         ):
@@ -81,9 +81,9 @@ class _Planted(Lane):
     def __init__(
         self,
         context: Context,
-        state: RunState,
+        shared: SharedStateStore,
         progress: Progress,
         performer: Callable[..., object],
     ) -> None:
-        super().__init__(context, state, progress, threading.Event())
-        self._performer = performer(context, state)  # type: ignore[assignment]
+        super().__init__(context, shared, progress, threading.Event())
+        self._performer = performer(context, shared)  # type: ignore[assignment]

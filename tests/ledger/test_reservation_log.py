@@ -56,21 +56,23 @@ def test_each_quota_binds_by_itself(log):
 
 
 def test_the_cap_is_final_and_the_others_are_not():
-    book = Reservations().add(ReservationLine(kind="reserve", attempt="a", epoch=1, need=ONE))
-    assert book.room("b", ONE, replace(WIDE, max_usd_nano=15), 0.0) == "capped"
-    assert book.room("b", ONE, replace(WIDE, jobs=1), 0.0) == "busy"
-    assert book.room("a", ONE, replace(WIDE, max_usd_nano=0, jobs=0), 0.0) == "fits"
+    reservations = Reservations().add(
+        ReservationLine(kind="reserve", attempt="a", epoch=1, need=ONE)
+    )
+    assert reservations.room("b", ONE, replace(WIDE, max_usd_nano=15), 0.0) == "capped"
+    assert reservations.room("b", ONE, replace(WIDE, jobs=1), 0.0) == "busy"
+    assert reservations.room("a", ONE, replace(WIDE, max_usd_nano=0, jobs=0), 0.0) == "fits"
 
 
 def test_a_later_epoch_overtakes_without_paying_twice(log):
     assert log.reserve("a", 1, ONE, WIDE, early)
     assert log.reserve("a", 2, ONE, replace(WIDE, max_usd_nano=10, jobs=1), early)
-    book = log.read()
-    assert (book.usd_nano, book.epoch_of("a"), book.lines) == (10, 2, 2)
+    reservations = log.read()
+    assert (reservations.usd_nano, reservations.epoch_of("a"), reservations.lines) == (10, 2, 2)
     # Who stalled before appending finds the line of its successor.
     assert not log.reserve("a", 1, ONE, WIDE, early)
     log.release("a", 1, "void", 0.0)
-    assert log.read() == book
+    assert log.read() == reservations
     log.release("a", 2, "void", 0.0)
     assert log.read().usd_nano == 0
 
@@ -167,9 +169,9 @@ def test_whatever_happens_the_total_is_the_sum_and_under_the_cap(tmp_path_factor
             log.reserve(attempt, epoch, need, quotas, early)
         else:
             log.release(attempt, epoch, kind, 0.0)
-        book = log.read()
-        assert 0 <= book.usd_nano <= cap
-        assert book.used(0.0).jobs <= 3
+        reservations = log.read()
+        assert 0 <= reservations.usd_nano <= cap
+        assert reservations.used(0.0).jobs <= 3
     lines = lines_of(layout)
     assert logs[0].read() == logs[1].read()
     assert logs[0].read().lines == len(lines)
@@ -192,10 +194,14 @@ def test_a_reader_of_folds_has_the_book_of_a_reader_of_lines(
             log.reserve(attempt, epoch, Need(usd_nano=usd, jobs=1, result_bytes=7), WIDE, early)
         else:
             log.release(attempt, epoch, kind, usd / 3)
-    book, lines = Reservations(), lines_of(layout)
+    reservations, lines = Reservations(), lines_of(layout)
     for line in lines:
-        book = book.add(line)
-    assert ReservationLog(open_storage(), layout, 1, max_concurrent).read() == book == log.read()
+        reservations = reservations.add(line)
+    assert (
+        ReservationLog(open_storage(), layout, 1, max_concurrent).read()
+        == reservations
+        == log.read()
+    )
     expected = [f"{seq:09}" for seq in range(fold_every, len(lines) + 1, fold_every)]
     assert folds_of(layout) == expected
 
@@ -258,22 +264,22 @@ def test_a_line_that_came_between_two_reads_of_one_look_waits_for_the_next(layou
 
 
 def test_a_fold_of_an_unknown_version_is_refused(layout):
-    open_storage().create(layout.fold(1, 256), orjson.dumps({"schema": 2, "book": {}}))
+    open_storage().create(layout.fold(1, 256), orjson.dumps({"schema": 2, "reservations": {}}))
     with pytest.raises(RunFailedError, match="000000256: not a Fold record"):
         ReservationLog(open_storage(), layout, 1).read()
 
 
 def test_results_are_forgotten_once_nothing_can_hold_them_any_more():
-    book, life = Reservations(), 48 * 3600.0
+    reservations, life = Reservations(), 48 * 3600.0
     for hour in range(200):
         name, now = f"s{hour}/0", hour * 3600.0
         reserve = ReservationLine(kind="reserve", attempt=name, epoch=1, need=ONE)
         end = ReservationLine(kind="end", attempt=name, epoch=1, held_until=now + life)
-        book = book.add(reserve, end)
+        reservations = reservations.add(reserve, end)
         stored = min(hour + 1, 48)
-        assert book.used(now).result_bytes == stored * ONE.result_bytes
-        assert len(book.held) <= 48
-    assert len(book.epochs) == 200
+        assert reservations.used(now).result_bytes == stored * ONE.result_bytes
+        assert len(reservations.held) <= 48
+    assert len(reservations.epochs) == 200
 
 
 def test_folds_are_written_more_rarely_as_the_log_grows():

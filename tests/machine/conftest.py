@@ -13,11 +13,11 @@ from reembed.core.plans import ShardPlan
 from reembed.core.records import Claim, Created, Outcome, ReservationLine
 from reembed.machine import actions as act
 from reembed.machine.decide import decide
-from reembed.machine.reduce import Wrote, apply
+from reembed.machine.reduce import FileWritten, reduce
 from reembed.machine.reservations import Quotas, Reservations
 from reembed.machine.rules import Found, Rules, SharedState
 from reembed.machine.snapshot import ShardRecords, state_of_shard
-from reembed.machine.states import Ended, ObservedJob, Prepared, ShardState
+from reembed.machine.states import ObservedJob, PendingOutcome, Prepared, ShardState
 
 SHARD = "00000000-000003"
 RULES = Rules(
@@ -53,14 +53,14 @@ WELL = object()
 class Play:
     """A shard, the world and the rules; `step` is one action and what it gave."""
 
-    view: ShardState
-    world: SharedState
+    state: ShardState
+    shared: SharedState
     rules: Rules = RULES
     log: list[act.Action] = field(default_factory=list)
 
     def next(self) -> act.Action:
         """What would be done now."""
-        return decide(self.view, self.world, self.rules)
+        return decide(self.state, self.shared, self.rules)
 
     def step(self, kind: type[act.Action], /, result: Any = WELL, **fields: Any) -> Any:
         """Check that the next action is of a kind, give it a result, and return it.
@@ -77,7 +77,7 @@ class Play:
             result = self.well(action)
         elif callable(result):
             result = result()
-        self.view = apply(self.view, action, result, self.world.now)
+        self.state = reduce(self.state, action, result, self.shared.now)
         return action
 
     def until(self, kind: type[act.Action]) -> Any:
@@ -115,25 +115,25 @@ class Play:
             case act.RecordOutcome():
                 return action.outcome
             case act.WritePart() | act.WriteRejects():
-                return Wrote(f"/run/{type(action).__name__}", (("empty", 2),))
+                return FileWritten(f"/run/{type(action).__name__}", (("empty", 2),))
             case act.ListJobs():
                 self.saw()
             case act.RefreshReservations():
-                self.world = replace(self.world, reservations_at=self.world.now)
+                self.shared = replace(self.shared, reservations_read_at=self.shared.now)
         return None
 
     def records(self, **changes: Any) -> ShardRecords:
         """The ledger as it must be after what was done here."""
-        views = self.view.attempts
+        states = self.state.attempts
         return ShardRecords(
             **{
-                "claims": {p: {e: c.claim for e, c in a.claims.items()} for p, a in views.items()},
-                "ages": {(p, e): c.age for p, a in views.items() for e, c in a.claims.items()},
+                "claims": {p: {e: c.claim for e, c in a.claims.items()} for p, a in states.items()},
+                "ages": {(p, e): c.age for p, a in states.items() for e, c in a.claims.items()},
                 "voids": frozenset(
-                    (p, e) for p, a in views.items() for e, c in a.claims.items() if c.void
+                    (p, e) for p, a in states.items() for e, c in a.claims.items() if c.void
                 ),
-                "created": {p: a.created for p, a in views.items() if a.created},
-                "outcomes": {p: a.outcome for p, a in views.items() if a.outcome},
+                "created": {p: a.created for p, a in states.items() if a.created},
+                "outcomes": {p: a.outcome for p, a in states.items() if a.outcome},
                 **changes,
             }
         )
@@ -145,26 +145,31 @@ class Play:
 
     def write(self, **line: Any) -> None:
         """Append a line to the spend log."""
-        book = self.world.book.add(ReservationLine(**line))
-        now = self.world.now
-        self.world = replace(self.world, book=book, reservations_at=now, quiet_since=now)
+        reservations = self.shared.reservations.add(ReservationLine(**line))
+        now = self.shared.now
+        self.shared = replace(
+            self.shared,
+            reservations=reservations,
+            reservations_read_at=now,
+            reservations_changed_at=now,
+        )
 
     def saw(self, *jobs: Found, attempt: str = "0") -> None:
         """The remote jobs are listed now."""
         found = {(SHARD, attempt): jobs} if jobs else {}
-        self.world = replace(self.world, scanned_at=self.world.now, found=found)
+        self.shared = replace(self.shared, listed_at=self.shared.now, listed_jobs=found)
 
     def after(self, seconds: float) -> None:
         """Let time pass."""
-        now, wall = self.world.now + seconds, self.world.storage_now + seconds
-        self.world = replace(self.world, now=now, storage_now=wall)
+        now, wall = self.shared.now + seconds, self.shared.storage_now + seconds
+        self.shared = replace(self.shared, now=now, storage_now=wall)
 
     def wait(self) -> act.Wait:
         """The next action must be to wait; wait so long."""
         action = self.next()
         assert isinstance(action, act.Wait), action
-        assert action.until > self.world.now
-        self.after(action.until - self.world.now)
+        assert action.until > self.shared.now
+        self.after(action.until - self.shared.now)
         return action
 
     def poll(self, state: str, **fields: Any) -> None:
@@ -173,7 +178,7 @@ class Play:
         assert isinstance(action, act.Poll), action
         done = state in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
         job = ObservedJob(
-            action.job, state, done, polled_at=self.world.now, interval=10.0, **fields
+            action.job, state, done, polled_at=self.shared.now, interval=10.0, **fields
         )
         self.step(act.Poll, job)
 
@@ -181,7 +186,7 @@ class Play:
         """Join or classify_failure, then record the outcome."""
         attempt = self.next().attempt
         record = Outcome(**{"state": "SUCCEEDED", "job": "batches/1", "rows": 20, **outcome})
-        self.step(kind, Ended(record))
+        self.step(kind, PendingOutcome(record))
         self.step(act.RecordOutcome, attempt=attempt)
         return record
 
@@ -200,15 +205,15 @@ def play() -> PlayOf:
         **rules: Any,
     ) -> Play:
         chosen = PLAN.model_copy(update=plan or {})
-        world = SharedState(
+        shared = SharedState(
             now=1000.0,
             storage_now=5e6,
-            book=Reservations(),
+            reservations=Reservations(),
             quotas=replace(WIDE, **(quotas or {})),
-            reservations_at=1000.0,
-            quiet_since=1000.0,
+            reservations_read_at=1000.0,
+            reservations_changed_at=1000.0,
         )
-        view = state_of_shard(chosen, records or ShardRecords(), 1000.0)
-        return Play(view, world, replace(RULES, **rules))
+        state = state_of_shard(chosen, records or ShardRecords(), 1000.0)
+        return Play(state, shared, replace(RULES, **rules))
 
     return make

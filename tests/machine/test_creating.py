@@ -10,10 +10,10 @@ from reembed.core.records import Claim, Need, Outcome
 from reembed.machine import actions as act
 from reembed.machine.adaptive_quota import LONGEST_PATIENCE, Bound, Ceiling
 from reembed.machine.epochs import FRESH
-from reembed.machine.reduce import Missed, Refused, Unsure
+from reembed.machine.reduce import CallFailed, CreateUnanswered, SendRefused
 from reembed.machine.rules import Found
 from reembed.machine.snapshot import ShardRecords
-from reembed.machine.states import Ended, Prepared
+from reembed.machine.states import PendingOutcome, Prepared
 
 SHARD = "00000000-000003"
 GONE = 120.0 + 60.0 + 30.0
@@ -76,16 +76,16 @@ def test_a_look_that_is_too_old_is_taken_again(play):
 def test_a_look_that_was_frozen_in_the_middle_says_nothing_of_now(play):
     game = play(inline="inline")
     game.until(act.ReloadRecords)
-    began = game.world.now
+    began = game.shared.now
     game.after(10_000.0)
-    game.step(act.ReloadRecords, game.records(looked_at=began))
+    game.step(act.ReloadRecords, game.records(records_read_at=began))
     assert not isinstance(game.next(), act.Create)
 
 
 def test_a_missed_create_is_looked_at_again(play):
     game = play()
     game.until(act.Create)
-    game.step(act.Create, Missed(0.0))
+    game.step(act.Create, CallFailed(0.0))
     game.after(FRESH * 2)
     assert isinstance(game.next(), act.ReloadRecords)
 
@@ -121,7 +121,7 @@ def test_a_foreign_claim_is_taken_over_only_when_its_holder_must_be_gone(play):
     game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
     game.step(act.Fence, epoch=1)
     # What was taken before the file was deleted may become a job within the request's time.
-    fenced = game.world.now
+    fenced = game.shared.now
     assert game.wait().until == fenced + 60.0 + 30.0
     game.step(act.ListJobs)
     game.until(act.Create)
@@ -172,8 +172,8 @@ def test_a_job_of_a_lower_epoch_is_adopted_as_that_epochs(play):
     game.step(act.ListJobs, lambda: game.saw(found("batches/7", epoch=1)))
     assert game.next().created.epoch == 1
     # An inline job names no file: the holder before us made it.
-    game.world = replace(
-        game.world, found={(SHARD, "0"): (Found("batches/7", "run1/s/0/f", "2026"),)}
+    game.shared = replace(
+        game.shared, listed_jobs={(SHARD, "0"): (Found("batches/7", "run1/s/0/f", "2026"),)}
     )
     assert game.next().created.epoch == 1
 
@@ -181,7 +181,7 @@ def test_a_job_of_a_lower_epoch_is_adopted_as_that_epochs(play):
 def test_an_unanswered_create_is_looked_for_and_adopted(play):
     game = play()
     game.until(act.Create)
-    game.step(act.Create, Unsure())
+    game.step(act.Create, CreateUnanswered())
     game.wait()
     game.step(act.ListJobs, lambda: game.saw(found("batches/5")))
     game.step(act.RecordCreated)
@@ -192,8 +192,8 @@ def test_an_unanswered_create_is_looked_for_and_adopted(play):
 def test_an_unanswered_create_that_left_no_job_goes_on_in_the_next_epoch_behind_a_fence(play):
     game = play()
     game.until(act.Create)
-    game.step(act.Create, Unsure())
-    sent = game.world.now
+    game.step(act.Create, CreateUnanswered())
+    sent = game.shared.now
     game.wait()
     game.step(act.ListJobs)
     assert game.wait().until == sent + 60.0 + 30.0
@@ -211,8 +211,8 @@ def test_an_unanswered_create_that_left_no_job_goes_on_in_the_next_epoch_behind_
 def test_an_unanswered_create_is_still_looked_for_after_a_stop(play):
     game = play()
     game.until(act.Create)
-    game.step(act.Create, Unsure())
-    game.world = replace(game.world, stopped=True)
+    game.step(act.Create, CreateUnanswered())
+    game.shared = replace(game.shared, stopped=True)
     game.wait()
     game.step(act.ListJobs)
     game.wait()
@@ -244,7 +244,7 @@ def test_being_overtaken_while_uploading_creates_nothing(play):
     two = {"0": {1: Claim(holder="me", epoch=1), 2: Claim(holder="you", epoch=2)}}
     game.step(act.ReloadRecords, ShardRecords(claims=two, ages={("0", 1): 400.0, ("0", 2): 5.0}))
     assert isinstance(game.next(), act.Wait)
-    assert game.view.attempts["0"].local.uploaded == ""
+    assert game.state.attempts["0"].local.uploaded == ""
 
 
 def test_a_refused_reservation_leaves_a_void_and_releases_nothing(play):
@@ -258,7 +258,7 @@ def test_a_refused_reservation_leaves_a_void_and_releases_nothing(play):
 def test_a_429_gives_everything_back_and_goes_on_after_what_the_service_said(play):
     game = play()
     game.until(act.Create)
-    game.step(act.Create, Refused("quota", 40.0))
+    game.step(act.Create, SendRefused("quota", 40.0))
     game.step(act.DeleteInput, file="files/0-1")
     game.step(act.Release, kind="void")
     game.step(act.ReleaseClaim, reason="quota")
@@ -267,13 +267,13 @@ def test_a_429_gives_everything_back_and_goes_on_after_what_the_service_said(pla
     game.step(act.MakeClaim, Claim(holder="me", epoch=2), epoch=2)
     # Nothing was sent in a void epoch: no fence, no scan.
     assert isinstance(game.next(), act.Reserve)
-    assert game.world.book.usd_nano == 0
+    assert game.shared.reservations.usd_nano == 0
 
 
 def test_a_refused_upload_gives_back_without_a_file(play):
     game = play()
     game.until(act.Upload)
-    game.step(act.Upload, Refused("no", 0.0))
+    game.step(act.Upload, SendRefused("no", 0.0))
     game.step(act.Release, kind="void")
     game.step(act.ReleaseClaim)
 
@@ -293,7 +293,7 @@ def test_a_refused_upload_gives_back_without_a_file(play):
 def test_a_stop_or_halt_is_heeded_at_every_step_before_the_create(play, reached, then, halted):
     game = play()
     game.until(reached)
-    game.world = replace(game.world, stopped=not halted, halted="because" if halted else "")
+    game.shared = replace(game.shared, stopped=not halted, halted="because" if halted else "")
     for kind in then:
         game.step(kind)
     # A halt is this process's and leaves; a stop is the user's and ends what was never sent.
@@ -309,7 +309,7 @@ def test_a_stop_or_halt_is_heeded_at_every_step_before_the_create(play, reached,
 def test_a_stop_is_not_final_when_the_look_shows_that_another_sent(play):
     game = play()
     game.until(act.Upload)
-    game.world = replace(game.world, stopped=True)
+    game.shared = replace(game.shared, stopped=True)
     game.step(act.Release)
     game.step(act.ReleaseClaim)
     game.step(act.MakeClaim, "lost", sealed="stopped")
@@ -341,7 +341,7 @@ def test_a_closing_claim_whose_holder_is_gone_decides_for_everybody(play, sealed
     record = game.end(
         act.ClassifyFailure, state="NOT_SENT", job="", rows=0, rejects=20, errors_uri="/e"
     )
-    assert game.view.attempts["0"].outcome == record
+    assert game.state.attempts["0"].outcome == record
     assert not [a for a in game.log if isinstance(a, act.MakeClaim | act.Create | act.Reserve)]
 
 
@@ -376,9 +376,9 @@ def test_who_looks_before_the_send_and_sees_a_closing_claim_sends_nothing(play):
 
 def test_a_closing_claim_is_finished_by_a_process_that_may_create_nothing_itself(play):
     game = play(closed("split"))
-    game.world = replace(game.world, halted="because", stopped=True)
+    game.shared = replace(game.shared, halted="because", stopped=True)
     game.end(act.ClassifyFailure, state="NOT_SENT", job="", rows=0)
-    assert game.view.attempts["0"].outcome is not None
+    assert game.state.attempts["0"].outcome is not None
 
 
 def test_a_job_too_large_for_the_quota_is_closed_before_it_is_split(play):
@@ -390,9 +390,9 @@ def test_a_job_too_large_for_the_quota_is_closed_before_it_is_split(play):
 
 def test_a_stop_that_is_lifted_after_the_closing_claim_changes_nothing(play):
     game = play()
-    game.world = replace(game.world, stopped=True)
+    game.shared = replace(game.shared, stopped=True)
     game.step(act.MakeClaim, epoch=1, sealed="stopped")
-    game.world = replace(game.world, stopped=False)
+    game.shared = replace(game.shared, stopped=False)
     game.step(act.ReloadRecords)
     assert game.next() == act.ClassifyFailure("0", "stopped")
 
@@ -415,32 +415,32 @@ def test_the_log_is_read_ever_more_rarely_while_nothing_moves_in_it(play):
     while len(reads) < 12:
         if isinstance(game.next(), act.Wait):
             # Room that this process gives back itself is seen soon all the same.
-            assert game.wait().until <= game.world.now + 10.0
+            assert game.wait().until <= game.shared.now + 10.0
         else:
             game.step(act.RefreshReservations)
-            reads.append(game.world.now - 1000.0)
+            reads.append(game.shared.now - 1000.0)
     gaps = [after - before for before, after in pairwise(reads)]
     assert reads[0] == 10.0
     assert gaps == sorted(gaps)
     assert gaps[-1] == 100.0
     game.write(kind="reserve", attempt="third/0", epoch=1, need=Need(tokens=1))
-    start = game.world.now
+    start = game.shared.now
     game.wait()
     game.step(act.RefreshReservations)
-    assert game.world.now == start + 10.0
+    assert game.shared.now == start + 10.0
 
 
 def test_room_in_a_log_that_stands_still_is_not_waited_for_for_ever(play):
     # As it is when the holder of a shard that this call has left, or never had, is dead.
     game = play(quotas={"tokens": 600})
     game.write(kind="reserve", attempt="other/0", epoch=1, need=Need(tokens=101))
-    began = game.world.now
+    began = game.shared.now
     while not isinstance(left := game.next(), act.Defer):
         if isinstance(left, act.Wait):
             game.wait()
         else:
             game.step(act.RefreshReservations)
-    assert 72 * 3600.0 < game.world.now - began < 73 * 3600.0
+    assert 72 * 3600.0 < game.shared.now - began < 73 * 3600.0
     assert "other/0" in left.reason
     assert not left.fails
     game.write(kind="reserve", attempt="third/0", epoch=1, need=Need(tokens=1))
@@ -459,9 +459,9 @@ def test_nothing_that_can_be_sent_is_judged_and_gives_back_all(play):
     game.step(act.Prepare, Prepared("/scratch/requests", 0, 0))
     game.step(act.Release, kind="void")
     game.step(act.ReleaseClaim, reason="nothing could be rendered")
-    assert game.world.book.usd_nano == 0
+    assert game.shared.reservations.usd_nano == 0
     game.step(act.MakeClaim, epoch=2, sealed="ended")
-    assert game.view.attempts["0"].rendered_epoch == 1
+    assert game.state.attempts["0"].rendered_epoch == 1
     game.step(act.ReloadRecords)
     record = game.end(
         act.ClassifyFailure, state="NOT_SENT", job="", rows=0, rejects=20, errors_uri="/e"
@@ -497,7 +497,7 @@ def test_a_claim_older_than_the_list_creates_nothing_until_the_user_says_so(play
     assert SHARD in left.reason
     assert "--assume-lost" in left.reason
     # A stop does not make it certain that nothing was sent either.
-    game.world = replace(game.world, stopped=True)
+    game.shared = replace(game.shared, stopped=True)
     assert game.next() == left
 
 
@@ -525,7 +525,7 @@ def test_what_is_assumed_to_be_lost_is_sent_again_and_its_dollars_stay(play):
     game.step(act.Release, kind="end", epoch=1)
     game.step(act.Reserve, epoch=2)
     game.until(act.Create)
-    assert game.world.book.usd_nano == 140
+    assert game.shared.reservations.usd_nano == 140
 
 
 @pytest.mark.parametrize("assumed", [True, False])
@@ -542,7 +542,7 @@ def test_a_closed_attempt_with_an_old_claim_is_not_ended_by_itself(play, assumed
         return
     game.step(act.Release, kind="end", epoch=1)
     game.end(act.ClassifyFailure, state="NOT_SENT", job="", rows=0)
-    assert game.world.book.usd_nano == 70
+    assert game.shared.reservations.usd_nano == 70
 
 
 @pytest.mark.parametrize("sealed", [False, True])
@@ -584,7 +584,7 @@ def test_a_scan_of_long_ago_lets_nobody_claim(play):
 def test_a_process_that_slept_over_its_lost_reply_asks(play):
     game = play()
     game.until(act.Create)
-    game.step(act.Create, Unsure())
+    game.step(act.Create, CreateUnanswered())
     game.after(WEEK)
     game.step(act.ListJobs)
     game.step(act.ReloadRecords, game.records(ages={("0", 1): WEEK}))
@@ -594,34 +594,34 @@ def test_a_process_that_slept_over_its_lost_reply_asks(play):
 def test_a_missed_step_waits_and_is_done_again(play):
     game = play()
     game.until(act.Upload)
-    game.step(act.Upload, Missed(7.0))
+    game.step(act.Upload, CallFailed(7.0))
     assert game.wait().until == 1007.0
-    game.step(act.Upload, Missed(7.0))
-    assert game.view.attempts["0"].local.failures == 2
+    game.step(act.Upload, CallFailed(7.0))
+    assert game.state.attempts["0"].local.failures == 2
     game.wait()
     game.step(act.Upload, "files/x")
-    assert game.view.attempts["0"].local.failures == 0
+    assert game.state.attempts["0"].local.failures == 0
 
 
 def test_an_answer_that_is_gone_halts(play):
     game = play()
     game.until(act.Poll)
-    game.step(act.Poll, Ended(Outcome(state="RESULT_LOST", job="b"), "RESULT_LOST: gone"))
+    game.step(act.Poll, PendingOutcome(Outcome(state="RESULT_LOST", job="b"), "RESULT_LOST: gone"))
     assert game.next() == act.Halt("0", "RESULT_LOST: gone")
 
 
 def held(play, seconds=40.0, **more):
     game = play(hold=300.0, **more)
     game.until(act.Create)
-    game.step(act.Create, Refused("quota", seconds, quota=True))
+    game.step(act.Create, SendRefused("quota", seconds, quota=True))
     return game
 
 
 def test_a_429_keeps_the_uploaded_input_and_gives_back_the_room(play):
     game = held(play)
-    met = game.world.now
+    met = game.shared.now
     game.step(act.Release, kind="void")
-    assert game.world.book.used(0).jobs == 0
+    assert game.shared.reservations.used(0).jobs == 0
     assert game.wait().until == met + 40.0
     game.step(act.Reserve, epoch=1)
     game.step(act.ReloadRecords)
@@ -633,11 +633,11 @@ def test_a_429_keeps_the_uploaded_input_and_gives_back_the_room(play):
 def test_a_pause_that_the_log_tells_is_waited_for_too(play):
     game = held(play)
     game.step(act.Release)
-    game.write(kind="refused", attempt="x/0", epoch=1, at=game.world.storage_now, retry_after=90.0)
-    until = game.world.now + 90.0
-    while game.world.now < until:
+    game.write(kind="refused", attempt="x/0", epoch=1, at=game.shared.storage_now, retry_after=90.0)
+    until = game.shared.now + 90.0
+    while game.shared.now < until:
         game.wait()
-    assert game.world.now == until
+    assert game.shared.now == until
     game.step(act.Reserve)
 
 
@@ -645,9 +645,12 @@ def gap(game, seconds=0.0):
     """Another job leaves 400 of 1,000 tokens, too few for this shard of 500."""
     need = {"tokens": 600, "jobs": 1}
     game.write(kind="reserve", attempt="x/0", epoch=1, need=need)
-    now = game.world.now
-    game.world = replace(
-        game.world, asked=f"{SHARD}/0", quiet_since=now - seconds, reservations_at=now
+    now = game.shared.now
+    game.shared = replace(
+        game.shared,
+        refreshed_for=f"{SHARD}/0",
+        reservations_changed_at=now - seconds,
+        reservations_read_at=now,
     )
 
 
@@ -658,7 +661,7 @@ def test_a_gap_that_only_its_size_leaves_is_filled_by_a_piece_once_all_is_quiet(
     gap(game, seconds=41.0)
     assert game.next() == act.MakeClaim("0", 1, "split")
     # Who did not read the log last leaves it to whoever did.
-    game.world = replace(game.world, asked="y/0")
+    game.shared = replace(game.shared, refreshed_for="y/0")
     assert isinstance(game.next(), act.Wait)
 
 
@@ -673,11 +676,11 @@ def test_one_request_is_not_cut_and_a_small_gap_is_left(play):
 
 def test_one_request_above_a_lowered_ceiling_waits_until_it_rises(play):
     game = play(plan={"requests": 1, "canaries": 0})
-    lowered = replace(game.world.quotas, largest=499)
-    game.world = replace(game.world, quotas=lowered, reservations_at=game.world.now)
+    lowered = replace(game.shared.quotas, largest=499)
+    game.shared = replace(game.shared, quotas=lowered, reservations_read_at=game.shared.now)
     # Nothing has lowered it, so nothing will raise it.
     assert isinstance(game.next(), act.Defer)
-    now = game.world.storage_now
+    now = game.shared.storage_now
     long_ago = now - LONGEST_PATIENCE - 1
     for at, patience, expected in (
         (now, LONGEST_PATIENCE, act.Wait),
@@ -685,13 +688,15 @@ def test_one_request_above_a_lowered_ceiling_waits_until_it_rises(play):
         (long_ago, LONGEST_PATIENCE, act.Defer),
     ):
         ceiling = Ceiling(largest=Bound(499, at, patience=patience))
-        game.world = replace(game.world, book=replace(game.world.book, ceiling=ceiling))
+        game.shared = replace(
+            game.shared, reservations=replace(game.shared.reservations, ceiling=ceiling)
+        )
         assert isinstance(game.next(), expected)
 
 
 def test_a_shard_above_what_the_service_takes_is_cut(play):
     game = play()
-    game.world = replace(game.world, quotas=replace(game.world.quotas, largest=499))
+    game.shared = replace(game.shared, quotas=replace(game.shared.quotas, largest=499))
     assert game.next() == act.MakeClaim("0", 1, "split")
 
 
@@ -708,7 +713,7 @@ def test_refusals_in_a_row_are_held_together_for_so_long_only(play):
     game.wait()
     game.step(act.Reserve)
     game.step(act.ReloadRecords)
-    game.step(act.Create, Refused("quota", 200.0, quota=True))
+    game.step(act.Create, SendRefused("quota", 200.0, quota=True))
     game.step(act.DeleteInput)
 
 
@@ -728,7 +733,7 @@ def test_a_held_job_waits_for_room_that_others_took_and_gives_up_at_the_cap(play
 
 def test_a_held_job_that_is_above_the_lowered_ceiling_is_given_up_to_be_split(play):
     game = held(play)
-    game.world = replace(game.world, quotas=replace(game.world.quotas, tokens=100))
+    game.shared = replace(game.shared, quotas=replace(game.shared.quotas, tokens=100))
     game.step(act.DeleteInput)
     game.step(act.Release)
     game.step(act.ReleaseClaim)
@@ -742,7 +747,7 @@ def test_a_held_job_that_is_above_the_lowered_ceiling_is_given_up_to_be_split(pl
 def test_a_held_job_is_taken_back_on_a_stop(play, how):
     game = held(play)
     game.step(act.Release)
-    game.world = replace(game.world, **how)
+    game.shared = replace(game.shared, **how)
     game.step(act.DeleteInput)
     game.step(act.ReleaseClaim)
 
@@ -769,6 +774,6 @@ def test_a_holder_that_was_frozen_beyond_its_lease_gives_up(play):
 def test_an_inline_job_has_nothing_to_hold(play):
     game = play(hold=300.0, inline="inline")
     game.until(act.Create)
-    game.step(act.Create, Refused("quota", 40.0, quota=True))
+    game.step(act.Create, SendRefused("quota", 40.0, quota=True))
     game.step(act.Release, kind="void")
     game.step(act.ReleaseClaim)

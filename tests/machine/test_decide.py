@@ -6,10 +6,10 @@ import pytest
 
 from reembed.core.records import Child, Claim, Need, Outcome, ReservationLine, Settled
 from reembed.machine import actions as act
-from reembed.machine.reduce import Missed, apply
+from reembed.machine.reduce import CallFailed, reduce
 from reembed.machine.reservations import Reservations
 from reembed.machine.snapshot import ShardRecords, state_of_shard
-from reembed.machine.states import Ended, ObservedJob
+from reembed.machine.states import ObservedJob, PendingOutcome
 
 PART = "/run/vectors/part.parquet"
 CHILD = Child(ordinals=((3, 4), (7, 9)), need=Need(usd_nano=7, tokens=30, jobs=1))
@@ -85,7 +85,7 @@ def test_an_end_without_answers_is_judged(play, state):
 def test_an_answer_that_cannot_be_trusted_halts_and_records_nothing(play):
     game = created(play)
     game.poll("SUCCEEDED")
-    game.step(act.Join, Ended(Outcome(state="QUARANTINED", job="b"), "no keys"))
+    game.step(act.Join, PendingOutcome(Outcome(state="QUARANTINED", job="b"), "no keys"))
     assert game.next() == act.Halt("0", "no keys")
 
 
@@ -93,20 +93,20 @@ def test_accepting_to_pay_again_is_for_what_was_on_record_when_the_price_was_sho
     game = created(play)
     game.rules = replace(game.rules, accept_repay=True)
     game.poll("SUCCEEDED")
-    game.step(act.Join, Ended(Outcome(state="QUARANTINED", job="b"), "no keys"))
+    game.step(act.Join, PendingOutcome(Outcome(state="QUARANTINED", job="b"), "no keys"))
     assert game.next() == act.Halt("0", "no keys")
-    known = replace(game.view.attempts["0"], suspect="no keys")
-    game.view = game.view.with_attempt(known)
+    known = replace(game.state.attempts["0"], suspect="no keys")
+    game.state = game.state.with_attempt(known)
     assert isinstance(game.next(), act.RecordOutcome)
 
 
 def test_a_failing_poll_waits_and_does_not_spin(play):
     game = created(play)
-    game.step(act.Poll, Missed(8.0))
+    game.step(act.Poll, CallFailed(8.0))
     assert game.wait().until == 1008.0
     game.poll("RUNNING")
     game.wait()
-    game.step(act.Poll, Missed(8.0))
+    game.step(act.Poll, CallFailed(8.0))
     assert isinstance(game.next(), act.Wait)
 
 
@@ -115,7 +115,7 @@ def test_a_failing_deletion_waits_and_does_not_spin(play):
     game.poll("SUCCEEDED")
     game.end(act.Join, rows_uri=PART)
     game.step(act.Release)
-    game.step(act.DeleteInput, Missed(4.0))
+    game.step(act.DeleteInput, CallFailed(4.0))
     assert game.wait().until == 1004.0
     game.step(act.DeleteInput)
 
@@ -140,11 +140,11 @@ def test_a_state_never_seen_has_finite_patience(play):
 def test_an_outcome_that_another_wrote_first_stands(play):
     game = created(play)
     game.poll("SUCCEEDED")
-    game.step(act.Join, Ended(Outcome(state="SUCCEEDED", job="b", rows=20)))
+    game.step(act.Join, PendingOutcome(Outcome(state="SUCCEEDED", job="b", rows=20)))
     theirs = Outcome(state="SUCCEEDED", job="b", rows=17, children={"0.0": CHILD})
     game.step(act.RecordOutcome, theirs)
-    assert game.view.attempts["0"].outcome == theirs
-    assert "0.0" in game.view.attempts
+    assert game.state.attempts["0"].outcome == theirs
+    assert "0.0" in game.state.attempts
 
 
 def test_a_job_record_that_another_wrote_first_wins(play):
@@ -157,8 +157,8 @@ def test_a_job_record_that_another_wrote_first_wins(play):
 def test_a_resumed_shard_reads_outcomes_and_never_computes_them_again(play):
     done = Outcome(state="SUCCEEDED", job="b", rows=17, rows_uri="/w/0", children={"0.0": CHILD})
     game = play(ShardRecords(outcomes={"0": done}))
-    assert sorted(game.view.attempts) == ["0", "0.0"]
-    assert game.view.attempts["0.0"].need == CHILD.need
+    assert sorted(game.state.attempts) == ["0", "0.0"]
+    assert game.state.attempts["0.0"].need == CHILD.need
     claim = game.step(act.MakeClaim)
     assert claim.attempt == "0.0"
 
@@ -167,7 +167,7 @@ def test_what_a_killed_process_had_reserved_is_released_by_the_next(play):
     done = Outcome(state="SUCCEEDED", job="b", rows=20, rows_uri=PART)
     first = play()
     game = play(ShardRecords(outcomes={"0": done}, created={"0": first.created()}))
-    name = f"{game.view.plan.shard}/0"
+    name = f"{game.state.plan.shard}/0"
     game.write(kind="reserve", attempt=name, epoch=3, need=Need(jobs=1))
     assert game.step(act.Release) == act.Release("0", 3, "end")
     game.step(act.DeleteInput)
@@ -178,22 +178,22 @@ def test_what_a_killed_process_had_reserved_is_released_by_the_next(play):
 def test_a_release_that_met_a_later_epochs_line_is_made_again(play):
     done = Outcome(state="SUCCEEDED", job="b", rows=20, rows_uri=PART)
     game = play(ShardRecords(outcomes={"0": done}, created={"0": play().created()}))
-    name = f"{game.view.plan.shard}/0"
+    name = f"{game.state.plan.shard}/0"
     game.write(kind="reserve", attempt=name, epoch=1, need=Need(usd_nano=70, jobs=1))
     # The log holds a line of epoch 2 that was not read yet: it stands, and is read now.
     later = {"kind": "reserve", "attempt": name, "epoch": 2, "need": Need(usd_nano=70, jobs=1)}
     game.step(act.Release, lambda: game.write(**later), epoch=1)
     game.step(act.Release, epoch=2, kind="end")
-    assert (game.world.book.live, game.world.book.usd_nano) == ({}, 70)
+    assert (game.shared.reservations.live, game.shared.reservations.usd_nano) == ({}, 70)
 
 
 def test_what_another_reserved_since_the_log_was_read_is_released_too(play):
     game = play(ShardRecords(claims={"0": {1: Claim(holder="you", epoch=1)}}))
-    name = f"{game.view.plan.shard}/0"
+    name = f"{game.state.plan.shard}/0"
     game.after(40.0)
     done = Outcome(state="SUCCEEDED", job="b", rows=20, rows_uri=PART)
     records = game.records(outcomes={"0": done}, created={"0": game.created()})
-    game.view = state_of_shard(game.view.plan, records, game.world.now, game.view)
+    game.state = state_of_shard(game.state.plan, records, game.shared.now, game.state)
     line = {"kind": "reserve", "attempt": name, "epoch": 1, "need": Need(jobs=1)}
     game.step(act.RefreshReservations, lambda: game.write(**line))
     game.step(act.Release, epoch=1, kind="end")
@@ -208,7 +208,7 @@ def test_one_attempt_that_waits_does_not_hold_up_another(play):
     children = {f"0.{k}": CHILD for k in range(3)}
     game = play(ShardRecords(outcomes={"0": Outcome(state="FAILED", job="b", children=children)}))
     game.step(act.MakeClaim, attempt="0.0")
-    game.step(act.Reserve, Missed(50.0))
+    game.step(act.Reserve, CallFailed(50.0))
     game.step(act.MakeClaim, attempt="0.1")
     for kind in (act.Reserve, act.Prepare, act.Upload, act.ReloadRecords, act.Create):
         game.step(kind, attempt="0.1")
@@ -222,7 +222,7 @@ def test_a_shard_is_left_only_when_nothing_of_it_runs(play):
     while not (isinstance(game.next(), act.Poll)):
         game.step(type(game.next()))
     game.poll("RUNNING")
-    game.world = replace(game.world, halted="because")
+    game.shared = replace(game.shared, halted="because")
     game.wait()
     game.poll("SUCCEEDED")
     game.end(act.Join, rows=3, rows_uri="/w/0.0")
@@ -242,9 +242,16 @@ def test_a_shard_is_left_only_when_nothing_of_it_runs(play):
 def test_a_result_that_cannot_belong_to_an_action_is_an_error(play, action, result):
     game = created(play)
     with pytest.raises(TypeError, match=f"{type(action).__name__} cannot give"):
-        apply(game.view, action, result, 0.0)
+        reduce(game.state, action, result, 0.0)
 
 
 def test_the_book_folds_lines_of_unknown_attempts_to_nothing():
-    book = Reservations().add(ReservationLine(kind="end", attempt="x", epoch=1, held_until=9.0))
-    assert (book.lines, book.usd_nano, book.live, book.held) == (1, 0, {}, ())
+    reservations = Reservations().add(
+        ReservationLine(kind="end", attempt="x", epoch=1, held_until=9.0)
+    )
+    assert (reservations.lines, reservations.usd_nano, reservations.live, reservations.held) == (
+        1,
+        0,
+        {},
+        (),
+    )

@@ -17,8 +17,8 @@ from reembed.machine.adaptive_quota import (
     Bound,
     Ceiling,
     Quotas,
-    blamed,
-    refused,
+    likely_quota,
+    lower_after_refusal,
 )
 from reembed.machine.reservations import Fold, Reservations
 
@@ -42,7 +42,7 @@ def no(at, what="tokens", need=JOB, retry_after=None, **taken):
 def after(*lines):
     ceiling = Ceiling()
     for line in lines:
-        ceiling = refused(ceiling, line)
+        ceiling = lower_after_refusal(ceiling, line)
     return ceiling
 
 
@@ -72,7 +72,7 @@ def test_probes_that_fail_at_the_same_level_come_less_often():
     ceiling, at, waits = Ceiling(), 0.0, []
     small = replace_tokens(20)
     for _ in range(6):
-        ceiling = refused(ceiling, no(at, need=small, tokens=400, jobs=8))
+        ceiling = lower_after_refusal(ceiling, no(at, need=small, tokens=400, jobs=8))
         until = at
         while ceiling.under(QUOTAS, until).tokens == 400:
             until += 60.0
@@ -81,23 +81,23 @@ def test_probes_that_fail_at_the_same_level_come_less_often():
     assert waits == [600.0, 1200.0, 2400.0, 4800.0, 4800.0, 4800.0]
     assert LONGEST_PATIENCE == 4800.0
     # Something else happens: it is looked into soon again.
-    ceiling = refused(ceiling, no(at, tokens=100, jobs=2))
+    ceiling = lower_after_refusal(ceiling, no(at, tokens=100, jobs=2))
     assert ceiling.under(QUOTAS, at + PROBE_AFTER).tokens > 100
 
 
 def test_while_jobs_are_coarse_each_probe_halves_what_is_not_known():
     first, second = (no(at, tokens=400, jobs=8) for at in (0.0, PROBE_AFTER))
-    ceiling = refused(after(first), second)
+    ceiling = lower_after_refusal(after(first), second)
     assert ceiling.under(QUOTAS, 2 * PROBE_AFTER).tokens == 425
     half = no(2 * PROBE_AFTER, need=replace_tokens(24), tokens=400, jobs=8)
-    assert refused(ceiling, half).under(QUOTAS, 3 * PROBE_AFTER).tokens == 412
+    assert lower_after_refusal(ceiling, half).under(QUOTAS, 3 * PROBE_AFTER).tokens == 412
 
 
 @pytest.mark.parametrize(
     ("tokens", "jobs", "what"), [(900, 50, "tokens"), (300, 50, "jobs"), (0, 0, "tokens")]
 )
 def test_a_429_is_put_down_to_the_quota_that_is_nearer(tokens, jobs, what):
-    assert blamed(Need(tokens=tokens, jobs=jobs), JOB, QUOTAS) == what
+    assert likely_quota(Need(tokens=tokens, jobs=jobs), JOB, QUOTAS) == what
 
 
 def test_those_that_were_on_their_way_are_one_piece_of_news():
@@ -109,7 +109,7 @@ def test_those_that_were_on_their_way_are_one_piece_of_news():
 def test_with_nothing_enqueued_the_waits_grow_and_then_the_job_is_too_large():
     ceiling, at, sizes, waits = Ceiling(), 0.0, [], []
     for _ in range(9):
-        ceiling = refused(ceiling, no(at, need=replace_tokens(800)))
+        ceiling = lower_after_refusal(ceiling, no(at, need=replace_tokens(800)))
         waits.append(ceiling.opens(JOB) - at)
         sizes.append(ceiling.under(QUOTAS, at).job_tokens)
         at = ceiling.opens(JOB)
@@ -127,11 +127,11 @@ def replace_tokens(tokens):
 def test_a_job_that_ended_says_that_the_service_takes_jobs():
     start = ReservationLine(kind="reserve", attempt="a/0", epoch=1, need=JOB)
     end = ReservationLine(kind="end", attempt="a/0", epoch=1)
-    book = Reservations()
+    reservations = Reservations()
     for turn in range(3 * TOO_LARGE_AFTER):
-        book = book.add(start, no(turn * 5000.0), end)
-    assert book.ceiling.largest is None
-    assert book.ceiling.refusals == 0
+        reservations = reservations.add(start, no(turn * 5000.0), end)
+    assert reservations.ceiling.largest is None
+    assert reservations.ceiling.refusals == 0
 
 
 @pytest.mark.parametrize(("said", "waited"), [(7.0, 7.0), (0.0, 1.0), (4000.0, 4000.0)])
@@ -153,10 +153,10 @@ def test_a_full_file_storage_holds_files_up_and_inline_jobs_not():
 
 
 def test_jobs_behind_the_refused_one_do_not_count_as_taken():
-    book = Reservations().add(
+    reservations = Reservations().add(
         *(ReservationLine(kind="reserve", attempt=f"{n}/0", epoch=1, need=JOB) for n in range(5))
     )
-    taken = book.taken_before("2/0", 0.0)
+    taken = reservations.taken_before("2/0", 0.0)
     assert (taken.jobs, taken.tokens, taken.result_bytes) == (2, 100, 600)
 
 
@@ -170,10 +170,14 @@ def test_a_job_may_go_alone_above_the_ceiling_for_the_sum():
 
 
 def test_a_gap_is_what_only_a_jobs_size_leaves():
-    book = Reservations().add(ReservationLine(kind="reserve", attempt="b/0", epoch=1, need=JOB))
-    assert book.gap(replace_tokens(30), replace(QUOTAS, tokens=70), 0.0) == 20
-    assert book.gap(replace_tokens(30), replace(QUOTAS, tokens=70, jobs=1), 0.0) == 0
-    assert book.gap(replace_tokens(30), replace(QUOTAS, tokens=70, file_bytes=400), 0.0) == 0
+    reservations = Reservations().add(
+        ReservationLine(kind="reserve", attempt="b/0", epoch=1, need=JOB)
+    )
+    assert reservations.gap(replace_tokens(30), replace(QUOTAS, tokens=70), 0.0) == 20
+    assert reservations.gap(replace_tokens(30), replace(QUOTAS, tokens=70, jobs=1), 0.0) == 0
+    assert (
+        reservations.gap(replace_tokens(30), replace(QUOTAS, tokens=70, file_bytes=400), 0.0) == 0
+    )
 
 
 NEWS = st.builds(
@@ -193,7 +197,7 @@ def test_whatever_is_refused_something_may_be_sent_again_and_never_more_than_the
     at, ceiling = 0.0, Ceiling()
     for line, later in news:
         at += later
-        ceiling = refused(ceiling, line.model_copy(update={"at": at}))
+        ceiling = lower_after_refusal(ceiling, line.model_copy(update={"at": at}))
         low = ceiling.under(QUOTAS, at)
         assert 1 <= low.tokens <= QUOTAS.tokens
         assert 1 <= low.jobs <= QUOTAS.jobs
@@ -214,14 +218,14 @@ def test_a_fold_of_the_log_carries_the_ceiling_and_the_order_of_reservations():
     starts = [
         ReservationLine(kind="reserve", attempt=a, epoch=1, need=JOB) for a in ("b", "c", "a")
     ]
-    book = Reservations().add(*starts, no(5.0, retry_after=2.5, tokens=400, jobs=8))
-    again = Fold.decode(Fold(book=book).encode(), "folds/4").book
-    assert again == book
+    reservations = Reservations().add(*starts, no(5.0, retry_after=2.5, tokens=400, jobs=8))
+    again = Fold.decode(Fold(reservations=reservations).encode(), "folds/4").reservations
+    assert again == reservations
     assert again.taken_before("c", 0.0).jobs == 1
     assert again.taken_before("a", 0.0).jobs == 2
-    body = orjson.loads(Fold(book=book).encode())
-    del body["book"]["ceiling"], body["book"]["since"]
-    assert Fold.decode(orjson.dumps(body), "folds/4").book.ceiling == Ceiling()
+    body = orjson.loads(Fold(reservations=reservations).encode())
+    del body["reservations"]["ceiling"], body["reservations"]["since"]
+    assert Fold.decode(orjson.dumps(body), "folds/4").reservations.ceiling == Ceiling()
 
 
 def test_two_runners_read_one_ceiling_and_old_logs_have_none():

@@ -49,7 +49,7 @@ def test_the_attempt_below_takes_the_job_under_a_claim_and_reserves_nothing(play
     game.poll("SUCCEEDED")
     game.end(act.Join, rows=20)
     # The money that was kept for the job stands; none was taken beside it.
-    assert (game.world.book.usd_nano, game.world.book.live) == (30, {})
+    assert (game.shared.reservations.usd_nano, game.shared.reservations.live) == (30, {})
     game.step(act.DeleteInput)
     game.step(act.WritePart)
     game.step(act.WriteRejects)
@@ -62,7 +62,7 @@ def test_neither_a_stop_nor_a_full_quota_keeps_a_late_job_from_being_collected(p
     game = play(records(), quotas=quotas)
     if how in ("stopped", "halted"):
         value = True if how == "stopped" else "because"
-        game.world = replace(game.world, **{how: value})
+        game.shared = replace(game.shared, **{how: value})
     listing(game, "SUCCEEDED")
     game.step(act.DeleteInput)
     game.step(act.MakeClaim)
@@ -80,7 +80,7 @@ def test_a_job_that_still_reads_badly_is_bought_again(play, state):
 def test_another_job_of_that_name_is_not_taken_for_it(play):
     game = play(records())
     listing(game, "SUCCEEDED", job="batches/other")
-    assert recovered_job(game.view, "0.0", game.world) is None
+    assert recovered_job(game.state, "0.0", game.shared) is None
 
 
 def test_what_another_holder_claimed_is_waited_for_and_fenced_first(play):
@@ -91,7 +91,7 @@ def test_what_another_holder_claimed_is_waited_for_and_fenced_first(play):
     assert isinstance(game.next(), act.Wait)
     game = play(records(claims=claims, ages={("0.0", 1): 500.0}))
     listing(game, "SUCCEEDED")
-    game.world = replace(game.world, scanned_at=0.0)
+    game.shared = replace(game.shared, listed_at=0.0)
     game.step(act.DeleteInput)
     game.step(act.ListJobs, lambda: listing(game, "SUCCEEDED"))
     game.step(act.MakeClaim, attempt="0.0", epoch=2)
@@ -107,7 +107,7 @@ def test_a_job_of_ones_own_goes_before_a_late_one(play):
     own = Found("batches/2", "n", "2026", "files/1", "RUNNING")
     late = Found("batches/1", "n", "2026", "files/0", "SUCCEEDED")
     found = {(SHARD, "0"): (late,), (SHARD, "0.0"): (own,)}
-    game.world = replace(game.world, scanned_at=game.world.now, found=found)
+    game.shared = replace(game.shared, listed_at=game.shared.now, listed_jobs=found)
     game.step(act.DeleteInput)
     adopted = game.step(act.RecordCreated, attempt="0.0").created
     assert (adopted.job, adopted.made_for) == ("batches/2", "")
@@ -121,7 +121,7 @@ def test_what_was_taken_for_a_create_goes_back_when_the_job_turns_out_well(play)
     game.step(act.DeleteInput, file="files/0.0-1")
     game.step(act.Release, kind="void")
     game.step(act.ReleaseClaim)
-    assert game.world.book.live == {}
+    assert game.shared.reservations.live == {}
     game.step(act.MakeClaim, epoch=2)
     game.step(act.ReloadRecords)
     assert game.step(act.RecordCreated).created.made_for == "0"
@@ -138,7 +138,7 @@ def test_a_dead_holders_reservation_for_the_attempt_is_given_back_whole(play):
     game.poll("SUCCEEDED")
     game.end(act.Join, rows=20)
     game.step(act.Release, attempt="0.0", kind="void")
-    assert game.world.book.usd_nano == 0
+    assert game.shared.reservations.usd_nano == 0
 
 
 def test_a_split_that_was_not_sent_takes_it_piece_by_piece(play):
@@ -146,7 +146,7 @@ def test_a_split_that_was_not_sent_takes_it_piece_by_piece(play):
     game = play(ShardRecords(created={"0": created()}, outcomes={"0": outcome(**pieces)}))
     listing(game, "SUCCEEDED")
     for path in ("0.0", "0.1"):
-        found = recovered_job(game.view, path, game.world)
+        found = recovered_job(game.state, path, game.shared)
         assert (found.job, found.made_for) == ("batches/1", "0")
 
 
@@ -159,21 +159,21 @@ def view_with(play, outcomes, made):
 def test_a_split_for_quota_between_is_passed_over(play):
     outcomes = {"0": outcome(a_0=ONE), "0.0": outcome("NOT_SENT", "", a_0_0=ONE, a_0_1=ONE)}
     game = view_with(play, outcomes, {"0": created()})
-    assert recovered_job(game.view, "0.0.1", game.world).made_for == "0"
+    assert recovered_job(game.state, "0.0.1", game.shared).made_for == "0"
 
 
 @pytest.mark.parametrize("state", ["SUCCEEDED", "QUARANTINED", "RESULT_LOST"])
 def test_what_was_collected_or_not_trusted_is_not_gone_behind(play, state):
     outcomes = {"0": outcome(a_0=ONE), "0.0": outcome(state, "batches/2", a_0_0=ONE)}
     game = view_with(play, outcomes, {"0": created(), "0.0": created("batches/2")})
-    assert recovered_job(game.view, "0.0.0", game.world) is None
+    assert recovered_job(game.state, "0.0.0", game.shared) is None
 
 
 def test_a_job_that_was_taken_and_read_badly_again_is_not_taken_twice(play):
     outcomes = {"0": outcome(a_0=ONE), "0.0": outcome("FAILED", "batches/1", a_0_0=ONE)}
     made = {"0": created(), "0.0": created(made_for="0")}
     game = view_with(play, outcomes, made)
-    assert recovered_job(game.view, "0.0.0", game.world) is None
+    assert recovered_job(game.state, "0.0.0", game.shared) is None
 
 
 def test_a_job_that_ended_well_too_late_is_named():

@@ -11,9 +11,9 @@ from reembed.core.records import Claim, Created, Need, Outcome, ordinals_of
 from reembed.machine import actions as act
 from reembed.machine.endings import RemoteEnd, after_failure, past_of
 from reembed.machine.epochs import FRESH
-from reembed.machine.reduce import Missed, Refused, Unsure
+from reembed.machine.reduce import CallFailed, CreateUnanswered, SendRefused
 from reembed.machine.rules import Found
-from reembed.machine.states import Ended, ObservedJob, Prepared
+from reembed.machine.states import ObservedJob, PendingOutcome, Prepared
 
 MOST_STEPS = 4000
 # So many results are as luck has it; then all goes well, so that each shard must come to an end.
@@ -40,7 +40,7 @@ class Chance:
             if isinstance(action, act.Finished | act.Defer | act.Halt):
                 return action
             if isinstance(action, act.Wait):
-                assert action.until > self.game.world.now
+                assert action.until > self.game.shared.now
                 self.game.wait()
                 continue
             self._check(action)
@@ -52,7 +52,7 @@ class Chance:
 
     def _check(self, action):
         if isinstance(action, act.MakeClaim | act.ClassifyFailure):
-            attempt = self.game.view.attempts[action.attempt]
+            attempt = self.game.state.attempts[action.attempt]
             # No epoch follows a sealed claim, and nothing else says that nothing was sent.
             judging = isinstance(action, act.ClassifyFailure) and attempt.created is None
             assert bool(attempt.sealed) == judging or attempt.created is not None
@@ -64,20 +64,22 @@ class Chance:
         spot = (action.attempt, action.epoch)
         assert spot not in self.creates
         assert spot in self.claimed
-        now, book = self.game.world.now, self.game.world.book
-        assert book.epoch_of(f"{self.game.view.plan.shard}/{action.attempt}") == action.epoch
+        now, reservations = self.game.shared.now, self.game.shared.reservations
+        assert (
+            reservations.epoch_of(f"{self.game.state.plan.shard}/{action.attempt}") == action.epoch
+        )
         assert now - self.looked[action.attempt] <= FRESH + 1.0
         assert action.inline or self.looked[action.attempt] >= self.uploaded[spot]
-        assert not self.game.world.stopped
-        assert not self.game.world.halted
-        attempt = self.game.view.attempts[action.attempt]
+        assert not self.game.shared.stopped
+        assert not self.game.shared.halted
+        attempt = self.game.state.attempts[action.attempt]
         assert attempt.created is None
         open_lower = {e for e, c in attempt.claims.items() if e < action.epoch and not c.void}
-        assert open_lower <= attempt.local.fenced
+        assert open_lower <= attempt.local.fenced_epochs
 
     def _result(self, action):
         if self.lucky(0.15) and not isinstance(action, _NEVER_MISSED):
-            return Missed(self.random.choice((1.0, 30.0)))
+            return CallFailed(self.random.choice((1.0, 30.0)))
         way = getattr(self, f"_{type(action).__name__.lower()}", None)
         return way(action) if way else self.game.well(action)
 
@@ -88,8 +90,8 @@ class Chance:
         return self.game.well(action)
 
     def _reserve(self, action):
-        world, name = self.game.world, f"{self.game.view.plan.shard}/{action.attempt}"
-        room = world.book.room(name, action.need, world.quotas, world.storage_now)
+        shared, name = self.game.shared, f"{self.game.state.plan.shard}/{action.attempt}"
+        room = shared.reservations.room(name, action.need, shared.quotas, shared.storage_now)
         return "full" if room != "fits" or self.lucky(0.1) else self.game.well(action)
 
     def _prepare(self, action):
@@ -97,14 +99,14 @@ class Chance:
         return Prepared("/scratch/x", sent, 100)
 
     def _upload(self, action):
-        self.uploaded[action.attempt, action.epoch] = self.game.world.now
-        return Refused("no room", 20.0) if self.lucky(0.1) else self.game.well(action)
+        self.uploaded[action.attempt, action.epoch] = self.game.shared.now
+        return SendRefused("no room", 20.0) if self.lucky(0.1) else self.game.well(action)
 
     def _reloadrecords(self, action):
-        self.looked[action.attempt] = self.game.world.now
+        self.looked[action.attempt] = self.game.shared.now
         claims = {p: dict(e) for p, e in self.game.records().claims.items()}
         for path in claims:
-            self.looked[path] = self.game.world.now
+            self.looked[path] = self.game.shared.now
             top = max(claims[path], default=0)
             if self.lucky(0.1) and not (top and claims[path][top].sealed):
                 sealed = "stopped" if self.lucky(0.2) else ""
@@ -112,7 +114,7 @@ class Chance:
         aged = {(p, e): self._age(p, e) for p, epochs in claims.items() for e in epochs}
         if self.lucky(0.05):
             why = self.random.choice(({"stopped": True}, {"halted": "because"}))
-            self.game.world = replace(self.game.world, **why)
+            self.game.shared = replace(self.game.shared, **why)
         return self.game.records(claims=claims, ages=aged)
 
     def _age(self, path, epoch):
@@ -129,47 +131,47 @@ class Chance:
         if luck < 0.15:
             # Nothing was made for certain: the same epoch may try again.
             self.creates.discard((action.attempt, action.epoch))
-            return Refused("quota", 30.0, quota=True)
+            return SendRefused("quota", 30.0, quota=True)
         job = f"batches/{len(self.remote) + 1}"
         if luck < 0.3:
-            return Unsure()
+            return CreateUnanswered()
         self.remote[action.attempt] = (*self.remote.get(action.attempt, ()), job)
         if luck < 0.5:
-            return Unsure()
+            return CreateUnanswered()
         return Created(job=job, display_name="n", epoch=action.epoch, input_file="files/x")
 
     def _listjobs(self, action):
-        shard = self.game.view.plan.shard
+        shard = self.game.state.plan.shard
         found = {
             (shard, path): tuple(Found(job, "n", job) for job in jobs)
             for path, jobs in self.remote.items()
         }
-        now = self.game.world.now
-        self.game.world = replace(self.game.world, found=found, scanned_at=now)
+        now = self.game.shared.now
+        self.game.shared = replace(self.game.shared, listed_jobs=found, listed_at=now)
 
     def _poll(self, action):
         state = self.random.choice(STATES) if self.lucky() else "SUCCEEDED"
         done = state not in ("PENDING", "RUNNING", "UNKNOWN")
-        now = self.game.world.now
+        now = self.game.shared.now
         return ObservedJob(action.job, state, done, polled_at=now, interval=10.0)
 
     def _join(self, action):
         if self.lucky(0.1):
-            return Ended(Outcome(state="QUARANTINED", job="b"), "scrambled")
-        return Ended(Outcome(state="SUCCEEDED", job="b", rows=1, rows_uri="/w"))
+            return PendingOutcome(Outcome(state="QUARANTINED", job="b"), "scrambled")
+        return PendingOutcome(Outcome(state="SUCCEEDED", job="b", rows=1, rows_uri="/w"))
 
     def _classifyfailure(self, action):
-        view = self.game.view
-        attempt = view.attempts[action.attempt]
+        state = self.game.state
+        attempt = state.attempts[action.attempt]
         if attempt.job is None:
-            return Ended(Outcome(state="NOT_SENT", job="", rejects=1))
-        sent = range(view.plan.requests)
+            return PendingOutcome(Outcome(state="NOT_SENT", job="", rejects=1))
+        sent = range(state.plan.requests)
         if attempt.ordinals is not None:
             sent = ordinals_of(attempt.ordinals)
-        past = past_of(action.attempt, {p: a.outcome for p, a in view.attempts.items()})
+        past = past_of(action.attempt, {p: a.outcome for p, a in state.attempts.items()})
         end = RemoteEnd("b", attempt.job.state, self.random.choice((3, 13)))
         found = after_failure(past, end, sent, 3, _need_of)
-        return Ended(
+        return PendingOutcome(
             Outcome(
                 state=attempt.job.state,
                 job="b",
@@ -201,11 +203,11 @@ def test_creates_are_guarded_and_every_shard_ends(play, seed, form, cap, hold):
     chance = Chance(game, seed)
     last = chance.run()
     event(type(last).__name__)
-    event("stopped" if game.world.stopped else "not stopped")
-    assert game.world.book.usd_nano <= cap
+    event("stopped" if game.shared.stopped else "not stopped")
+    assert game.shared.reservations.usd_nano <= cap
     if isinstance(last, act.Finished):
-        assert game.world.book.live == {}
-        created = [a for a in game.view.attempts.values() if a.created is not None]
+        assert game.shared.reservations.live == {}
+        created = [a for a in game.state.attempts.values() if a.created is not None]
         assert last.settled.jobs == len(created)
 
 

@@ -13,7 +13,7 @@ from reembed.core.plans import ShardPlan
 from reembed.core.records import RunSettled
 from reembed.driver.context import Context
 from reembed.driver.session import rules_of
-from reembed.driver.state import RunState
+from reembed.driver.state import SharedStateStore
 from reembed.ledger.commits import newest_commit, record_settled
 from reembed.ledger.layout import Layout
 from reembed.ledger.reservation_log import ReservationLog
@@ -108,14 +108,14 @@ class Call:
         scratch.mkdir()
         context = self._tools(scratch, generation)
         offset = context.ledger.storage_now() - context.clock.now()
-        state = RunState(RUN, setting.quotas, context.clock, offset)
+        shared = SharedStateStore(RUN, setting.quotas, context.clock, offset)
         if process.name != "p1":
             # A resumed call first looks for jobs that the ledger does not know.
             began = context.clock.now()
-            state.scanned(context.service.list_jobs(), began)
+            shared.scanned(context.service.list_jobs(), began)
         runner = SimRunner(
             context,
-            state,
+            shared,
             process,
             setting.parts,
             lambda attempt: setting.checks.halted(process, attempt),

@@ -10,7 +10,7 @@ from reembed.config.schema import Config
 from reembed.core.records import Child, Claim, Commit, Created, Need, Outcome, Redrive
 from reembed.driver.context import Context
 from reembed.driver.perform import Performer
-from reembed.driver.state import RunState
+from reembed.driver.state import SharedStateStore
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.machine import actions as act
@@ -18,7 +18,7 @@ from reembed.machine.decide import decide
 from reembed.machine.reduce import Result
 from reembed.machine.rules import Rules, SharedState
 from reembed.machine.snapshot import ShardRecords
-from reembed.machine.states import Ended, ShardState
+from reembed.machine.states import PendingOutcome, ShardState
 from reembed.runs.audit import Audit
 from reembed.runs.redrive import Resend, plan_redrive
 from reembed.storage.base import Storage
@@ -31,12 +31,12 @@ def _performer(way: Way) -> Parts:
     """A performer that does every action by `way`, which may ask the real one."""
 
     class Planted:
-        def __init__(self, context: Context, state: RunState) -> None:
-            self.real = Performer(context, state)
+        def __init__(self, context: Context, shared: SharedStateStore) -> None:
+            self.real = Performer(context, shared)
             self.context = context
 
-        def perform(self, view: ShardState, action: act.Action) -> Result:
-            return way(self, view, action)  # type: ignore[arg-type]
+        def perform(self, state: ShardState, action: act.Action) -> Result:
+            return way(self, state, action)  # type: ignore[arg-type]
 
     return Parts(performer=Planted)
 
@@ -45,18 +45,18 @@ def create_before_claim() -> Parts:
     """The claim is written only once the job has been created."""
 
     class Late:
-        def __init__(self, context: Context, state: RunState) -> None:
-            self.real, self.context = Performer(context, state), context
+        def __init__(self, context: Context, shared: SharedStateStore) -> None:
+            self.real, self.context = Performer(context, shared), context
             self.claims: dict[tuple[str, str, int], Claim] = {}
 
-        def perform(self, view: ShardState, action: act.Action) -> Result:
-            shard = view.plan.shard
+        def perform(self, state: ShardState, action: act.Action) -> Result:
+            shard = state.plan.shard
             if isinstance(action, act.MakeClaim):
                 holder = self.context.rules.holder
                 claim = Claim(holder=holder, epoch=action.epoch, sealed=action.sealed)
                 self.claims[shard, action.attempt, action.epoch] = claim
                 return claim
-            result = self.real.perform(view, action)
+            result = self.real.perform(state, action)
             if isinstance(action, act.Create):
                 claim = self.claims[shard, action.attempt, action.epoch]
                 self.context.ledger.claim(shard, action.attempt, claim)
@@ -77,11 +77,11 @@ def create_before_claim() -> Parts:
 def take_over_without_scan() -> Parts:
     """Nobody looks whether the holder that is gone had created its job."""
 
-    def way(self: Any, view: ShardState, action: act.Action) -> Result:
+    def way(self: Any, state: ShardState, action: act.Action) -> Result:
         if isinstance(action, act.ListJobs):
-            self.real._state.scanned([], self.context.clock.now())
+            self.real._shared.scanned([], self.context.clock.now())
             return None
-        return self.real.perform(view, action)
+        return self.real.perform(state, action)
 
     return _performer(way)
 
@@ -89,8 +89,8 @@ def take_over_without_scan() -> Parts:
 def no_fence() -> Parts:
     """The input files of lower epochs are left in place."""
 
-    def way(self: Any, view: ShardState, action: act.Action) -> Result:
-        return None if isinstance(action, act.Fence) else self.real.perform(view, action)
+    def way(self: Any, state: ShardState, action: act.Action) -> Result:
+        return None if isinstance(action, act.Fence) else self.real.perform(state, action)
 
     return _performer(way)
 
@@ -98,13 +98,13 @@ def no_fence() -> Parts:
 def success_from_state() -> Parts:
     """SUCCEEDED is taken for the success of every row."""
 
-    def way(self: Any, view: ShardState, action: act.Action) -> Result:
-        result = self.real.perform(view, action)
-        if isinstance(action, act.Join) and isinstance(result, Ended):
+    def way(self: Any, state: ShardState, action: act.Action) -> Result:
+        result = self.real.perform(state, action)
+        if isinstance(action, act.Join) and isinstance(result, PendingOutcome):
             outcome = result.outcome.model_copy(
                 update={"children": {}, "rejects": 0, "errors_uri": ""}
             )
-            return Ended(outcome, result.anomaly)
+            return PendingOutcome(outcome, result.anomaly)
         return result
 
     return _performer(way)
@@ -113,12 +113,12 @@ def success_from_state() -> Parts:
 def checked_not_reserved() -> Parts:
     """Room in the budget is looked at, and not taken."""
 
-    def way(self: Any, view: ShardState, action: act.Action) -> Result:
+    def way(self: Any, state: ShardState, action: act.Action) -> Result:
         if not isinstance(action, act.Reserve):
-            return self.real.perform(view, action)
-        name, now = f"{view.plan.shard}/{action.attempt}", self.real._state.storage_now()
-        book, quotas = self.context.spend.read(), self.real._state.world().quotas
-        return "won" if book.room(name, action.need, quotas, now) == "fits" else "full"
+            return self.real.perform(state, action)
+        name, now = f"{state.plan.shard}/{action.attempt}", self.real._shared.storage_now()
+        reservations, quotas = self.context.spend.read(), self.real._shared.current().quotas
+        return "won" if reservations.room(name, action.need, quotas, now) == "fits" else "full"
 
     return _performer(way)
 
@@ -160,12 +160,12 @@ def outcome_recomputed() -> Parts:
 def released_on_failed() -> Parts:
     """The dollars of a FAILED job are given back."""
 
-    def way(self: Any, view: ShardState, action: act.Action) -> Result:
+    def way(self: Any, state: ShardState, action: act.Action) -> Result:
         if isinstance(action, act.Release):
-            outcome = view.attempts[action.attempt].outcome
+            outcome = state.attempts[action.attempt].outcome
             if outcome is not None and outcome.state == "FAILED":
                 action = replace(action, kind="void")
-        return self.real.perform(view, action)
+        return self.real.perform(state, action)
 
     return _performer(way)
 
@@ -173,17 +173,17 @@ def released_on_failed() -> Parts:
 def sends_on_an_old_look() -> Parts:
     """Nothing is looked at between the claim and the create."""
 
-    def stale(view: ShardState, world: SharedState, rules: Rules) -> act.Action:
-        for attempt in view.attempts.values():
-            if attempt.local.epoch and attempt.local.looked_at is None:
-                view = view.with_attempt(attempt.with_local(looked_at=world.now))
-        return decide(view, world, rules)
+    def stale(state: ShardState, shared: SharedState, rules: Rules) -> act.Action:
+        for attempt in state.attempts.values():
+            if attempt.local.epoch and attempt.local.records_read_at is None:
+                state = state.with_attempt(attempt.with_local(records_read_at=shared.now))
+        return decide(state, shared, rules)
 
-    def way(self: Any, view: ShardState, action: act.Action) -> Result:
+    def way(self: Any, state: ShardState, action: act.Action) -> Result:
         if isinstance(action, act.Create):
-            attempt = view.attempts[action.attempt]
-            view = view.with_attempt(attempt.with_local(looked_at=self.context.clock.now()))
-        return self.real.perform(view, action)
+            attempt = state.attempts[action.attempt]
+            state = state.with_attempt(attempt.with_local(records_read_at=self.context.clock.now()))
+        return self.real.perform(state, action)
 
     return replace(_performer(way), decide=stale)
 
@@ -191,8 +191,8 @@ def sends_on_an_old_look() -> Parts:
 def stop_not_heeded() -> Parts:
     """The stop record is read and shrugged off."""
 
-    def deaf(view: ShardState, world: SharedState, rules: Rules) -> act.Action:
-        return decide(view, replace(world, stopped=False), rules)
+    def deaf(state: ShardState, shared: SharedState, rules: Rules) -> act.Action:
+        return decide(state, replace(shared, stopped=False), rules)
 
     return Parts(decide=deaf)
 
@@ -200,10 +200,10 @@ def stop_not_heeded() -> Parts:
 def part_from_first_attempt() -> Parts:
     """The first attempt's rows are settled as the part, whatever its children brought."""
 
-    def way(self: Any, view: ShardState, action: act.Action) -> Result:
+    def way(self: Any, state: ShardState, action: act.Action) -> Result:
         if isinstance(action, act.WritePart):
-            view = replace(view, attempts={"0": view.attempts["0"]})
-        return self.real.perform(view, action)
+            state = replace(state, attempts={"0": state.attempts["0"]})
+        return self.real.perform(state, action)
 
     return _performer(way)
 
@@ -211,8 +211,8 @@ def part_from_first_attempt() -> Parts:
 def no_lease() -> Parts:
     """A claim is taken over as soon as it is seen."""
 
-    def hasty(view: ShardState, world: SharedState, rules: Rules) -> act.Action:
-        return decide(view, world, replace(rules, lease=-rules.request_timeout - rules.list_lag))
+    def hasty(state: ShardState, shared: SharedState, rules: Rules) -> act.Action:
+        return decide(state, shared, replace(rules, lease=-rules.request_timeout - rules.list_lag))
 
     return Parts(decide=hasty)
 
@@ -245,8 +245,8 @@ def _times(need: Need, factor: int) -> Need:
 def quarantine_buys_again() -> Parts:
     """An answer that cannot be trusted is simply asked for again."""
 
-    def trusting(view: ShardState, world: SharedState, rules: Rules) -> act.Action:
-        return decide(view, world, replace(rules, accept_repay=True))
+    def trusting(state: ShardState, shared: SharedState, rules: Rules) -> act.Action:
+        return decide(state, shared, replace(rules, accept_repay=True))
 
     return Parts(decide=trusting)
 
@@ -259,16 +259,18 @@ def audit_blind() -> Parts:
 def retry_resends_answered() -> Parts:
     """A retry sends all requests of its parent, answered ones too."""
 
-    def way(self: Any, view: ShardState, action: act.Action) -> Result:
-        result = self.real.perform(view, action)
-        if not isinstance(action, act.Join) or not isinstance(result, Ended):
+    def way(self: Any, state: ShardState, action: act.Action) -> Result:
+        result = self.real.perform(state, action)
+        if not isinstance(action, act.Join) or not isinstance(result, PendingOutcome):
             return result
-        every = view.attempts[action.attempt].ordinals or ((0, view.plan.requests),)
+        every = state.attempts[action.attempt].ordinals or ((0, state.plan.requests),)
         children = {
             path: Child(ordinals=every, need=_times(child.need, 12))
             for path, child in result.outcome.children.items()
         }
-        return Ended(result.outcome.model_copy(update={"children": children}), result.anomaly)
+        return PendingOutcome(
+            result.outcome.model_copy(update={"children": children}), result.anomaly
+        )
 
     return _performer(way)
 
@@ -276,10 +278,10 @@ def retry_resends_answered() -> Parts:
 def part_shrinks() -> Parts:
     """A redrive's part holds what the redrive brought, without the rows that stood."""
 
-    def way(self: Any, view: ShardState, action: act.Action) -> Result:
-        if not isinstance(action, act.WritePart) or view.previous is None:
-            return self.real.perform(view, action)
-        return self.real.perform(replace(view, previous=None), action)
+    def way(self: Any, state: ShardState, action: act.Action) -> Result:
+        if not isinstance(action, act.WritePart) or state.previous is None:
+            return self.real.perform(state, action)
+        return self.real.perform(replace(state, previous=None), action)
 
     return _performer(way)
 
@@ -287,11 +289,15 @@ def part_shrinks() -> Parts:
 def suspect_is_lost_forever() -> Parts:
     """A result that was shown once as gone is believed gone, whatever a later fetch shows."""
 
-    def way(self: Any, view: ShardState, action: act.Action) -> Result:
-        result = self.real.perform(view, action)
-        if isinstance(action, act.Join) and isinstance(result, Ended) and len(view.attempts) > 1:
+    def way(self: Any, state: ShardState, action: act.Action) -> Result:
+        result = self.real.perform(state, action)
+        if (
+            isinstance(action, act.Join)
+            and isinstance(result, PendingOutcome)
+            and len(state.attempts) > 1
+        ):
             job = action.job
-            return Ended(Outcome(state="RESULT_LOST", job=job), f"RESULT_LOST: {job}")
+            return PendingOutcome(Outcome(state="RESULT_LOST", job=job), f"RESULT_LOST: {job}")
         return result
 
     return _performer(way)

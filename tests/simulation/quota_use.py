@@ -22,17 +22,17 @@ from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.core.records import Need, Outcome, ReservationLine, ordinals_of
 from reembed.driver.context import Context
 from reembed.driver.perform import Performer
-from reembed.driver.state import RunState
+from reembed.driver.state import SharedStateStore
 from reembed.errors import QuotaError, RemoteNotFoundError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine import actions as act
 from reembed.machine.endings import split
-from reembed.machine.reduce import Result, Wrote
+from reembed.machine.reduce import FileWritten, Result
 from reembed.machine.reservations import Quotas, Reservations
 from reembed.machine.rules import Rules
-from reembed.machine.states import Ended, Prepared, ShardState
+from reembed.machine.states import PendingOutcome, Prepared, ShardState
 from reembed.providers.base import Job, JobStats, RemoteFile
 from reembed.storage.base import Stat
 from simulation.disk import Disk, SimStorage
@@ -111,13 +111,13 @@ class TokenService:
     def get(self, name: str) -> Job:
         display_name, _, created = self.jobs[name]
         done = self.kernel.now >= created + self.scenario.turnaround
-        state = "SUCCEEDED" if done else "RUNNING"
+        job_state = "SUCCEEDED" if done else "RUNNING"
         at = datetime.fromtimestamp(created, UTC).isoformat()
         return Job(
             name=name,
             display_name=display_name,
-            state=state,  # type: ignore[arg-type]
-            raw_state=f"BATCH_STATE_{state}",
+            state=job_state,  # type: ignore[arg-type]
+            raw_state=f"BATCH_STATE_{job_state}",
             stats=JobStats(1, 1, 0, 0),
             error=None,
             create_time=at,
@@ -165,7 +165,7 @@ class Measurement:
         partition = PartitionPlan(partition=0, shards=tuple(self.plans), totals={})
         self.disk.write(Layout(RUN_DIR).partition("plan", 0), partition.encode(), False)
         self.curve: list[tuple[float, int]] = []
-        self.book = Reservations()
+        self.reservations = Reservations()
         self.refusals = self.splits = 0
         self.disk.watch = self._wrote
 
@@ -201,9 +201,9 @@ class Measurement:
     def _wrote(self, uri: str, data: bytes, *_: object) -> None:
         if "/spend/" in uri:
             line = ReservationLine.decode(data, uri)
-            self.book = self.book.add(line)
+            self.reservations = self.reservations.add(line)
             self.refusals += line.kind == "refused"
-            self.curve.append((self.kernel.now, self.book.used(0.0).tokens))
+            self.curve.append((self.kernel.now, self.reservations.used(0.0).tokens))
         elif uri.endswith(".outcome"):
             self.splits += bool(json.loads(data)["children"])
 
@@ -251,12 +251,12 @@ class Measurement:
             clock=clock,
             scratch=scratch,
         )
-        state = RunState(RUN, quotas, clock, self.disk.offset)
+        shared = SharedStateStore(RUN, quotas, clock, self.disk.offset)
         parts = Parts(performer=self._performer)
-        return SimRunner(context, state, process, parts, lambda attempt: None)
+        return SimRunner(context, shared, process, parts, lambda attempt: None)
 
-    def _performer(self, context: Context, state: RunState) -> Any:
-        return _Light(self, context, state)
+    def _performer(self, context: Context, shared: SharedStateStore) -> Any:
+        return _Light(self, context, shared)
 
     def need(self, shard: str, ordinals: Any) -> Need:
         """What some requests of a shard take."""
@@ -273,34 +273,34 @@ class Measurement:
 class _Light:
     """The real performer for all that touches quotas; contents are left out."""
 
-    def __init__(self, world: Measurement, context: Context, state: RunState) -> None:
-        self.world, self.context, self.state = world, context, state
-        self.real = Performer(context, state)
+    def __init__(self, world: Measurement, context: Context, shared: SharedStateStore) -> None:
+        self.world, self.context, self.shared = world, context, shared
+        self.real = Performer(context, shared)
 
-    def perform(self, view: ShardState, action: act.Action) -> Result:
-        shard = view.plan.shard
+    def perform(self, state: ShardState, action: act.Action) -> Result:
+        shard = state.plan.shard
         if isinstance(action, act.Prepare):
             path = self.context.scratch / f"{shard}-{action.attempt}"
-            path.write_text(str(view.attempts[action.attempt].need.tokens))
+            path.write_text(str(state.attempts[action.attempt].need.tokens))
             return Prepared(str(path), 1, 1)
         if isinstance(action, act.Join):
             self.world.kernel.pause(COLLECT)
-            created = view.attempts[action.attempt].created
+            created = state.attempts[action.attempt].created
             assert created is not None
             uri = self.context.layout.part(1, shard)
             if action.attempt != "0":
                 name = f"{action.attempt}.{'0' * 16}.rows.parquet"
                 uri = self.context.layout.work(1, shard, name)
-            return Ended(Outcome(state="SUCCEEDED", job=created.job, rows=1, rows_uri=uri))
+            return PendingOutcome(Outcome(state="SUCCEEDED", job=created.job, rows=1, rows_uri=uri))
         if isinstance(action, act.ClassifyFailure):
-            self.state.moved()
-            own = view.attempts[action.attempt].ordinals
-            ordinals = ordinals_of(own) if own else list(range(view.plan.requests))
+            self.shared.moved()
+            own = state.attempts[action.attempt].ordinals
+            ordinals = ordinals_of(own) if own else list(range(state.plan.requests))
             pieces = split(action.attempt, ordinals, 2, lambda o: self.world.need(shard, o))
-            return Ended(Outcome(state="NOT_SENT", job="", children=pieces))
+            return PendingOutcome(Outcome(state="NOT_SENT", job="", children=pieces))
         if isinstance(action, act.WritePart | act.WriteRejects):
-            return Wrote(self.context.layout.part(1, shard))
-        return self.real.perform(view, action)
+            return FileWritten(self.context.layout.part(1, shard))
+        return self.real.perform(state, action)
 
 
 def _rules(holder: str) -> Rules:

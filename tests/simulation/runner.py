@@ -12,11 +12,11 @@ from reembed.core.records import Commit
 from reembed.driver.context import Context
 from reembed.driver.lane import Rolling, is_sealed, is_sending
 from reembed.driver.perform import Performer
-from reembed.driver.state import RunState
+from reembed.driver.state import SharedStateStore
 from reembed.ledger.ledger import Ledger
 from reembed.machine import actions as act
 from reembed.machine.decide import decide
-from reembed.machine.reduce import Result, apply
+from reembed.machine.reduce import Result, reduce
 from reembed.machine.rules import Rules, SharedState
 from reembed.machine.snapshot import ShardRecords, state_of_shard
 from reembed.machine.states import ShardState
@@ -38,7 +38,7 @@ _TAKING_BACK = (
 class Performs(Protocol):
     """What the runner needs of a performer."""
 
-    def perform(self, view: ShardState, action: act.Action) -> Result: ...
+    def perform(self, state: ShardState, action: act.Action) -> Result: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Parts:
     """The code under test, piece by piece, so that a planted bug can replace one."""
 
     decide: Callable[[ShardState, SharedState, Rules], act.Action] = decide
-    performer: Callable[[Context, RunState], Performs] = Performer
+    performer: Callable[[Context, SharedStateStore], Performs] = Performer
     ledger: Callable[..., Ledger] = Ledger
     audit: Callable[..., Audit] = audit_jobs
     plan_redrive: Callable[..., tuple[Commit, int, list[Resend]]] = plan_redrive
@@ -88,7 +88,7 @@ class SimRunner:
     def __init__(
         self,
         context: Context,
-        state: RunState,
+        shared: SharedStateStore,
         process: Process,
         parts: Parts,
         halted: Callable[[str], None],
@@ -96,10 +96,10 @@ class SimRunner:
     ) -> None:
         self._halted, self._one_round = halted, one_round
         self._idle_since: dict[str, float] = {}
-        self._tools, self._state, self._process, self._parts = context, state, process, parts
+        self._tools, self._shared, self._process, self._parts = context, shared, process, parts
         self._kernel: Kernel = process.kernel
-        self._performer = parts.performer(context, state)
-        self._views: dict[str, ShardState] = {}
+        self._performer = parts.performer(context, shared)
+        self._states: dict[str, ShardState] = {}
         self._renewals: dict[str, tuple[float, int]] = {}
         self._interrupted = False
         self._rolling = Rolling(context, ())
@@ -125,40 +125,40 @@ class SimRunner:
         """Sleep; who holds a claim wakes often enough to renew it, as a lane does."""
         clock, slice_ = self._tools.clock, self._tools.rules.lease / 6
         while (left := until - clock.now()) > 0:
-            held = any(is_sending(a) for v in self._views.values() for a in v.attempts.values())
+            held = any(is_sending(a) for v in self._states.values() for a in v.attempts.values())
             clock.sleep(min(left, slice_) if held else left)
             self._renew()
 
     def _start(self, shards: Sequence[ShardPlan]) -> None:
         now = self._tools.clock.now()
         known = dict(self._tools.ledger.load((plan.shard for plan in shards), ages=True))
-        self._state.set_reservations(self._tools.spend.read())
-        self._state.set_stopped(self._tools.ledger.stopped())
+        self._shared.set_reservations(self._tools.spend.read())
+        self._shared.set_stopped(self._tools.ledger.stopped())
         for plan in shards:
             records = known.get(plan.shard, ShardRecords())
             for outcome in records.outcomes.values():
                 if outcome.state == "SUCCEEDED":
-                    self._state.job_ended(outcome.state, request_shaped=False)
+                    self._shared.job_ended(outcome.state, request_shaped=False)
             for attempt, reason in sorted(records.suspects.items()):
                 if attempt not in records.outcomes and not self._tools.rules.accept_repay:
-                    self._state.halt(reason)
-            self._views[plan.shard] = state_of_shard(plan, records, now)
-        still = [shard for shard, view in self._views.items() if view.settled is None]
+                    self._shared.halt(reason)
+            self._states[plan.shard] = state_of_shard(plan, records, now)
+        still = [shard for shard, state in self._states.items() if state.settled is None]
         self._rolling = Rolling(self._tools, still)
 
     def _step(self, shard: str) -> float | None:
         """One decision of a shard and what follows; when it is due again, None when it has left."""
         if self._kernel.faults.draw("interrupt", ("interrupt",)):
             self._interrupted = True
-            self._state.halt("interrupted")
-        action = self._parts.decide(self._views[shard], self._state.world(), self._tools.rules)
+            self._shared.halt("interrupted")
+        action = self._parts.decide(self._states[shard], self._shared.current(), self._tools.rules)
         if isinstance(action, act.Finished):
             self._rolling.settled(shard)
             return None
         if isinstance(action, act.Defer | act.Halt):
             if isinstance(action, act.Halt):
                 self._halted(f"{shard}/{action.attempt}")
-                self._state.halt(action.reason)
+                self._shared.halt(action.reason)
                 self._tools.ledger.suspect(shard, action.attempt, action.reason)
             self.left[shard] = action.reason
             return None
@@ -170,14 +170,14 @@ class SimRunner:
         if not isinstance(action, _ASKING):
             self._idle_since.pop(shard, None)
         self._kernel.note(f"{self._process.name} does {shard} {action}"[:400])
-        result = self._performer.perform(self._views[shard], action)
+        result = self._performer.perform(self._states[shard], action)
         now = self._tools.clock.now()
-        self._views[shard] = apply(self._views[shard], action, result, now)
+        self._states[shard] = reduce(self._states[shard], action, result, now)
         return now
 
     def _waited_enough(self, shard: str, until: float) -> bool:
         """Whether one round is over for a shard, as a lane sees it."""
-        attempts = self._views[shard].attempts.values()
+        attempts = self._states[shard].attempts.values()
         if any(is_sending(attempt) or is_sealed(attempt) for attempt in attempts):
             return False
         since = self._idle_since.setdefault(shard, self._tools.clock.now())
@@ -189,8 +189,8 @@ class SimRunner:
     def _renew(self) -> None:
         """Renew the claims that this process holds, as a lane does beside a long upload."""
         now = self._tools.clock.now()
-        for shard, view in self._views.items():
-            for attempt in view.attempts.values():
+        for shard, state in self._states.items():
+            for attempt in state.attempts.values():
                 if not is_sending(attempt):
                     continue
                 claim = f"{shard}/{attempt.path}.e{attempt.epoch}"

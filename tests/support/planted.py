@@ -200,21 +200,21 @@ class Planted:
             state: Any = "SUCCEEDED" if number < self.settled else "RUNNING"
             yield Job(f"batches/{shard}", self.created_of(shard).display_name, state, state)
 
-    def book(self) -> Reservations:
+    def reservations(self) -> Reservations:
         """The spend log's state: the lines of all shards that had a job, added a few at a time."""
-        book, need = Reservations(), self.need()
+        reservations, need = Reservations(), self.need()
         for number in range(self.settled):
             name = f"{self._name(number)}/0"
             reserve = ReservationLine(kind="reserve", attempt=name, epoch=1, need=need)
             # A job takes four hours, a hundred of them run at once.
             until = (number // 100) * 4 * HOURS + 48 * HOURS
             end = ReservationLine(kind="end", attempt=name, epoch=1, held_until=until)
-            book = book.add(reserve, end)
+            reservations = reservations.add(reserve, end)
         reserves = [
             ReservationLine(kind="reserve", attempt=f"{shard}/0", epoch=1, need=need)
             for shard in self.running_shards()
         ]
-        return book.add(*reserves)
+        return reservations.add(*reserves)
 
     def need(self) -> Need:
         """What a shard takes."""
@@ -226,8 +226,10 @@ class Planted:
 
     def _plant_log(self) -> None:
         if self.settled or self.running:
-            book = self.book()
-            self.storage.put(self.layout.fold(1, book.lines), Fold(book=book).encode())
+            reservations = self.reservations()
+            self.storage.put(
+                self.layout.fold(1, reservations.lines), Fold(reservations=reservations).encode()
+            )
 
 
 def _part(rows: int) -> bytes:

@@ -12,7 +12,7 @@ import yaml
 
 from reembed.errors import UsageError
 from reembed_emulator.server import run_emulator
-from reembed_emulator.settings import EmulatorSettings
+from reembed_emulator.settings import EmulatorSettings, load_settings
 
 
 def emulator_command(
@@ -22,7 +22,7 @@ def emulator_command(
     settings = _settings(host, port, state, faults, given)
 
     def ready(base_url: str) -> None:
-        typer.echo(f"reembed emulator at {base_url} (its vectors are lexical, of no model)")
+        typer.echo(f"reembed emulator at {base_url} (lexical vectors; no model is used)")
 
     try:
         run_emulator(settings, ready)
@@ -49,6 +49,6 @@ def _settings(
         values[name] = yaml.safe_load(value)
     fixed = {"host": host, "port": port, "state_dir": state, "faults": faults}
     try:
-        return EmulatorSettings(**{**values, **fixed})
-    except (TypeError, ValueError) as err:
+        return load_settings({**values, **fixed})
+    except ValueError as err:
         raise UsageError(str(err)) from err

@@ -303,7 +303,7 @@ def emulator(
         typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as running_seconds=5."),
     ] = None,
 ) -> None:
-    """Serve the batch embedding service on this machine; its vectors are no model's."""
+    """Serve the batch embedding service on this machine; lexical vectors, no model is used."""
     from reembed.cli.emulator import emulator_command
 
     _exit_with(lambda: emulator_command(host, port, state, faults, set_ or []))

@@ -33,12 +33,14 @@ from reembed.driver.intake import (
 from reembed.driver.render import ordinals_in_wire_order
 from reembed.errors import AlreadyExistsError
 from reembed.machine.endings import Ending, after_rows, past_of, split
-from reembed.machine.states import AttemptState, Ended, ShardState
+from reembed.machine.states import AttemptState, PendingOutcome, ShardState
 from reembed.providers.base import Job
 from reembed.providers.gemini.requests import max_result_line_bytes
 
 
-def join_answer(context: Context, view: ShardState, path: str, job: Job, room: Room) -> Ended:
+def join_answer(
+    context: Context, state: ShardState, path: str, job: Job, room: Room
+) -> PendingOutcome:
     """Join an attempt's answer as it comes; write its rows and rejects; say what follows.
 
     Rows of an attempt that leaves nothing open are the shard's part at once; others wait in the
@@ -49,22 +51,22 @@ def join_answer(context: Context, view: ShardState, path: str, job: Job, room: R
         RemoteNotFoundError: the answer is gone.
         TransientError: it did not come whole; nothing was written.
     """
-    attempt = view.attempts[path]
+    attempt = state.attempts[path]
     assert attempt.created is not None
     assert attempt.job is not None
-    manifest = context.manifest(view.plan.shard)
-    unsent = unsent_of(context, view, attempt)
+    manifest = context.manifest(state.plan.shard)
+    unsent = unsent_of(context, state, attempt)
     # A job that ended well after all is verified as a whole; what is wanted of it may be less.
-    sender = view.attempts[attempt.created.made_for or attempt.path]
-    ordinals = [n for n in ordinals_in_wire_order(view.plan, sender.ordinals) if n not in unsent]
-    canaries = plan_canaries(view.plan.requests) if sender.ordinals is None else ()
-    wanted = frozenset(ordinals_in_wire_order(view.plan, attempt.ordinals))
-    lineage = lineage_of(context, view, attempt)
-    local = context.scratch / f"{view.plan.shard}-{attempt.path}.rows"
+    sender = state.attempts[attempt.created.made_for or attempt.path]
+    ordinals = [n for n in ordinals_in_wire_order(state.plan, sender.ordinals) if n not in unsent]
+    canaries = plan_canaries(state.plan.requests) if sender.ordinals is None else ()
+    wanted = frozenset(ordinals_in_wire_order(state.plan, attempt.ordinals))
+    lineage = lineage_of(context, state, attempt)
+    local = context.scratch / f"{state.plan.shard}-{attempt.path}.rows"
     local.unlink(missing_ok=True)
     asked = Attempt(
         manifest,
-        view.plan.fingerprint,
+        state.plan.fingerprint,
         ordinals,
         canaries,
         lineage,
@@ -73,12 +75,12 @@ def join_answer(context: Context, view: ShardState, path: str, job: Job, room: R
     )
     collected = _collect(context, job, asked, local, room)
     if not collected.verdict.ok:
-        ended = _quarantine(context, view, attempt, _answer_of(local), collected)
+        ended = _quarantine(context, state, attempt, _answer_of(local), collected)
         return replace(ended, answer_bytes=collected.answer_bytes)
-    wanted = frozenset(n for n in wanted if n < view.plan.requests)
+    wanted = frozenset(n for n in wanted if n < state.plan.requests)
     errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n in wanted}
     need = need_of_requests(manifest, context.config)
-    past = past_of(sender.path, {path: a.outcome for path, a in view.attempts.items()})
+    past = past_of(sender.path, {path: a.outcome for path, a in state.attempts.items()})
     past = replace(past, attempt=attempt.path)
     ending = after_rows(past, errors, context.config.batch.max_attempts, need)
     outcome = Outcome(
@@ -86,11 +88,11 @@ def join_answer(context: Context, view: ShardState, path: str, job: Job, room: R
         job=attempt.created.job,
         end_time=attempt.job.end_time,
         rows=collected.part.rows if collected.part else 0,
-        rows_uri=_publish_rows(context, view, attempt, local, collected, bool(ending.children)),
+        rows_uri=_publish_rows(context, state, attempt, local, collected, bool(ending.children)),
         tokens=_tokens(manifest, collected.joined, {c.ordinal: c.twin for c in canaries}, wanted),
     )
-    outcome = with_ending(context, view, attempt, manifest, outcome, ending)
-    return Ended(outcome, answer_bytes=collected.answer_bytes)
+    outcome = with_ending(context, state, attempt, manifest, outcome, ending)
+    return PendingOutcome(outcome, answer_bytes=collected.answer_bytes)
 
 
 def _collect(context: Context, job: Job, asked: Attempt, local: Path, room: Room) -> Collected:
@@ -117,31 +119,33 @@ def _answer_of(local: Path) -> Path:
 
 
 def repay(
-    context: Context, view: ShardState, attempt: AttemptState, state: str, anomaly: str
-) -> Ended:
+    context: Context, state: ShardState, attempt: AttemptState, outcome_state: str, anomaly: str
+) -> PendingOutcome:
     """An answer that cannot be used: nothing follows until the user accepts to pay again.
 
     The outcome, which is only recorded then, sends all of the attempt's requests once more.
     """
-    manifest = context.manifest(view.plan.shard)
-    planned = view.plan.requests
-    wanted = ordinals_in_wire_order(view.plan, attempt.ordinals)
+    manifest = context.manifest(state.plan.shard)
+    planned = state.plan.requests
+    wanted = ordinals_in_wire_order(state.plan, attempt.ordinals)
     ordinals = sorted(n for n in wanted if n < planned)
     job = attempt.created.job if attempt.created is not None else ""
     children = split(attempt.path, ordinals, 1, need_of_requests(manifest, context.config))
     canaries = [c.twin for c in plan_canaries(planned)] if attempt.ordinals is None else []
     # Paid, if only by estimate: what the answer says of itself is in question.
     paid = _estimated(manifest, [*ordinals, *canaries])
-    return Ended(Outcome(state=state, job=job, children=children, tokens=paid), anomaly)
+    return PendingOutcome(
+        Outcome(state=outcome_state, job=job, children=children, tokens=paid), anomaly
+    )
 
 
-def lineage_of(context: Context, view: ShardState, attempt: AttemptState | None) -> Lineage:
+def lineage_of(context: Context, state: ShardState, attempt: AttemptState | None) -> Lineage:
     """Where the rows of an attempt come from; `embedded_at` is the job's end."""
     model = context.config.model
     job = attempt.job if attempt is not None else None
     return Lineage(
         run=context.rules.run,
-        shard=view.plan.shard,
+        shard=state.plan.shard,
         job=job.name if job is not None else "",
         attempt=attempt.path if attempt is not None else "",
         embedded_at=_time(job.end_time if job is not None else ""),
@@ -153,20 +157,20 @@ def lineage_of(context: Context, view: ShardState, attempt: AttemptState | None)
 
 def with_ending(
     context: Context,
-    view: ShardState,
+    state: ShardState,
     attempt: AttemptState,
     manifest: pa.Table,
     outcome: Outcome,
     ending: Ending,
 ) -> Outcome:
     """Write the rejects of an ending; the outcome with their file and with the children."""
-    lineage = lineage_of(context, view, attempt)
+    lineage = lineage_of(context, state, attempt)
     rejects = reject_table(manifest, ending.rejects, lineage, planned=False)
     uri = ""
     if rejects.num_rows:
         name = f"{attempt.path}.{_digest(ending)}.rejects.parquet"
-        uri = context.layout.work(context.commit, view.plan.shard, name)
-        local = context.scratch / f"{view.plan.shard}-{attempt.path}.rejects"
+        uri = context.layout.work(context.commit, state.plan.shard, name)
+        local = context.scratch / f"{state.plan.shard}-{attempt.path}.rejects"
         local.unlink(missing_ok=True)
         write_rejects(local, rejects.to_batches(), {})
         _publish(context, local, uri)
@@ -188,7 +192,7 @@ def _digest(ending: Ending) -> str:
 
 def _publish_rows(
     context: Context,
-    view: ShardState,
+    state: ShardState,
     attempt: AttemptState,
     local: Path,
     collected: Collected,
@@ -198,35 +202,35 @@ def _publish_rows(
         local.unlink(missing_ok=True)
         return ""
     answered = collected.joined.answered()
-    if attempt.path != "0" or goes_on or view.plan.copies:
+    if attempt.path != "0" or goes_on or state.plan.copies:
         # A fetcher that died may have seen another answer: its file must not stand for ours.
         name = f"{attempt.path}.{answered}.rows.parquet"
-        uri = context.layout.work(context.commit, view.plan.shard, name)
+        uri = context.layout.work(context.commit, state.plan.shard, name)
         _publish(context, local, uri)
         return uri
-    uri = context.layout.part(context.commit, view.plan.shard)
+    uri = context.layout.part(context.commit, state.plan.shard)
     try:
         context.storage.publish(local, uri)
     except AlreadyExistsError:
-        _correct(context, view, attempt, local, answered)
+        _correct(context, state, attempt, local, answered)
     return uri
 
 
 def _correct(
-    context: Context, view: ShardState, attempt: AttemptState, local: Path, answered: str
+    context: Context, state: ShardState, attempt: AttemptState, local: Path, answered: str
 ) -> None:
     """Replace a part that stands, unless it holds the same rows, or an outcome counts them."""
-    uri = context.layout.part(context.commit, view.plan.shard)
-    state = context.storage.stat(uri).generation
+    uri = context.layout.part(context.commit, state.plan.shard)
+    version = context.storage.stat(uri).generation
     with context.storage.open(uri) as stream:
         metadata = pq.read_metadata(stream).metadata or {}
     same = metadata.get(ANSWERED.encode(), b"").decode() == answered
     # Who was held up for long finds the shard settled, and another answer than was counted.
-    if same or attempt.path in context.ledger.look(view.plan.shard).outcomes:
+    if same or attempt.path in context.ledger.look(state.plan.shard).outcomes:
         local.unlink(missing_ok=True)
         return
     try:
-        context.storage.publish(local, uri, replace=state)
+        context.storage.publish(local, uri, replace=version)
     except AlreadyExistsError:
         local.unlink(missing_ok=True)  # another corrected it first, and says so in its outcome
 
@@ -240,24 +244,24 @@ def _publish(context: Context, local: Path, uri: str) -> None:
 
 
 def _quarantine(
-    context: Context, view: ShardState, attempt: AttemptState, answer: Path, collected: Collected
-) -> Ended:
-    uri = context.layout.quarantine(context.commit, view.plan.shard, attempt.path)
+    context: Context, state: ShardState, attempt: AttemptState, answer: Path, collected: Collected
+) -> PendingOutcome:
+    uri = context.layout.quarantine(context.commit, state.plan.shard, attempt.path)
     _publish(context, answer, uri)
     seen = "; ".join(f"{finding.code}: {finding.message}" for finding in collected.verdict.reasons)
     assert attempt.created is not None
     anomaly = (
-        f"the answer of {attempt.created.job} (shard {view.plan.shard}, attempt {attempt.path}) "
+        f"the answer of {attempt.created.job} (shard {state.plan.shard}, attempt {attempt.path}) "
         f"cannot be trusted: {seen}. It is kept as {uri}; nothing more is bought until "
         "you decide (--accept-repay buys it again)"
     )
-    return repay(context, view, attempt, "QUARANTINED", anomaly)
+    return repay(context, state, attempt, "QUARANTINED", anomaly)
 
 
-def unsent_of(context: Context, view: ShardState, attempt: AttemptState) -> dict[int, RowError]:
+def unsent_of(context: Context, state: ShardState, attempt: AttemptState) -> dict[int, RowError]:
     """What could not be rendered, by ordinal, canaries too, and so was not sent."""
     sender = (attempt.created.made_for if attempt.created is not None else "") or attempt.path
-    found = context.ledger.read_unsent(view.plan.shard, sender, attempt.rendered_epoch)
+    found = context.ledger.read_unsent(state.plan.shard, sender, attempt.rendered_epoch)
     return {n: RowError(*why, at="submit") for n, why in found.requests.items()}
 
 

@@ -11,8 +11,8 @@ from reembed.config.models import ModelSpec
 from reembed.core.price import price
 from reembed.core.records import Created, Outcome
 from reembed.machine import actions as act
-from reembed.machine.reduce import Refused, Result
-from reembed.machine.states import Ended, ShardState
+from reembed.machine.reduce import Result, SendRefused
+from reembed.machine.states import PendingOutcome, ShardState
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,73 +55,75 @@ class Unwatched:
 logger = logging.getLogger("reembed.events")
 
 
-def event_of(view: ShardState, action: act.Action, result: Result, spec: ModelSpec) -> Event | None:
+def event_of(
+    state: ShardState, action: act.Action, result: Result, spec: ModelSpec
+) -> Event | None:
     """The event of an action that gave `result`; None where there is nothing to tell.
 
     Records are counted by the process whose record stands: the ledger returns the very object
     that it was given where that was the first.
 
     Args:
-        view: the shard before the action.
+        state: the shard before the action.
         action: what was done.
         result: what it gave.
         spec: the model, for prices.
     """
-    if isinstance(result, Refused):
+    if isinstance(result, SendRefused):
         return _event(
-            "quota_refused" if result.quota else "not_sent", view, action, why=result.reason
+            "quota_refused" if result.quota else "not_sent", state, action, why=result.reason
         )
     if isinstance(action, act.RecordOutcome):
         ours = result is action.outcome
-        return _job_ended(view, action, spec) if ours and action.outcome.job else None
+        return _job_ended(state, action, spec) if ours and action.outcome.job else None
     make = _MAKERS.get(type(action))
-    return make(view, action, result) if make is not None else None
+    return make(state, action, result) if make is not None else None
 
 
-def _event(name: str, view: ShardState, action: Any, **more: Any) -> Event:
-    return Event(name, view.plan.shard, getattr(action, "attempt", ""), **more)
+def _event(name: str, state: ShardState, action: Any, **more: Any) -> Event:
+    return Event(name, state.plan.shard, getattr(action, "attempt", ""), **more)
 
 
-def _reserved(view: ShardState, action: act.Reserve, result: Result) -> Event | None:
+def _reserved(state: ShardState, action: act.Reserve, result: Result) -> Event | None:
     if result != "won":
         return None
     counts = {"reserved_nano_usd": action.need.usd_nano}
-    return _event("reserved", view, action, counts=counts)
+    return _event("reserved", state, action, counts=counts)
 
 
-def _uploaded(view: ShardState, action: act.Upload, result: Result) -> Event | None:
-    prepared = view.attempts[action.attempt].local.prepared
+def _uploaded(state: ShardState, action: act.Upload, result: Result) -> Event | None:
+    prepared = state.attempts[action.attempt].local.prepared
     if not isinstance(result, str) or prepared is None:
         return None
-    return _event("uploaded", view, action, counts={"uploaded_bytes": prepared.size})
+    return _event("uploaded", state, action, counts={"uploaded_bytes": prepared.size})
 
 
-def _created(view: ShardState, action: act.Create, result: Result) -> Event | None:
+def _created(state: ShardState, action: act.Create, result: Result) -> Event | None:
     if not isinstance(result, Created):
         return None
-    prepared = view.attempts[action.attempt].local.prepared
+    prepared = state.attempts[action.attempt].local.prepared
     assert prepared is not None
     counts = {"jobs_created": 1, "requests_sent": prepared.sent}
     if action.inline:
         counts |= {"uploaded_bytes": prepared.size}
-    return _event("job_created", view, action, job=result.job, counts=counts)
+    return _event("job_created", state, action, job=result.job, counts=counts)
 
 
-def _adopted(view: ShardState, action: act.RecordCreated, result: Result) -> Event | None:
+def _adopted(state: ShardState, action: act.RecordCreated, result: Result) -> Event | None:
     if result is not action.created:
         return None
     counts = {"jobs_adopted": 1}
-    return _event("job_adopted", view, action, job=action.created.job, counts=counts)
+    return _event("job_adopted", state, action, job=action.created.job, counts=counts)
 
 
-def _fetched(view: ShardState, action: act.Join, result: Result) -> Event | None:
-    if not isinstance(result, Ended) or not result.answer_bytes:
+def _fetched(state: ShardState, action: act.Join, result: Result) -> Event | None:
+    if not isinstance(result, PendingOutcome) or not result.answer_bytes:
         return None
     counts = {"downloaded_bytes": result.answer_bytes}
-    return _event("fetched", view, action, job=action.job, counts=counts)
+    return _event("fetched", state, action, job=action.job, counts=counts)
 
 
-def _job_ended(view: ShardState, action: act.RecordOutcome, spec: ModelSpec) -> Event:
+def _job_ended(state: ShardState, action: act.RecordOutcome, spec: ModelSpec) -> Event:
     outcome: Outcome = action.outcome
     well = outcome.state == "SUCCEEDED"
     counts = {
@@ -130,27 +132,27 @@ def _job_ended(view: ShardState, action: act.RecordOutcome, spec: ModelSpec) -> 
     }
     why = outcome.state if not outcome.cause else f"{outcome.state}: {outcome.cause}"
     return _event(
-        "job_ended", view, action, job=outcome.job, why=why, counts=counts, grave=not well
+        "job_ended", state, action, job=outcome.job, why=why, counts=counts, grave=not well
     )
 
 
-def _stuck(view: ShardState, action: act.MarkStuck, result: Result) -> Event:
-    created = view.attempts[action.attempt].created
+def _stuck(state: ShardState, action: act.MarkStuck, result: Result) -> Event:
+    created = state.attempts[action.attempt].created
     job = created.job if created is not None else ""
-    return _event("job_stuck", view, action, job=job, grave=True)
+    return _event("job_stuck", state, action, job=job, grave=True)
 
 
-def _settled(view: ShardState, action: act.RecordSettled, result: Result) -> Event | None:
+def _settled(state: ShardState, action: act.RecordSettled, result: Result) -> Event | None:
     """What is new since the settlement before: a redrive adds to it."""
     if result != "won":
         return None
-    settled, before = action.settled, view.previous
+    settled, before = action.settled, state.previous
     rows, rejects = settled.rows, settled.rejects
-    if before is not None and view.redrive is not None:
+    if before is not None and state.redrive is not None:
         rows -= before.rows
-        rejects -= before.rejects - view.redrive.chunks
+        rejects -= before.rejects - state.redrive.chunks
     counts = {"shards_settled": 1, "rows": rows, "rejects": rejects}
-    return _event("shard_settled", view, action, counts=counts)
+    return _event("shard_settled", state, action, counts=counts)
 
 
 _MAKERS: dict[type, Callable[[ShardState, Any, Result], Event | None]] = {

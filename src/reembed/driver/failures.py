@@ -21,33 +21,33 @@ from reembed.machine.endings import (
     split,
     without_malformed,
 )
-from reembed.machine.states import AttemptState, Ended, ShardState
+from reembed.machine.states import AttemptState, PendingOutcome, ShardState
 from reembed.providers.gemini.check import RequestLimits, fault_of
 
 _Need = Callable[[Sequence[int]], Need]
 
 
 def classify_failure(
-    context: Context, view: ShardState, attempt: AttemptState, why: str = "ended"
-) -> Ended:
+    context: Context, state: ShardState, attempt: AttemptState, why: str = "ended"
+) -> PendingOutcome:
     """Classify a job that ended without answers, or was never sent; see `ClassifyFailure`."""
-    manifest = context.manifest(view.plan.shard)
-    planned = view.plan.requests
-    wanted = {n for n in ordinals_in_wire_order(view.plan, attempt.ordinals) if n < planned}
-    unsent = {n: e for n, e in unsent_of(context, view, attempt).items() if n in wanted}
+    manifest = context.manifest(state.plan.shard)
+    planned = state.plan.requests
+    wanted = {n for n in ordinals_in_wire_order(state.plan, attempt.ordinals) if n < planned}
+    unsent = {n: e for n, e in unsent_of(context, state, attempt).items() if n in wanted}
     ordinals = sorted(wanted - unsent.keys())
     need = need_of_requests(manifest, context.config)
     if attempt.created is None or attempt.job is None:
         ending = _never_sent(attempt, ordinals, unsent, why, need)
-        return Ended(
-            with_ending(context, view, attempt, manifest, Outcome(state=NOT_SENT, job=""), ending)
+        return PendingOutcome(
+            with_ending(context, state, attempt, manifest, Outcome(state=NOT_SENT, job=""), ending)
         )
     job = attempt.job
     # A job that was cancelled because it was stuck is sent again like one that expired.
-    state = "EXPIRED" if job.state == "CANCELLED" and attempt.stuck else job.state
-    end = RemoteEnd(job.name, state, job.error_code, job.error_message)
-    past = past_of(attempt.path, {path: a.outcome for path, a in view.attempts.items()})
-    faults = _faults(context, view, attempt, manifest, ordinals) if is_checked(past, end) else {}
+    end_state = "EXPIRED" if job.state == "CANCELLED" and attempt.stuck else job.state
+    end = RemoteEnd(job.name, end_state, job.error_code, job.error_message)
+    past = past_of(attempt.path, {path: a.outcome for path, a in state.attempts.items()})
+    faults = _faults(context, state, attempt, manifest, ordinals) if is_checked(past, end) else {}
     if faults:
         found = without_malformed(past, end, ordinals, faults, need)
     else:
@@ -56,12 +56,12 @@ def classify_failure(
     outcome = Outcome(
         state=job.state, job=job.name, end_time=job.end_time, cause=job.error_message[:500]
     )
-    return Ended(with_ending(context, view, attempt, manifest, outcome, ending))
+    return PendingOutcome(with_ending(context, state, attempt, manifest, outcome, ending))
 
 
 def _faults(
     context: Context,
-    view: ShardState,
+    state: ShardState,
     attempt: AttemptState,
     manifest: pa.Table,
     ordinals: Sequence[int],
@@ -76,7 +76,7 @@ def _faults(
     renderer = Renderer(context.content, context.policy, context.request_options, inline)
     limits = RequestLimits.of(context.config)
     faults: dict[int, str] = {}
-    for ordinal, made in renderer.each(view.plan, manifest, ranges_of(list(ordinals))):
+    for ordinal, made in renderer.each(state.plan, manifest, ranges_of(list(ordinals))):
         if isinstance(made, Rendered):
             fault = fault_of(made.part, made.tokens, made.line, limits)
             if fault:

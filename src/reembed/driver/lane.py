@@ -17,10 +17,10 @@ from reembed.driver.context import Context
 from reembed.driver.events import Event, event_of, log_event
 from reembed.driver.perform import HEAVY, Performer
 from reembed.driver.progress import Progress, Unseen
-from reembed.driver.state import RunState
+from reembed.driver.state import SharedStateStore
 from reembed.machine import actions as act
 from reembed.machine.decide import decide
-from reembed.machine.reduce import Result, apply
+from reembed.machine.reduce import Result, reduce
 from reembed.machine.reservations import Reservations
 from reembed.machine.snapshot import ShardRecords, is_settled, state_of_shard
 from reembed.machine.states import AttemptState, ShardState
@@ -110,7 +110,7 @@ class Lane:
     Args:
         context: the seams.
         state: shared with other lanes of this process.
-        progress: is told the views now and then.
+        progress: gets the states now and then.
         interrupted: once set, nothing new is begun, what was not sent is taken back, and the
             lane leaves; what runs remotely goes on there.
         one_round: leave what must wait for more than a moment, instead of waiting.
@@ -119,16 +119,16 @@ class Lane:
     def __init__(
         self,
         context: Context,
-        state: RunState,
+        shared: SharedStateStore,
         progress: Progress,
         interrupted: threading.Event,
         one_round: bool = False,
     ) -> None:
-        self._tools, self._state, self._progress = context, state, progress
+        self._tools, self._shared, self._progress = context, shared, progress
         self._interrupted, self._one_round = interrupted, one_round
-        self._performer = Performer(context, state)
+        self._performer = Performer(context, shared)
         self._spec = context.config.model.spec()
-        self._views: dict[str, ShardState] = {}
+        self._states: dict[str, ShardState] = {}
         self._due: list[tuple[float, str]] = []
         self._busy: dict[Future[Result], tuple[str, act.Action]] = {}
         self._renewed: dict[str, tuple[float, int]] = {}
@@ -170,7 +170,7 @@ class Lane:
 
     def _note(self, last: bool = False) -> None:
         self._unseen.planned = len(self._later) + self._turned_away
-        self._progress.tell(self._views, self._unseen, self._state.world(), last)
+        self._progress.tell(self._states, self._unseen, self._shared.current(), last)
 
     def _start(self, shards: Sequence[ShardPlan]) -> None:
         """Read what the ledger knows, roll-ups first, then begin with every shard.
@@ -188,11 +188,11 @@ class Lane:
                 known[shard] = records
         # After the records, since a reservation comes before the claim's job: read the other way
         # round, a job recorded between would stand there without its reservation.
-        book = self._tools.spend.read()
-        self._state.set_reservations(book)
-        self._state.set_stopped(self._tools.ledger.stopped())
-        reserved = _shards_in(book)
-        listed = {shard for shard, _ in self._state.world().found}
+        reservations = self._tools.spend.read()
+        self._shared.set_reservations(reservations)
+        self._shared.set_stopped(self._tools.ledger.stopped())
+        reserved = _shards_in(reservations)
+        listed = {shard for shard, _ in self._shared.current().listed_jobs}
         for plan in shards:
             shard = plan.shard
             if shard in over and shard in reserved:
@@ -212,13 +212,13 @@ class Lane:
         for outcome in records.outcomes.values():
             # Only what came through: jobs refused in an earlier call were counted there.
             if outcome.state == "SUCCEEDED":
-                self._state.job_ended(outcome.state, request_shaped=False)
+                self._shared.job_ended(outcome.state, request_shaped=False)
         for attempt, reason in sorted(records.suspects.items()):
             if attempt not in records.outcomes and not self._tools.rules.accept_repay:
-                self._state.halt(reason)
+                self._shared.halt(reason)
 
     def _begin(self, plan: ShardPlan, records: ShardRecords) -> None:
-        self._views[plan.shard] = state_of_shard(plan, records, self._loaded_at)
+        self._states[plan.shard] = state_of_shard(plan, records, self._loaded_at)
         heapq.heappush(self._due, (self._tools.clock.now(), plan.shard))
 
     def _admit(self) -> None:
@@ -229,10 +229,10 @@ class Lane:
 
     def _admit_reserved(self) -> None:
         """Admit shards that another runner reserved for: it may die, the reservation stays."""
-        book = self._state.world().book
-        if self._later and book.lines != self._lines:
-            self._lines = book.lines
-            for shard in _shards_in(book) & self._later.keys():
+        reservations = self._shared.current().reservations
+        if self._later and reservations.lines != self._lines:
+            self._lines = reservations.lines
+            for shard in _shards_in(reservations) & self._later.keys():
                 self._begin(self._later.pop(shard), ShardRecords())
 
     def _round(self, pool: ThreadPoolExecutor) -> Iterator[tuple[str, LaneResult]]:
@@ -245,7 +245,7 @@ class Lane:
             heapq.heappush(self._due, (now, self._held.popleft()))
         while self._due and self._due[0][0] <= now:
             due, shard = heapq.heappop(self._due)
-            action = decide(self._views[shard], self._state.world(), self._tools.rules)
+            action = decide(self._states[shard], self._shared.current(), self._tools.rules)
             if isinstance(action, act.Wait) and self._waited_enough(shard, action.until, now):
                 yield shard, self._end(shard, act.Defer("it waits for the service"))
             elif isinstance(action, act.Wait):
@@ -266,7 +266,7 @@ class Lane:
     def _waited_enough(self, shard: str, until: float, now: float) -> bool:
         """Whether one round is over for a shard: it has only waited and asked for a moment."""
         # A claim is seen through: the next round would have to wait it out, and begin anew.
-        attempts = self._views[shard].attempts.values()
+        attempts = self._states[shard].attempts.values()
         if any(is_sending(attempt) or is_sealed(attempt) for attempt in attempts):
             return False
         if self._is_unsent(shard) and self._is_at_work():
@@ -275,7 +275,7 @@ class Lane:
 
     def _is_unsent(self, shard: str) -> bool:
         """Whether something of a shard has no job yet; it waits for room where it waits."""
-        attempts = self._views[shard].attempts.values()
+        attempts = self._states[shard].attempts.values()
         return any(a.created is None and a.outcome is None for a in attempts)
 
     def _is_at_work(self) -> bool:
@@ -287,7 +287,7 @@ class Lane:
     def _end(self, shard: str, action: act.Finished | act.Defer | act.Halt) -> LaneResult:
         self._sending.discard(shard)
         if shard in self._asking or isinstance(action, act.Finished):
-            del self._views[shard]  # there is nothing left to show of it but its count
+            del self._states[shard]  # there is nothing left to show of it but its count
             self._turned_away += not isinstance(action, act.Finished)
         if shard in self._asking:
             self._asked(shard)
@@ -298,7 +298,7 @@ class Lane:
         if isinstance(action, act.Halt):
             # On record, so that a later call creates nothing either before the user decides.
             self._tools.ledger.suspect(shard, action.attempt, action.reason)
-            self._state.halt(action.reason)
+            self._shared.halt(action.reason)
             self._tell(Event("halted", shard, action.attempt, why=action.reason, grave=True))
             return Left(shard, action.reason)
         return Left(shard, action.reason, action.fails)
@@ -323,7 +323,7 @@ class Lane:
 
     def _leave(self) -> Iterator[tuple[str, LaneResult]]:
         """Take back what was not sent, record what was, and leave every shard."""
-        self._state.halt("interrupted")
+        self._shared.halt("interrupted")
         begun = [future for future in self._busy if not future.cancel()]
         waiting = [self._busy.pop(future)[0] for future in list(self._busy) if future not in begun]
         shards = [*waiting, *self._held, *(shard for _, shard in self._due)]
@@ -331,7 +331,7 @@ class Lane:
         self._due = [(0.0, shard) for shard in sorted(shards)]
         while self._due:
             shard = heapq.heappop(self._due)[1]
-            action = decide(self._views[shard], self._state.world(), self._tools.rules)
+            action = decide(self._states[shard], self._shared.current(), self._tools.rules)
             if isinstance(action, act.Finished):
                 yield shard, self._end(shard, action)
             elif isinstance(action, _TAKING_BACK):
@@ -350,18 +350,18 @@ class Lane:
             self._tools.watch.saw(event)
 
     def _perform(self, shard: str, action: act.Action) -> Result:
-        return self._performer.perform(self._views[shard], action)
+        return self._performer.perform(self._states[shard], action)
 
     def _apply(self, shard: str, action: act.Action, result: Result) -> None:
         now = self._tools.clock.now()
-        self._tell(event_of(self._views[shard], action, result, self._spec))
+        self._tell(event_of(self._states[shard], action, result, self._spec))
         if not isinstance(action, _ASKING):
             self._idle_since.pop(shard, None)
-        view = self._views[shard] = apply(self._views[shard], action, result, now)
+        state = self._states[shard] = reduce(self._states[shard], action, result, now)
         heapq.heappush(self._due, (now, shard))
-        if shard in self._asking and any(a.epoch or a.created for a in view.attempts.values()):
+        if shard in self._asking and any(a.epoch or a.created for a in state.attempts.values()):
             self._asked(shard)
-        if any(is_sending(attempt) for attempt in view.attempts.values()):
+        if any(is_sending(attempt) for attempt in state.attempts.values()):
             self._sending.add(shard)
         else:
             self._sending.discard(shard)
@@ -372,7 +372,7 @@ class Lane:
             shard, action = self._busy.pop(future)
             self._apply(shard, action, future.result())
         for shard in sorted(self._sending):
-            for attempt in self._views[shard].attempts.values():
+            for attempt in self._states[shard].attempts.values():
                 if is_sending(attempt):
                     self._renew(shard, attempt)
 
@@ -400,9 +400,9 @@ class Lane:
             self._tools.clock.sleep(pause)
 
 
-def _shards_in(book: Reservations) -> set[str]:
+def _shards_in(reservations: Reservations) -> set[str]:
     """The shards for which something is reserved."""
-    return {attempt.rpartition("/")[0] for attempt in book.live}
+    return {attempt.rpartition("/")[0] for attempt in reservations.live}
 
 
 def _would_send(action: act.Action) -> bool:
@@ -418,6 +418,13 @@ def is_sealed(attempt: AttemptState) -> bool:
 def is_sending(attempt: AttemptState) -> bool:
     """Whether this process holds the claim of an attempt that has not been sent yet."""
     local = attempt.local
-    held = local.epoch > 0 and local.epoch == attempt.epoch and local.unknown_since is None
+    held = (
+        local.epoch > 0 and local.epoch == attempt.epoch and local.create_unanswered_since is None
+    )
     held = held and not attempt.sealed
-    return held and attempt.created is None and attempt.outcome is None and local.ended is None
+    return (
+        held
+        and attempt.created is None
+        and attempt.outcome is None
+        and local.pending_outcome is None
+    )

@@ -18,7 +18,7 @@ from reembed.driver.failures import classify_failure
 from reembed.driver.intake import Room
 from reembed.driver.render import Renderer
 from reembed.driver.settle import clear_part, write_all_rejects, write_merged_part
-from reembed.driver.state import RunState
+from reembed.driver.state import SharedStateStore
 from reembed.errors import (
     AccessDeniedError,
     NameTakenError,
@@ -33,8 +33,8 @@ from reembed.ledger.reservation_log import Refusal
 from reembed.machine import actions as act
 from reembed.machine.endings import INVALID_ARGUMENT
 from reembed.machine.epochs import FRESH
-from reembed.machine.reduce import Missed, Refused, Result, Unsure
-from reembed.machine.states import Ended, ObservedJob, ShardState
+from reembed.machine.reduce import CallFailed, CreateUnanswered, Result, SendRefused
+from reembed.machine.states import ObservedJob, PendingOutcome, ShardState
 from reembed.providers.base import Job
 
 JSONL = "application/jsonl"
@@ -50,12 +50,12 @@ MOST_LOST_INPUTS = 4
 class Performer:
     """Carries out actions; one object serves all shards and threads of a process."""
 
-    def __init__(self, context: Context, state: RunState) -> None:
-        self._tools, self._state = context, state
+    def __init__(self, context: Context, shared: SharedStateStore) -> None:
+        self._tools, self._shared = context, shared
         self._threads = threading.local()
         self._ways: dict[type, Callable[[ShardState, Any], Result]] = {
             act.ReloadRecords: self._look,
-            act.RefreshReservations: self._read_book,
+            act.RefreshReservations: self._refresh_reservations,
             act.MakeClaim: self._claim,
             act.ReleaseClaim: self._void,
             act.Reserve: self._reserve,
@@ -73,12 +73,12 @@ class Performer:
             act.Cancel: self._cancel,
             act.RecordOutcome: self._record_outcome,
             act.DeleteInput: self._delete_input,
-            act.WritePart: lambda view, action: write_merged_part(context, view),
-            act.WriteRejects: lambda view, action: write_all_rejects(context, view),
+            act.WritePart: lambda state, action: write_merged_part(context, state),
+            act.WriteRejects: lambda state, action: write_all_rejects(context, state),
             act.RecordSettled: self._settle,
         }
 
-    def perform(self, view: ShardState, action: act.Action) -> Result:
+    def perform(self, state: ShardState, action: act.Action) -> Result:
         """Carry out an action.
 
         Raises:
@@ -86,68 +86,68 @@ class Performer:
             StorageError: the run directory cannot be read or written.
         """
         try:
-            return self._ways[type(action)](view, action)
+            return self._ways[type(action)](state, action)
         except AccessDeniedError as err:
             raise RunFailedError(
                 f"the service refuses the key ({err}); check GEMINI_API_KEY, then run again"
             ) from err
         except (TransientError, UnknownOutcomeError, QuotaError) as err:
             path = getattr(action, "attempt", "")
-            failures = view.attempts[path].local.failures if path in view.attempts else 0
-            return Missed(max(err.retry_after or 0.0, min(300.0, 2.0 ** min(failures, 9))))
+            failures = state.attempts[path].local.failures if path in state.attempts else 0
+            return CallFailed(max(err.retry_after or 0.0, min(300.0, 2.0 ** min(failures, 9))))
 
-    def _look(self, view: ShardState, action: act.ReloadRecords) -> Result:
+    def _look(self, state: ShardState, action: act.ReloadRecords) -> Result:
         began = self._tools.clock.now()
-        self._state.set_stopped(self._tools.ledger.stopped())
-        return replace(self._tools.ledger.look(view.plan.shard), looked_at=began)
+        self._shared.set_stopped(self._tools.ledger.stopped())
+        return replace(self._tools.ledger.look(state.plan.shard), records_read_at=began)
 
-    def _read_book(self, view: ShardState, action: act.RefreshReservations) -> Result:
-        self._state.set_stopped(self._tools.ledger.stopped())
-        book = self._tools.spend.read()
-        name, known = f"{view.plan.shard}/{action.attempt}", view.attempts[action.attempt].epoch
-        self._state.set_reservations(book, asked=name)
-        if book.epochs.get(name, 0) > known:
+    def _refresh_reservations(self, state: ShardState, action: act.RefreshReservations) -> Result:
+        self._shared.set_stopped(self._tools.ledger.stopped())
+        reservations = self._tools.spend.read()
+        name, known = f"{state.plan.shard}/{action.attempt}", state.attempts[action.attempt].epoch
+        self._shared.set_reservations(reservations, refreshed_for=name)
+        if reservations.epochs.get(name, 0) > known:
             # Another has been at this shard: what is waited for may be held by its own retry.
-            return self._tools.ledger.look(view.plan.shard)
+            return self._tools.ledger.look(state.plan.shard)
         return None
 
-    def _claim(self, view: ShardState, action: act.MakeClaim) -> Result:
+    def _claim(self, state: ShardState, action: act.MakeClaim) -> Result:
         holder = self._tools.rules.holder
         claim = Claim(holder=holder, epoch=action.epoch, sealed=action.sealed)
-        won = self._tools.ledger.claim(view.plan.shard, action.attempt, claim)
+        won = self._tools.ledger.claim(state.plan.shard, action.attempt, claim)
         if action.sealed == "split":
-            self._state.moved()  # its pieces will take room: one shard at a time fills a gap
+            self._shared.moved()  # its pieces will take room: one shard at a time fills a gap
         return claim if won else "lost"
 
-    def _void(self, view: ShardState, action: act.ReleaseClaim) -> Result:
-        self._tools.ledger.void(view.plan.shard, action.attempt, action.epoch, action.reason)
+    def _void(self, state: ShardState, action: act.ReleaseClaim) -> Result:
+        self._tools.ledger.void(state.plan.shard, action.attempt, action.epoch, action.reason)
         return None
 
-    def _reserve(self, view: ShardState, action: act.Reserve) -> Result:
-        name = f"{view.plan.shard}/{action.attempt}"
+    def _reserve(self, state: ShardState, action: act.Reserve) -> Result:
+        name = f"{state.plan.shard}/{action.attempt}"
         won = self._tools.spend.reserve(
-            name, action.epoch, action.need, self._state.quotas, self._state.storage_now
+            name, action.epoch, action.need, self._shared.quotas, self._shared.storage_now
         )
-        self._state.set_reservations(self._tools.spend.read())
+        self._shared.set_reservations(self._tools.spend.read())
         return "won" if won else "full"
 
-    def _release(self, view: ShardState, action: act.Release) -> Result:
-        name = f"{view.plan.shard}/{action.attempt}"
-        until, epoch = self._state.storage_now() + self._tools.rules.result_life, action.epoch
-        if view.attempts[action.attempt].outcome is not None:
+    def _release(self, state: ShardState, action: act.Release) -> Result:
+        name = f"{state.plan.shard}/{action.attempt}"
+        until, epoch = self._shared.storage_now() + self._tools.rules.result_life, action.epoch
+        if state.attempts[action.attempt].outcome is not None:
             # The attempt is over, whoever reserved for it since the log was last read here.
             epoch = max(epoch, self._tools.spend.read().epoch_of(name))
         self._tools.spend.release(name, epoch, action.kind, until)
-        self._state.set_reservations(self._tools.spend.read())
+        self._shared.set_reservations(self._tools.spend.read())
         return None
 
-    def _scan(self, view: ShardState, action: act.ListJobs) -> Result:
+    def _scan(self, state: ShardState, action: act.ListJobs) -> Result:
         began = self._tools.clock.now()
-        self._state.scanned(list(self._tools.service.list_jobs()), began)
+        self._shared.scanned(list(self._tools.service.list_jobs()), began)
         return None
 
-    def _fence(self, view: ShardState, action: act.Fence) -> Result:
-        name = self._input_name(view, action.attempt, action.epoch)
+    def _fence(self, state: ShardState, action: act.Fence) -> Result:
+        name = self._input_name(state, action.attempt, action.epoch)
         try:
             self._tools.service.delete_file(name)
         except RemoteNotFoundError:
@@ -156,52 +156,52 @@ class Performer:
             # Unlike other deletions this one must have happened before anything is created.
             raise RunFailedError(
                 f"the service does not delete {name} ({err}), so an older holder of shard "
-                f"{view.plan.shard} could still create its job; delete the file, then run again"
+                f"{state.plan.shard} could still create its job; delete the file, then run again"
             ) from err
         return None
 
-    def _prepare(self, view: ShardState, action: act.Prepare) -> Result:
-        context, attempt = self._tools, view.attempts[action.attempt]
+    def _prepare(self, state: ShardState, action: act.Prepare) -> Result:
+        context, attempt = self._tools, state.attempts[action.attempt]
         renderer = Renderer(context.content, context.policy, context.request_options, action.inline)
-        path = context.scratch / f"{view.plan.shard}-{action.attempt}.requests"
-        manifest = context.manifest(view.plan.shard)
+        path = context.scratch / f"{state.plan.shard}-{action.attempt}.requests"
+        manifest = context.manifest(state.plan.shard)
         model = context.config.model
         found = fingerprint_under(manifest, model.name, model.task, model.dimensions)
-        if found != view.plan.fingerprint:
+        if found != state.plan.fingerprint:
             # It says which objects are read, and sent.
             raise RunFailedError(
-                f"{context.layout.manifest(context.plan, view.plan.shard)} is not the manifest "
+                f"{context.layout.manifest(context.plan, state.plan.shard)} is not the manifest "
                 "that was planned: restore it from a copy, finish the run with the version of "
                 "reembed that planned it, or begin a new run in another run_dir"
             )
-        prepared, unsent = renderer.render(view.plan, manifest, attempt.ordinals, path)
+        prepared, unsent = renderer.render(state.plan, manifest, attempt.ordinals, path)
         if unsent:
             record = Unsent(requests=unsent)
-            context.ledger.unsent(view.plan.shard, action.attempt, action.epoch, record)
+            context.ledger.unsent(state.plan.shard, action.attempt, action.epoch, record)
         return prepared
 
-    def _upload(self, view: ShardState, action: act.Upload) -> Result:
-        prepared = view.attempts[action.attempt].local.prepared
+    def _upload(self, state: ShardState, action: act.Upload) -> Result:
+        prepared = state.attempts[action.attempt].local.prepared
         assert prepared is not None
-        name = self._input_name(view, action.attempt, action.epoch)
+        name = self._input_name(state, action.attempt, action.epoch)
         try:
             self._tools.service.upload(Path(prepared.path), name, JSONL)
         except NameTakenError:
             # Ours, whole, and the same bytes: the name holds run, shard, attempt and epoch.
             pass
         except QuotaError as err:
-            return self._over_quota(view, action, err)
+            return self._over_quota(state, action, err)
         except RefusedError as err:
-            self._state.halt(f"the service does not take the input file: {err}")
-            return Refused(str(err), 0.0)
+            self._shared.halt(f"the service does not take the input file: {err}")
+            return SendRefused(str(err), 0.0)
         return name
 
-    def _create(self, view: ShardState, action: act.Create) -> Result:
-        context, local = self._tools, view.attempts[action.attempt].local
-        if local.looked_at is None or context.clock.now() - local.looked_at > 2 * FRESH:
-            return Missed(0.0)  # held up since the last look: look again before sending
+    def _create(self, state: ShardState, action: act.Create) -> Result:
+        context, local = self._tools, state.attempts[action.attempt].local
+        if local.records_read_at is None or context.clock.now() - local.records_read_at > 2 * FRESH:
+            return CallFailed(0.0)  # held up since the last look: look again before sending
         name = display_name(
-            context.rules.run, view.plan.shard, action.attempt, view.plan.fingerprint
+            context.rules.run, state.plan.shard, action.attempt, state.plan.fingerprint
         )
         model, priority = context.config.model.name, context.config.batch.priority
         assert local.prepared is not None
@@ -212,19 +212,19 @@ class Performer:
             else:
                 job = context.service.create_from_file(model, name, local.uploaded, priority)
         except UnknownOutcomeError:
-            return Unsure()
+            return CreateUnanswered()
         except QuotaError as err:
-            return self._over_quota(view, action, err)
+            return self._over_quota(state, action, err)
         except TransientError as err:
-            return Refused(f"not sent: {err}", 5.0)
+            return SendRefused(f"not sent: {err}", 5.0)
         except RemoteNotFoundError as err:
             # The input file expired or was fenced; the same again and again is something else.
             if action.inline or action.epoch > MOST_LOST_INPUTS:
-                self._state.halt(f"the service does not find what a job needs: {err}")
-            return Refused(f"not found: {err}", 5.0)
+                self._shared.halt(f"the service does not find what a job needs: {err}")
+            return SendRefused(f"not found: {err}", 5.0)
         except RefusedError as err:
-            self._state.halt(f"the service refuses to create a job: {err}")
-            return Refused(str(err), 0.0)
+            self._shared.halt(f"the service refuses to create a job: {err}")
+            return SendRefused(str(err), 0.0)
         created = Created(
             job=job.name,
             display_name=name,
@@ -234,45 +234,45 @@ class Performer:
         )
         # A job may queue for a day, and its requests fill the disk; a retry renders them again.
         Path(local.prepared.path).unlink(missing_ok=True)
-        return context.ledger.created(view.plan.shard, action.attempt, created)
+        return context.ledger.created(state.plan.shard, action.attempt, created)
 
     def _over_quota(
-        self, view: ShardState, action: act.Upload | act.Create, err: QuotaError
-    ) -> Refused:
+        self, state: ShardState, action: act.Upload | act.Create, err: QuotaError
+    ) -> SendRefused:
         """Tell all runners of a 429."""
-        name = f"{view.plan.shard}/{action.attempt}"
-        reserved = self._state.world().book.live.get(name)
-        need = reserved[1] if reserved else view.attempts[action.attempt].need
+        name = f"{state.plan.shard}/{action.attempt}"
+        reserved = self._shared.current().reservations.live.get(name)
+        need = reserved[1] if reserved else state.attempts[action.attempt].need
         uploading = isinstance(action, act.Upload)
-        news = Refusal(need, self._state.storage_now(), err.retry_after, uploading)
-        wait = self._tools.spend.refused(name, action.epoch, news, self._state.quotas)
-        self._state.set_reservations(self._tools.spend.read())
-        return Refused(f"quota: {err}", wait, quota=True)
+        news = Refusal(need, self._shared.storage_now(), err.retry_after, uploading)
+        wait = self._tools.spend.record_refusal(name, action.epoch, news, self._shared.quotas)
+        self._shared.set_reservations(self._tools.spend.read())
+        return SendRefused(f"quota: {err}", wait, quota=True)
 
-    def _record_created(self, view: ShardState, action: act.RecordCreated) -> Result:
-        return self._tools.ledger.created(view.plan.shard, action.attempt, action.created)
+    def _record_created(self, state: ShardState, action: act.RecordCreated) -> Result:
+        return self._tools.ledger.created(state.plan.shard, action.attempt, action.created)
 
-    def _poll(self, view: ShardState, action: act.Poll) -> Result:
+    def _poll(self, state: ShardState, action: act.Poll) -> Result:
         try:
             job = self._tools.service.get(action.job)
         except RemoteNotFoundError as err:
-            return self._lost(view, action, f"the job is gone from the service ({err})")
-        before = view.attempts[action.attempt].job
+            return self._lost(state, action, f"the job is gone from the service ({err})")
+        before = state.attempts[action.attempt].job
         low, high = self._tools.rules.poll
         interval = low if before is None else min(high, before.interval * _GROWTH)
         if job.done:
             shaped = (
                 job.state == "FAILED" and job.error is not None
             ) and job.error.code == INVALID_ARGUMENT
-            self._state.job_ended(job.state, shaped)
+            self._shared.job_ended(job.state, shaped)
         return _job_view(job, self._tools.clock.now(), interval)
 
-    def _join(self, view: ShardState, action: act.Join) -> Result:
+    def _join(self, state: ShardState, action: act.Join) -> Result:
         try:
             job = self._tools.service.get(action.job)
-            return join_answer(self._tools, view, action.attempt, job, self._room())
+            return join_answer(self._tools, state, action.attempt, job, self._room())
         except RemoteNotFoundError as err:
-            return self._lost(view, action, f"its answer is gone from the service ({err})")
+            return self._lost(state, action, f"its answer is gone from the service ({err})")
 
     def _room(self) -> Room:
         """Room for vectors, one for each thread that joins."""
@@ -281,24 +281,24 @@ class Performer:
         room: Room = self._threads.room
         return room
 
-    def _judge(self, view: ShardState, action: act.ClassifyFailure) -> Result:
-        return classify_failure(self._tools, view, view.attempts[action.attempt], action.why)
+    def _judge(self, state: ShardState, action: act.ClassifyFailure) -> Result:
+        return classify_failure(self._tools, state, state.attempts[action.attempt], action.why)
 
-    def _mark_stuck(self, view: ShardState, action: act.MarkStuck) -> Result:
-        self._tools.ledger.mark_stuck(view.plan.shard, action.attempt)
+    def _mark_stuck(self, state: ShardState, action: act.MarkStuck) -> Result:
+        self._tools.ledger.mark_stuck(state.plan.shard, action.attempt)
         return None
 
-    def _cancel(self, view: ShardState, action: act.Cancel) -> Result:
+    def _cancel(self, state: ShardState, action: act.Cancel) -> Result:
         try:
             self._tools.service.cancel(action.job)
         except (RefusedError, RemoteNotFoundError):
             return None  # ended meanwhile: the next poll says how
         return None
 
-    def _record_outcome(self, view: ShardState, action: act.RecordOutcome) -> Result:
-        return self._tools.ledger.outcome(view.plan.shard, action.attempt, action.outcome)
+    def _record_outcome(self, state: ShardState, action: act.RecordOutcome) -> Result:
+        return self._tools.ledger.outcome(state.plan.shard, action.attempt, action.outcome)
 
-    def _delete_input(self, view: ShardState, action: act.DeleteInput) -> Result:
+    def _delete_input(self, state: ShardState, action: act.DeleteInput) -> Result:
         try:
             # The name may come from a record or from the service: no file but ours is deleted.
             if is_input_file(self._tools.rules.run, action.file):
@@ -306,33 +306,33 @@ class Performer:
         except (RemoteNotFoundError, RefusedError):
             pass  # gone already, or not ours to delete: its place comes free when it expires
         except (TransientError, QuotaError):
-            if view.attempts[action.attempt].local.failures < DELETE_TRIES:
+            if state.attempts[action.attempt].local.failures < DELETE_TRIES:
                 raise
-        prepared = view.attempts[action.attempt].local.prepared
+        prepared = state.attempts[action.attempt].local.prepared
         if prepared is not None:
             Path(prepared.path).unlink(missing_ok=True)
         return None
 
-    def _settle(self, view: ShardState, action: act.RecordSettled) -> Result:
+    def _settle(self, state: ShardState, action: act.RecordSettled) -> Result:
         if not action.settled.part:
-            clear_part(self._tools, view)
-        standing = self._tools.ledger.settle(view.plan.shard, action.settled)
+            clear_part(self._tools, state)
+        standing = self._tools.ledger.settle(state.plan.shard, action.settled)
         # Whoever held this shard before may have reserved since the log was last read here.
-        self._state.set_reservations(self._tools.spend.read())
+        self._shared.set_reservations(self._tools.spend.read())
         return "won" if standing is action.settled else "lost"
 
-    def _lost(self, view: ShardState, action: act.Poll | act.Join, why: str) -> Ended:
+    def _lost(self, state: ShardState, action: act.Poll | act.Join, why: str) -> PendingOutcome:
         """A paid result that is gone: said, never bought again by itself."""
         message = (
-            f"RESULT_LOST: {action.job} (shard {view.plan.shard}, attempt {action.attempt}) was "
+            f"RESULT_LOST: {action.job} (shard {state.plan.shard}, attempt {action.attempt}) was "
             f"paid and {why}; nothing more is bought until you decide (--accept-repay buys it "
             "again)"
         )
-        attempt = view.attempts[action.attempt]
-        return repay(self._tools, view, attempt, "RESULT_LOST", message)
+        attempt = state.attempts[action.attempt]
+        return repay(self._tools, state, attempt, "RESULT_LOST", message)
 
-    def _input_name(self, view: ShardState, attempt: str, epoch: int) -> str:
-        return input_file_name(self._tools.rules.run, view.plan.shard, attempt, epoch)
+    def _input_name(self, state: ShardState, attempt: str, epoch: int) -> str:
+        return input_file_name(self._tools.rules.run, state.plan.shard, attempt, epoch)
 
 
 def _job_view(job: Job, now: float, interval: float) -> ObservedJob:

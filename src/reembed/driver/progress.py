@@ -25,7 +25,7 @@ _SHARE_OF_AGE = 120
 
 @dataclass(slots=True)
 class Unseen:
-    """Shards of a lane that have no view: those that it has settled, and those yet to begin."""
+    """Shards of a lane without a state in memory: those settled, and those yet to begin."""
 
     planned: int = 0
     settled: int = 0
@@ -65,21 +65,23 @@ class Progress:
 
     def tell(
         self,
-        views: Mapping[str, ShardState],
+        states: Mapping[str, ShardState],
         unseen: Unseen,
-        world: SharedState,
+        shared: SharedState,
         last: bool = False,
     ) -> None:
-        """Note the state of all shards of the lane, those without a view too."""
+        """Note the state of all shards of the lane, those without a state in memory too."""
         if self._began is None:
-            self._began = world.now
-        if not last and world.now - self._last < pause_after(world.now - self._began):
+            self._began = shared.now
+        if not last and shared.now - self._last < pause_after(shared.now - self._began):
             return
-        self._last = world.now
-        counts = summary(views.values(), unseen)
-        stuck = stuck_jobs(views.values(), world.storage_now - self._stuck_after)
-        self._watch.pending(oldest_pending(views.values(), world.storage_now))
-        self._write({"schema": 1, **counts, "usd_nano": world.book.usd_nano, "stuck_jobs": stuck})
+        self._last = shared.now
+        counts = summary(states.values(), unseen)
+        stuck = stuck_jobs(states.values(), shared.storage_now - self._stuck_after)
+        self._watch.pending(oldest_pending(states.values(), shared.storage_now))
+        self._write(
+            {"schema": 1, **counts, "usd_nano": shared.reservations.usd_nano, "stuck_jobs": stuck}
+        )
 
     def end(self, failed: str = "", left: Mapping[str, int] | None = None) -> None:
         """Say that the lane has ended: what stopped it, how many shards it left and why."""
@@ -98,37 +100,37 @@ def pause_after(age: float) -> float:
     return min(RARELY_SECONDS, max(EVERY_SECONDS, age / _SHARE_OF_AGE))
 
 
-def stuck_jobs(views: Iterable[ShardState], before: float) -> list[str]:
+def stuck_jobs(states: Iterable[ShardState], before: float) -> list[str]:
     """Names of jobs that were created before a moment (seconds) and have not ended."""
-    return sorted(job.name for job in _pending(views) if job.created_at < before)
+    return sorted(job.name for job in _pending(states) if job.created_at < before)
 
 
-def oldest_pending(views: Iterable[ShardState], now: float) -> int:
+def oldest_pending(states: Iterable[ShardState], now: float) -> int:
     """Seconds since the oldest job was created that has not ended; 0 where none is pending."""
-    return max((max(0, int(now - job.created_at)) for job in _pending(views)), default=0)
+    return max((max(0, int(now - job.created_at)) for job in _pending(states)), default=0)
 
 
-def _pending(views: Iterable[ShardState]) -> Iterator[ObservedJob]:
+def _pending(states: Iterable[ShardState]) -> Iterator[ObservedJob]:
     """Jobs that have not ended and say when they were created."""
-    for view in views:
-        for attempt in view.attempts.values():
+    for state in states:
+        for attempt in state.attempts.values():
             job = attempt.job
             if attempt.outcome is None and job is not None and not job.done and job.created_at > 0:
                 yield job
 
 
-def summary(views: Iterable[ShardState], unseen: Unseen) -> dict[str, Any]:
+def summary(states: Iterable[ShardState], unseen: Unseen) -> dict[str, Any]:
     """Count shards by state, chunks that are done, and requests that jobs still work on."""
-    states = +Counter({"planned": unseen.planned})
+    shards = +Counter({"planned": unseen.planned})
     total = replace(unseen)
     done = pending = 0
-    for view in views:
-        if view.settled is not None:
-            total.settle(view.settled)
+    for state in states:
+        if state.settled is not None:
+            total.settle(state.settled)
             continue
-        states[state_of(view)] += 1
+        shards[word_of(state)] += 1
         answered = 0
-        for attempt in view.attempts.values():
+        for attempt in state.attempts.values():
             if attempt.outcome is not None:
                 answered += attempt.outcome.rows + attempt.outcome.rejects
             elif attempt.job is not None:
@@ -136,10 +138,10 @@ def summary(views: Iterable[ShardState], unseen: Unseen) -> dict[str, Any]:
                 pending += left
                 answered += max(0, attempt.job.total - left)
         # A job's total has its canaries in it.
-        done += min(answered, view.plan.chunks)
-    states += Counter({"settled": total.settled})
+        done += min(answered, state.plan.chunks)
+    shards += Counter({"settled": total.settled})
     return {
-        "shards": dict(sorted(states.items())),
+        "shards": dict(sorted(shards.items())),
         "chunks_done": total.chunks + done,
         "rows": total.rows,
         "rejects": total.rejects,
@@ -147,11 +149,11 @@ def summary(views: Iterable[ShardState], unseen: Unseen) -> dict[str, Any]:
     }
 
 
-def state_of(view: ShardState) -> str:
+def word_of(state: ShardState) -> str:
     """One word for where a shard stands."""
-    if view.settled is not None:
+    if state.settled is not None:
         return "settled"
-    open_attempts = [a for a in view.attempts.values() if a.outcome is None]
+    open_attempts = [a for a in state.attempts.values() if a.outcome is None]
     words = [_attempt_state(attempt) for attempt in open_attempts]
     for word in ("running", "queued", "collecting", "submitting", "planned"):
         if word in words:

@@ -22,7 +22,7 @@ from reembed.driver.context import Context
 from reembed.driver.events import Unwatched, Watch
 from reembed.driver.lane import Lane, Left
 from reembed.driver.progress import Progress
-from reembed.driver.state import RunState
+from reembed.driver.state import SharedStateStore
 from reembed.errors import ObjectNotFoundError, ReembedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
@@ -182,23 +182,23 @@ def _drive(
 ) -> Iterator[tuple[str, Settled]]:
     clock = context.clock
     offset = context.ledger.storage_now() - clock.now()
-    state = RunState(session.run, quotas_of(session.config), clock, offset)
+    shared = SharedStateStore(session.run, quotas_of(session.config), clock, offset)
     if session.resumed:
         # Jobs that the ledger does not know are adopted before anything is bought.
         began = clock.now()
-        state.scanned(context.service.list_jobs(), began)
+        shared.scanned(context.service.list_jobs(), began)
     every = shards_of(context.storage, context.layout, session.plan)
     plans = list(islice(every, number, None, lanes))
     left: dict[str, int] = {}
     asked: list[str] = []
-    lane = Lane(context, state, progress, interrupted, session.one_round)
+    lane = Lane(context, shared, progress, interrupted, session.one_round)
     for shard, result in lane.run(plans):
         if isinstance(result, Left):
             left[result.reason] = left.get(result.reason, 0) + 1
             asked += [result.reason] if result.fails else []
         else:
             yield shard, result
-    progress.end(failed=state.world().halted or _in_short(asked), left=left)
+    progress.end(failed=shared.current().halted or _in_short(asked), left=left)
 
 
 def _in_short(asked: list[str]) -> str:

@@ -21,7 +21,7 @@ from reembed.destinations.parts import part_metadata, write_part, write_rejects
 from reembed.driver.collect import lineage_of
 from reembed.driver.context import Context
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError
-from reembed.machine.reduce import Wrote
+from reembed.machine.reduce import FileWritten
 from reembed.machine.states import ShardState
 
 _ORDER = [("source_index", "ascending"), ("offset", "ascending"), ("part", "ascending")]
@@ -30,103 +30,106 @@ _BATCH_ROWS = 1024
 _GENERATION = "reembed.generation"
 
 
-def write_merged_part(context: Context, view: ShardState) -> Wrote:
+def write_merged_part(context: Context, state: ShardState) -> FileWritten:
     """Merge rows into the shard's part, in input order.
 
     At first those of all attempts, and the copies that the plan made; in a later generation
     those of the part that stands and of the attempts of this generation, and the part is
     replaced.
     """
-    uri = context.layout.part(context.commit, view.plan.shard)
-    before = view.previous.part if view.previous is not None else ""
+    uri = context.layout.part(context.commit, state.plan.shard)
+    before = state.previous.part if state.previous is not None else ""
     # At first, a part can only stand here from a fetcher that saw no retry in the same answer and
     # died before it could say so; the outcome on record knows better, so it is replaced.
     stands = _standing(context, before or _if_there(context, uri))
-    if stands is not None and before and stands.generation == view.generation:
-        return Wrote(uri)  # written by a call that did not live to say so
-    first = before or _copies(context, view)
-    sources = (first, *(outcome.rows_uri for outcome in _outcomes(view)))
+    if stands is not None and before and stands.generation == state.generation:
+        return FileWritten(uri)  # written by a call that did not live to say so
+    first = before or _copies(context, state)
+    sources = (first, *(outcome.rows_uri for outcome in _outcomes(state)))
     try:
-        return Wrote(_write_part(context, view, [uri for uri in sources if uri], stands))
+        return FileWritten(_write_part(context, state, [uri for uri in sources if uri], stands))
     except ObjectNotFoundError:
         # Another call has replaced the part since the look, and with what this one would write.
         now = _standing(context, _if_there(context, uri))
-        if now is None or now.generation != view.generation:
+        if now is None or now.generation != state.generation:
             raise
-        return Wrote(uri)
+        return FileWritten(uri)
 
 
-def clear_part(context: Context, view: ShardState) -> None:
+def clear_part(context: Context, state: ShardState) -> None:
     """Replace a part that stands although no outcome has rows by one without rows.
 
     A fetcher can write it and die before its outcome; when the answer is gone by the time of the
     next fetch and what is bought again brings nothing, no other step replaces it. It is not
     deleted: a deletion has no condition, and could hit the part of a later generation.
     """
-    uri = context.layout.part(context.commit, view.plan.shard)
+    uri = context.layout.part(context.commit, state.plan.shard)
     stands = _standing(context, _if_there(context, uri))
-    if stands is not None and stands.generation <= view.generation:
-        _write_part(context, view, [], stands)
+    if stands is not None and stands.generation <= state.generation:
+        _write_part(context, state, [], stands)
 
 
 def _write_part(
-    context: Context, view: ShardState, sources: Sequence[str], stands: _Standing | None
+    context: Context, state: ShardState, sources: Sequence[str], stands: _Standing | None
 ) -> str:
     """Merge the rows of files into the shard's part; replace it in the state that it has."""
-    uri, model = context.layout.part(context.commit, view.plan.shard), context.config.model
-    chunkers = context.manifest(view.plan.shard).column("chunker").unique().to_pylist()
+    uri, model = context.layout.part(context.commit, state.plan.shard), context.config.model
+    chunkers = context.manifest(state.plan.shard).column("chunker").unique().to_pylist()
     metadata = part_metadata(context.rules.run, model.name, model.dimensions, model.task, chunkers)
-    local = context.scratch / f"{view.plan.shard}.part"
+    local = context.scratch / f"{state.plan.shard}.part"
     local.unlink(missing_ok=True)
     with ExitStack() as stack:
         opened = (
-            context.storage.open(source, stands.state if stands and source == uri else "")
+            context.storage.open(source, stands.version if stands and source == uri else "")
             for source in sources
         )
         streams = [_batches(stack.enter_context(stream)) for stream in opened]
         compression = context.config.destination.parquet.compression
-        write_part(local, merge_rows(streams), _marked(metadata, view), compression)
+        write_part(local, merge_rows(streams), _marked(metadata, state), compression)
     return _publish(context, local, uri, stands)
 
 
-def write_all_rejects(context: Context, view: ShardState) -> Wrote:
+def write_all_rejects(context: Context, state: ShardState) -> FileWritten:
     """Write the shard's rejects, in input order.
 
     At first those of the plan and of every attempt; in a later generation those that stand, less
     what was sent again, and those of this generation's attempts.
     """
-    uri = context.layout.rejects(context.commit, view.plan.shard)
-    before = view.previous.reject_part if view.previous is not None else ""
+    uri = context.layout.rejects(context.commit, state.plan.shard)
+    before = state.previous.reject_part if state.previous is not None else ""
     stands = _standing(context, before)
-    if stands is not None and stands.generation == view.generation:
-        return Wrote(uri, _counted(_read(context, uri, REJECT)))
-    manifest = context.manifest(view.plan.shard)
+    if stands is not None and stands.generation == state.generation:
+        return FileWritten(uri, _counted(_read(context, uri, REJECT)))
+    manifest = context.manifest(state.plan.shard)
     if stands is None:
-        kept = reject_table(manifest, {}, lineage_of(context, view, None))
+        kept = reject_table(manifest, {}, lineage_of(context, state, None))
     else:
-        assert view.redrive is not None
-        kept = _not_sent_again(_read(context, before, REJECT), manifest, view.redrive)
-    uris = [outcome.errors_uri for outcome in _outcomes(view)]
+        assert state.redrive is not None
+        kept = _not_sent_again(_read(context, before, REJECT), manifest, state.redrive)
+    uris = [outcome.errors_uri for outcome in _outcomes(state)]
     tables = [kept, *(_read(context, source, REJECT) for source in uris if source)]
     rejects = pa.concat_tables(tables).sort_by(_ORDER)
-    local = context.scratch / f"{view.plan.shard}.rejects"
+    local = context.scratch / f"{state.plan.shard}.rejects"
     local.unlink(missing_ok=True)
-    metadata = _marked({"reembed.run": context.rules.run}, view)
+    metadata = _marked({"reembed.run": context.rules.run}, state)
     write_rejects(local, rejects.to_batches(), metadata)
-    return Wrote(_publish(context, local, uri, stands), _counted(rejects))
+    return FileWritten(_publish(context, local, uri, stands), _counted(rejects))
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A file of an earlier settlement: which generation wrote it, which state it is in."""
+    """A file of an earlier settlement: the settlement generation that wrote it, and its version.
+
+    `version` is the storage's generation of the object, for conditional replacement.
+    """
 
     generation: int
-    state: str
+    version: str
 
 
-def _copies(context: Context, view: ShardState) -> str:
-    copied = view.plan.copies and view.generation == 0
-    return context.layout.copies(context.plan, view.plan.shard) if copied else ""
+def _copies(context: Context, state: ShardState) -> str:
+    copied = state.plan.copies and state.generation == 0
+    return context.layout.copies(context.plan, state.plan.shard) if copied else ""
 
 
 def _if_there(context: Context, uri: str) -> str:
@@ -136,14 +139,14 @@ def _if_there(context: Context, uri: str) -> str:
 def _standing(context: Context, uri: str) -> _Standing | None:
     if not uri:
         return None
-    state = context.storage.stat(uri).generation
-    with context.storage.open(uri, state) as stream:
+    version = context.storage.stat(uri).generation
+    with context.storage.open(uri, version) as stream:
         metadata = pq.read_metadata(stream).metadata or {}
-    return _Standing(int(metadata.get(_GENERATION.encode(), b"0")), state)
+    return _Standing(int(metadata.get(_GENERATION.encode(), b"0")), version)
 
 
-def _marked(metadata: Mapping[str, str], view: ShardState) -> dict[str, str]:
-    return {**metadata, _GENERATION: str(view.generation)}
+def _marked(metadata: Mapping[str, str], state: ShardState) -> dict[str, str]:
+    return {**metadata, _GENERATION: str(state.generation)}
 
 
 def _not_sent_again(rejects: pa.Table, manifest: pa.Table, redrive: Redrive) -> pa.Table:
@@ -159,10 +162,10 @@ def _counted(rejects: pa.Table) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(Counter(rejects.column("reason").to_pylist()).items()))
 
 
-def _outcomes(view: ShardState) -> list[Outcome]:
+def _outcomes(state: ShardState) -> list[Outcome]:
     """The outcomes of this generation's attempts, parents before children."""
-    paths = sorted(view.attempts, key=attempt_order)
-    found = [view.attempts[p].outcome for p in paths if generation_of(p) == view.generation]
+    paths = sorted(state.attempts, key=attempt_order)
+    found = [state.attempts[p].outcome for p in paths if generation_of(p) == state.generation]
     return [outcome for outcome in found if outcome is not None]
 
 
@@ -177,7 +180,7 @@ def _read(context: Context, uri: str, schema: pa.Schema) -> pa.Table:
 
 def _publish(context: Context, local: Path, uri: str, stands: _Standing | None) -> str:
     try:
-        context.storage.publish(local, uri, replace=stands.state if stands is not None else None)
+        context.storage.publish(local, uri, replace=stands.version if stands is not None else None)
     except AlreadyExistsError:
         local.unlink(missing_ok=True)  # the same outcomes give the same file
     return uri

@@ -17,51 +17,56 @@ from reembed.providers.base import Job
 REFUSALS_BEFORE_HALT = 3
 
 
-class RunState:
+class SharedStateStore:
     """Shared, changing state; every method is safe among the threads of a lane."""
 
     def __init__(self, run: str, quotas: Quotas, clock: Clock, offset: float) -> None:
         self._run, self.quotas, self._clock, self._offset = run, quotas, clock, offset
         self._lock = threading.Lock()
-        self._world = SharedState(clock.now(), 0.0, Reservations(), quotas)
+        self._shared = SharedState(clock.now(), 0.0, Reservations(), quotas)
         self._refused = self._succeeded = 0
 
-    def world(self) -> SharedState:
-        """The world at this moment."""
+    def current(self) -> SharedState:
+        """The shared state at this moment."""
         now = self._clock.now()
         with self._lock:
-            w = self._world
+            shared = self._shared
         storage_now = now + self._offset
-        quotas = w.book.quotas_under(self.quotas, storage_now)
-        return replace(w, now=now, storage_now=storage_now, quotas=quotas)
+        quotas = shared.reservations.quotas_under(self.quotas, storage_now)
+        return replace(shared, now=now, storage_now=storage_now, quotas=quotas)
 
     def storage_now(self) -> float:
         """The storage's clock, from its distance to ours at the start."""
         return self._clock.now() + self._offset
 
-    def set_reservations(self, book: Reservations, asked: str = "") -> None:
-        """The spend log was read, for the attempt `asked` to see whether it fits now."""
+    def set_reservations(self, reservations: Reservations, refreshed_for: str = "") -> None:
+        """The spend log was read, for the attempt `refreshed_for` to see whether it fits now."""
         at = self._clock.now()
 
-        def read(w: SharedState) -> dict[str, Any]:
-            still = book.lines == w.book.lines and w.quiet_since > float("-inf")
-            quiet = w.quiet_since if still else at
-            return {"book": book, "reservations_at": at, "asked": asked, "quiet_since": quiet}
+        def read(shared: SharedState) -> dict[str, Any]:
+            known = shared.reservations_changed_at
+            unchanged = reservations.lines == shared.reservations.lines and known > float("-inf")
+            return {
+                "reservations": reservations,
+                "reservations_read_at": at,
+                "refreshed_for": refreshed_for,
+                "reservations_changed_at": known if unchanged else at,
+            }
 
         self._change(read)
 
     def moved(self) -> None:
         """Something is about to change what is reserved."""
         at = self._clock.now()
-        self._change(lambda w: {"quiet_since": at})
+        self._change(lambda shared: {"reservations_changed_at": at})
 
     def set_stopped(self, stopped: bool) -> None:
         """The stop records were read."""
-        self._change(lambda w: {"stopped": stopped})
+        self._change(lambda shared: {"stopped": stopped})
 
     def halt(self, reason: str) -> None:
         """No more creating in this process; the first reason stands."""
-        self._change(lambda w: {"halted": w.halted or reason})
+        self._change(lambda shared: {"halted": shared.halted or reason})
 
     def scanned(self, jobs: Iterable[Job], began: float) -> None:
         """The remote jobs were listed; those of this run are kept by shard and attempt.
@@ -77,7 +82,7 @@ class RunState:
                     Found(job.name, job.display_name, job.create_time, job.input_file, job.state)
                 )
         by_name = {name: tuple(jobs) for name, jobs in found.items()}
-        self._change(lambda w: {"scanned_at": began, "found": by_name})
+        self._change(lambda shared: {"listed_at": began, "listed_jobs": by_name})
 
     def job_ended(self, state: str, request_shaped: bool) -> None:
         """Count endings: when the first jobs are all refused as malformed, creating stops."""
@@ -93,4 +98,4 @@ class RunState:
 
     def _change(self, changes: Callable[[SharedState], dict[str, Any]]) -> None:
         with self._lock:
-            self._world = replace(self._world, **changes(self._world))
+            self._shared = replace(self._shared, **changes(self._shared))

@@ -10,7 +10,7 @@ from itertools import takewhile
 from reembed.core.records import Need, ReservationLine
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError
 from reembed.ledger.layout import Layout
-from reembed.machine.adaptive_quota import blamed
+from reembed.machine.adaptive_quota import likely_quota
 from reembed.machine.reservations import Fold, Quotas, Reservations
 from reembed.storage.base import Storage
 from reembed.storage.parallel import MAX_CONCURRENT, in_parallel
@@ -71,27 +71,29 @@ class ReservationLog:
     ) -> None:
         self._storage, self._layout, self._commit = storage, layout, commit
         self._at_once, self._fold_every = max_concurrent, fold_every
-        self._book: Reservations | None = None
+        self._reservations: Reservations | None = None
         self._lock = threading.RLock()
 
     def read(self) -> Reservations:
         """The log's state, read to its tail."""
         with self._lock:
             ahead = 1
-            if self._book is None:
-                self._book, ahead = self._newest_fold(), min(_FIRST_LOOK, self._at_once)
+            if self._reservations is None:
+                self._reservations, ahead = self._newest_fold(), min(_FIRST_LOOK, self._at_once)
             while True:
-                first = self._book.lines + 1
+                first = self._reservations.lines + 1
                 new = self._lines(range(first, first + ahead))
-                self._book = self._book.add(*new) if new else self._book
+                self._reservations = self._reservations.add(*new) if new else self._reservations
                 if len(new) < ahead:
-                    return self._book
+                    return self._reservations
                 ahead = min(2 * ahead, self._at_once)
 
     def _newest_fold(self) -> Reservations:
         names = [stat.uri for stat in self._storage.list(self._layout.folds(self._commit))]
         return (
-            Fold.decode(self._storage.read(names[-1]), names[-1]).book if names else Reservations()
+            Fold.decode(self._storage.read(names[-1]), names[-1]).reservations
+            if names
+            else Reservations()
         )
 
     def _lines(self, numbers: Iterable[int]) -> list[ReservationLine]:
@@ -121,42 +123,42 @@ class ReservationLog:
         """
         with self._lock:
             while True:
-                book = self.read()
-                if book.epochs.get(attempt, 0) > epoch:
+                reservations = self.read()
+                if reservations.epochs.get(attempt, 0) > epoch:
                     return False
-                if book.epoch_of(attempt) == epoch:
+                if reservations.epoch_of(attempt) == epoch:
                     return True
-                held, at = attempt in book.live, now()
-                shut = not held and at < book.ceiling.opens(need)
-                under = book.quotas_under(quotas, at)
-                if shut or book.room(attempt, need, under, at) != "fits":
+                held, at = attempt in reservations.live, now()
+                shut = not held and at < reservations.ceiling.opens(need)
+                under = reservations.quotas_under(quotas, at)
+                if shut or reservations.room(attempt, need, under, at) != "fits":
                     return False
-                total = book.usd_nano + (0 if held else need.usd_nano)
+                total = reservations.usd_nano + (0 if held else need.usd_nano)
                 line = ReservationLine(
                     kind="reserve", attempt=attempt, epoch=epoch, need=need, total_usd_nano=total
                 )
-                if self._append(book, line):
+                if self._append(reservations, line):
                     return True
 
     def release(self, attempt: str, epoch: int, kind: str, held_until: float) -> None:
         """Give back: `void` all of it, `end` all but the dollars and the result's bytes."""
         with self._lock:
             while True:
-                book = self.read()
-                if attempt not in book.live or book.epoch_of(attempt) > epoch:
+                reservations = self.read()
+                if attempt not in reservations.live or reservations.epoch_of(attempt) > epoch:
                     return
-                back = book.live[attempt][1].usd_nano if kind == "void" else 0
+                back = reservations.live[attempt][1].usd_nano if kind == "void" else 0
                 line = ReservationLine(
                     kind="void" if kind == "void" else "end",
                     attempt=attempt,
                     epoch=epoch,
                     held_until=held_until,
-                    total_usd_nano=book.usd_nano - back,
+                    total_usd_nano=reservations.usd_nano - back,
                 )
-                if self._append(book, line):
+                if self._append(reservations, line):
                     return
 
-    def refused(self, attempt: str, epoch: int, news: Refusal, quotas: Quotas) -> float:
+    def record_refusal(self, attempt: str, epoch: int, news: Refusal, quotas: Quotas) -> float:
         """Tell every runner of a 429; nothing is written when the log says as much already.
 
         Returns:
@@ -164,38 +166,38 @@ class ReservationLog:
         """
         with self._lock:
             while True:
-                book = self.read()
-                taken = book.taken_before(attempt, news.at)
+                reservations = self.read()
+                taken = reservations.taken_before(attempt, news.at)
                 line = ReservationLine(
                     kind="refused",
                     attempt=attempt,
                     epoch=epoch,
                     need=news.need,
-                    total_usd_nano=book.usd_nano,
-                    what="file" if news.upload else blamed(taken, news.need, quotas),
+                    total_usd_nano=reservations.usd_nano,
+                    what="file" if news.upload else likely_quota(taken, news.need, quotas),
                     taken=taken,
                     at=news.at,
                     retry_after=news.retry_after,
                 )
-                after = book.add(line).ceiling
-                if after == book.ceiling or self._append(book, line):
+                after = reservations.add(line).ceiling
+                if after == reservations.ceiling or self._append(reservations, line):
                     until = after.upload_after if news.upload else after.create_after
                     return max(0.0, until - news.at)
 
-    def _append(self, book: Reservations, line: ReservationLine) -> bool:
-        name = self._layout.spend(self._commit, book.lines + 1)
+    def _append(self, reservations: Reservations, line: ReservationLine) -> bool:
+        name = self._layout.spend(self._commit, reservations.lines + 1)
         try:
             self._storage.create(name, line.encode())
         except AlreadyExistsError:
             return False
-        self._book = book.add(line)
-        if is_folded(self._book.lines, self._fold_every):
-            self._fold(self._book)
+        self._reservations = reservations.add(line)
+        if is_folded(self._reservations.lines, self._fold_every):
+            self._fold(self._reservations)
         return True
 
-    def _fold(self, book: Reservations) -> None:
+    def _fold(self, reservations: Reservations) -> None:
         try:
-            name = self._layout.fold(self._commit, book.lines)
-            self._storage.create(name, Fold(book=book).encode())
+            name = self._layout.fold(self._commit, reservations.lines)
+            self._storage.create(name, Fold(reservations=reservations).encode())
         except AlreadyExistsError:
             return  # the same lines give the same fold

@@ -121,18 +121,18 @@ class Ceiling:
         return max(self.create_after, self.upload_after) if need.input_bytes else self.create_after
 
 
-def blamed(taken: Need, need: Need, quotas: Quotas) -> Literal["tokens", "jobs"]:
+def likely_quota(taken: Need, need: Need, quotas: Quotas) -> Literal["tokens", "jobs"]:
     """Which quota a refused create met: a 429 does not say, so the one that is nearer."""
     tokens = (taken.tokens + need.tokens) / quotas.tokens
     return "jobs" if (taken.jobs + need.jobs) / quotas.jobs > tokens else "tokens"
 
 
-def refused(ceiling: Ceiling, line: ReservationLine) -> Ceiling:
+def lower_after_refusal(ceiling: Ceiling, line: ReservationLine) -> Ceiling:
     """The ceiling after a 429, as its line in the spend log tells it."""
     return _no_file(ceiling, line) if line.what == "file" else _no_job(ceiling, line)
 
 
-def served(ceiling: Ceiling) -> Ceiling:
+def reset_after_job_end(ceiling: Ceiling) -> Ceiling:
     """The ceiling after a job has ended: the service does take jobs."""
     return replace(ceiling, refusals=0, file_refusals=0)
 

@@ -17,32 +17,38 @@ LONGEST_STANDSTILL = 72 * 3600.0
 
 
 def no_room(
-    view: ShardState, attempt: AttemptState, need: Need, world: SharedState, rules: Rules
+    state: ShardState, attempt: AttemptState, need: Need, shared: SharedState, rules: Rules
 ) -> act.RefreshReservations | act.Defer | act.Wait | None:
     """What is done while a job does not fit the budget or the quotas; None when it fits."""
-    closed = world.book.ceiling.opens(need) - world.storage_now
+    closed = shared.reservations.ceiling.opens(need) - shared.storage_now
     if closed > 0:
-        return act.Wait(world.now + closed)
-    room = world.book.room(full_name(view, attempt), need, world.quotas, world.storage_now)
+        return act.Wait(shared.now + closed)
+    room = shared.reservations.room(
+        full_name(state, attempt), need, shared.quotas, shared.storage_now
+    )
     if room == "fits":
         return None
     # Room comes back when another runner's jobs end, which only the log itself tells. One reading
     # is for all shards that wait; what this process gives back shows without any.
     soon = rules.poll[0]
-    if world.now >= world.reservations_at + (
-        soon if room == "capped" else _until_read_again(world, rules)
+    if shared.now >= shared.reservations_read_at + (
+        soon if room == "capped" else _until_read_again(shared, rules)
     ):
         return act.RefreshReservations(attempt.path)
     if room == "capped":
         return act.Defer("the budget is used up")
-    if world.now - world.quiet_since > LONGEST_STANDSTILL:
-        return act.Defer(_who_holds(world))
-    return act.Wait(world.now + soon)
+    if shared.now - shared.reservations_changed_at > LONGEST_STANDSTILL:
+        return act.Defer(_who_holds(shared))
+    return act.Wait(shared.now + soon)
 
 
-def _who_holds(world: SharedState) -> str:
+def _who_holds(shared: SharedState) -> str:
     """Why no room came: its holder died, and this call has left that shard or never had it."""
-    first = min(world.book.live, key=lambda name: (world.book.since.get(name, 0), name), default="")
+    first = min(
+        shared.reservations.live,
+        key=lambda name: (shared.reservations.since.get(name, 0), name),
+        default="",
+    )
     hours = LONGEST_STANDSTILL / 3600
     return (
         f"the quota is in use and nothing has moved for {hours:g} hours (shard and attempt that "
@@ -50,65 +56,69 @@ def _who_holds(world: SharedState) -> str:
     )
 
 
-def _until_read_again(world: SharedState, rules: Rules) -> float:
+def _until_read_again(shared: SharedState, rules: Rules) -> float:
     """Seconds between two readings of the spend log: half as long as it has stood still."""
     low, high = rules.poll
-    return min(high, max(low, (world.reservations_at - world.quiet_since) / 2))
+    return min(high, max(low, (shared.reservations_read_at - shared.reservations_changed_at) / 2))
 
 
-def is_too_large(need: Need, world: SharedState) -> bool:
+def is_too_large(need: Need, shared: SharedState) -> bool:
     """Whether a job is above what can ever be taken, however little runs beside it."""
     files = need.input_bytes + need.result_bytes
-    lowered = world.book.ceiling.file_bytes is not None  # rises again by itself
-    return need.tokens > world.quotas.job_tokens or (
-        files > world.quotas.file_bytes and not lowered
+    lowered = shared.reservations.ceiling.file_bytes is not None  # rises again by itself
+    return need.tokens > shared.quotas.job_tokens or (
+        files > shared.quotas.file_bytes and not lowered
     )
 
 
 def alone_too_large(
-    attempt: AttemptState, world: SharedState, rules: Rules
+    attempt: AttemptState, shared: SharedState, rules: Rules
 ) -> act.RefreshReservations | act.Defer | act.Wait:
     """What one request does that is above what a job may have now: nothing is left to cut.
 
     What 429s have lowered rises again by itself, and the request is tried once more; each try that
     is refused doubles the patience. What has had the longest is left to a later call.
     """
-    lowered = world.book.ceiling.largest
-    if lowered is None or _has_had_its_tries(lowered, world):
+    lowered = shared.reservations.ceiling.largest
+    if lowered is None or _has_had_its_tries(lowered, shared):
         return act.Defer("one request is above what the service takes at a time")
-    if world.now >= world.reservations_at + _until_read_again(world, rules):
+    if shared.now >= shared.reservations_read_at + _until_read_again(shared, rules):
         return act.RefreshReservations(attempt.path)
-    return act.Wait(world.now + rules.poll[0])
+    return act.Wait(shared.now + rules.poll[0])
 
 
-def _has_had_its_tries(lowered: Bound, world: SharedState) -> bool:
+def _has_had_its_tries(lowered: Bound, shared: SharedState) -> bool:
     """Whether a bound rises too slowly by now to be waited for."""
-    waited = world.storage_now - lowered.at
+    waited = shared.storage_now - lowered.at
     return lowered.patience >= LONGEST_PATIENCE and waited > LONGEST_PATIENCE
 
 
 def fills_a_gap(
-    view: ShardState, attempt: AttemptState, need: Need, world: SharedState, rules: Rules
+    state: ShardState, attempt: AttemptState, need: Need, shared: SharedState, rules: Rules
 ) -> bool:
     """Whether to cut a shard in two, so that a piece fits what the others leave of the quota.
 
     Only the attempt for which the log was read last asks itself, and only once nothing has moved
     for a while: whatever fits whole goes first.
     """
-    quiet = world.now - world.quiet_since >= QUIET_POLLS * rules.poll[0]
-    if not quiet or world.asked != full_name(view, attempt) or is_one_request(view, attempt):
+    quiet = shared.now - shared.reservations_changed_at >= QUIET_POLLS * rules.poll[0]
+    if (
+        not quiet
+        or shared.refreshed_for != full_name(state, attempt)
+        or is_one_request(state, attempt)
+    ):
         return False
-    gap = world.book.gap(need, world.quotas, world.storage_now)
-    return gap > GAP_SHARE * world.quotas.tokens
+    gap = shared.reservations.gap(need, shared.quotas, shared.storage_now)
+    return gap > GAP_SHARE * shared.quotas.tokens
 
 
-def is_one_request(view: ShardState, attempt: AttemptState) -> bool:
+def is_one_request(state: ShardState, attempt: AttemptState) -> bool:
     """Whether an attempt cannot be cut any more."""
     if attempt.ordinals is None:
-        return view.plan.requests == 1
+        return state.plan.requests == 1
     return sum(end - start for start, end in attempt.ordinals) == 1
 
 
-def full_name(view: ShardState, attempt: AttemptState) -> str:
+def full_name(state: ShardState, attempt: AttemptState) -> str:
     """An attempt's name in the spend log: ``shard/attempt``."""
-    return f"{view.plan.shard}/{attempt.path}"
+    return f"{state.plan.shard}/{attempt.path}"

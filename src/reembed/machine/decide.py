@@ -17,19 +17,19 @@ from reembed.machine.states import AttemptState, ObservedJob, ShardState
 GIVE_UP_AFTER = 13
 
 
-def decide(view: ShardState, world: SharedState, rules: Rules) -> act.Action:
+def decide(state: ShardState, shared: SharedState, rules: Rules) -> act.Action:
     """Choose the next action of a shard.
 
     Attempts are looked at in the order of their paths; the first that can do something now does
     it. When all must wait, the shard waits for the earliest; when none is open, it settles.
     """
-    if view.settled is not None:
+    if state.settled is not None:
         # A holder that froze or died may have reserved beside the one that went on.
-        return _left_reserved(view, world) or act.Finished(view.settled)
+        return _left_reserved(state, shared) or act.Finished(state.settled)
     waits: list[act.Wait] = []
     leaves: list[act.Defer] = []
-    for path in sorted(view.attempts, key=attempt_order):
-        action = _of_attempt(view, view.attempts[path], world, rules)
+    for path in sorted(state.attempts, key=attempt_order):
+        action = _of_attempt(state, state.attempts[path], shared, rules)
         if isinstance(action, act.Wait):
             waits.append(action)
         elif isinstance(action, act.Defer):
@@ -39,87 +39,90 @@ def decide(view: ShardState, world: SharedState, rules: Rules) -> act.Action:
     if waits:
         return min(waits, key=lambda wait: wait.until)
     # What only the user can decide is said first.
-    return max(leaves, key=lambda leave: leave.fails) if leaves else _settle(view)
+    return max(leaves, key=lambda leave: leave.fails) if leaves else _settle(state)
 
 
-def _left_reserved(view: ShardState, world: SharedState) -> act.Action | None:
-    for path in sorted(view.attempts, key=attempt_order):
-        action = _release(view, view.attempts[path], world)
+def _left_reserved(state: ShardState, shared: SharedState) -> act.Action | None:
+    for path in sorted(state.attempts, key=attempt_order):
+        action = _release(state, state.attempts[path], shared)
         if action is not None:
             return action
     return None
 
 
-def _release(view: ShardState, attempt: AttemptState, world: SharedState) -> act.Action | None:
+def _release(state: ShardState, attempt: AttemptState, shared: SharedState) -> act.Action | None:
     """Give back what is reserved for an attempt that has ended, whichever epoch holds it.
 
     Another process may have reserved for it, and may be gone. So the log must have been read since
     the records were, and it is asked again after each release: one that met the line of a later
     epoch has given nothing back.
     """
-    looked_at = attempt.local.looked_at
-    if looked_at is not None and world.reservations_at < looked_at and may_have_sent(attempt):
+    looked_at = attempt.local.records_read_at
+    if looked_at is not None and shared.reservations_read_at < looked_at and may_have_sent(attempt):
         return act.RefreshReservations(attempt.path)
-    epoch = world.book.epoch_of(f"{view.plan.shard}/{attempt.path}")
+    epoch = shared.reservations.epoch_of(f"{state.plan.shard}/{attempt.path}")
     if not epoch:
         return None
     return act.Release(attempt.path, epoch, _giving_back(attempt))
 
 
 def _of_attempt(
-    view: ShardState, attempt: AttemptState, world: SharedState, rules: Rules
+    state: ShardState, attempt: AttemptState, shared: SharedState, rules: Rules
 ) -> act.Action | None:
     if attempt.outcome is not None:
-        return _after_outcome(view, attempt, world)
+        return _after_outcome(state, attempt, shared)
     if attempt.local.failures >= GIVE_UP_AFTER:
         return act.Defer("the service does not answer")
-    ended = attempt.local.ended
+    ended = attempt.local.pending_outcome
     if ended is not None:
         # Accepted is what was in question when the price was shown, not what comes after.
         if ended.anomaly and not (rules.accept_repay and attempt.suspect):
             return act.Halt(attempt.path, ended.anomaly)
-        if ended.outcome.state == NOT_SENT and not is_fresh(attempt, world):
+        if ended.outcome.state == NOT_SENT and not is_fresh(attempt, shared):
             return act.ReloadRecords(attempt.path)
         return act.RecordOutcome(attempt.path, ended.outcome)
     if attempt.created is not None:
-        return _running(attempt, world, rules)
-    return decide_creating(view, attempt, world, rules)
+        return _running(attempt, shared, rules)
+    return decide_creating(state, attempt, shared, rules)
 
 
-def _running(attempt: AttemptState, world: SharedState, rules: Rules) -> act.Action:
+def _running(attempt: AttemptState, shared: SharedState, rules: Rules) -> act.Action:
     assert attempt.created is not None
     job, local = attempt.job, attempt.local
-    if local.not_before > world.now:
+    if local.not_before > shared.now:
         return act.Wait(local.not_before)
     if job is None:
         return act.Poll(attempt.path, attempt.created.job)
-    if local.odd_since is not None and world.now - local.odd_since > rules.stuck:
+    if (
+        local.unknown_state_since is not None
+        and shared.now - local.unknown_state_since > rules.stuck
+    ):
         return act.Defer(f"{job.name} is in a state that this version does not know")
     if not job.done:
-        if _is_stuck(job, world, rules) and rules.resubmit_stuck:
+        if _is_stuck(job, shared, rules) and rules.resubmit_stuck:
             if not attempt.stuck:
                 return act.MarkStuck(attempt.path)
             if not local.cancelled:
                 return act.Cancel(attempt.path, job.name)
         due = job.polled_at + job.interval
-        return act.Poll(attempt.path, job.name) if world.now >= due else act.Wait(due)
+        return act.Poll(attempt.path, job.name) if shared.now >= due else act.Wait(due)
     if job.state != "SUCCEEDED":
         return act.ClassifyFailure(attempt.path)
     return act.Join(attempt.path, job.name)
 
 
-def _is_stuck(job: ObservedJob, world: SharedState, rules: Rules) -> bool:
+def _is_stuck(job: ObservedJob, shared: SharedState, rules: Rules) -> bool:
     """Whether a job has been on its way for longer than the user thinks sensible."""
-    return job.created_at > 0 and world.storage_now - job.created_at > rules.stuck
+    return job.created_at > 0 and shared.storage_now - job.created_at > rules.stuck
 
 
 def _after_outcome(
-    view: ShardState, attempt: AttemptState, world: SharedState
+    state: ShardState, attempt: AttemptState, shared: SharedState
 ) -> act.Action | None:
     assert attempt.outcome is not None
-    if attempt.local.not_before > world.now:
+    if attempt.local.not_before > shared.now:
         return act.Wait(attempt.local.not_before)
-    releasing = _release(view, attempt, world)
+    releasing = _release(state, attempt, shared)
     if releasing is not None:
         return releasing
     created = attempt.created
@@ -133,39 +136,39 @@ def _giving_back(attempt: AttemptState) -> Literal["end", "void"]:
     return "end" if attempt.created is not None and not attempt.created.made_for else "void"
 
 
-def _settle(view: ShardState) -> act.Action:
-    every = {path: a.outcome for path, a in view.attempts.items() if a.outcome is not None}
-    ended = [o for path, o in every.items() if generation_of(path) == view.generation]
+def _settle(state: ShardState) -> act.Action:
+    every = {path: a.outcome for path, a in state.attempts.items() if a.outcome is not None}
+    ended = [o for path, o in every.items() if generation_of(path) == state.generation]
     rows = sum(outcome.rows for outcome in ended)
-    copies = view.plan.copies if view.generation == 0 else 0
+    copies = state.plan.copies if state.generation == 0 else 0
     rows += copies
     # A lone attempt wrote its rows as the part itself; several are merged into one.
-    alone = view.generation == 0 and len(ended) == 1 and not copies
-    part = ended[0].rows_uri if alone else view.part
+    alone = state.generation == 0 and len(ended) == 1 and not copies
+    part = ended[0].rows_uri if alone else state.part
     if rows and not part:
         return act.WritePart()
-    before = view.previous
+    before = state.previous
     if before is None:
-        rejects = view.plan.rejects + sum(outcome.rejects for outcome in ended)
+        rejects = state.plan.rejects + sum(outcome.rejects for outcome in ended)
     else:
         # What was sent again is a row now, or a reject still: what became rows is no reject more.
         rows, rejects = before.rows + rows, before.rejects - rows
         part = part or before.part
-    if (rejects or before is not None) and not view.reject_part:
+    if (rejects or before is not None) and not state.reject_part:
         return act.WriteRejects()
     tokens: Counter[str] = Counter()
     for outcome in every.values():
         tokens.update(outcome.tokens)
     settled = Settled(
-        generation=view.generation,
-        planned=view.plan.chunks,
+        generation=state.generation,
+        planned=state.plan.chunks,
         rows=rows,
         rejects=rejects,
         part=part if rows else "",
-        reject_part=view.reject_part,
-        jobs=sum(1 for a in view.attempts.values() if a.created and not a.created.made_for),
-        attempts=len(view.attempts),
+        reject_part=state.reject_part,
+        jobs=sum(1 for a in state.attempts.values() if a.created and not a.created.made_for),
+        attempts=len(state.attempts),
         tokens=dict(sorted(tokens.items())),
-        reject_codes=dict(view.reject_codes),
+        reject_codes=dict(state.reject_codes),
     )
     return act.RecordSettled(settled)

@@ -16,10 +16,10 @@ SCAN_LIFE = 3600.0
 LIST_MARGIN = 2 * SCAN_LIFE
 
 
-def is_fresh(attempt: AttemptState, world: SharedState) -> bool:
+def is_fresh(attempt: AttemptState, shared: SharedState) -> bool:
     """Whether what is known of an attempt's records is of right now."""
-    looked_at = attempt.local.looked_at
-    return looked_at is not None and world.now - looked_at <= FRESH
+    looked_at = attempt.local.records_read_at
+    return looked_at is not None and shared.now - looked_at <= FRESH
 
 
 def may_have_sent(attempt: AttemptState) -> list[int]:
@@ -28,31 +28,35 @@ def may_have_sent(attempt: AttemptState) -> list[int]:
     return [epoch for epoch, seen in claims if not seen.void and not seen.claim.sealed]
 
 
-def is_unlisted(attempt: AttemptState, epoch: int, world: SharedState, rules: Rules) -> bool:
+def is_unlisted(attempt: AttemptState, epoch: int, shared: SharedState, rules: Rules) -> bool:
     """Whether a job of this epoch may be too old for the service to list it.
 
     The age is that of the epoch's newest record at the last look, by the storage's clock. Where
     nobody has looked since this process claimed, it is as of that claim.
     """
     local = attempt.local
-    since = local.looked_at if local.looked_at is not None else local.claimed_at
-    age = attempt.claims[epoch].age + world.now - since
+    since = local.records_read_at if local.records_read_at is not None else local.claimed_at
+    age = attempt.claims[epoch].age + shared.now - since
     return age > rules.retention - rules.list_lag - LIST_MARGIN
 
 
-def is_past_list(attempt: AttemptState, world: SharedState, rules: Rules) -> bool:
+def is_past_list(attempt: AttemptState, shared: SharedState, rules: Rules) -> bool:
     """Whether an epoch before ours may have sent a job that a scan cannot show.
 
     Only the newest claim counts, void or not: it was made on a scan that showed no job of those
     before it, so that what they may still have sent is about as young as that claim.
     """
     local = attempt.local
-    ours = attempt.epoch if local.epoch == attempt.epoch and local.unknown_since is None else 0
+    ours = (
+        attempt.epoch
+        if local.epoch == attempt.epoch and local.create_unanswered_since is None
+        else 0
+    )
     if not any(epoch != ours for epoch in may_have_sent(attempt)):
         return False
     claims = attempt.claims.items()
     newest = max(epoch for epoch, seen in claims if epoch != ours and not seen.claim.sealed)
-    return is_unlisted(attempt, newest, world, rules)
+    return is_unlisted(attempt, newest, shared, rules)
 
 
 def oldest(found: tuple[Found, ...]) -> Found:
@@ -60,17 +64,17 @@ def oldest(found: tuple[Found, ...]) -> Found:
     return min(found, key=lambda job: (job.create_time, job.job))
 
 
-def epoch_of(view: ShardState, attempt: AttemptState, job: Found, rules: Rules) -> int:
+def epoch_of(state: ShardState, attempt: AttemptState, job: Found, rules: Rules) -> int:
     """The epoch whose holder made a job: what that holder could not render was not sent.
 
     The input file's name tells. An inline job does not say: then it is ours if we sent one, else
     that of the newest holder before us.
     """
     for epoch in attempt.claims:
-        if job.input_file == input_file_name(rules.run, view.plan.shard, attempt.path, epoch):
+        if job.input_file == input_file_name(rules.run, state.plan.shard, attempt.path, epoch):
             return epoch
     local = attempt.local
-    unsent = attempt.epoch if local.epoch and local.unknown_since is None else 0
+    unsent = attempt.epoch if local.epoch and local.create_unanswered_since is None else 0
     made = [e for e in may_have_sent(attempt) if e != unsent]
     return max(made, default=attempt.epoch)
 

@@ -28,18 +28,18 @@ class Step:
     goes_on: str
 
 
-def history_of(view: ShardState, records: ShardRecords, request: int) -> list[Step]:
+def history_of(state: ShardState, records: ShardRecords, request: int) -> list[Step]:
     """Every attempt that has sent, or is to send, one request; parents before children.
 
     Args:
-        view: of the shard.
-        records: what the view was made from.
+        state: of the shard.
+        records: what the state was built from.
         request: the ordinal.
     """
     return [
         _step(path, records, request)
-        for path in sorted(view.attempts, key=attempt_order)
-        if _sends(view.attempts[path].ordinals, request)
+        for path in sorted(state.attempts, key=attempt_order)
+        if _sends(state.attempts[path].ordinals, request)
     ]
 
 

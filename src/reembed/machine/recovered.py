@@ -20,20 +20,20 @@ ENDED_BADLY = frozenset({"FAILED", "EXPIRED", "CANCELLED"})
 _WELL = "SUCCEEDED"
 
 
-def recovered_job(view: ShardState, attempt: str, world: SharedState) -> Created | None:
+def recovered_job(state: ShardState, attempt: str, shared: SharedState) -> Created | None:
     """The job above an attempt that ended well after all, as this attempt's own; None for none.
 
     The nearest job above counts: where it was collected, or could not be trusted, nothing older
     is better. A job that was taken so once and read badly again is not taken a second time.
 
     Args:
-        view: the shard.
+        state: the shard.
         attempt: an attempt without a job.
-        world: with what the last listing showed.
+        shared: with what the last listing showed.
     """
     path = parent_of(attempt)
     while path:
-        above = view.attempts.get(path)
+        above = state.attempts.get(path)
         if above is None or above.outcome is None:
             return None
         if above.outcome.state != NOT_SENT:
@@ -44,7 +44,7 @@ def recovered_job(view: ShardState, attempt: str, world: SharedState) -> Created
     created = above.created
     if created is None or created.made_for or above.outcome.state not in ENDED_BADLY:
         return None
-    listed = world.found.get((view.plan.shard, path), ())
+    listed = shared.listed_jobs.get((state.plan.shard, path), ())
     if not any(job.job == created.job and job.state == _WELL for job in listed):
         return None
     return created.model_copy(update={"made_for": path, "adopted": True})

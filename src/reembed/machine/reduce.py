@@ -12,18 +12,18 @@ from reembed.machine.snapshot import ShardRecords, new_attempt, state_of_shard
 from reembed.machine.states import (
     AttemptState,
     ClaimState,
-    Ended,
     Local,
     ObservedJob,
+    PendingOutcome,
     Prepared,
     ShardState,
 )
 
-Taken = Literal["won", "lost", "full"]
+RaceResult = Literal["won", "lost", "full"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wrote:
+class FileWritten:
     """A part or a file of rejects stands in the storage."""
 
     uri: str
@@ -31,12 +31,12 @@ class Wrote:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsure:
+class CreateUnanswered:
     """The create was sent and not answered."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class SendRefused:
     """Nothing was sent, or the service took nothing: try again after `seconds`.
 
     `quota`: it was a 429, which says nothing against the input that was uploaded.
@@ -48,7 +48,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class CallFailed:
     """A read failed for now; the same again after `seconds`."""
 
     seconds: float
@@ -57,64 +57,66 @@ class Missed:
 # What an action may give: None where it simply happened.
 Result = (
     None
-    | Taken
+    | RaceResult
     | str
     | Claim
     | ShardRecords
     | ObservedJob
     | Prepared
     | Created
-    | Ended
+    | PendingOutcome
     | Outcome
-    | Wrote
-    | Unsure
-    | Refused
-    | Missed
+    | FileWritten
+    | CreateUnanswered
+    | SendRefused
+    | CallFailed
 )
 
 
-def apply(view: ShardState, action: act.Action, result: Result, now: float) -> ShardState:
-    """The view after `action` gave `result`.
+def reduce(state: ShardState, action: act.Action, result: Result, now: float) -> ShardState:
+    """The state after `action` gave `result`.
 
     Raises:
         TypeError: the action and the result do not belong together.
     """
     if isinstance(result, ShardRecords):
         # A process that froze in the middle of its look knows what was true when it began.
-        began = now if result.looked_at is None else result.looked_at
-        return state_of_shard(view.plan, result, began, view)
+        began = now if result.records_read_at is None else result.records_read_at
+        return state_of_shard(state.plan, result, began, state)
     if isinstance(action, act.RecordSettled):
-        return replace(view, settled=action.settled)
-    if isinstance(result, Wrote):
+        return replace(state, settled=action.settled)
+    if isinstance(result, FileWritten):
         if isinstance(action, act.WritePart):
-            return replace(view, part=result.uri)
-        return replace(view, reject_part=result.uri, reject_codes=dict(result.counts))
+            return replace(state, part=result.uri)
+        return replace(state, reject_part=result.uri, reject_codes=dict(result.counts))
     path = getattr(action, "attempt", None)
     if path is None:
         raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
-    attempt = view.attempts[path]
+    attempt = state.attempts[path]
     if isinstance(action, act.RecordOutcome):
-        return _ended(view, attempt, result if isinstance(result, Outcome) else action.outcome, now)
-    return view.with_attempt(_after(attempt, action, result, now))
+        return _ended(
+            state, attempt, result if isinstance(result, Outcome) else action.outcome, now
+        )
+    return state.with_attempt(_after(attempt, action, result, now))
 
 
-def _ended(view: ShardState, attempt: AttemptState, outcome: Outcome, now: float) -> ShardState:
+def _ended(state: ShardState, attempt: AttemptState, outcome: Outcome, now: float) -> ShardState:
     """The outcome stands (ours or another's): its children come to be."""
-    view = view.with_attempt(replace(attempt, outcome=outcome))
+    state = state.with_attempt(replace(attempt, outcome=outcome))
     for path, child in outcome.children.items():
-        if path not in view.attempts:
-            born = new_attempt(view.plan, path, child)
-            view = view.with_attempt(born.with_local(not_before=now + outcome.delay_seconds))
-    return view
+        if path not in state.attempts:
+            born = new_attempt(state.plan, path, child)
+            state = state.with_attempt(born.with_local(not_before=now + outcome.delay_seconds))
+    return state
 
 
 def _after(attempt: AttemptState, action: act.Action, result: Result, now: float) -> AttemptState:
-    if isinstance(result, Missed):
+    if isinstance(result, CallFailed):
         failures = attempt.local.failures + 1
         return attempt.with_local(not_before=now + result.seconds, failures=failures)
-    if isinstance(result, Ended):
-        return attempt.with_local(ended=result)
-    if isinstance(result, Refused):
+    if isinstance(result, PendingOutcome):
+        return attempt.with_local(pending_outcome=result)
+    if isinstance(result, SendRefused):
         return _refused(attempt, result, now)
     if isinstance(action, act.MakeClaim | act.Reserve | act.ReleaseClaim | act.Create):
         return _claiming(attempt, action, result, now)
@@ -126,8 +128,14 @@ def _after(attempt: AttemptState, action: act.Action, result: Result, now: float
         return replace(attempt, created=created)
     if isinstance(action, act.Poll) and isinstance(result, ObservedJob):
         odd = result.state == "UNKNOWN"
-        since = attempt.local.odd_since if attempt.local.odd_since is not None else now
-        return replace(attempt, job=result).with_local(failures=0, odd_since=since if odd else None)
+        since = (
+            attempt.local.unknown_state_since
+            if attempt.local.unknown_state_since is not None
+            else now
+        )
+        return replace(attempt, job=result).with_local(
+            failures=0, unknown_state_since=since if odd else None
+        )
     if isinstance(action, act.RefreshReservations):
         return attempt
     if isinstance(action, act.MarkStuck):
@@ -135,23 +143,23 @@ def _after(attempt: AttemptState, action: act.Action, result: Result, now: float
     raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
 
 
-def _refused(attempt: AttemptState, result: Refused, now: float) -> AttemptState:
+def _refused(attempt: AttemptState, result: SendRefused, now: float) -> AttemptState:
     since = attempt.local.throttled_at
-    attempt = attempt.with_local(refused=result.reason, claim_after=now + result.seconds)
+    attempt = attempt.with_local(refusal=result.reason, retry_at=now + result.seconds)
     if not result.quota:
         return attempt.with_local(throttled_at=None)
     # What is known of the lease will be old when the wait is over: look anew.
-    return attempt.with_local(throttled_at=now if since is None else since, looked_at=None)
+    return attempt.with_local(throttled_at=now if since is None else since, records_read_at=None)
 
 
 _LOCAL_CHANGES: dict[type, Callable[..., dict[str, Any]]] = {
-    act.ListJobs: lambda action, attempt, result, now: {"scanned_at": now},
+    act.ListJobs: lambda action, attempt, result, now: {},
     act.Fence: lambda action, attempt, result, now: {
-        "fenced": attempt.local.fenced | {action.epoch},
+        "fenced_epochs": attempt.local.fenced_epochs | {action.epoch},
         "fenced_at": now,
     },
     act.Prepare: lambda action, attempt, result, now: {"prepared": result},
-    act.Upload: lambda action, attempt, result, now: {"uploaded": result, "looked_at": None},
+    act.Upload: lambda action, attempt, result, now: {"uploaded": result, "records_read_at": None},
     act.Cancel: lambda action, attempt, result, now: {"cancelled": True},
     act.DeleteInput: lambda action, attempt, result, now: {"input_deleted": True},
     act.Release: lambda action, attempt, result, now: {"reserved": False},
@@ -172,14 +180,14 @@ def _claiming(
         return _voided(attempt, action.epoch)
     if isinstance(action, act.Reserve):
         if result == "won":
-            kept = attempt.local.refused != ""
-            looked_at = None if kept else attempt.local.looked_at
-            return attempt.with_local(reserved=True, refused="", looked_at=looked_at)
-        return attempt.with_local(refused="the budget or a quota was used up by another")
+            kept = attempt.local.refusal != ""
+            looked_at = None if kept else attempt.local.records_read_at
+            return attempt.with_local(reserved=True, refusal="", records_read_at=looked_at)
+        return attempt.with_local(refusal="the budget or a quota was used up by another")
     if isinstance(result, Created):
         return replace(attempt, created=result)
-    if isinstance(result, Unsure):
-        return attempt.with_local(unknown_since=now)
+    if isinstance(result, CreateUnanswered):
+        return attempt.with_local(create_unanswered_since=now)
     raise TypeError(f"{type(action).__name__} cannot give {type(result).__name__}")
 
 
@@ -187,5 +195,5 @@ def _voided(attempt: AttemptState, epoch: int) -> AttemptState:
     claims = {**attempt.claims, epoch: replace(attempt.claims[epoch], void=True)}
     local = attempt.local
     empty = local.prepared is not None and local.prepared.sent == 0
-    kept = Local(not_before=local.claim_after, unsendable=epoch if empty else 0)
+    kept = Local(not_before=local.retry_at, empty_epoch=epoch if empty else 0)
     return replace(attempt, claims=claims, local=kept)

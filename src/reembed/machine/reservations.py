@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from reembed.core.records import Need, Record, ReservationLine
-from reembed.machine.adaptive_quota import Ceiling, Quotas, refused, served
+from reembed.machine.adaptive_quota import Ceiling, Quotas, lower_after_refusal, reset_after_job_end
 from reembed.machine.quotas import RESULT_HOURS
 
 
@@ -87,7 +87,7 @@ class Reservations:
     ceiling: Ceiling = field(default_factory=Ceiling)
 
     def add(self, *lines: ReservationLine) -> Reservations:
-        """The book after more lines."""
+        """The reservations after more lines."""
         draft = _Draft(
             self.usd_nano,
             dict(self.live),
@@ -167,7 +167,7 @@ class Reservations:
 
 @dataclass(slots=True)
 class _Draft:
-    """A book while lines are added to it: copying it for each line would take long."""
+    """Reservations while lines are added: copying them for each line would take long."""
 
     usd_nano: int
     live: dict[str, tuple[int, Need]]
@@ -180,7 +180,7 @@ class _Draft:
     def add(self, number: int, line: ReservationLine) -> None:
         """Take a line in."""
         if line.kind == "refused":
-            self.ceiling = refused(self.ceiling, line)
+            self.ceiling = lower_after_refusal(self.ceiling, line)
         elif line.kind == "reserve":
             self._reserve(number, line)
         elif line.attempt in self.live:
@@ -190,7 +190,7 @@ class _Draft:
                 self.usd_nano -= need.usd_nano
             else:
                 self._hold(line.held_until, need.result_bytes)
-                self.ceiling = served(self.ceiling)
+                self.ceiling = reset_after_job_end(self.ceiling)
 
     def _hold(self, until: float, size: int) -> None:
         # Nothing is held for longer, so whatever is older by as much was gone when this was
@@ -216,9 +216,9 @@ class Fold(Record):
     schema version, unless what it is without them is true of all logs that such folds are of.
     """
 
-    book: Reservations
+    reservations: Reservations
 
-    @field_validator("book")
+    @field_validator("reservations")
     @classmethod
-    def _as_written(cls, book: Reservations) -> Reservations:
-        return replace(book, epochs=LayeredMap.of(book.epochs).whole())
+    def _as_written(cls, reservations: Reservations) -> Reservations:
+        return replace(reservations, epochs=LayeredMap.of(reservations.epochs).whole())

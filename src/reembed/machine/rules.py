@@ -71,15 +71,15 @@ class SharedState:
 
     now: float
     storage_now: float
-    book: Reservations
+    reservations: Reservations
     quotas: Quotas
     stopped: bool = False
     halted: str = ""
-    scanned_at: float = float("-inf")
-    found: Mapping[tuple[str, str], tuple[Found, ...]] = field(default_factory=dict)
-    reservations_at: float = float("-inf")
-    asked: str = ""
-    quiet_since: float = float("-inf")
+    listed_at: float = float("-inf")
+    listed_jobs: Mapping[tuple[str, str], tuple[Found, ...]] = field(default_factory=dict)
+    reservations_read_at: float = float("-inf")
+    refreshed_for: str = ""
+    reservations_changed_at: float = float("-inf")
 
 
 def root_need(plan: ShardPlan) -> Need:
@@ -111,7 +111,7 @@ def goes_inline(need: Need, rules: Rules, most_wire: int = INLINE_MAX_WIRE_BYTES
     return need.input_bytes <= most_wire and need.result_bytes <= INLINE_MAX_RESULT_BYTES
 
 
-def form_of(name: str, need: Need, world: SharedState, rules: Rules) -> Need:
+def form_of(name: str, need: Need, shared: SharedState, rules: Rules) -> Need:
     """What an attempt takes in the form in which it goes: no file bytes means inline.
 
     The form that was reserved stands. Where files have no room and `auto` may go inline, a body
@@ -120,7 +120,7 @@ def form_of(name: str, need: Need, world: SharedState, rules: Rules) -> Need:
     Args:
         name: ``shard/attempt``, as the spend log has it.
         need: of the attempt, as a file.
-        world: with the spend log.
+        shared: with the reservations.
         rules: of the run.
     """
     if goes_inline(need, rules):
@@ -128,13 +128,13 @@ def form_of(name: str, need: Need, world: SharedState, rules: Rules) -> Need:
     inline = without_files(need)
     if not goes_inline(need, rules, INLINE_BODY_BYTES):
         return need
-    reserved = world.book.live.get(name)
+    reserved = shared.reservations.live.get(name)
     if reserved is not None:
         return need if reserved[1].input_bytes else inline
-    now, ceiling = world.storage_now, world.book.ceiling
+    now, ceiling = shared.storage_now, shared.reservations.ceiling
     no_file = ceiling.opens(need) > max(now, ceiling.opens(inline))
-    no_room = world.book.room(name, need, world.quotas, now) == "busy"
-    fits = world.book.room(name, inline, world.quotas, now) == "fits"
+    no_room = shared.reservations.room(name, need, shared.quotas, now) == "busy"
+    fits = shared.reservations.room(name, inline, shared.quotas, now) == "fits"
     return inline if fits and (no_file or no_room) else need
 
 

@@ -39,7 +39,7 @@ class ShardRecords:
     suspects: Mapping[str, str] = field(default_factory=dict)
     settled: Settled | None = None
     redrives: Mapping[int, Redrive] = field(default_factory=dict)
-    looked_at: float | None = None
+    records_read_at: float | None = None
 
 
 def is_settled(records: ShardRecords) -> bool:
@@ -51,13 +51,13 @@ def is_settled(records: ShardRecords) -> bool:
 def state_of_shard(
     plan: ShardPlan, records: ShardRecords, now: float, before: ShardState | None = None
 ) -> ShardState:
-    """Build the view of a shard from its records.
+    """Build the state of a shard from its records.
 
     Args:
         plan: the shard's plan.
         records: a fresh listing.
         now: the local clock, for the moment of the look.
-        before: the view until now; what this process did is kept, but for a claim that it lost.
+        before: the state until now; what this process did is kept, but for a claim that it lost.
     """
     known = before.attempts if before is not None else {}
     children = _children(plan, records)
@@ -109,8 +109,12 @@ def _renewed(base: AttemptState, records: ShardRecords, now: float) -> AttemptSt
     if local.epoch and max(claims, default=0) > local.epoch:
         local = Local()  # somebody took over: this process holds nothing any more
     created = records.created.get(path, base.created)
-    if created is not None and local.ended is not None and local.ended.outcome.state == NOT_SENT:
-        local = replace(local, ended=None)  # another sent it after all
+    if (
+        created is not None
+        and local.pending_outcome is not None
+        and local.pending_outcome.outcome.state == NOT_SENT
+    ):
+        local = replace(local, pending_outcome=None)  # another sent it after all
     return replace(
         base,
         claims=claims,
@@ -118,7 +122,7 @@ def _renewed(base: AttemptState, records: ShardRecords, now: float) -> AttemptSt
         outcome=records.outcomes.get(path, base.outcome),
         stuck=base.stuck or path in records.stuck,
         suspect=records.suspects.get(path, base.suspect),
-        local=replace(local, looked_at=now),
+        local=replace(local, records_read_at=now),
     )
 
 

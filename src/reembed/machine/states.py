@@ -38,7 +38,7 @@ class ObservedJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class PendingOutcome:
     """What joining and writing an answer gave: everything that an outcome record needs.
 
     `answer_bytes` were read of an answer; 0 where there was none.
@@ -67,24 +67,24 @@ class Local:
 
     epoch: int = 0
     reserved: bool = False
-    fenced: frozenset[int] = frozenset()
+    fenced_epochs: frozenset[int] = frozenset()
     fenced_at: float | None = None
-    scanned_at: float | None = None
+    listed_at: float | None = None
     prepared: Prepared | None = None
     uploaded: str = ""
-    refused: str = ""
+    refusal: str = ""
     throttled_at: float | None = None
-    looked_at: float | None = None
-    unknown_since: float | None = None
-    odd_since: float | None = None
+    records_read_at: float | None = None
+    create_unanswered_since: float | None = None
+    unknown_state_since: float | None = None
     claimed_at: float = 0.0
-    ended: Ended | None = None
+    pending_outcome: PendingOutcome | None = None
     input_deleted: bool = False
     cancelled: bool = False
     not_before: float = 0.0
-    claim_after: float = 0.0
+    retry_at: float = 0.0
     failures: int = 0
-    unsendable: int = 0
+    empty_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

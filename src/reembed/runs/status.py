@@ -9,7 +9,7 @@ from typing import Any
 from reembed.core.names import partition_id, partitions_of
 from reembed.core.plans import PlanSummary
 from reembed.core.records import Commit, RunSettled
-from reembed.driver.progress import state_of
+from reembed.driver.progress import word_of
 from reembed.ledger.commits import CommitState, newest_commit
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
@@ -107,7 +107,7 @@ def _open(storage: Storage, layout: Layout, commit: Commit, plan: PlanSummary) -
     for shard_plan in shards_of(storage, layout, commit.plan, partitions_of(begun)):
         if shard_plan.shard in begun:
             view = state_of_shard(shard_plan, begun[shard_plan.shard], 0.0)
-            states[state_of(view)] += 1
+            states[word_of(view)] += 1
     unseen = plan.plan_totals().shards - states.total()
     if unseen:
         states["planned"] += unseen

@@ -5,13 +5,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reembed_emulator.embedder import Embedded, Embedder
+from reembed_emulator.embedder import Embedder, FastVectors
 from reembed_emulator.errors import RowError
-from reembed_emulator.fast import FastVectors
+from reembed_emulator.messages import Content, EmbedRequest, Part
 from reembed_emulator.models import MODELS
 
 ONE, TWO = MODELS["gemini-embedding-001"], MODELS["gemini-embedding-2"]
 EMBEDDER = Embedder()
+FAST = FastVectors()
 BEES = "Honey bees build combs of wax and store honey for the winter."
 TRAINS = "A steam locomotive pulls its carriages over the iron bridge."
 
@@ -20,15 +21,9 @@ def no_file(uri):
     raise AssertionError(uri)
 
 
-def parsed(text, dimensions=3072, **fields):
-    return {"content": {"parts": [{"text": text}]}, "output_dimensionality": dimensions, **fields}
-
-
-def vectors(*texts, model=TWO, dimensions=3072):
-    requests = [parsed(text, dimensions) for text in texts]
-    done = EMBEDDER.embed(requests, model, no_file)
-    assert all(isinstance(item, Embedded) for item in done)
-    return np.stack([item.values for item in done])
+def request(*texts, dimensions=3072, **fields):
+    parts = [Part(text=text) for text in texts]
+    return EmbedRequest(content=Content(parts=parts), output_dimensionality=dimensions, **fields)
 
 
 @pytest.mark.parametrize("dimensions", [128, 768, 3072])
@@ -42,30 +37,9 @@ def vectors(*texts, model=TWO, dimensions=3072):
         "honeybee wax",
     ],
 )
-def test_near_texts_are_nearer_than_far_ones(query, dimensions):
+def test_near_texts_are_nearer_than_far_ones(vectors, query, dimensions):
     asked, bees, trains = vectors(query, BEES, TRAINS, dimensions=dimensions)
     assert asked @ bees > asked @ trains + 0.05
-
-
-def test_fixed_prefixes_mean_nothing_but_titles_do():
-    plain, query, untitled, titled = vectors(
-        BEES,
-        f"task: question answering | query: {BEES}",
-        f"title: none | text: {BEES}",
-        f"title: Locomotives | text: {BEES}",
-    )
-    np.testing.assert_array_equal(plain, query)
-    np.testing.assert_array_equal(plain, untitled)
-    (trains,) = vectors("locomotives")
-    assert plain @ titled < 0.999
-    assert titled @ trains > plain @ trains + 0.05
-
-
-def test_other_scripts():
-    bees, honey, train = vectors("蜜蜂在蜂巢里储存蜂蜜", "蜂蜜和蜜蜂", "火车驶过铁桥")
-    assert bees @ honey > bees @ train + 0.2
-    one, two, far = vectors("Пчёлы собирают мёд", "мёд собирают", "поезд едет")
-    assert one @ two > one @ far + 0.2
 
 
 texts = st.text(min_size=1, max_size=200).filter(lambda text: text.strip())
@@ -76,7 +50,7 @@ texts = st.text(min_size=1, max_size=200).filter(lambda text: text.strip())
 @example("...", 128)
 @example("\ud800", 200)
 @example("the", 128)
-def test_norm_and_truncation(text, dimensions):
+def test_norm_and_truncation(vectors, text, dimensions):
     (whole,) = vectors(text)
     (cut,) = vectors(text, dimensions=dimensions)
     assert cut.dtype == np.float32
@@ -89,19 +63,19 @@ def test_norm_and_truncation(text, dimensions):
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(texts, min_size=2, max_size=8))
-def test_a_vector_does_not_depend_on_its_neighbours_or_on_history(batch):
-    together = vectors(*batch)
-    fresh = Embedder().embed([parsed(batch[-1])], TWO, no_file)[0]
-    np.testing.assert_array_equal(together[-1], fresh.values)
+def test_a_vector_does_not_depend_on_its_neighbours_or_on_history(vectors, batch):
+    in_batch = vectors(*batch)
+    fresh = Embedder().embed([request(batch[-1])], TWO, no_file)[0]
+    np.testing.assert_array_equal(in_batch[-1], fresh.values)
 
 
-def test_001_is_of_unit_length_only_whole_and_of_another_space():
-    (whole,) = vectors(BEES, model=ONE)
-    (cut,) = vectors(BEES, model=ONE, dimensions=768)
+def test_001_is_of_unit_length_only_whole_and_of_another_space(vectors):
+    (whole,) = vectors(BEES, model=ONE.name)
+    (cut,) = vectors(BEES, model=ONE.name, dimensions=768)
     assert np.linalg.norm(whole) == pytest.approx(1, abs=1e-5)
     np.testing.assert_array_equal(cut, whole[:768])
     assert np.linalg.norm(cut) < 0.9
-    (other,) = vectors(BEES, model=TWO)
+    (other,) = vectors(BEES, model=TWO.name)
     assert abs(whole @ other) < 0.2
 
 
@@ -110,8 +84,8 @@ def test_titles_of_001_count_as_text():
         item.values
         for item in EMBEDDER.embed(
             [
-                parsed(BEES),
-                parsed(BEES, title="Locomotives", task_type="RETRIEVAL_DOCUMENT"),
+                request(BEES),
+                request(BEES, title="Locomotives", task_type="RETRIEVAL_DOCUMENT"),
             ],
             ONE,
             no_file,
@@ -120,9 +94,8 @@ def test_titles_of_001_count_as_text():
     assert plain @ titled < 0.999
 
 
-def test_parts_of_one_content_give_one_vector():
-    both = {"content": {"parts": [{"text": BEES}, {"text": TRAINS}]}}
-    (done,) = EMBEDDER.embed([both], TWO, no_file)
+def test_parts_of_one_content_give_one_vector(vectors):
+    (done,) = EMBEDDER.embed([request(BEES, TRAINS)], TWO, no_file)
     bees, trains = vectors(BEES, TRAINS)
     assert done.values.shape == (3072,)
     assert done.values @ bees > 0.5
@@ -131,17 +104,16 @@ def test_parts_of_one_content_give_one_vector():
 
 @given(st.text(max_size=300))
 def test_tokens_follow_the_text(text):
-    count = EMBEDDER.count_tokens(parsed(text), TWO, no_file)
-    longer = EMBEDDER.count_tokens(parsed(text + " and one more"), TWO, no_file)
+    count = EMBEDDER.count_tokens(request(text), TWO, no_file)
+    longer = EMBEDDER.count_tokens(request(text + " and one more"), TWO, no_file)
     assert 0 <= count < longer <= 8192
 
 
 @settings(deadline=None)
 @given(texts, st.sampled_from([128, 768, 3072]))
 def test_fast_vectors_are_unit_and_follow_the_content(text, dimensions):
-    fast = FAST
-    values, tokens = fast.answer(parsed(text, dimensions), TWO, no_file)
-    again, _ = fast.answer(parsed(text, dimensions), TWO, no_file)
+    values, tokens = FAST.embed(request(text, dimensions=dimensions), TWO, no_file)
+    again, _ = FAST.embed(request(text, dimensions=dimensions), TWO, no_file)
     assert values == again
     array = np.fromstring(values.decode().strip("[]"), sep=",")
     assert len(array) == dimensions
@@ -149,12 +121,9 @@ def test_fast_vectors_are_unit_and_follow_the_content(text, dimensions):
     assert tokens >= 1
 
 
-FAST = FastVectors()
-
-
 def test_fast_vectors_refuse_what_is_refused():
     with pytest.raises(RowError, match="out of the supported range"):
-        FAST.answer(parsed("a", 5), TWO, no_file)
+        FAST.embed(request("a", dimensions=5), TWO, no_file)
 
 
 def test_fast_job(serve, request_of):

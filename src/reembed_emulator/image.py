@@ -1,4 +1,4 @@
-"""Read a picture as the service does, and describe it by colours and edges."""
+"""Images: the service's checks, and features of colours and edges."""
 
 from __future__ import annotations
 
@@ -12,47 +12,46 @@ from PIL import Image, UnidentifiedImageError
 
 from reembed_emulator.errors import RowError
 
+# By the vendor's model page: PNG and JPEG, 258 tokens each whatever the size.
+FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
 TOKENS_PER_IMAGE = 258
-_FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
 _SIDE = 64
-
-
-def is_image(mime_type: str) -> bool:
-    """Return whether the type is one of the pictures that the service reads."""
-    return mime_type in _FORMATS
+# Pillow's decoders raise any of these on damaged bytes.
+_UNREADABLE = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+    OSError,
+    EOFError,
+    IndexError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 
 def read_image(data: bytes, mime_type: str) -> npt.NDArray[np.float32]:
-    """Return the description of a PNG or JPEG.
+    """Return the features of a PNG or JPEG.
 
     Raises:
-        RowError: The bytes are no whole picture of the type that was declared.
+        RowError: The bytes are not a complete image of the declared type.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
             found = image.format
-            if found != _FORMATS[mime_type]:
+            if found != FORMATS[mime_type]:
                 raise RowError(f"Unable to process input image: declared {mime_type}, is {found}.")
             image.load()
-            return describe_image(image)
-    except (
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-        OSError,
-        EOFError,
-        IndexError,
-        SyntaxError,
-        TypeError,
-        ValueError,
-        struct.error,
-        zlib.error,
-    ) as err:
+            return image_features(image)
+    except _UNREADABLE as err:
         raise RowError(f"Unable to process input image: {err}"[:200]) from err
 
 
-def describe_image(image: Image.Image) -> npt.NDArray[np.float32]:
+def image_features(image: Image.Image) -> npt.NDArray[np.float32]:
     """Return float32[n] of colour layout, colour histogram and edge directions."""
+    # Transparent pixels hold arbitrary colours: what is seen is what lies on a white page.
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
@@ -61,7 +60,7 @@ def describe_image(image: Image.Image) -> npt.NDArray[np.float32]:
     pixels = np.asarray(small, np.float32) / 255.0
     layout = pixels.reshape(8, 8, 8, 8, 3).mean(axis=(1, 3)) - 0.5
     groups = [unit(layout.ravel()), _colours(pixels), 0.8 * _edges(pixels.mean(axis=2))]
-    # The constant keeps an even grey picture from having no description at all.
+    # The constant keeps an even grey image from having no features at all.
     return np.concatenate([*groups, [0.05]]).astype(np.float32)
 
 
@@ -80,6 +79,7 @@ def _colours(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 def _edges(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     down, right = np.gradient(grey)
     strength = np.hypot(down, right)
+    # Modulo π: an edge from dark to light equals one from light to dark.
     turn = (np.arctan2(down, right) % np.pi) / np.pi
     angle = np.minimum((turn * 8).astype(np.int64), 7)
     row, column = np.indices(grey.shape) * 4 // _SIDE

@@ -1,4 +1,4 @@
-"""Read request bodies within bounds, check keys, and write JSON answers."""
+"""HTTP of all calls: bounded bodies, API keys, pages, JSON answers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from reembed_emulator.errors import ApiError, invalid
-from reembed_emulator.protojson import Message, PayloadError, parse
 
 Item = TypeVar("Item")
 
 HEADERS = {"x-reembed-emulator": version("reembed")}
-# Beyond the limit, this much more is read and thrown away, so that the client sees the answer.
+# Beyond a limit, this much more is read and thrown away: a client that is still sending does not
+# see an answer, but a broken connection.
 _DRAINED = 256_000_000
 
 
@@ -36,8 +36,13 @@ def refusal(err: ApiError) -> Response:
     return reply(err.body(), err.code, err.headers)
 
 
+def base_url(request: Request) -> str:
+    """Return the URL of the emulator as the client wrote it, without a slash at its end."""
+    return str(request.base_url).rstrip("/")
+
+
 def check_key(request: Request, expected: str | None) -> None:
-    """Look for the API key in `x-goog-api-key` or `?key=`.
+    """Check the API key in `x-goog-api-key` or `?key=`.
 
     Raises:
         ApiError: 403 without a key, 400 for a wrong one; as the service does.
@@ -72,18 +77,6 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(blocks)
 
 
-def read_message(body: bytes, message: Message) -> dict[str, Any]:
-    """Return the parsed body; raise ApiError 400 that names the field at fault."""
-    try:
-        loaded = orjson.loads(body)
-    except orjson.JSONDecodeError as err:
-        raise invalid(f"Invalid JSON payload received. {err}") from err
-    try:
-        return parse(message, loaded)
-    except PayloadError as err:
-        raise invalid(err.message) from err
-
-
 def read_page(
     request: Request,
     items: Sequence[Item],
@@ -92,8 +85,8 @@ def read_page(
 ) -> tuple[list[Item], str]:
     """Return one page of `items`, and the token of the next page ("" after the last).
 
-    The token names the last item that was shown, so that what comes or goes between two pages
-    neither repeats nor hides another.
+    The token names the last item shown rather than a position, so that items created or deleted
+    between two pages neither repeat nor hide another.
 
     Args:
         request: With `pageSize` and `pageToken`.

@@ -33,7 +33,7 @@ def test_embed_many_in_order_up_to_a_hundred(api, request_of):
 
 
 @pytest.mark.parametrize(
-    ("call", "body", "said"),
+    ("call", "body", "expected"),
     [
         ("embedContent", {"content": {"parts": [{"text": ""}]}}, "content is empty"),
         ("embedContent", {"contents": []}, 'Unknown name "contents"'),
@@ -43,10 +43,10 @@ def test_embed_many_in_order_up_to_a_hundred(api, request_of):
         ("countTokens", {}, "contents is not specified"),
     ],
 )
-def test_refusals(api, call, body, said):
+def test_refusals(api, call, body, expected):
     answer = api.http.post(f"{MODEL}:{call}", json=body)
     assert answer.status_code == 400
-    assert said in answer.json()["error"]["message"]
+    assert expected in answer.json()["error"]["message"]
 
 
 def test_unknown_models_and_methods(api):

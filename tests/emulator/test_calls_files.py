@@ -6,6 +6,12 @@ import socket
 
 import pytest
 
+
+def result_of(api, requests):
+    operation = api.wait(api.create_file_job(requests))
+    return operation["metadata"]["output"]["responsesFile"]
+
+
 KIB256 = 256 * 1024
 
 
@@ -86,7 +92,7 @@ def test_a_cut_chunk_keeps_what_arrived(api):
 
 
 @pytest.mark.parametrize(
-    ("headers", "said"),
+    ("headers", "expected"),
     [
         ({"X-Goog-Upload-Protocol": "multipart"}, "must be resumable"),
         ({"X-Goog-Upload-Protocol": ""}, "must be resumable"),
@@ -95,48 +101,15 @@ def test_a_cut_chunk_keeps_what_arrived(api):
         ({"X-Goog-Upload-Header-Content-Type": ""}, "MIME type is missing"),
     ],
 )
-def test_start_needs_its_headers(api, headers, said):
+def test_start_needs_its_headers(api, headers, expected):
     refused = api.start_upload(5, **headers)
     assert refused.status_code == 400
-    assert said in refused.json()["error"]["message"]
+    assert expected in refused.json()["error"]["message"]
 
 
 def test_start_needs_the_key_and_chunks_do_not(api):
     assert api.start_upload(5, **{"x-goog-api-key": ""}).status_code == 403
     assert api.send_chunk(api.start_upload(0).headers["x-goog-upload-url"], b"", 0).is_success
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "x",
-        "files/",
-        "files/-a",
-        "files/a-",
-        "files/A",
-        "files/a_b",
-        "files/a/b",
-        "files/" + "a" * 41,
-    ],
-)
-def test_bad_names(api, name):
-    refused = api.start_upload(5, name=name)
-    assert (refused.status_code, refused.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
-
-
-def test_a_name_of_forty_characters_is_taken_once(api):
-    name = "files/" + "a" * 40
-    api.upload(b"1", name=name)
-    refused = api.start_upload(1, name=name)
-    assert (refused.status_code, refused.json()["error"]["status"]) == (409, "ALREADY_EXISTS")
-    assert api.http.delete(f"/v1beta/{name}").json() == {}
-    api.upload(b"2", name=name)
-
-
-def test_two_uploads_of_one_name_end_in_one_file(api):
-    urls = [api.start_upload(1, name="files/racing").headers["x-goog-upload-url"] for _ in range(2)]
-    answers = [api.send_chunk(url, b"x", 0).status_code for url in urls]
-    assert answers == [200, 409]
 
 
 def test_unknown_fields_of_the_file(api):
@@ -154,23 +127,6 @@ def test_unknown_upload(api):
     assert api.send_chunk(url, b"x", 0).status_code == 404
 
 
-def test_upload_limits(serve):
-    small = serve(max_upload_bytes=10, file_storage_bytes=25)
-    assert "exceeds the limit of 10" in small.start_upload(11).text
-    small.upload(b"x" * 10)
-    small.upload(b"x" * 10, name="files/second")
-    refused = small.start_upload(6)
-    assert (refused.status_code, refused.json()["error"]["status"]) == (429, "RESOURCE_EXHAUSTED")
-    small.http.delete("/v1beta/files/second")
-    assert small.start_upload(6).status_code == 200
-
-
-def test_storage_is_checked_again_at_the_end(serve):
-    small = serve(file_storage_bytes=15)
-    urls = [small.start_upload(10).headers["x-goog-upload-url"] for _ in range(2)]
-    assert [small.send_chunk(url, b"x" * 10, 0).status_code for url in urls] == [200, 429]
-
-
 def test_strict_chunks(serve):
     strict = serve(strict_chunks=True)
     started = strict.start_upload(KIB256 + 5)
@@ -179,3 +135,25 @@ def test_strict_chunks(serve):
     assert "not a multiple" in strict.send_chunk(url, b"x" * 5, 0, "upload").text
     assert strict.send_chunk(url, b"x" * KIB256, 0, "upload").is_success
     assert strict.send_chunk(url, b"x" * 5, KIB256).is_success
+
+
+def test_download_by_range(api, request_of):
+    path = f"/v1beta/{result_of(api, [request_of(f'text {i}') for i in range(40)])}:download"
+    whole = api.http.get(path, params={"alt": "media"})
+    assert whole.headers["content-length"] == str(len(whole.content))
+    half = len(whole.content) // 2
+    answer = api.http.get(path, params={"alt": "media"}, headers={"Range": f"bytes={half}-"})
+    assert answer.status_code == 206
+    assert answer.content == whole.content[half:]
+    total = len(whole.content)
+    assert answer.headers["content-range"] == f"bytes {half}-{total - 1}/{total}"
+    beyond = api.http.get(path, params={"alt": "media"}, headers={"Range": f"bytes={total}-"})
+    assert beyond.status_code == 416
+    assert api.http.get("/download" + path, params={"alt": "media"}).content == whole.content
+
+
+def test_download_refusals(api):
+    name = api.upload(b"mine")["name"]
+    assert "Only generated files" in api.http.get(f"/v1beta/{name}:download?alt=media").text
+    assert "alt=media" in api.http.get(f"/v1beta/{name}:download").text
+    assert api.http.get("/v1beta/files/nobody:download?alt=media").status_code == 404
