@@ -9,7 +9,8 @@ import pytest
 from reembed.config.load import config_from_mapping
 from reembed.config.models import MODELS
 from reembed.core.query_contract import query_contract
-from reembed.providers.gemini.requests import RequestOptions, TextPart, embed_request
+from reembed.core.wire import TextPart
+from reembed.providers.gemini.requests import RequestOptions, embed_request
 
 
 def contract(model: str, task: str, dimensions: int = 768) -> dict[str, Any]:

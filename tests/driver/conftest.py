@@ -19,7 +19,7 @@ import pytest
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.pack import Packing, pack_partition, totals_of
+from reembed.core.pack import pack_partition, totals_of
 from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.driver.context import Context
 from reembed.driver.lane import Lane, LaneResult
@@ -29,8 +29,9 @@ from reembed.driver.state import SharedStateStore
 from reembed.ledger.layout import Layout
 from reembed.providers.base import BatchService
 from reembed.providers.gemini.client import GeminiService
-from reembed.providers.gemini.requests import RequestOptions
 from reembed.providers.gemini.retries import RetryPolicy
+from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
 from reembed_emulator.server import EmulatorServer
@@ -92,9 +93,9 @@ class Site:
         self.halted = ""
 
     def _write_plan(self, chunks: Sequence[Chunk]) -> list[ShardPlan]:
-        table = manifest_of(chunks, RequestOptions.of(self.config))
+        table = manifest_of(chunks, GeminiWire.of(self.config))
         shards = []
-        for shard in pack_partition(table, 0, Packing.of(self.config)):
+        for shard in pack_partition(table, 0, packing_of(self.config)):
             buffer = pa.BufferOutputStream()
             pq.write_table(shard.manifest, buffer)
             name = self.layout.manifest(PLAN, shard.plan.shard)

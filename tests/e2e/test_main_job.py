@@ -16,13 +16,12 @@ from e2e.harness import Done, Project, Remote, Results, invoke, reembed
 from reembed.config.load import load_config
 from reembed.core.manifest import recipe_from_json
 from reembed.core.schema import REJECT, ROW
+from reembed.core.wire import MediaPart, TextPart
 from reembed.formats.policy import ChunkPolicy
 from reembed.formats.render import render
 from reembed.providers.gemini.client import open_service
 from reembed.providers.gemini.requests import (
-    MediaPart,
     RequestOptions,
-    TextPart,
     embed_request,
     to_json,
 )

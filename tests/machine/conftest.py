@@ -18,6 +18,7 @@ from reembed.machine.reservations import Quotas, Reservations
 from reembed.machine.rules import Found, Rules, SharedState
 from reembed.machine.snapshot import ShardRecords, state_of_shard
 from reembed.machine.states import ObservedJob, PendingOutcome, Prepared, ShardState
+from reembed.providers.gemini.provider import CAPABILITIES
 
 SHARD = "00000000-000003"
 RULES = Rules(
@@ -29,7 +30,8 @@ RULES = Rules(
     request_timeout=60.0,
     list_lag=30.0,
     stuck=3600.0,
-    result_life=1000.0,
+    retention=7 * 86400.0,
+    capabilities=replace(CAPABILITIES, result_seconds=1000.0),
     inline="file",
 )
 WIDE = Quotas(max_usd_nano=None, jobs=10, tokens=10_000, file_bytes=10**9)

@@ -34,6 +34,7 @@ from reembed.machine.reservations import Quotas, Reservations
 from reembed.machine.rules import Rules
 from reembed.machine.states import PendingOutcome, Prepared, ShardState
 from reembed.providers.base import Job, JobStats, RemoteFile
+from reembed.providers.gemini.provider import CAPABILITIES
 from reembed.storage.base import Stat
 from simulation.disk import Disk, SimStorage
 from simulation.faults import Faults
@@ -313,7 +314,8 @@ def _rules(holder: str) -> Rules:
         request_timeout=60.0,
         list_lag=60.0,
         stuck=1e9,
-        result_life=48 * HOUR,
+        retention=7 * 24 * HOUR,
+        capabilities=CAPABILITIES,
         inline="file",
     )
 

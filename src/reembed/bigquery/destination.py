@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -17,7 +17,14 @@ from reembed.bigquery.publish import Place, Publication
 from reembed.bigquery.sql import count_sql, probe_sql, rows_sql, spaces_sql
 from reembed.config.schema import Config
 from reembed.core.schema import ROW
-from reembed.destinations.base import EXISTING, Published, SettledRun, drop_older_rejects
+from reembed.destinations.base import (
+    EXISTING,
+    DestinationKind,
+    Published,
+    Report,
+    SettledRun,
+    drop_older_rejects,
+)
 from reembed.errors import (
     BigQueryDeniedError,
     BigQueryError,
@@ -38,17 +45,18 @@ _EXAMPLES: Final = 5
 _NAMED: Final = " AND ".join(f"`{field.name}` IS NOT NULL" for field in EXISTING)
 
 
-def open_bigquery_table(
-    config: Config, storage: Storage, say: Callable[[str], None]
-) -> BigQueryTable:
-    """Open the table that a configuration names; `say` is called with what is about to cost money.
+def open_bigquery_table(config: Config, storage: Storage, report: Report) -> BigQueryTable:
+    """Open the table that a configuration names; the price of a MERGE is reported before it runs.
 
     Raises:
         UsageError: the table's name is malformed.
     """
     options = schema.destination_of(config)
     bigquery = open_bigquery_client(options.project or parse_table(options.table).project)
-    return BigQueryTable(config, storage, bigquery, say)
+    return BigQueryTable(config, storage, bigquery, report)
+
+
+BIGQUERY: Final = DestinationKind(open_bigquery_table)
 
 
 class BigQueryTable:
@@ -58,7 +66,7 @@ class BigQueryTable:
         config: names table, staging and options.
         storage: where the run's parts lie.
         bigquery: whose project pays.
-        say: is told what is about to cost money.
+        report: called with what is about to cost money.
     """
 
     def __init__(
@@ -66,11 +74,11 @@ class BigQueryTable:
         config: Config,
         storage: Storage,
         bigquery: BigQuery,
-        say: Callable[[str], None] = lambda _: None,
+        report: Report = lambda _: None,
     ) -> None:
         self._config, self._storage, self._bigquery = config, storage, bigquery
         self._layout = Layout(config.run_dir)
-        self._place = Place(config, storage, self._layout, bigquery, say)
+        self._place = Place(config, storage, self._layout, bigquery, report)
         self._name = parse_table(schema.destination_of(config).table)
 
     def check(self) -> None:
@@ -132,7 +140,7 @@ class BigQueryTable:
 
     def publish(self, settled: SettledRun, removed: Iterable[str]) -> Published:
         """Load the run's parts into staging; fill a new table by a copy, an old by one MERGE."""
-        drop_older_rejects(self._storage, self._layout, settled.commit)
+        drop_older_rejects(self._storage, self._layout.run_dir, settled.commit)
         try:
             over = Publication.of(self._place, settled)
             table = self._made(settled)

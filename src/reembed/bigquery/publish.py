@@ -20,7 +20,7 @@ from reembed.bigquery.sql import count_sql, merge_sql, repeated_parts_sql, vecto
 from reembed.config.schema import Config
 from reembed.core.records import Merge
 from reembed.core.schema import ROW
-from reembed.destinations.base import Published, SettledRun
+from reembed.destinations.base import Published, Report, SettledRun, parts_of_run
 from reembed.destinations.parts import write_part
 from reembed.errors import (
     AlreadyExistsError,
@@ -182,14 +182,14 @@ _EXAMPLES: Final = 3
 class Place:
     """Where a hand-over happens.
 
-    `say` is told what is about to cost money.
+    `report` is called with what is about to cost money.
     """
 
     config: Config
     storage: Storage
     layout: Layout
     bigquery: BigQuery
-    say: Callable[[str], None]
+    report: Report
 
     @property
     def dest(self) -> TableName:
@@ -280,7 +280,7 @@ class Publication:
             size = place.bigquery.dry_run(statement)
             rows = self._count(count_sql(dest, removed)) if removed is not None else 0
             usd = query_usd(size, 2 if removed is None else 3)
-            place.say(
+            place.report(
                 f"Merging {settled.rows:,} rows into {dest}: reads {size / 1e6:,.1f} MB at most, "
                 f"${usd:,.4f} on demand at the price of {AS_OF} ..."
             )
@@ -293,7 +293,7 @@ class Publication:
         """Load the run's parts into its staging table, and look at what is there then."""
         place, settled = self.place, self.settled
         with scratch_folder() as folder:
-            parts = self._parts()
+            parts = parts_of_run(place.storage, place.layout.run_dir, settled.commit)
             local = bool(parts) and not is_gs(parts[0].uri)
             if local and self._staging_place:
                 parts = stage_parts(place.storage, parts, self._staging_place)
@@ -370,10 +370,6 @@ class Publication:
                 note = str(err)
         created = wanted == "create" and not note
         self.details["index"] = {"statement": sql, "created": created, "note": note}
-
-    def _parts(self) -> list[Stat]:
-        prefix = f"{self.place.layout.run_dir}/vectors/part-{self.settled.commit:04}-"
-        return list(self.place.storage.list(prefix))
 
     def _count(self, sql: str) -> int:
         [row] = self._rows(Statement(sql, location=self.location))

@@ -31,7 +31,8 @@ from reembed.errors import (
     UsageError,
 )
 from reembed.ledger.layout import Layout
-from reembed.sources.base import Prepared, Source, Span
+from reembed.sources.base import Prepared, Source, SourceKind, Span
+from reembed.sources.rows import with_resolved_uris
 from reembed.storage.base import Storage
 
 Fits = Callable[[Field], bool]
@@ -103,6 +104,20 @@ _READABLE = ("TABLE", "SNAPSHOT")
 _PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
 
 
+def open_bigquery_source(loaded: LoadedConfig, storage: Storage) -> Source:
+    """Open the table or query of a configuration; URIs in its rows are resolved.
+
+    Raises:
+        UsageError: see `open_bigquery`.
+    """
+    columns = loaded.config.source.bigquery
+    assert columns is not None
+    return with_resolved_uris(open_bigquery(loaded, storage), columns, loaded)
+
+
+BIGQUERY: Final = SourceKind(open_bigquery_source, samples=True)
+
+
 def open_bigquery(
     loaded: LoadedConfig,
     storage: Storage,
@@ -113,7 +128,7 @@ def open_bigquery(
     Args:
         loaded: names the table or query and its columns.
         storage: not touched.
-        connect: makes the bigquery of the project that pays.
+        connect: makes the client of the project that pays.
 
     Raises:
         UsageError: a table or a column is not there, has another type, or may not be read.

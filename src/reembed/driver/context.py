@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
+from reembed.core.pack import Packing
+from reembed.core.wire import WireFormat
 from reembed.driver.clock import Clock
 from reembed.driver.events import Unwatched, Watch
 from reembed.formats.policy import ChunkPolicy
@@ -17,7 +19,7 @@ from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.rules import Rules
 from reembed.providers.base import BatchService
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.open import find_provider, packing_of
 from reembed.storage.base import Storage
 from reembed.storage.content import ContentReader
 
@@ -61,6 +63,11 @@ class Context:
         return ChunkPolicy.of(self.config)
 
     @property
-    def request_options(self) -> RequestOptions:
-        """What is the same in every request."""
-        return RequestOptions.of(self.config)
+    def wire(self) -> WireFormat:
+        """Wire format of the configured service."""
+        return find_provider(self.config.service).wire(self.config)
+
+    @property
+    def packing(self) -> Packing:
+        """What decided the shards, to weigh requests alike."""
+        return packing_of(self.config)

@@ -22,7 +22,6 @@ from reembed.machine.endings import (
     without_malformed,
 )
 from reembed.machine.states import AttemptState, PendingOutcome, ShardState
-from reembed.providers.gemini.check import RequestLimits, fault_of
 
 _Need = Callable[[Sequence[int]], Need]
 
@@ -36,7 +35,7 @@ def classify_failure(
     wanted = {n for n in ordinals_in_wire_order(state.plan, attempt.ordinals) if n < planned}
     unsent = {n: e for n, e in unsent_of(context, state, attempt).items() if n in wanted}
     ordinals = sorted(wanted - unsent.keys())
-    need = need_of_requests(manifest, context.config)
+    need = need_of_requests(manifest, context.packing)
     if attempt.created is None or attempt.job is None:
         ending = _never_sent(attempt, ordinals, unsent, why, need)
         return PendingOutcome(
@@ -73,12 +72,12 @@ def _faults(
     """
     assert attempt.created is not None
     inline = not attempt.created.input_file
-    renderer = Renderer(context.content, context.policy, context.request_options, inline)
-    limits = RequestLimits.of(context.config)
+    wire = context.wire
+    renderer = Renderer(context.content, context.policy, wire, inline)
     faults: dict[int, str] = {}
     for ordinal, made in renderer.each(state.plan, manifest, ranges_of(list(ordinals))):
         if isinstance(made, Rendered):
-            fault = fault_of(made.part, made.tokens, made.line, limits)
+            fault = wire.fault_of(made.part, made.tokens, made.line)
             if fault:
                 faults[ordinal] = fault
     return faults

@@ -37,7 +37,6 @@ from reembed.machine.reduce import CallFailed, CreateUnanswered, Result, SendRef
 from reembed.machine.states import ObservedJob, PendingOutcome, ShardState
 from reembed.providers.base import Job
 
-JSONL = "application/jsonl"
 # Actions that take long or much memory: they run beside the polling of other shards.
 HEAVY = (act.Prepare, act.Upload, act.Create, act.Join, act.ClassifyFailure, act.WritePart)
 _GROWTH = 1.5
@@ -133,7 +132,8 @@ class Performer:
 
     def _release(self, state: ShardState, action: act.Release) -> Result:
         name = f"{state.plan.shard}/{action.attempt}"
-        until, epoch = self._shared.storage_now() + self._tools.rules.result_life, action.epoch
+        life, epoch = self._tools.rules.capabilities.result_seconds, action.epoch
+        until = self._shared.storage_now() + life
         if state.attempts[action.attempt].outcome is not None:
             # The attempt is over, whoever reserved for it since the log was last read here.
             epoch = max(epoch, self._tools.spend.read().epoch_of(name))
@@ -162,7 +162,7 @@ class Performer:
 
     def _prepare(self, state: ShardState, action: act.Prepare) -> Result:
         context, attempt = self._tools, state.attempts[action.attempt]
-        renderer = Renderer(context.content, context.policy, context.request_options, action.inline)
+        renderer = Renderer(context.content, context.policy, context.wire, action.inline)
         path = context.scratch / f"{state.plan.shard}-{action.attempt}.requests"
         manifest = context.manifest(state.plan.shard)
         model = context.config.model
@@ -185,7 +185,7 @@ class Performer:
         assert prepared is not None
         name = self._input_name(state, action.attempt, action.epoch)
         try:
-            self._tools.service.upload(Path(prepared.path), name, JSONL)
+            self._tools.service.upload(Path(prepared.path), name, self._tools.wire.mime_type)
         except NameTakenError:
             # Ours, whole, and the same bytes: the name holds run, shard, attempt and epoch.
             pass
@@ -301,7 +301,8 @@ class Performer:
     def _delete_input(self, state: ShardState, action: act.DeleteInput) -> Result:
         try:
             # The name may come from a record or from the service: no file but ours is deleted.
-            if is_input_file(self._tools.rules.run, action.file):
+            rules = self._tools.rules
+            if is_input_file(rules.capabilities.input_prefix, rules.run, action.file):
                 self._tools.service.delete_file(action.file)
         except (RemoteNotFoundError, RefusedError):
             pass  # gone already, or not ours to delete: its place comes free when it expires
@@ -332,7 +333,9 @@ class Performer:
         return repay(self._tools, state, attempt, "RESULT_LOST", message)
 
     def _input_name(self, state: ShardState, attempt: str, epoch: int) -> str:
-        return input_file_name(self._tools.rules.run, state.plan.shard, attempt, epoch)
+        rules = self._tools.rules
+        prefix = rules.capabilities.input_prefix
+        return input_file_name(prefix, rules.run, state.plan.shard, attempt, epoch)
 
 
 def _job_view(job: Job, now: float, interval: float) -> ObservedJob:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import orjson
 
+from reembed.config.job_limits import token_quota
 from reembed.config.schema import Config
 from reembed.core.price import cap_nano
 from reembed.core.records import Settled
@@ -29,16 +30,12 @@ from reembed.ledger.ledger import Ledger
 from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.reservations import Quotas
-from reembed.machine.rules import Rules
-from reembed.providers.base import BatchService
-from reembed.providers.gemini.client import open_service
-from reembed.providers.keys import configured_key
+from reembed.machine.rules import Rules, check_drivable
+from reembed.providers.base import BatchService, ClosingService
+from reembed.providers.open import find_provider, open_provider
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 from reembed.storage.scratch import scratch_folder
-
-# How long a result file stays in the project's storage when the service does not delete it.
-RESULT_LIFE_SECONDS = 48 * 3600.0
 
 # How long an input that met a 429 is kept: the service's bucket is reported to refill in 10 to 20
 # minutes, and waits grow from half a minute.
@@ -83,7 +80,17 @@ def service_key(config: Config) -> str:
         UsageError: there is none, and the service is not on this machine.
         SecretError: Secret Manager does not answer.
     """
-    return configured_key(config.service, os.environ)
+    return find_provider(config.service).key(os.environ)
+
+
+def open_service(config: Config) -> ClosingService:
+    """Open the configured service with its key; nothing is sent yet.
+
+    Raises:
+        UsageError: as `service_key`, or the address cannot be one.
+        SecretError: Secret Manager does not answer.
+    """
+    return open_provider(config.service, service_key(config))
 
 
 def quotas_of(config: Config) -> Quotas:
@@ -92,7 +99,7 @@ def quotas_of(config: Config) -> Quotas:
     return Quotas(
         max_usd_nano=None if cap is None else cap_nano(cap),
         jobs=config.batch.concurrent_jobs,
-        tokens=config.batch.enqueued_tokens,
+        tokens=token_quota(config, find_provider(config.service).capabilities),
         file_bytes=int(config.batch.file_storage_gb * 1e9),
     )
 
@@ -100,8 +107,13 @@ def quotas_of(config: Config) -> Quotas:
 def rules_of(
     config: Config, run: str, holder: str, metadata_echo: bool, accept_repay: bool = False
 ) -> Rules:
-    """The constants of the state machine for a configuration."""
-    batch = config.batch
+    """Collect the constants of the state machine for a configuration.
+
+    Raises:
+        UsageError: jobs of the configured service cannot be driven without paying twice.
+    """
+    batch, capabilities = config.batch, find_provider(config.service).capabilities
+    check_drivable(config.service.provider, capabilities)
     return Rules(
         run=run,
         holder=holder,
@@ -111,12 +123,12 @@ def rules_of(
         request_timeout=config.service.timeout_seconds,
         list_lag=batch.list_lag_seconds,
         stuck=batch.stuck_hours * 3600,
-        result_life=RESULT_LIFE_SECONDS,
+        retention=(batch.job_list_days or capabilities.job_list_days) * 86400,
+        capabilities=capabilities,
         inline=batch.input,
         metadata_echo=metadata_echo,
         resubmit_stuck=batch.on_stuck == "resubmit",
         accept_repay=accept_repay,
-        retention=batch.job_list_days * 86400,
     )
 
 
@@ -170,7 +182,7 @@ def drive_lane(
     progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after, watch)
     with active_lanes.one(), scratch_folder() as folder:
         try:
-            with open_service(config.service, service_key(config)) as service:
+            with open_service(config) as service:
                 context = replace(open_context(session, folder, service), watch=watch)
                 yield from _drive(session, context, progress, number, lanes)
         except ReembedError as err:

@@ -70,8 +70,10 @@ def epoch_of(state: ShardState, attempt: AttemptState, job: Found, rules: Rules)
     The input file's name tells. An inline job does not say: then it is ours if we sent one, else
     that of the newest holder before us.
     """
+    prefix = rules.capabilities.input_prefix
     for epoch in attempt.claims:
-        if job.input_file == input_file_name(rules.run, state.plan.shard, attempt.path, epoch):
+        name = input_file_name(prefix, rules.run, state.plan.shard, attempt.path, epoch)
+        if job.input_file == name:
             return epoch
     local = attempt.local
     unsent = attempt.epoch if local.epoch and local.create_unanswered_since is None else 0

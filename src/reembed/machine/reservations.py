@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import field_validator
 
+from reembed.config.capabilities import LONGEST_RESULT_SECONDS
 from reembed.core.records import Need, Record, ReservationLine
 from reembed.machine.adaptive_quota import Ceiling, Quotas, lower_after_refusal, reset_after_job_end
-from reembed.machine.quotas import RESULT_HOURS
 
 
 class LayeredMap(Mapping[str, int]):
@@ -63,8 +63,6 @@ class LayeredMap(Mapping[str, int]):
 __all__ = ["Fold", "Quotas", "Reservations", "Verdict"]
 
 Verdict = Literal["fits", "busy", "capped"]
-
-_RESULT_SECONDS = RESULT_HOURS * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +193,7 @@ class _Draft:
     def _hold(self, until: float, size: int) -> None:
         # Nothing is held for longer, so whatever is older by as much was gone when this was
         # written: without this a long run's log would only grow, and each decision sums it up.
-        while self.held and self.held[0][0] <= until - _RESULT_SECONDS:
+        while self.held and self.held[0][0] <= until - LONGEST_RESULT_SECONDS:
             self.held.popleft()
         self.held.append((until, size))
 

@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reembed.config.capabilities import Capabilities
 from reembed.core.plans import ShardPlan
 from reembed.core.records import Need
+from reembed.errors import UsageError
 from reembed.machine.reservations import Quotas, Reservations
-
-# Above these an inline answer may not be fetchable: its payload stands twice in the reply.
-INLINE_MAX_WIRE_BYTES = 4_000_000
-INLINE_MAX_RESULT_BYTES = 4_000_000
-# What a create's body may be at most: below 20 MB (the vendor's batch page), less what stands
-# around the requests.
-INLINE_BODY_BYTES = 19_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Constants of a run. Seconds throughout; `poll` is the shortest and the longest interval.
 
-    `retention` is how long the service lists a job; with `assume_lost`, one that may be older is
-    taken for lost, and its requests are sent again.
+    `capabilities` are the service's. `retention` is how long it lists a job; with `assume_lost`,
+    one that may be older is taken for lost, and its requests are sent again.
 
     `inline` is the configured form; `metadata_echo` whether this service has been seen to give
     inline metadata back, without which `auto` never chooses inline. `hold` is how long an uploaded
@@ -37,13 +32,13 @@ class Rules:
     request_timeout: float
     list_lag: float
     stuck: float
-    result_life: float
+    retention: float
+    capabilities: Capabilities
     inline: str = "auto"
     metadata_echo: bool = False
     resubmit_stuck: bool = False
     accept_repay: bool = False
     hold: float = 0.0
-    retention: float = 7 * 86400.0
     assume_lost: bool = False
 
 
@@ -82,6 +77,27 @@ class SharedState:
     reservations_changed_at: float = float("-inf")
 
 
+def check_drivable(provider: str, capabilities: Capabilities) -> None:
+    """Check that a service gives what every decision about a lost job rests on.
+
+    Raises:
+        UsageError: it does not; names what is missing.
+    """
+    # A create whose reply was lost is looked for by its display name: without a list it could
+    # only be sent again, and paid again.
+    if not capabilities.lists_jobs:
+        missing = "list its jobs by name, so a job whose reply was lost would be paid twice"
+    # A holder that was held up past its lease must be kept from creating beside its successor.
+    elif not capabilities.inputs_fence:
+        missing = "refuse a job whose input was deleted, so two runners could create it twice"
+    else:
+        return
+    raise UsageError(
+        f"service.provider: {provider} does not {missing}; give another provider, or have this one "
+        "keep its jobs in the run directory"
+    )
+
+
 def root_need(plan: ShardPlan) -> Need:
     """What an attempt over all requests of a shard takes, at most, when its input is a file."""
     return Need(
@@ -98,17 +114,20 @@ def without_files(need: Need) -> Need:
     return need.model_copy(update={"input_bytes": 0, "result_bytes": 0})
 
 
-def goes_inline(need: Need, rules: Rules, most_wire: int = INLINE_MAX_WIRE_BYTES) -> bool:
+def goes_inline(need: Need, rules: Rules, most_bytes: int | None = None) -> bool:
     """Whether an attempt's requests travel in the create's body.
 
     `auto` asks for a small body *and* a small predicted result, and for a service that gives the
-    metadata back: the fence against a frozen holder exists only for files.
+    metadata back: the fence against a frozen holder exists only for files. `most_bytes` stands
+    for the body's usual bound.
     """
     if rules.inline == "inline":
         return True
     if rules.inline == "file" or not rules.metadata_echo:
         return False
-    return need.input_bytes <= most_wire and need.result_bytes <= INLINE_MAX_RESULT_BYTES
+    service = rules.capabilities
+    most = service.inline_request_bytes if most_bytes is None else most_bytes
+    return need.input_bytes <= most and need.result_bytes <= service.inline_result_bytes
 
 
 def form_of(name: str, need: Need, shared: SharedState, rules: Rules) -> Need:
@@ -126,7 +145,7 @@ def form_of(name: str, need: Need, shared: SharedState, rules: Rules) -> Need:
     if goes_inline(need, rules):
         return without_files(need)
     inline = without_files(need)
-    if not goes_inline(need, rules, INLINE_BODY_BYTES):
+    if not goes_inline(need, rules, rules.capabilities.max_inline_bytes):
         return need
     reserved = shared.reservations.live.get(name)
     if reserved is not None:

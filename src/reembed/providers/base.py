@@ -1,11 +1,16 @@
-"""The seam to the embedding service: what every implementation offers, in this package's words."""
+"""Seam to an embedding service: its batch jobs, its capabilities, its wire format."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from reembed.config.capabilities import Capabilities
+from reembed.config.schema import Config
+from reembed.core.wire import WireFormat
 
 JobState = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "UNKNOWN"]
 TERMINAL: frozenset[str] = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"})
@@ -169,3 +174,31 @@ class BatchService(Protocol):
 
     def embed(self, model: str, request: bytes) -> list[float]:
         """One vector by the online call; `request` is an EmbedContentRequest as JSON."""
+
+
+# A service that is closed when its context ends.
+ClosingService = AbstractContextManager[BatchService]
+
+
+class Provider(Protocol):
+    """One embedding service, as a configuration's section `service` describes it.
+
+    Making one sends nothing and needs no key: plans ask it for sizes and limits.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What plans and the state machine may count on."""
+
+    def wire(self, config: Config) -> WireFormat:
+        """Make the wire format of a configuration."""
+
+    def key(self, environ: Mapping[str, str]) -> str:
+        """Find the secret that `open` takes; empty for a service without one.
+
+        Raises:
+            UsageError: there is none; the message says where to put it.
+        """
+
+    def open(self, key: str) -> ClosingService:
+        """Open the service; nothing is sent yet."""

@@ -11,7 +11,8 @@ import simdjson
 from numpy.typing import NDArray
 
 from reembed.core.join import Answer
-from reembed.core.row_errors import RowError, error_from_status
+from reembed.core.row_errors import RowError
+from reembed.providers.rpc_status import error_from_status
 
 # A line of 3,072 values is 39 KB, with all digits 77 KB. The parser's working memory is up to
 # 14 times the longest line, which is why the cap is not larger.
@@ -74,7 +75,7 @@ class LineSplitter:
             self._parts.append(part)
 
 
-class AnswerReader:
+class GeminiAnswerReader:
     """Parses an answer line by line as it comes; never raises on its content.
 
     Keys may stand anywhere in a line. Errors are read in each form that was seen: a top-level
@@ -104,13 +105,13 @@ class AnswerReader:
 
 
 def read_answers(stream: BinaryIO, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Answer]:
-    """Parse an answer file in its order; see `AnswerReader`.
+    """Parse an answer file in its order; see `GeminiAnswerReader`.
 
     Args:
         stream: binary, readable.
         max_line_bytes: as for `LineSplitter`.
     """
-    reader = AnswerReader(max_line_bytes)
+    reader = GeminiAnswerReader(max_line_bytes)
     while piece := stream.read(_PIECE_BYTES):
         yield from reader.feed(piece)
     yield from reader.end()
