@@ -56,10 +56,10 @@ def test_a_recipe_comes_back_as_it_went(recipe):
 
 
 def test_a_manifest_holds_chunks_in_their_order_with_their_bytes_on_the_wire():
-    picture = Recipe("as_is", "image/png")
+    image = Recipe("as_is", "image/png")
     chunks = [
         chunk(0, text='"quoted"\n', title="T"),
-        chunk(1, text=None, recipe=picture, modality="image", input_bytes=3000),
+        chunk(1, text=None, recipe=image, modality="image", input_bytes=3000),
         chunk(2, text=None, reject=Reject("empty", "nothing in it", "plan"), warnings=("w",)),
     ]
     table = manifest_of(chunks, WIRE)

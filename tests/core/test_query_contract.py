@@ -28,7 +28,7 @@ def test_documents_are_searched_by_the_query_form() -> None:
         "fact_verification": {"text": "task: fact checking | query: {q}"},
         "code_retrieval_query": {"text": "task: code retrieval | query: {q}"},
     }
-    assert any("picture" in note for note in found["notes"])
+    assert any("image" in note for note in found["notes"])
     assert any("first d values" in note for note in found["notes"])
 
 
@@ -36,7 +36,7 @@ def test_the_field_model_says_the_task_in_its_field() -> None:
     found = contract("gemini-embedding-001", "retrieval_document")
     assert found["query"] == {"text": "{q}", "taskType": "RETRIEVAL_QUERY"}
     assert found["request"]["taskType"] == "RETRIEVAL_QUERY"
-    assert not any("picture" in note for note in found["notes"])
+    assert not any("image" in note for note in found["notes"])
     assert any("normalises only vectors of 3072" in note for note in found["notes"])
 
 

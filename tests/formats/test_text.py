@@ -1,5 +1,6 @@
 """Cutting texts: offsets, bounds, coverage, overlap, titles and what is refused."""
 
+import io
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,15 +11,10 @@ from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from reembed.config.tasks import surrounding_text
 from reembed.errors import RejectError
+from reembed.formats.base import Input
 from reembed.formats.charset import decode
-from reembed.formats.text import (
-    MAX_HTML_BYTES,
-    MAX_TEXT_BYTES,
-    SplitSizes,
-    check_size,
-    cut_text,
-    split_text,
-)
+from reembed.formats.table import format_named
+from reembed.formats.text import SplitSizes, check_size, cut_extracted, split_text
 from reembed.formats.tokens import estimate_tokens
 
 SENTENCES = [f"This is sentence number {n} of a paragraph." for n in range(400)]
@@ -84,6 +80,10 @@ def test_sizes_that_cannot_work_are_refused():
     for most, overlap in ((3, 0), (16, 16), (16, -1)):
         with pytest.raises(ValueError, match=f"max_tokens {most}, overlap_tokens {overlap}"):
             SplitSizes(most, overlap)
+
+
+def cut_text(data, known, name, policy, title=None):
+    return cut_extracted(io.BytesIO(data), Input(format_named(known), name, title), policy)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
@@ -158,22 +158,22 @@ def test_a_limit_without_room_for_text_is_said(policy_of):
     ],
 )
 def test_titles(policy_of, data, name, given, title):
-    family = "html" if name.endswith("html") else "text"
-    assert cut_text(data, family, name, policy_of(), given).title == title
+    known = {"md": "markdown", "txt": "text", "html": "html"}[name.rpartition(".")[2]]
+    assert cut_text(data, known, name, policy_of(), given).title == title
     off = policy_of(text={"title": False})
-    assert cut_text(data, family, name, off, given).title is None
+    assert cut_text(data, known, name, off, given).title is None
 
 
 def test_markdown_is_cut_at_its_headings(policy_of):
     text = "\n\n".join(f"# Part {n}\n\n" + " ".join(SENTENCES[:3]) for n in range(9))
     policy = policy_of(text={"max_tokens": 80, "overlap_tokens": 0})
-    pieces = cut_text(text.encode(), "text", "a.md", policy).pieces
+    pieces = cut_text(text.encode(), "markdown", "a.md", policy).pieces
     assert {piece.mime_type for piece in pieces} == {"text/markdown"}
     assert all(piece.text.startswith("# Part") for piece in pieces)
 
 
 @pytest.mark.parametrize(
-    ("data", "family", "code"),
+    ("data", "known", "code"),
     [
         (b"", "text", "empty_file"),
         (b" \n\t\r\n", "text", "blank_text"),
@@ -183,17 +183,18 @@ def test_markdown_is_cut_at_its_headings(policy_of):
         (b"<html><body><script>x</script></body></html>", "html", "blank_text"),
     ],
 )
-def test_what_is_refused(policy_of, data, family, code):
+def test_what_is_refused(policy_of, data, known, code):
     with pytest.raises(RejectError) as caught:
-        cut_text(data, family, "a.txt", policy_of())
+        cut_text(data, known, "a.txt", policy_of())
     assert caught.value.code == code
 
 
 def test_what_is_too_large_is_refused_before_it_is_read():
-    for family, most in (("text", MAX_TEXT_BYTES), ("html", MAX_HTML_BYTES)):
-        check_size(family, most)
+    for name, most in (("text", 200_000_000), ("markdown", 200_000_000), ("html", 50_000_000)):
+        known = format_named(name)
+        check_size(known, most)
         with pytest.raises(RejectError, match=f"{most + 1:,} bytes"):
-            check_size(family, most + 1)
+            check_size(known, most + 1)
 
 
 def test_a_broken_byte_is_a_warning(policy_of):

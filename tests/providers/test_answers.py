@@ -5,16 +5,13 @@ import resource
 import numpy as np
 import pytest
 import simdjson
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from reembed.providers.gemini.answers import (
-    MAX_LINE_BYTES,
     Answer,
-    LineSplitter,
     parse_line,
     read_answers,
 )
+from reembed.providers.lines import MAX_LINE_BYTES
 from support.builders import line
 
 
@@ -168,22 +165,6 @@ def test_long_messages_are_clipped() -> None:
 def test_blank_lines_and_windows_line_ends_are_passed_over() -> None:
     stream = io.BytesIO(b"\n  \r\n" + line("a", [1.0])[:-1] + b"\r\n\n" + line("b", [2.0])[:-1])
     assert [answer.key for answer in read_answers(stream)] == ["a", "b"]
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"\n", b".")), max_size=8),
-    st.integers(1, 20),
-)
-def test_lines_are_passed_on_or_named_by_their_length(texts: list[bytes], piece: int) -> None:
-    cap = 6
-    data = b"\n".join(texts)
-    splitter = LineSplitter(cap)
-    found = [line for at in range(0, len(data), piece) for line in splitter.feed(data[at:][:piece])]
-    found += splitter.end()
-    whole = [text + b"\n" for text in texts[:-1]] + texts[-1:]
-    named = [text if len(text) <= cap else None for text in whole]
-    assert found == [text for text in named if text is None or text.strip()]
 
 
 class _Endless(io.RawIOBase):

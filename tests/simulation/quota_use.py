@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from reembed.config.job_limits import JobLimits
+from reembed.config.schema import Config
 from reembed.core.canaries import plan_canaries
 from reembed.core.pack import Weights, pack
 from reembed.core.plans import PartitionPlan, ShardPlan
@@ -238,9 +238,7 @@ class Measurement:
         clock = SimClock(process)
         quotas = Quotas(None, 100, QUOTA, 10**15)
         context = Context(
-            config=SimpleNamespace(  # type: ignore[arg-type]
-                model=SimpleNamespace(name="m"), batch=SimpleNamespace(priority=0)
-            ),
+            config=Config.model_validate({"name": "use", "source": {"files": ["*"]}}),
             commit=1,
             plan="plan",
             rules=_rules(process.name),

@@ -171,7 +171,8 @@ class _Chunk(beam.DoFn):
     def _keep_extracted(self, chunked: ChunkedItem) -> None:
         if chunked.extracted is None:
             return
-        uri = self._layout.extracted(chunked.chunks[0].source_hash)
+        first = chunked.chunks[0]
+        uri = self._layout.extracted(first.source_hash, first.chunker)
         try:
             self._storage.create(uri, chunked.extracted.encode())
         except AlreadyExistsError:

@@ -190,11 +190,11 @@ _DEEPEST = 8
 
 
 def must_be_pruned(pdf: Any) -> bool:
-    """Tell whether pages may name pictures, forms or fonts that they do not use.
+    """Tell whether pages may name images, forms or fonts that they do not use.
 
     To find what a page uses its drawing commands are parsed, which takes longer than all else of a
     cut. Programs that write PDFs name for each page what it uses, unless they keep one dictionary
-    for several pages: the rule by which qpdf decides in its mode ``auto``. A picture or a form
+    for several pages: the rule by which qpdf decides in its mode ``auto``. A image or a form
     that is named twice counts too, since each page may name those of all.
     """
     if len(pdf.pages) > _MOST_PAGES:

@@ -94,7 +94,8 @@ def make_plan(
     source, destination = open_source(loaded, storage), open_destination(config, storage)
     destination.check()
     frozen = frozen_view(config)
-    plan = plan_id(frozen, chain(source.identity(), destination.identity()))
+    versions = ChunkPolicy.of(config).table().versions()
+    plan = plan_id(frozen, versions, chain(source.identity(), destination.identity()))
     try:
         name = layout.plan_summary(plan)
         return PlanSummary.decode(storage.read(name), name)

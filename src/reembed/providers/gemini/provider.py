@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from reembed.config.capabilities import LONGEST_RESULT_SECONDS, Capabilities
 from reembed.config.schema import Config, ServiceConfig
+from reembed.providers.base import MinimalProvider
 from reembed.providers.gemini.wire import GeminiWire
-from reembed.providers.keys import configured_key
+from reembed.providers.keys import DEFAULT_BASE_URL, configured_key, resolve_base_url
 
 if TYPE_CHECKING:
     from reembed.providers.gemini.client import GeminiService
@@ -41,17 +42,27 @@ CAPABILITIES: Final = Capabilities(
 )
 
 
-class GeminiBatch:
+class GeminiBatch(MinimalProvider):
     """Batch jobs of Gemini's Developer API; see `Provider`."""
 
     capabilities: Final = CAPABILITIES
 
-    def __init__(self, settings: ServiceConfig) -> None:
-        self._settings = settings
-
     def wire(self, config: Config) -> GeminiWire:
         """Make the wire format of a configuration."""
         return GeminiWire.of(config)
+
+    def settle(self, environ: Mapping[str, str]) -> ServiceConfig:
+        """Write the vendor's GOOGLE_GEMINI_BASE_URL into the section where it names no address.
+
+        Frozen with the rest, it keeps a resume from going elsewhere unnoticed.
+
+        Raises:
+            UsageError: it is no http(s) URL.
+        """
+        base_url = resolve_base_url(self.settings.base_url, environ)
+        if self.settings.base_url is not None or base_url == DEFAULT_BASE_URL:
+            return self.settings
+        return self.settings.model_copy(update={"base_url": base_url})
 
     def key(self, environ: Mapping[str, str]) -> str:
         """Find the API key: in the secret that the configuration names, or the environment.
@@ -60,7 +71,7 @@ class GeminiBatch:
             UsageError: there is none, it cannot be read, or it cannot be a key (never shown).
             SecretError: Secret Manager does not answer.
         """
-        return configured_key(self._settings, environ)
+        return configured_key(self.settings, environ)
 
     def open(self, key: str) -> GeminiService:
         """Open the service; nothing is sent yet.
@@ -71,4 +82,4 @@ class GeminiBatch:
         # Imported here: plans need the wire format alone, and no connections.
         from reembed.providers.gemini.client import open_service
 
-        return open_service(self._settings, key)
+        return open_service(self.settings, key)
