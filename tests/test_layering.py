@@ -40,6 +40,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("beam",),
     ("runs",),
     ("cli",),
+    ("__main__",),
 )
 RANK = {layer: rank for rank, layers in enumerate(ORDER) for layer in layers}
 

@@ -105,7 +105,7 @@ def _partitions(folder: Path) -> tuple[Layout, str, list[PartitionPlan]]:
 def _product(folder: Path, url: str) -> None:
     config = _loaded(folder).config
     layout, plan, partitions = _partitions(folder)
-    places = ContentReader.of(config.source, open_storage(), layout.given())
+    places = ContentReader.of(config.source, open_storage(), layout.inline_media())
     renderer = Renderer(places, ChunkPolicy.of(config), GeminiWire.of(config), False)
     requests = folder / "product.jsonl"
     count = size = 0

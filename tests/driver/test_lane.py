@@ -172,7 +172,7 @@ def test_the_log_is_read_after_the_records_whose_reservations_it_must_hold(site)
     asked = []
 
     class Records(Ledger):
-        def load(self, shards, ages=False):
+        def load(self, shards, ages=False, brief=False):
             asked.append("records")
             return super().load(shards, ages)
 
@@ -190,14 +190,14 @@ def test_the_log_is_read_after_the_records_whose_reservations_it_must_hold(site)
 def test_one_reading_of_the_log_is_for_all_shards_that_wait(site):
     batch = {"max_requests": 2, "concurrent_jobs": 1, "poll_seconds": [0.3, 0.6]}
     run = site(30, batch=batch, emulator={"pending_seconds": 60})
-    reads = []
+    reads: list[float] = []
 
     class Log(ReservationLog):
         def read(self):
-            reads.append(clock.at)
+            reads.append(run.clock.at)
             return super().read()
 
-    clock = run.jump(lambda: clock.at > 4 and run.interrupted.set())
+    run.jump(lambda: run.clock.at > 4 and run.interrupted.set())
     context = run.context()
     run.drive(replace(context, spend=Log(context.storage, context.layout, 1)))
     # 14 of 15 shards wait for over three seconds: by turns they would have asked a hundred times.

@@ -56,7 +56,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
-def reembed(*arguments: object, timeout: float = DEADLINE, **env: str) -> Done:
+def reembed(*arguments: object, timeout: float = DEADLINE, **env: Any) -> Done:
     """Run the real command in a process of its own."""
     process = start(*arguments, **env)
     try:
@@ -316,7 +316,7 @@ def texts(count: int) -> dict[str, str]:
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for name, value in over.items():
-        inner = merged.get(name)
+        inner: Any = merged.get(name)
         both = isinstance(inner, Mapping) and isinstance(value, Mapping)
         merged[name] = _merged(inner, value) if both else value
     return merged

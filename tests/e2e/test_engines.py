@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ TWO_PROCESSES = (
     "--direct_running_mode=multi_processing",
 )
 # The emulator refuses any other, so workers must have it, and have it from their environment.
-KEY = {"GEMINI_API_KEY": "of-the-engines"}
+KEY: dict[str, Any] = {"GEMINI_API_KEY": "of-the-engines"}
 
 pytestmark = pytest.mark.slow
 

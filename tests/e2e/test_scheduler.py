@@ -240,7 +240,8 @@ def test_cancel_ends_a_run_that_waits_elsewhere(
     try:
         wait_until(lambda: len(hours.jobs()) == 2, "two jobs are created")
         wait_until(
-            lambda: len(list(job.run_dir.glob("ledger/runs/*/partitions/*/*/*.created"))) == 2
+            lambda: len(list(job.run_dir.glob("ledger/runs/*/partitions/*/*/*.created"))) == 2,
+            "two jobs are on record",
         )
         done = invoke("cancel", job.config)
         _, err = process.communicate(timeout=DEADLINE)

@@ -161,10 +161,14 @@ def test_every_line_is_a_json_object_without_the_key(
         error = {"do": "status", "status": 500, "message": f"key {KEY}", "times": 2}
         guarded.faults({"on": "batches.get", **error})
         hook.statuses = [500]
-        env = {"GEMINI_API_KEY": KEY, "SOME_HOOK": hook.url, "REEMBED_LOG_FORMAT": "json"}
+        env: dict[str, Any] = {
+            "GEMINI_API_KEY": KEY,
+            "SOME_HOOK": hook.url,
+            "REEMBED_LOG_FORMAT": "json",
+        }
         other = invoke("run", job.config, "--log-format", "json")
         assert other.code == 2
-        done = reembed("run", job.config, **env)
+        done = reembed("run", job.config, timeout=90, **env)
         assert done.code == 0, done.err
     first, kept = lines_of(other.err), lines_of((job.run_dir / "logs/reembed.log").read_text())
     assert first[:-1] + lines_of(done.err) == kept[: len(first) - 1] + kept[len(first) :]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import av
 import httpx
@@ -22,7 +23,7 @@ from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
 from support.waiting import DEADLINE, wait_until
 
-QUICK = {"port": 0, "pending_seconds": 0.05, "running_seconds": 0.05}
+QUICK: dict[str, Any] = {"port": 0, "pending_seconds": 0.05, "running_seconds": 0.05}
 MODEL = "gemini-embedding-2"
 
 

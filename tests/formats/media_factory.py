@@ -123,7 +123,7 @@ def audio_file(
         stream.layout = layout
         images = _cover(file) if cover else []
         values = tone(int(rate * seconds), rate, channels)
-        frame = av.AudioFrame.from_ndarray(values.reshape(1, -1), format="s16", layout=layout)
+        frame: Any = av.AudioFrame.from_ndarray(values.reshape(1, -1), format="s16", layout=layout)
         frame.sample_rate = rate
         frame.pts = 0
         for packet in images:
@@ -212,7 +212,7 @@ def noisy_video(container: str, codec: str, frames: int, bits: int) -> bytes:
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
         stream.bit_rate = bits
         for seed in range(frames):
-            frame = av.VideoFrame.from_ndarray(noise(320, 240, seed=seed), "rgb24")
+            frame: Any = av.VideoFrame.from_ndarray(noise(320, 240, seed=seed), "rgb24")
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return out.getvalue()

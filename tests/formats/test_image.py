@@ -270,6 +270,7 @@ def test_damaged_images_are_rejects_or_renderable(form, mode):
 
     def cut_and_render(damaged):
         (piece,) = cut_image(io.BytesIO(damaged), "image/any", limits).pieces
+        assert piece.recipe is not None
         assert render(piece.recipe, io.BytesIO(damaged), limits)
 
     data = image_file(form, mode, size=(32, 32))

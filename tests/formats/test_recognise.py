@@ -25,7 +25,7 @@ class Found:
 def recognise(head: bytes, name: str) -> Found:
     found = module.recognise(head, name)
     known = found.format
-    family = "av" if set(known.modalities) == {"audio", "video"} else known.modalities[0]
+    family: str = "av" if set(known.modalities) == {"audio", "video"} else known.modalities[0]
     family = "html" if known.name == "html" else family
     return Found(family, known.label, known.mime_type, found.warning, known.remedy)
 

@@ -1,6 +1,7 @@
 import io
 import os
 import threading
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_every_piece_renders_from_its_recipe_alone(name):
 def test_cutting_and_rendering_leave_the_source_open(name):
     data, kind = KINDS[name]
     source = io.BytesIO(data)
-    pieces = cut_image(source, "", SHORT) if kind == "image" else None
+    pieces: Any = cut_image(source, "", SHORT) if kind == "image" else None
     pieces = pieces or (cut_pdf(source, SHORT) if kind == "pdf" else cut_av(source, "", SHORT))
     first = [render(piece.recipe, source, SHORT) for piece in pieces.pieces]
     assert not source.closed

@@ -49,7 +49,7 @@ def test_the_codes_that_reading_a_format_raises_are_in_its_entry():
                 if isinstance(code, ast.Constant):
                     raised.add(code.value)
                 elif isinstance(code, ast.JoinedStr):  # f"{kind}_unreadable", of a medium
-                    end = str(code.values[-1].value)
+                    end = str(ast.literal_eval(code.values[-1]))
                     raised |= {f"{kind}{end}" for kind in ("audio", "video")}
     assert len(raised) > 20, "the search for codes finds too few: this test looks at little"
     assert raised - named == SHARED

@@ -96,6 +96,8 @@ def test_offsets_cut_the_very_chunk_from_the_decoded_source(policy_of, encoding)
     assert len(pieces.pieces) > 5
     assert pieces.extracted is None
     for piece in pieces.pieces:
+        assert piece.start is not None
+        assert piece.end is not None
         assert text[int(piece.start) : int(piece.end)] == piece.text
         assert piece.unit == "char"
         assert piece.input_bytes == len(piece.text.encode())
@@ -110,6 +112,8 @@ def test_offsets_of_html_point_into_the_extracted_text(policy_of):
     assert pieces.extracted is not None
     assert all(s in pieces.extracted for s in SENTENCES)
     for piece in pieces.pieces:
+        assert piece.start is not None
+        assert piece.end is not None
         assert pieces.extracted[int(piece.start) : int(piece.end)] == piece.text
         assert piece.mime_type == "text/html"
 
@@ -139,7 +143,7 @@ def test_a_request_never_exceeds_the_models_limit(policy_of, model, task, limit)
     pieces = cut_text((PROSE * 3).encode(), "text", "a.txt", policy, title)
     for piece in pieces.pieces:
         words = surrounding_text(policy.spec.task_style, task, pieces.title)
-        assert estimate_tokens(words) + estimate_tokens(piece.text) < piece.tokens <= limit
+        assert estimate_tokens(words) + estimate_tokens(str(piece.text)) < piece.tokens <= limit
     assert (pieces.title is None) == (limit == 40 and task == "retrieval_document")
 
 

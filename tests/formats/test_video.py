@@ -1,6 +1,7 @@
 import io
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import av
 import numpy as np
@@ -183,8 +184,8 @@ def test_a_frame_that_stands_still_is_what_the_next_piece_begins_with():
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
-def test_open_groups_of_images_are_cut_without_broken_frames(codec):
-    options = {"x264-params": "open-gop=1"} if codec == "libx264" else {}
+def test_open_groups_of_pictures_are_cut_without_broken_frames(codec):
+    options: dict[str, Any] = {"x264-params": "open-gop=1"} if codec == "libx264" else {}
     if codec == "libx265":
         options = {"x265-params": "log-level=none:open-gop=1:scenecut=0:keyint=10:min-keyint=10"}
     data = video_file("matroska", codec, frames=100, every=10, **options)
@@ -366,7 +367,7 @@ def test_a_damaged_last_group_of_images_is_forgiven_where_it_is_short():
     data = bytearray(video_file(frames=105, muxing={"moov_size": "20000"}))
     with av.open(io.BytesIO(bytes(data))) as opened:
         stored = [p for p in opened.demux(video=0) if p.size]
-    begin = max(p.pos for p in stored if p.is_keyframe)
+    begin = max(p.pos or 0 for p in stored if p.is_keyframe)
     data[begin:] = bytes(len(data) - begin)
     assert len(stored) == 105
     assert cut(bytes(data)).pieces[0].end == pytest.approx(10.5)

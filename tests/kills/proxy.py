@@ -8,10 +8,10 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 from urllib.parse import urlsplit
 
 from kills.points import Point, kind_of_request
@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         return
 
 
-def _body(stream: BinaryIO, headers: Mapping[str, str]) -> bytes:
+def _body(stream: Any, headers: Any) -> bytes:
     if "chunked" not in (headers.get("transfer-encoding") or "").lower():
         return stream.read(int(headers.get("content-length") or 0))
     pieces = []

@@ -30,7 +30,8 @@ _multiprocessing = threading.Lock()
 class Running(Protocol):
     """A process under test."""
 
-    pid: int
+    @property
+    def pid(self) -> int: ...
 
     def wait(self, seconds: float) -> int:
         """How it ended: its exit code, or minus the signal that killed it."""

@@ -247,6 +247,8 @@ def test_errors_survive_pickling(server: ScriptedServer, service: GeminiService)
 def test_only_failures_before_the_request_prove_it_unsent() -> None:
     from reembed.providers.gemini.http import PROVES_UNSENT
 
-    unsure = (httpx.ReadError, httpx.WriteError, httpx.ReadTimeout, httpx.WriteTimeout)
-    unsure += (httpx.RemoteProtocolError, httpx.LocalProtocolError, httpx.CloseError)
+    unsure = (
+        *(httpx.ReadError, httpx.WriteError, httpx.ReadTimeout, httpx.WriteTimeout),
+        *(httpx.RemoteProtocolError, httpx.LocalProtocolError, httpx.CloseError),
+    )
     assert not any(issubclass(kind, PROVES_UNSENT) for kind in unsure)

@@ -44,7 +44,7 @@ def test_lanes_that_fell_silent_are_noticed_after_the_time_and_not_before(tmp_pa
         watch()
 
 
-class Hanging(PipelineResult):  # type: ignore[misc]
+class Hanging(PipelineResult):
     def __init__(self) -> None:
         self.gone = threading.Event()
 

@@ -15,7 +15,7 @@ from reembed.beam.worker import _parse, ask_engine, end_with_parent
 from support.waiting import DEADLINE
 
 
-class Engine(beam_provision_api_pb2_grpc.ProvisionServiceServicer):  # type: ignore[misc]
+class Engine(beam_provision_api_pb2_grpc.ProvisionServiceServicer):
     def __init__(self) -> None:
         self.asked: list[str] = []
 

@@ -217,7 +217,7 @@ class Measurement:
                 scratch.mkdir()
                 runner = self._runner(process, scratch)
                 mine = self.plans[number :: self.scenario.processes]
-                self.kernel.spawn(process, lambda r=runner, m=mine: r.run(m))  # type: ignore[misc]
+                self.kernel.spawn(process, lambda r=runner, m=mine: r.run(m))
             self.kernel.run()
         settled = sum(uri.endswith("settled.g0") for uri in self.disk.objects)
         # Work remains until the last job is created.

@@ -44,7 +44,7 @@ def field_of(column: Any) -> Field:
 def schema_field(field: Field) -> Any:
     """A column as the service is told of it."""
     # A description that is sent as null would take away what stands there.
-    told = {"description": field.description} if field.description else {}
+    told: dict[str, Any] = {"description": field.description} if field.description else {}
     return bigquery.SchemaField(
         field.name,
         _OLDER.get(field.type, field.type),
@@ -173,7 +173,8 @@ def load_config(load: Load) -> Any:
 def _parameter(param: Param) -> Any:
     if isinstance(param.value, tuple):
         return bigquery.ArrayQueryParameter(param.name, param.type, list(param.value))
-    return bigquery.ScalarQueryParameter(param.name, param.type, param.value)
+    value: Any = param.value
+    return bigquery.ScalarQueryParameter(param.name, param.type, value)
 
 
 def _partition_of(table: Any) -> TablePartitioning | None:

@@ -109,7 +109,7 @@ def _said(err: Exception) -> str:
 def _check_content(number: int, page: Any) -> None:
     if not isinstance(page.obj, pikepdf.Dictionary):
         raise damaged(f"page {number} is missing")
-    content = page.obj.get("/Contents", [])
+    content: Any = page.obj.get("/Contents", [])
     streams = [content] if isinstance(content, pikepdf.Stream) else list(content)
     inflated = 0
     for stream in streams:
