@@ -31,9 +31,14 @@ def test_an_answer_that_begins_anew_replaces_what_came(tmp_path: Path) -> None:
 def test_an_error_leaves_nothing_and_what_stood_before_stays(tmp_path: Path) -> None:
     path = tmp_path / "answer"
     path.write_bytes(b"before")
-    with pytest.raises(ZeroDivisionError), whole_or_nothing(path) as receiver:
-        receiver.write(b"half")
-        raise ZeroDivisionError
+
+    def break_off() -> None:
+        with whole_or_nothing(path) as receiver:
+            receiver.write(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 

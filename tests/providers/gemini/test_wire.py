@@ -1,4 +1,4 @@
-"""Requests and answers of one configuration: each form of a request, and predictions of its size."""
+"""Wire format of one configuration: each form of a request, and predictions of its size."""
 
 from __future__ import annotations
 
