@@ -7,7 +7,8 @@ from reembed.providers.gemini.provider import CAPABILITIES
 from reembed.providers.gemini.wire import GeminiWire
 from reembed.registry import add
 
-FILES, JOBS = {}, {}
+FILES: dict[str, bytes] = {}
+JOBS: dict[str, Job] = {}
 
 
 class ToyService(MinimalService):

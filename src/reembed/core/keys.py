@@ -55,7 +55,7 @@ def into_buckets(seen: pa.Table) -> dict[int, pa.Table]:
 def check_bucket(
     bucket: int, seen: pa.Table, existing: pa.Array | None
 ) -> tuple[KeyFindings, pa.Table]:
-    """ReloadRecords at all keys of one bucket.
+    """Check all keys of one bucket.
 
     Args:
         bucket: its number.
