@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reembed.beam.blocks import ChunkBatch, from_bytes, to_bytes
-from reembed.beam.chunk_items import ChunkItems, read_and_chunk
+from reembed.beam.chunk_items import Chunking, ChunkItems, read_and_chunk
 from reembed.beam.drive_shards import DealLanes, LaneSpec
 from reembed.beam.pack_shards import PackShards, pack_shards
 from reembed.beam.read_items import ReadItems
@@ -74,7 +74,7 @@ def test_chunk_items_makes_one_small_element_a_block(
         Block(0, (item(0, b"Some words."), item(1, corpus_png, "noise.png"))),
         Block(1, (item(20_000, b""), item(20_001, b"<html><body><p>Read me.</p></body></html>"))),
     ]
-    step = ChunkItems(run_dir, PLAN, ChunkPolicy.of(config), GeminiWire.of(config))
+    step = ChunkItems(Chunking.of(config, run_dir), PLAN)
     out = dict(run_steps(blocks, step))
     assert set(out) == {0, 1}
     assert all(isinstance(batch, ChunkBatch) and batch.items == 2 for batch in out.values())
@@ -150,10 +150,9 @@ def test_the_wired_steps_plan_every_partition(
 ) -> None:
     items = [item(index, f"Text {index}.".encode()) for index in range(BLOCK_ITEMS + 6)]
     prepared = ListingSource(items).prepare(run_dir, PLAN)
-    policy, options = ChunkPolicy.of(config), GeminiWire.of(config)
     steps = (
         ReadItems(prepared.reader)
-        | ChunkItems(run_dir, PLAN, policy, options)
+        | ChunkItems(Chunking.of(config, run_dir), PLAN)
         | PackShards(run_dir, PLAN, packing_of(config))
     )
     [record] = run_steps(list(prepared.spans), steps)
@@ -174,7 +173,7 @@ def test_lanes_are_dealt_once_each(run_steps: RunSteps) -> None:
 
 def _ranked(config: Config, run_dir: RunDir, items: list[Item], held: bool) -> ChunkBatch:
     """A block's batch as `ChunkItems` makes it; where something is held, every third chunk is."""
-    step = ChunkItems(run_dir, PLAN, ChunkPolicy.of(config), GeminiWire.of(config))
+    step = ChunkItems(Chunking.of(config, run_dir), PLAN)
     dofn = step._chunk
     dofn.setup()
     [(_, batch)] = dofn.process(Block(2, tuple(items), ranked=True))
@@ -221,7 +220,7 @@ def test_an_extracted_text_that_is_there_already_is_kept(
 ) -> None:
     page = b"<html><body><p>The same page.</p></body></html>"
     block = Block(0, (item(0, page, "a.html"), item(1, page, "b.html")))
-    step = ChunkItems(run_dir, PLAN, ChunkPolicy.of(config), GeminiWire.of(config))
+    step = ChunkItems(Chunking.of(config, run_dir), PLAN)
     [(_, batch)] = run_steps([block], step)
     digests = set(from_bytes(batch.chunks).column("source_hash").to_pylist())
     assert len(digests) == 1

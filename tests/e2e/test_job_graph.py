@@ -16,11 +16,11 @@ from apache_beam.transforms.display import DisplayData
 from e2e.harness import Project, texts
 from reembed.beam.engine import beam_options, runner_of, workers_of
 from reembed.beam.run_lanes import build_embed
+from reembed.beam.run_plan import Planning, build_plan
 from reembed.config.load import LoadedConfig, load_config
 from reembed.driver.session import Session, service_key
 from reembed.ledger.run_dir import open_run_dir
 from reembed.providers.gemini.client import open_service
-from reembed.runs.plan import build_plan
 from reembed.sources.open import open_source
 from support.graphs import holds, opened_payload, unfolded
 
@@ -59,7 +59,7 @@ def graphs(session: Session, arguments: list[str]) -> Iterator[tuple[str, beam.P
         # Only what is built shows here; the engine of the options is not started.
         pipeline = beam.Pipeline(runner="FnApiRunner", options=beam_options(arguments))
         if name == "plan":
-            build_plan(pipeline, session.config, run_dir, session.plan, prepared)
+            build_plan(pipeline, Planning(session.config, run_dir, session.plan, prepared))
         else:
             build_embed(pipeline, session, 2)
         yield name, pipeline

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reembed.beam.engine import beam_options, engine
+from reembed.beam.run_plan import Planning, Wanted, build_plan
 from reembed.bigquery.base import BigQuery
 from reembed.bigquery.source import open_bigquery
 from reembed.config.load import LoadedConfig
@@ -17,7 +18,6 @@ from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import UsageError
 from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.existing import read_findings
-from reembed.runs.plan import Wanted, build_plan
 from support.tables import MemoryTables
 
 Load = Callable[..., LoadedConfig]
@@ -29,8 +29,9 @@ def planned(loaded: LoadedConfig, tables: MemoryTables) -> list[dict[str, Any]]:
     run_dir = open_run_dir(loaded.config.run_dir)
     source = open_bigquery(loaded, run_dir.storage, lambda _: cast(BigQuery, tables))
     prepared = source.prepare(run_dir, "p")
+    planning = Planning(loaded.config, run_dir, "p", prepared, wanted=Wanted(True, False))
     with engine(beam_options(())) as pipeline:
-        build_plan(pipeline, loaded.config, run_dir, "p", prepared, wanted=Wanted(True, False))
+        build_plan(pipeline, planning)
     read_findings(run_dir, "p")
     shards = sorted(Path(run_dir.layout.plan_dir("p"), "shards").glob("*.parquet"))
     rows = [row for shard in shards for row in pq.read_table(shard).to_pylist()]

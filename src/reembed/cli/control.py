@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reembed.cli.loading import load_service_config
 from reembed.cli.run import ask, run_command
 from reembed.cli.screen import console, print_json
 from reembed.core.price import format_usd
@@ -13,6 +12,7 @@ from reembed.errors import RunFailedError, ServiceError
 from reembed.ledger.commits import check_resumable
 from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.cancel import cancel_jobs, write_stop
+from reembed.runs.loading import load_service_config
 from reembed.runs.redrive import plan_redrive, write_redrive
 
 

@@ -7,11 +7,11 @@ from dataclasses import asdict
 
 from reembed.bigquery.client import open_bigquery_client
 from reembed.bigquery.names import parse_table
-from reembed.cli.loading import load_from
 from reembed.cli.screen import console, print_json
 from reembed.errors import UsageError
 from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.cutover import ViewChange, cut_over, roll_back
+from reembed.runs.loading import load_from
 
 
 def cutover_command(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
 from reembed.cli.screen import Screen, console, print_json
 from reembed.driver.clock import SystemClock
@@ -13,6 +12,7 @@ from reembed.driver.session import open_service
 from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.doctor import check_all
 from reembed.runs.live_check import LiveFindings, check_live
+from reembed.runs.loading import load_service_config
 from reembed.storage.open import open_storage
 
 _PATIENCE = 24 * 3600.0

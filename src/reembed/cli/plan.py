@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
 from reembed.cli.screen import Screen, console, print_json
 from reembed.config.schema import Config
@@ -17,6 +16,7 @@ from reembed.core.price import Price, cap_words, format_usd, price
 from reembed.ledger.run_dir import open_run_dir
 from reembed.machine.quotas import Days, ProjectQuotas, days_table
 from reembed.providers.open import find_provider
+from reembed.runs.loading import load_service_config
 
 
 def plan_command(

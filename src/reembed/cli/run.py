@@ -15,7 +15,6 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
 from reembed.cli.plan import show_plan
 from reembed.cli.screen import Screen, console, print_json
@@ -25,6 +24,7 @@ from reembed.core.price import cap_words, format_usd, price
 from reembed.driver.session import interrupted
 from reembed.errors import ReembedError, UsageError
 from reembed.ledger.run_dir import open_run_dir
+from reembed.runs.loading import load_service_config
 from reembed.runs.notified import run_with_notifications
 from reembed.runs.repay import price_of_repay
 from reembed.runs.run import Mode, RunCall

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from reembed.cli.loading import load_from
 from reembed.cli.screen import console, print_json
 from reembed.errors import UsageError
 from reembed.ledger.run_dir import open_run_dir
+from reembed.runs.loading import load_from
 from reembed.runs.status import RunStatus, read_status
 
 _EVERY = 5.0

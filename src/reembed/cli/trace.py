@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import orjson
 from rich.console import Console
 
-from reembed.cli.loading import load_from
 from reembed.cli.screen import console, print_json
 from reembed.errors import UsageError
 from reembed.ledger.run_dir import open_run_dir
 from reembed.machine.history import Step
+from reembed.runs.loading import load_from
 from reembed.runs.trace import Way, trace_key
 
 

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from typing import Any
 
-import apache_beam as beam
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reembed.beam.at_the_end import AtTheEnd
-from reembed.beam.check_keys import CheckKeys
-from reembed.beam.chunk_items import ChunkItems
-from reembed.beam.dataflow import check_dataflow, is_staged
-from reembed.beam.engine import beam_options, engine
-from reembed.beam.pack_shards import PackShards
-from reembed.beam.read_items import ReadItems
+from reembed.beam.dataflow import check_dataflow
+from reembed.beam.engine import beam_options
+from reembed.beam.run_plan import Planning, Wanted, run_plan
 from reembed.config.frozen import frozen_view
 from reembed.config.load import LoadedConfig
 from reembed.config.schema import Config
@@ -32,10 +26,9 @@ from reembed.core.plans import (
 )
 from reembed.core.records import Commit
 from reembed.destinations.open import open_destination
-from reembed.errors import ObjectNotFoundError, RunFailedError, StagedError, UsageError
+from reembed.errors import ObjectNotFoundError, RunFailedError, UsageError
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.run_dir import RunDir, open_run_dir
-from reembed.providers.open import find_provider, packing_of
 from reembed.runs.existing import DonorRows, read_findings, write_copies, write_existing
 from reembed.sources.base import Prepared, Source
 from reembed.sources.open import open_source
@@ -82,8 +75,7 @@ def make_plan(loaded: LoadedConfig, beam_arguments: Sequence[str] = ()) -> PlanS
         RunFailedError: the pipeline lost items.
     """
     config, run_dir = loaded.config, open_run_dir(loaded.config.run_dir)
-    options = beam_options(beam_arguments)
-    check_dataflow(config, options)
+    check_dataflow(config, beam_options(beam_arguments))
     source = open_source(loaded, run_dir.storage)
     destination = open_destination(config, run_dir)
     destination.check()
@@ -97,24 +89,9 @@ def make_plan(loaded: LoadedConfig, beam_arguments: Sequence[str] = ()) -> PlanS
     wanted = _wanted(config, source, prepared)
     existing = write_existing(run_dir, plan, destination, wanted.removed)
     task = PlanTask(config, plan, prepared.items, wanted)
-    with engine(options) as pipeline:
-        built = build_plan(pipeline, config, run_dir, plan, prepared, existing, wanted)
-        if is_staged(options):
-            _ = pipeline | "CompletePlan" >> AtTheEnd(complete_plan, task, built)
-    if is_staged(options):
-        raise StagedError(
-            f"the job that plans was written; when it has ended well, `reembed plan` shows plan "
-            f"{plan} and its price, and the next launch goes on"
-        )
+    planning = Planning(config, run_dir, plan, prepared, existing, wanted)
+    run_plan(planning, beam_arguments, complete_plan, task)
     return complete_plan(task)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Checks of the keys: any at all, and for keys that the source no longer has."""
-
-    keys: bool
-    removed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,36 +157,6 @@ def _wanted(config: Config, source: Source, prepared: Prepared) -> Wanted:
             "check the source, or keep what is missing"
         )
     return Wanted(removed or not source.unique, removed)
-
-
-def build_plan(
-    pipeline: beam.Pipeline,
-    config: Config,
-    run_dir: RunDir,
-    plan: str,
-    prepared: Prepared,
-    existing: str = "",
-    wanted: Wanted | None = None,
-) -> list[beam.PCollection[Any]]:
-    """Wire the plan pipeline over a prepared source; returns what has come when all is written."""
-    policy, wire = ChunkPolicy.of(config), find_provider(config.service).wire(config)
-    blocks = (
-        pipeline
-        | "Spans" >> beam.Create(prepared.spans)  # Span
-        | "ReadItems" >> ReadItems(prepared.reader)  # Block
-    )
-    partitions = (
-        blocks
-        # (partition, ChunkBatch)
-        | "ChunkItems" >> ChunkItems(run_dir, plan, policy, wire, existing, config.source)
-        | "PackShards" >> PackShards(run_dir, plan, packing_of(config))  # PartitionPlan
-    )
-    if wanted is None or not wanted.keys:
-        return [partitions]
-    return [
-        partitions,
-        blocks | "CheckKeys" >> CheckKeys(run_dir, plan, wanted.removed),
-    ]  # KeyFindings
 
 
 def _summarise(config: Config, plan: str, packed: Packed, items: int, removed: int) -> PlanSummary:

@@ -111,7 +111,7 @@ def run(call: RunCall) -> dict[str, Any]:
             return {**run_dir.read_report(), "already": True}
     if before is None and call.mode == "advance":
         raise UsageError(f"nothing was committed in {run_dir.path}; `reembed submit` begins")
-    _reach(call.loaded.config, key)
+    reach_service(call.loaded.config, key)
     generation = before.generation if before is not None else 0
     if before is not None:
         _expected(call, before.commit.plan, f"of run {before.commit.run}, which is not settled")
@@ -127,7 +127,7 @@ def run(call: RunCall) -> dict[str, Any]:
         check_wait(call, run_dir, plan, None)
         after = last.commit.number if last is not None else 0
         commit = commit_plan(run_dir, _approved(call, plan), plan, key, after=after)
-    config = _for_workers(call.loaded.config, commit)
+    config = config_for_workers(call.loaded.config, commit)
     one_round = call.mode != "run"
     session = Session(
         config,
@@ -144,7 +144,7 @@ def run(call: RunCall) -> dict[str, Any]:
     run_dir.delete_lane_notes(commit.number)
     _embed(session, call.beam_arguments)
     call.observer.ended()
-    return _end(session, key, call.observer.say, started)
+    return end_run(session, key, call.observer.say, started)
 
 
 def end_on_worker(session: Session) -> None:
@@ -158,14 +158,21 @@ def end_on_worker(session: Session) -> None:
         logging.getLogger(__name__).info(text)
 
     try:
-        _end(session, service_key(session.config), say, time.monotonic())
+        end_run(session, service_key(session.config), say, time.monotonic())
     except ComeAgainError as err:
         # Nothing is wrong: another call goes on. Raised, it would make the engine try again.
         say(str(err))
 
 
-def _end(session: Session, key: str, say: Callable[[str], None], started: float) -> dict[str, Any]:
-    """ReloadRecords at what the lanes came to: count, report, put on record, hand over."""
+def end_run(
+    session: Session, key: str, say: Callable[[str], None], started: float
+) -> dict[str, Any]:
+    """End a run whose lanes have ended: count, report, record the end, publish.
+
+    Raises:
+        ComeAgainError: shards were left for a later call.
+        RunFailedError: the run cannot go on, or its counts do not close.
+    """
     run_dir = session.run_dir
     newest = run_dir.newest_commit()
     if newest is None or newest.commit.run != session.run:
@@ -188,7 +195,7 @@ def _settled_before(config: Config, commit: Commit, key: str) -> dict[str, Any]:
     return {**report, "already": True}
 
 
-def _reach(config: Config, key: str) -> None:
+def reach_service(config: Config, key: str) -> None:
     """Find out now, not after an hour of planning, that the service or the key is wrong.
 
     Raises:
@@ -208,7 +215,7 @@ def _reach(config: Config, key: str) -> None:
             ) from err
 
 
-def _for_workers(config: Config, commit: Commit) -> Config:
+def config_for_workers(config: Config, commit: Commit) -> Config:
     """The configuration as it travels: with the cap that holds, its own or the one approved.
 
     Addresses to notify, which may be secrets, do not travel: workers notify nobody.
