@@ -127,7 +127,7 @@ class ModelSpec(_Frozen):
         return self
 
 
-# PDF pages are charged as pictures here: the price list names no PDF price of its own.
+# PDF pages are charged as images here: the price list names no PDF price of its own.
 _IMAGE_PRICE = Price(online=0.45, batch=0.225)
 
 MODELS: dict[str, ModelSpec] = {
