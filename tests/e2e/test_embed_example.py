@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.harness import BATCH, ROOT, Remote, emulator, environment, texts, wait_until
+from e2e.harness import BATCH, ROOT, Remote, emulator, environment, texts
 from support.engines import PROCESSES, engine
+from support.waiting import wait_until
 
 EXAMPLE = ROOT / "examples" / "embed_in_pipeline.py"
 # The emulator refuses any other, so workers must have it, and have it from their environment.
