@@ -293,20 +293,3 @@ def test_zips_are_strict() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "zip":
                 said = {word.arg: ast.unparse(word.value) for word in node.keywords}
                 assert said.get("strict") == "True", f"{module}:{node.lineno}: zip(strict=True)"
-
-
-def test_every_raised_domain_error_survives_pickling() -> None:
-    import pickle
-
-    from reembed import errors
-
-    samples = {"ConfigError": ("a.b", "1", "give 2"), "RejectError": ("code", "message")}
-    kinds = [
-        k for k in vars(errors).values() if isinstance(k, type) and k.__module__ == errors.__name__
-    ]
-    assert len(kinds) > 10
-    for kind in kinds:
-        error = kind(*samples.get(kind.__name__, ("what happened",)))
-        again = pickle.loads(pickle.dumps(error))
-        assert type(again) is kind
-        assert str(again) == str(error)

@@ -37,7 +37,7 @@ from reembed.types import Chunk, Position
 from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
 from support.clocks import JumpingClock, QuickClock
-from support.waiting import wait_until
+from support.waiting import DEADLINE, wait_until
 
 WORDS = ["tide", "foam", "shore", "gull", "rope", "mast", "keel", "wind", "salt", "reef"]
 PLAN = "plan"
@@ -200,7 +200,7 @@ class Site:
 
     def _control(self, method: str, what: str, body: Any = None) -> Any:
         url = f"{self.server.base_url}/emulator/{what}"
-        with httpx.Client(verify=False, timeout=10) as client:
+        with httpx.Client(verify=False, timeout=DEADLINE) as client:
             answer = client.request(method, url, json=body)
         answer.raise_for_status()
         return answer.json()

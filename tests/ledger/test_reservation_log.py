@@ -19,6 +19,7 @@ from reembed.machine.reservations import Quotas, Reservations
 from reembed.storage.open import open_storage
 from support.counting import CountingStorage
 from support.spending import ONE, WIDE, early, spend_ten
+from support.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -121,9 +122,9 @@ def test_four_processes_never_pass_the_cap_and_leave_no_gap(run_dir):
     ]
     for process in processes:
         process.start()
-    won = sum(answers.get(timeout=60) for _ in processes)
+    won = sum(answers.get(timeout=DEADLINE) for _ in processes)
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=DEADLINE)
     answers.close()
     answers.join_thread()
     assert won == 20
