@@ -31,7 +31,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class SettledRun:
-    """A run whose shards are all settled, to be published.
+    """Run whose shards are all settled, to be published.
 
     `commit` is its number, which its part files carry in their names; `rows` counts the rows of
     all of them. `generation` grows with every redrive, which replaces parts.
