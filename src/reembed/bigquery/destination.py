@@ -23,7 +23,6 @@ from reembed.destinations.base import (
     Published,
     Report,
     SettledRun,
-    drop_older_rejects,
 )
 from reembed.errors import (
     BigQueryDeniedError,
@@ -156,7 +155,6 @@ class BigQueryTable:
         Raises:
             RunFailedError: the table was changed since the plan, or BigQuery refused a step.
         """
-        drop_older_rejects(self._run_dir, settled.commit)
         try:
             publication = Publication.of(self._target, settled)
             table = self._get_or_make(settled)

@@ -103,8 +103,8 @@ def _quotas(config: Config) -> ProjectQuotas:
 def _note(note: str, count: int) -> str:
     if note == "video_with_sound":
         return (
-            f"{count:,} videos have sound, which the model does not hear; "
-            "chunking.video.soundtrack: separate embeds it beside the frames"
+            f"{count:,} films have sound, which the model does not hear; "
+            "chunking.video.soundtrack: separate embeds it beside the pictures"
         )
     return f"{note.replace('_', ' ')}: {count:,}"
 
