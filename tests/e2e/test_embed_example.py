@@ -95,7 +95,7 @@ def example(tmp_path: Path) -> Iterator[Example]:
 def test_a_pipeline_that_was_killed_goes_on_and_buys_nothing_twice(example: Example) -> None:
     process = example.start(LOCAL)
     try:
-        wait_until(lambda: len(example.remote.jobs()) == 3, 60)
+        wait_until(lambda: len(example.remote.jobs()) == 3, "three jobs are created")
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
