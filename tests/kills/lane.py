@@ -15,7 +15,7 @@ import orjson
 from kills.writes import Watch, install
 from reembed.core.records import Settled
 from reembed.driver.context import Context
-from reembed.driver.lane import Lane, Left
+from reembed.driver.lane import Lane, UnsettledShard
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, drive_lane, open_context, quotas_of, service_key
 from reembed.driver.state import SharedStateStore
@@ -73,7 +73,7 @@ def _planted(session: Session, plant: str) -> Iterator[tuple[str, Settled]]:
         for shard, result in lane.run(
             list(shards_of(context.storage, context.layout, session.plan))
         ):
-            if not isinstance(result, Left):
+            if not isinstance(result, UnsettledShard):
                 yield shard, result
 
 

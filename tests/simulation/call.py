@@ -17,7 +17,7 @@ from reembed.driver.state import SharedStateStore
 from reembed.ledger.commits import newest_commit, record_settled
 from reembed.ledger.layout import Layout
 from reembed.ledger.reservation_log import ReservationLog
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from reembed.machine.rules import Rules
 from reembed.runs.report import count_run, require_closed, roll_up
 from simulation.checks import Checks

@@ -118,7 +118,7 @@ def checked_not_reserved() -> Parts:
             return self.real.perform(state, action)
         name, now = f"{state.plan.shard}/{action.attempt}", self.real._shared.storage_now()
         reservations, quotas = self.context.spend.read(), self.real._shared.current().quotas
-        return "won" if reservations.room(name, action.need, quotas, now) == "fits" else "full"
+        return "won" if reservations.admission(name, action.need, quotas, now) == "fits" else "full"
 
     return _performer(way)
 

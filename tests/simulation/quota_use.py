@@ -28,9 +28,10 @@ from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine import actions as act
-from reembed.machine.endings import split
+from reembed.machine.endings import split_attempt
 from reembed.machine.reduce import FileWritten, Result
-from reembed.machine.reservations import Quotas, Reservations
+from reembed.machine.quotas import Quotas
+from reembed.machine.reservations import Reservations
 from reembed.machine.rules import Rules
 from reembed.machine.states import PendingOutcome, Prepared, ShardState
 from reembed.providers.base import Job, JobStats, RemoteFile
@@ -296,7 +297,7 @@ class _Light:
             self.shared.moved()
             own = state.attempts[action.attempt].ordinals
             ordinals = ordinals_of(own) if own else list(range(state.plan.requests))
-            pieces = split(action.attempt, ordinals, 2, lambda o: self.world.need(shard, o))
+            pieces = split_attempt(action.attempt, ordinals, 2, lambda o: self.world.need(shard, o))
             return PendingOutcome(Outcome(state="NOT_SENT", job="", children=pieces))
         if isinstance(action, act.WritePart | act.WriteRejects):
             return FileWritten(self.context.layout.part(1, shard))
@@ -313,7 +314,7 @@ def _rules(holder: str) -> Rules:
         request_timeout=60.0,
         list_lag=60.0,
         stuck=1e9,
-        result_life=48 * HOUR,
+        result_retention=48 * HOUR,
         inline="file",
     )
 

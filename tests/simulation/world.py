@@ -12,7 +12,7 @@ from pathlib import Path
 from reembed.core.records import Commit
 from reembed.errors import RunFailedError, StorageError, TransientError
 from reembed.ledger.layout import Layout
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from simulation.call import Call, Setting
 from simulation.checks import Checks
 from simulation.corpus import CORPORA, GENERATION, PLAN, RUN, RUN_DIR, config_of, corpus

@@ -15,7 +15,7 @@ from reembed.ledger.commits import commit_plan, newest_commit, record_settled
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from reembed.storage.base import Storage
 
 PLAN = "plan"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from reembed.core.records import Need
 from reembed.ledger.layout import Layout
 from reembed.ledger.reservation_log import ReservationLog
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from reembed.storage.open import open_storage
 
 WIDE = Quotas(max_usd_nano=None, jobs=1000, tokens=10**9, file_bytes=10**12)

@@ -14,7 +14,7 @@ from reembed.cli.screen import Screen, console, print_json
 from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
 from reembed.core.price import Price, cap_words, format_usd, price
-from reembed.machine.quotas import Days, ProjectQuotas, days_table
+from reembed.machine.quotas import Days, Quotas, days_table
 from reembed.storage.open import open_storage
 
 
@@ -61,7 +61,7 @@ def plan_as_json(plan: PlanSummary, config: Config) -> dict[str, Any]:
                 "file_storage": days.file_storage,
                 "binds": days.binds,
             }
-            for days in days_table(ProjectQuotas.of(config), totals)
+            for days in days_table(Quotas.of(config), totals)
         ],
     }
 
@@ -94,7 +94,7 @@ def show_plan(plan: PlanSummary, config: Config, out: Console) -> None:
     for note, count in sorted(totals.notes.items()):
         out.print(f"  note: {_note(note, count)}")
     out.print(_price_table(costs))
-    out.print(_days_table(days_table(ProjectQuotas.of(config), totals)))
+    out.print(_days_table(days_table(Quotas.of(config), totals)))
 
 
 def _note(note: str, count: int) -> str:

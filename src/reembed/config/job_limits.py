@@ -10,7 +10,7 @@ from reembed.config.schema import Config
 _AUTO_FRACTION = 20
 # The body of an inline create must stay below 20 MB (the vendor's batch page); some is left for
 # what stands around the requests.
-_INLINE_BODY_BYTES = 19_000_000
+INLINE_BODY_BYTES = 19_000_000
 _INPUT_FILE_BYTES = 2_000_000_000
 
 
@@ -52,4 +52,4 @@ def job_limits(config: Config) -> JobLimits:
 
 
 def _most_input(config: Config) -> int:
-    return _INLINE_BODY_BYTES if config.batch.input == "inline" else _INPUT_FILE_BYTES
+    return INLINE_BODY_BYTES if config.batch.input == "inline" else _INPUT_FILE_BYTES

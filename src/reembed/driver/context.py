@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.driver.clock import Clock
-from reembed.driver.events import Unwatched, Watch
+from reembed.driver.events import NullObserver, LaneObserver
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
@@ -43,7 +43,7 @@ class Context:
     clock: Clock
     scratch: Path
     generation: int = 0
-    watch: Watch = field(default_factory=Unwatched)
+    watch: LaneObserver = field(default_factory=NullObserver)
 
     def manifest(self, shard: str) -> pa.Table:
         """The chunks of a shard, schema `core.schema.MANIFEST`, in input order."""

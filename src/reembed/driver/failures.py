@@ -15,11 +15,11 @@ from reembed.driver.render import Rendered, Renderer, ordinals_in_wire_order
 from reembed.machine.endings import (
     Ending,
     RemoteEnd,
-    after_failure,
-    is_checked,
-    past_of,
-    split,
-    without_malformed,
+    ending_after_failure,
+    should_check_requests,
+    retry_history,
+    split_attempt,
+    ending_without_malformed,
 )
 from reembed.machine.states import AttemptState, PendingOutcome, ShardState
 from reembed.providers.gemini.check import RequestLimits, fault_of
@@ -46,12 +46,12 @@ def classify_failure(
     # A job that was cancelled because it was stuck is sent again like one that expired.
     end_state = "EXPIRED" if job.state == "CANCELLED" and attempt.stuck else job.state
     end = RemoteEnd(job.name, end_state, job.error_code, job.error_message)
-    past = past_of(attempt.path, {path: a.outcome for path, a in state.attempts.items()})
-    faults = _faults(context, state, attempt, manifest, ordinals) if is_checked(past, end) else {}
+    history = retry_history(attempt.path, {path: a.outcome for path, a in state.attempts.items()})
+    faults = _faults(context, state, attempt, manifest, ordinals) if should_check_requests(history, end) else {}
     if faults:
-        found = without_malformed(past, end, ordinals, faults, need)
+        found = ending_without_malformed(history, end, ordinals, faults, need)
     else:
-        found = after_failure(past, end, ordinals, context.config.batch.max_attempts, need)
+        found = ending_after_failure(history, end, ordinals, context.config.batch.max_attempts, need)
     ending = Ending(found.children, {**found.rejects, **unsent}, found.delay_seconds)
     outcome = Outcome(
         state=job.state, job=job.name, end_time=job.end_time, cause=job.error_message[:500]
@@ -97,4 +97,4 @@ def _never_sent(
         return Ending({}, {**stopped, **unsent})
     # Of an ``ended`` attempt nothing is left over; what would be, goes on and is not dropped.
     ways = 2 if why == "split" else 1
-    return Ending(split(attempt.path, ordinals, ways, need), unsent)
+    return Ending(split_attempt(attempt.path, ordinals, ways, need), unsent)

@@ -15,8 +15,8 @@ from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.core.records import Settled
 from reembed.driver.context import Context
 from reembed.driver.events import Event, event_of, log_event
-from reembed.driver.perform import HEAVY, Performer
-from reembed.driver.progress import Progress, Unseen
+from reembed.driver.perform import SLOW_ACTIONS, Performer
+from reembed.driver.progress import Progress, UntrackedShards
 from reembed.driver.state import SharedStateStore
 from reembed.machine import actions as act
 from reembed.machine.decide import decide
@@ -26,7 +26,7 @@ from reembed.machine.snapshot import ShardRecords, is_settled, state_of_shard
 from reembed.machine.states import AttemptState, ShardState
 
 
-class Rolling:
+class RollupWriter:
     """Watches the shards of one lane settle.
 
     Several lanes share a partition. Each asks once, after the last shard of its own there, whether
@@ -39,7 +39,7 @@ class Rolling:
     """
 
     def __init__(self, context: Context, open_shards: Iterable[str]) -> None:
-        self._tools = context
+        self._context = context
         shards = list(open_shards)
         self._open: dict[str, set[str]] = {partition: set() for partition in partitions_of(shards)}
         for shard in shards:
@@ -57,7 +57,7 @@ class Rolling:
             self._roll_up(partition)
 
     def _roll_up(self, partition: str) -> None:
-        context = self._tools
+        context = self._context
         name = context.layout.partition(context.plan, int(partition))
         plan = PartitionPlan.decode(context.storage.read(name), name)
         context.ledger.roll_up(
@@ -66,12 +66,12 @@ class Rolling:
 
 
 # Fetching waits on the network while joining computes: two at a time keep both busy.
-POOL = 2
+POOL_THREADS = 2
 # Shards between claim and job at a time: each holds a lease, room in the budget, and a file.
-SENDING = 2 * POOL
+MAX_SENDING = 2 * POOL_THREADS
 # Shards that ask for room at a time, in input order: a run has many times more, and each that asks
 # is decided again every few seconds. Enough to find one that fits what the others leave.
-AHEAD = 64
+MAX_SEEKING = 64
 _LONGEST_SLEEP = 1.0
 # What one round still waits for, in seconds.
 _MOMENT = 1.0
@@ -90,7 +90,7 @@ _TAKING_BACK = (
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class UnsettledShard:
     """A shard that this lane did not settle, and why; with `fails`, until the user decides."""
 
     shard: str
@@ -98,7 +98,7 @@ class Left:
     fails: bool = False
 
 
-LaneResult = Settled | Left
+LaneResult = Settled | UnsettledShard
 
 
 class Lane:
@@ -124,7 +124,7 @@ class Lane:
         interrupted: threading.Event,
         one_round: bool = False,
     ) -> None:
-        self._tools, self._shared, self._progress = context, shared, progress
+        self._context, self._shared, self._progress = context, shared, progress
         self._interrupted, self._one_round = interrupted, one_round
         self._performer = Performer(context, shared)
         self._spec = context.config.model.spec()
@@ -141,8 +141,8 @@ class Lane:
         self._asking: set[str] = set()
         self._settled: deque[tuple[str, Settled]] = deque()
         self._turned_away, self._lines, self._loaded_at = 0, 0, 0.0
-        self._unseen = Unseen()
-        self._rolling = Rolling(context, ())
+        self._untracked = UntrackedShards()
+        self._rollups = RollupWriter(context, ())
 
     def run(self, shards: Sequence[ShardPlan]) -> Iterator[tuple[str, LaneResult]]:
         """Yield each shard with how it ended, as it ends.
@@ -153,7 +153,7 @@ class Lane:
         self._start(shards)
         while self._settled:
             yield self._settled.popleft()
-        with ThreadPoolExecutor(POOL, thread_name_prefix="reembed-lane") as pool:
+        with ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="reembed-lane") as pool:
             try:
                 while self._due or self._busy or self._held:
                     self._collect()
@@ -169,8 +169,8 @@ class Lane:
         self._note(last=True)
 
     def _note(self, last: bool = False) -> None:
-        self._unseen.planned = len(self._later) + self._turned_away
-        self._progress.tell(self._states, self._unseen, self._shared.current(), last)
+        self._untracked.planned = len(self._later) + self._turned_away
+        self._progress.tell(self._states, self._untracked, self._shared.current(), last)
 
     def _start(self, shards: Sequence[ShardPlan]) -> None:
         """Read what the ledger knows, roll-ups first, then begin with every shard.
@@ -178,9 +178,9 @@ class Lane:
         Of settled shards little is kept, and of those that nobody has begun nothing but the plan:
         a lane may have a hundred thousand of either.
         """
-        self._loaded_at = self._tools.clock.now()
+        self._loaded_at = self._context.clock.now()
         known, over = dict[str, ShardRecords](), dict[str, Settled]()
-        for shard, records in self._tools.ledger.load((p.shard for p in shards), ages=True):
+        for shard, records in self._context.ledger.load((p.shard for p in shards), ages=True):
             self._learn(records)
             if records.settled is not None and is_settled(records):
                 over[shard] = records.settled
@@ -188,23 +188,23 @@ class Lane:
                 known[shard] = records
         # After the records, since a reservation comes before the claim's job: read the other way
         # round, a job recorded between would stand there without its reservation.
-        reservations = self._tools.spend.read()
+        reservations = self._context.spend.read()
         self._shared.set_reservations(reservations)
-        self._shared.set_stopped(self._tools.ledger.stopped())
+        self._shared.set_stopped(self._context.ledger.stopped())
         reserved = _shards_in(reservations)
         listed = {shard for shard, _ in self._shared.current().listed_jobs}
         for plan in shards:
             shard = plan.shard
             if shard in over and shard in reserved:
-                self._begin(plan, self._tools.ledger.look(shard))  # to give it back
+                self._begin(plan, self._context.ledger.look(shard))  # to give it back
             elif shard in over:
-                self._unseen.settle(over[shard])
+                self._untracked.settle(over[shard])
                 self._settled.append((shard, over[shard]))
             elif shard in known or shard in reserved or shard in listed:
                 self._begin(plan, known.get(shard, ShardRecords()))
             else:
                 self._later[shard] = plan
-        self._rolling = Rolling(self._tools, (p.shard for p in shards if p.shard not in over))
+        self._rollups = RollupWriter(self._context, (p.shard for p in shards if p.shard not in over))
         self._admit()
 
     def _learn(self, records: ShardRecords) -> None:
@@ -214,16 +214,16 @@ class Lane:
             if outcome.state == "SUCCEEDED":
                 self._shared.job_ended(outcome.state, request_shaped=False)
         for attempt, reason in sorted(records.suspects.items()):
-            if attempt not in records.outcomes and not self._tools.rules.accept_repay:
+            if attempt not in records.outcomes and not self._context.rules.accept_repay:
                 self._shared.halt(reason)
 
     def _begin(self, plan: ShardPlan, records: ShardRecords) -> None:
         self._states[plan.shard] = state_of_shard(plan, records, self._loaded_at)
-        heapq.heappush(self._due, (self._tools.clock.now(), plan.shard))
+        heapq.heappush(self._due, (self._context.clock.now(), plan.shard))
 
     def _admit(self) -> None:
         """Let the next shards ask for room, as many as may at a time."""
-        for shard in list(islice(self._later, max(0, AHEAD - len(self._asking)))):
+        for shard in list(islice(self._later, max(0, MAX_SEEKING - len(self._asking)))):
             self._asking.add(shard)
             self._begin(self._later.pop(shard), ShardRecords())
 
@@ -237,15 +237,15 @@ class Lane:
 
     def _round(self, pool: ThreadPoolExecutor) -> Iterator[tuple[str, LaneResult]]:
         """Give every shard that is due its next actions, up to one that waits or takes long."""
-        now = self._tools.clock.now()
+        now = self._context.clock.now()
         self._full = False
         self._admit_reserved()
         later: list[tuple[float, str]] = []
-        for _ in range(min(len(self._held), SENDING - len(self._sending))):
+        for _ in range(min(len(self._held), MAX_SENDING - len(self._sending))):
             heapq.heappush(self._due, (now, self._held.popleft()))
         while self._due and self._due[0][0] <= now:
             due, shard = heapq.heappop(self._due)
-            action = decide(self._states[shard], self._shared.current(), self._tools.rules)
+            action = decide(self._states[shard], self._shared.current(), self._context.rules)
             if isinstance(action, act.Wait) and self._waited_enough(shard, action.until, now):
                 yield shard, self._end(shard, act.Defer("it waits for the service"))
             elif isinstance(action, act.Wait):
@@ -255,7 +255,7 @@ class Lane:
                 yield shard, self._end(shard, action)
             elif _would_send(action) and self._must_hold(shard):
                 self._held.append(shard)
-            elif isinstance(action, HEAVY):
+            elif isinstance(action, SLOW_ACTIONS):
                 if not self._submit(pool, shard, action):
                     later.append((due, shard))  # and so it is the first in the next round
             else:
@@ -280,7 +280,7 @@ class Lane:
 
     def _is_at_work(self) -> bool:
         """Whether any shard that has its job has something to do now."""
-        now = self._tools.clock.now()
+        now = self._context.clock.now()
         due = (shard for at, shard in self._due if at <= now)
         return bool(self._busy) or any(not self._is_unsent(shard) for shard in due)
 
@@ -292,16 +292,16 @@ class Lane:
         if shard in self._asking:
             self._asked(shard)
         if isinstance(action, act.Finished):
-            self._unseen.settle(action.settled)
-            self._rolling.settled(shard)
+            self._untracked.settle(action.settled)
+            self._rollups.settled(shard)
             return action.settled
         if isinstance(action, act.Halt):
             # On record, so that a later call creates nothing either before the user decides.
-            self._tools.ledger.suspect(shard, action.attempt, action.reason)
+            self._context.ledger.suspect(shard, action.attempt, action.reason)
             self._shared.halt(action.reason)
-            self._tell(Event("halted", shard, action.attempt, why=action.reason, grave=True))
-            return Left(shard, action.reason)
-        return Left(shard, action.reason, action.fails)
+            self._tell(Event("halted", shard, action.attempt, why=action.reason, severe=True))
+            return UnsettledShard(shard, action.reason)
+        return UnsettledShard(shard, action.reason, action.fails)
 
     def _asked(self, shard: str) -> None:
         """It has its claim, or has left: another may ask."""
@@ -310,12 +310,12 @@ class Lane:
 
     def _must_hold(self, shard: str) -> bool:
         """Whether enough other shards are on their way to a job; one on its way always goes on."""
-        return len(self._sending) >= SENDING and shard not in self._sending
+        return len(self._sending) >= MAX_SENDING and shard not in self._sending
 
     def _submit(self, pool: ThreadPoolExecutor, shard: str, action: act.Action) -> bool:
         """Give an action to the pool; False, for the rest of the round, when it has no room."""
         # A create must not queue: it is sent right after its look, or looks again.
-        room = POOL if isinstance(action, act.Create) else 2 * POOL
+        room = POOL_THREADS if isinstance(action, act.Create) else 2 * POOL_THREADS
         self._full = self._full or len(self._busy) >= room
         if not self._full:
             self._busy[pool.submit(self._perform, shard, action)] = (shard, action)
@@ -331,14 +331,14 @@ class Lane:
         self._due = [(0.0, shard) for shard in sorted(shards)]
         while self._due:
             shard = heapq.heappop(self._due)[1]
-            action = decide(self._states[shard], self._shared.current(), self._tools.rules)
+            action = decide(self._states[shard], self._shared.current(), self._context.rules)
             if isinstance(action, act.Finished):
                 yield shard, self._end(shard, action)
             elif isinstance(action, _TAKING_BACK):
                 self._apply(shard, action, self._perform(shard, action))
             else:
-                yield shard, Left(shard, "interrupted")
-        yield from ((shard, Left(shard, "interrupted")) for shard in self._later)
+                yield shard, UnsettledShard(shard, "interrupted")
+        yield from ((shard, UnsettledShard(shard, "interrupted")) for shard in self._later)
         self._turned_away += len(self._later)
         self._later.clear()
         if begun:
@@ -346,14 +346,14 @@ class Lane:
 
     def _tell(self, event: Event | None) -> None:
         if event is not None:
-            log_event(event, self._tools.rules.run)
-            self._tools.watch.saw(event)
+            log_event(event, self._context.rules.run)
+            self._context.watch.on_event(event)
 
     def _perform(self, shard: str, action: act.Action) -> Result:
         return self._performer.perform(self._states[shard], action)
 
     def _apply(self, shard: str, action: act.Action, result: Result) -> None:
-        now = self._tools.clock.now()
+        now = self._context.clock.now()
         self._tell(event_of(self._states[shard], action, result, self._spec))
         if not isinstance(action, _ASKING):
             self._idle_since.pop(shard, None)
@@ -378,26 +378,26 @@ class Lane:
 
     def _renew(self, shard: str, attempt: AttemptState) -> None:
         claim = f"{shard}/{attempt.path}.e{attempt.epoch}"
-        now = self._tools.clock.now()
+        now = self._context.clock.now()
         last, count = self._renewed.get(claim, (attempt.local.claimed_at, 0))
-        if now - last >= self._tools.rules.lease / _RENEWALS:
-            self._tools.ledger.renew(shard, attempt.path, attempt.epoch, count + 1)
+        if now - last >= self._context.rules.lease / _RENEWALS:
+            self._context.ledger.renew(shard, attempt.path, attempt.epoch, count + 1)
             self._renewed[claim] = (now, count + 1)
 
     def _sleep(self) -> None:
         """Sleep until the next shard is due or the pool has finished something."""
-        now = self._tools.clock.now()
-        longest = min(_LONGEST_SLEEP, self._tools.rules.lease / (2 * _RENEWALS))
+        now = self._context.clock.now()
+        longest = min(_LONGEST_SLEEP, self._context.rules.lease / (2 * _RENEWALS))
         pause = min(self._due[0][0] - now, longest) if self._due else longest
         ended = not (self._due or self._busy or self._held)
-        freed = bool(self._held) and len(self._sending) < SENDING
+        freed = bool(self._held) and len(self._sending) < MAX_SENDING
         if ended or freed or (pause <= 0 and not self._full):
             return
         pause = max(pause, 0.05)
         if self._busy:
             wait(list(self._busy), timeout=pause, return_when=FIRST_COMPLETED)
         else:
-            self._tools.clock.sleep(pause)
+            self._context.clock.sleep(pause)
 
 
 def _shards_in(reservations: Reservations) -> set[str]:

@@ -19,8 +19,8 @@ from reembed.core.records import Settled
 from reembed.driver.active_lanes import ActiveLanes
 from reembed.driver.clock import SystemClock
 from reembed.driver.context import Context
-from reembed.driver.events import Unwatched, Watch
-from reembed.driver.lane import Lane, Left
+from reembed.driver.events import NullObserver, LaneObserver
+from reembed.driver.lane import Lane, UnsettledShard
 from reembed.driver.progress import Progress
 from reembed.driver.state import SharedStateStore
 from reembed.errors import ObjectNotFoundError, ReembedError
@@ -28,7 +28,7 @@ from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from reembed.machine.rules import Rules
 from reembed.providers.base import BatchService
 from reembed.providers.gemini.client import open_service
@@ -110,13 +110,13 @@ def rules_of(
         lease=batch.lease_seconds,
         request_timeout=config.service.timeout_seconds,
         list_lag=batch.list_lag_seconds,
-        stuck=batch.stuck_hours * 3600,
-        result_life=RESULT_LIFE_SECONDS,
+        stuck_after=batch.stuck_hours * 3600,
+        result_retention=RESULT_LIFE_SECONDS,
         inline=batch.input,
         metadata_echo=metadata_echo,
         resubmit_stuck=batch.on_stuck == "resubmit",
         accept_repay=accept_repay,
-        retention=batch.job_list_days * 86400,
+        job_list_retention=batch.job_list_days * 86400,
     )
 
 
@@ -140,7 +140,7 @@ def open_context(session: Session, scratch: Path, service: BatchService) -> Cont
     rules = rules_of(config, session.run, holder, echo, session.accept_repay)
     # One round does not wait, so it keeps nothing.
     hold = 0.0 if session.one_round else HOLD_SECONDS
-    rules = replace(rules, hold=hold, assume_lost=session.assume_lost)
+    rules = replace(rules, hold_input=hold, assume_lost=session.assume_lost)
     return Context(
         config=config,
         commit=session.commit,
@@ -158,14 +158,14 @@ def open_context(session: Session, scratch: Path, service: BatchService) -> Cont
 
 
 def drive_lane(
-    session: Session, number: int, lanes: int, watch: Watch | None = None
+    session: Session, number: int, lanes: int, watch: LaneObserver | None = None
 ) -> Iterator[tuple[str, Settled]]:
     """Drive every `lanes`-th shard from `number` on; yield those that are settled.
 
     Shards that are left, and what stopped the lane, go into its progress record: an exception
     would make the engine start all over. `watch` is told of the rest, on this thread.
     """
-    config, watch = session.config, watch or Unwatched()
+    config, watch = session.config, watch or NullObserver()
     stuck_after = config.batch.stuck_hours * 3600
     progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after, watch)
     with active_lanes.one(), scratch_folder() as folder:
@@ -193,7 +193,7 @@ def _drive(
     asked: list[str] = []
     lane = Lane(context, shared, progress, interrupted, session.one_round)
     for shard, result in lane.run(plans):
-        if isinstance(result, Left):
+        if isinstance(result, UnsettledShard):
             left[result.reason] = left.get(result.reason, 0) + 1
             asked += [result.reason] if result.fails else []
         else:

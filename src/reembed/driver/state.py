@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from reembed.driver.clock import Clock
-from reembed.machine.reservations import Quotas, Reservations
+from reembed.machine.quotas import Quotas
+from reembed.machine.reservations import Reservations
 from reembed.machine.rules import Found, SharedState
 from reembed.providers.base import Job
 

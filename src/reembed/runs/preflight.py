@@ -13,7 +13,7 @@ from reembed.core.plans import PlanSummary
 from reembed.core.records import Commit
 from reembed.errors import UsageError
 from reembed.ledger.layout import Layout
-from reembed.machine.quotas import ProjectQuotas, rest_of, why_not_wait
+from reembed.machine.quotas import Quotas, rest_of, why_not_wait
 from reembed.runs.report import settled_shards
 from reembed.storage.base import Storage
 
@@ -51,7 +51,7 @@ def check_wait(call: RunCall, storage: Storage, plan: PlanSummary, commit: Commi
     config, totals = call.loaded.config, plan.plan_totals()
     if commit is not None:
         totals = rest_of(totals, settled_shards(storage, Layout(config.run_dir), commit))
-    why = why_not_wait(ProjectQuotas.of(config), totals, config.batch.max_wait_hours)
+    why = why_not_wait(Quotas.of(config), totals, config.batch.max_wait_hours)
     if why:
         commands = " and then, until it exits 0, ".join(f"`{each}`" for each in call.instead)
         raise UsageError(

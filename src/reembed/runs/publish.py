@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from reembed.core.records import Commit, Stop
+from reembed.core.records import Commit, RunPublished
 from reembed.destinations.base import Destination, SettledRun
 from reembed.errors import AlreadyExistsError
 from reembed.ledger.layout import Layout
@@ -29,7 +29,7 @@ def publish_run(
     published = destination.publish(settled, removed)
     try:
         name = layout.run_published(commit.number, settled.generation)
-        storage.create(name, Stop(reason="published").encode())
+        storage.create(name, RunPublished().encode())
     except AlreadyExistsError:
         pass  # by another call of the same run: it came to the same
     return asdict(published)

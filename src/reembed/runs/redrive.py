@@ -12,7 +12,7 @@ from reembed.config.schema import Config
 from reembed.core.names import partitions_of
 from reembed.core.pack import need_of_requests
 from reembed.core.plans import ShardPlan
-from reembed.core.records import Child, Commit, Redrive, Settled, Stop, ranges_of
+from reembed.core.records import Child, Commit, Redrive, RunRedrive, Settled, ranges_of
 from reembed.core.rows import request_of
 from reembed.errors import AlreadyExistsError, UsageError
 from reembed.ledger.commits import newest_commit
@@ -93,7 +93,7 @@ def write_redrive(
     if ledger.stopped():
         ledger.stop("lift", "redrive")
     try:
-        record = Stop(reason="redrive")
+        record = RunRedrive()
         storage.create(layout.redrives(commit.number, generation), record.encode())
     except AlreadyExistsError:
         return  # a call that was cut off had come this far
