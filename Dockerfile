@@ -32,6 +32,9 @@ RUN ./scripts/image-install /opt/reembed
 FROM python:${PYTHON} AS base
 COPY --from=install /opt/reembed /opt/reembed
 COPY pipelines /template
+COPY LICENSE THIRD_PARTY.md /licenses/
+# The GPL is that of libx264 and libx265 inside the wheel of `av`; see THIRD_PARTY.md.
+LABEL org.opencontainers.image.licenses="Apache-2.0 AND GPL-2.0-or-later AND LGPL-3.0-or-later AND MPL-2.0"
 # The last line keeps workers from making an environment of their own at each start.
 ENV PATH=/opt/reembed/bin:$PATH \
     PYTHONUNBUFFERED=1 \

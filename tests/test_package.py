@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,10 @@ def test_types_are_shipped(package: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Dockerfile"],
+    [
+        *("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+        *("LICENSE", "THIRD_PARTY.md", "Dockerfile"),
+    ],
 )
 def test_the_files_that_a_newcomer_looks_for_are_there(name: str) -> None:
     assert (ROOT / name).is_file(), f"{name} is missing"
@@ -58,7 +63,55 @@ def test_the_lock_pins_every_dependency_and_names_no_index() -> None:
 
 def _dependencies() -> list[str]:
     project = PROJECT["project"]
-    return [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    return [*project["dependencies"], *extras["dataflow"], *extras["dev"]]
+
+
+# Packages whose name is not that of the module which is imported.
+NAMES = {
+    "PIL": "pillow",
+    "google.cloud.bigquery_storage_v1": "google-cloud-bigquery-storage",
+    "google.cloud.secretmanager_v1": "google-cloud-secret-manager",
+    "google.protobuf": "protobuf",
+    "grpc": "grpcio",
+    "simdjson": "pysimdjson",
+    "yaml": "pyyaml",
+}
+
+
+def test_every_imported_package_is_declared_and_every_declared_one_imported() -> None:
+    declared = {
+        _canonical(re.split(r"[<>=~! ;]", d)[0]) for d in PROJECT["project"]["dependencies"]
+    }
+    imported = {_package_of(name) for path in _sources() for name in _imported(path)}
+    assert imported - declared == set(), "imported and not in pyproject.toml"
+    assert declared - imported == set(), "in pyproject.toml and imported nowhere"
+
+
+def _sources() -> Iterator[Path]:
+    return (ROOT / "src").rglob("*.py")
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Yield the modules that a file imports from outside, at its top or inside functions."""
+    ours = {each.name for each in (ROOT / "src").iterdir()} | {"__future__"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name.split(".")[0] not in sys.stdlib_module_names | ours:
+                yield name
+
+
+def _package_of(module: str) -> str:
+    """Name the package of a module; those of Google share the first parts of their names."""
+    parts = module.split(".")
+    count = {"google": 2, "google.cloud": 3}
+    name = ".".join(parts[: count.get(".".join(parts[:2]), count.get(parts[0], 1))])
+    return NAMES.get(name, _canonical(name))
 
 
 def _canonical(name: str) -> str:

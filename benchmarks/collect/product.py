@@ -15,6 +15,7 @@ from reembed.core.names import shard_id
 from reembed.core.rows import Lineage
 from reembed.driver.intake import Attempt, Collected, Room, collect_stream
 from reembed.providers.base import Job
+from reembed.providers.gemini.answers import GeminiAnswerReader
 from reembed.providers.gemini.client import GeminiService
 from reembed.storage.local import LocalStorage
 
@@ -50,7 +51,11 @@ def collect_shard(
     """
     part = folder / f"part-{os.getpid()}-{attempt.lineage.shard}.parquet"
     collected = collect_stream(
-        attempt, lambda destination: service.stream(job, destination), part, room
+        attempt,
+        lambda destination: service.stream(job, destination),
+        part,
+        room,
+        GeminiAnswerReader,
     )
     if not collected.verdict.ok:
         raise RuntimeError(f"{attempt.lineage.shard}: {collected.verdict.reasons}")

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.config.schema import Config
 from reembed.core.chunk import chunk_text_item
-from reembed.core.existing import Held, index_of
+from reembed.core.existing import ExistingRows, index_of
 from reembed.core.rows import embedding_array
 from reembed.core.schema import ROW
 from reembed.destinations.parquet import ParquetParts
@@ -130,7 +130,7 @@ def _constant(field: pa.Field, count: int) -> pa.Array:
 def _skip_set(place: Path) -> str:
     config = _loaded(place, "night").config
     parts = ParquetParts(config, open_storage(), Layout(config.run_dir))
-    held = Held.of(index_of(parts.held()))
+    held = ExistingRows.of(index_of(parts.existing()))
     return f"{len(held):,} rows held, {held.index.nbytes / 1e6:,.0f} MB of index"
 
 

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.pack import Packing, pack_partition
+from reembed.core.pack import pack_partition
 from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.driver.session import Session
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
 
@@ -43,11 +44,11 @@ def session_of(root: Path, base_url: str, per_shard: int) -> Session:
 def write_plan(session: Session, vectors: int) -> list[ShardPlan]:
     """Pack that many texts into shards and write what a lane needs of a plan."""
     storage, layout = LocalStorage(), session.layout
-    table = manifest_of(
-        [_chunk(index) for index in range(vectors)], RequestOptions.of(session.config)
-    )
+    wire = GeminiWire.of(session.config)
+    table = manifest_of([_chunk(index) for index in range(vectors)], wire)
     plans = []
-    for shard in pack_partition(table, 0, Packing.of(session.config)):
+    packing = packing_of(session.config)
+    for shard in pack_partition(table, 0, packing):
         buffer = pa.BufferOutputStream()
         pq.write_table(shard.manifest, buffer)
         storage.put(layout.manifest(PLAN, shard.plan.shard), buffer.getvalue().to_pybytes())

@@ -19,7 +19,7 @@ from reembed.core.records import Settled
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
 from reembed.driver.session import open_context, quotas_of
-from reembed.driver.state import RunState
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.providers.gemini.client import open_service
@@ -50,7 +50,7 @@ def main() -> None:
             context, storage=storage, ledger=cast(Any, ledger), spend=cast(Any, spend)
         )
         offset = context.ledger.storage_now() - context.clock.now()
-        state = RunState(session.run, quotas_of(session.config), context.clock, offset)
+        state = SharedStateStore(session.run, quotas_of(session.config), context.clock, offset)
         progress = Progress(storage, session.layout, 1, 0)
         lane = Lane(context, state, progress, threading.Event())
         settled = [result for _, result in lane.run(plans) if isinstance(result, Settled)]

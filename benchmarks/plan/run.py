@@ -16,9 +16,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.core.chunk import chunk_text_item
 from reembed.core.manifest import manifest_of
-from reembed.core.pack import Packing, pack_partition
+from reembed.core.pack import pack_partition
 from reembed.formats.policy import ChunkPolicy
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.runs.plan import make_plan
 from reembed.sources.parquet import open_parquet
 from reembed.storage.open import open_storage
@@ -80,12 +81,12 @@ def _plan(folder: Path) -> None:
 def _bare(folder: Path) -> None:
     """Read, cut, pack and write manifests in one loop."""
     config = loaded(folder).config
-    policy, packing = ChunkPolicy.of(config), Packing.of(config)
+    policy, wire = ChunkPolicy.of(config), GeminiWire.of(config)
+    packing = packing_of(config)
     out, requests, shards = Path(config.run_dir), 0, 0
-    options = RequestOptions.of(config)
     watch = Stopwatch()
     for number, chunks in enumerate(_partitions(folder, policy)):
-        for shard in pack_partition(manifest_of(chunks, options), number, packing):
+        for shard in pack_partition(manifest_of(chunks, wire), number, packing):
             pq.write_table(shard.manifest, out / f"{shard.plan.shard}.parquet", compression="zstd")
             requests, shards = requests + shard.plan.requests, shards + 1
     watch.report(requests, shards=shards)

@@ -13,11 +13,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 import pyarrow as pa
 
-from reembed.core.existing import Held, index_of
+from reembed.core.existing import ExistingRows, index_of
 from reembed.core.names import shard_id
 from reembed.core.plans import ShardPlan
 from reembed.core.records import ReservationLine
-from reembed.destinations.base import HELD
+from reembed.destinations.base import EXISTING
 from reembed.machine.reservations import Reservations
 from reembed.storage.base import Stat
 from reembed.storage.listing import number_items
@@ -86,19 +86,21 @@ def _copy(text: str) -> str:
 
 
 def _book(names: list[str]) -> Reservations:
-    book = Reservations()
+    reservations = Reservations()
     for name in names:
         attempt = f"{name}/0"
         reserve = ReservationLine(kind="reserve", attempt=attempt, epoch=1)
-        book = book.add(reserve, ReservationLine(kind="end", attempt=attempt, epoch=1))
-    return book
+        reservations = reservations.add(
+            reserve, ReservationLine(kind="end", attempt=attempt, epoch=1)
+        )
+    return reservations
 
 
 def _held(keys: list[str]) -> float:
     """The index itself, which workers map, and what is made of it in each."""
     columns = [keys, [f"{n:064x}" for n in range(_MANY)], [0] * _MANY, [1] * _MANY]
-    arrays = [pa.array(c, field.type) for c, field in zip(columns, HELD, strict=True)]
-    index = index_of([pa.RecordBatch.from_arrays(arrays, schema=HELD)])
-    made = Held.of(index)
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, EXISTING, strict=True)]
+    index = index_of([pa.RecordBatch.from_arrays(arrays, schema=EXISTING)])
+    made = ExistingRows.of(index)
     extra = made.by_content.nbytes + sum(numbers.nbytes for numbers in made.contents)
     return (index.nbytes + extra) / _MANY

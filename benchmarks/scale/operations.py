@@ -23,7 +23,7 @@ from reembed.core.records import Settled
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
 from reembed.driver.session import open_context, quotas_of
-from reembed.driver.state import RunState
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.providers.gemini.client import open_service
@@ -84,7 +84,7 @@ def drive(shards: int) -> Counter[tuple[str, str]]:
                 context, storage=cast(Any, storage), ledger=ledger, spend=spend, clock=clock
             )
             offset = context.ledger.storage_now() - context.clock.now()
-            state = RunState(session.run, quotas_of(session.config), context.clock, offset)
+            state = SharedStateStore(session.run, quotas_of(session.config), context.clock, offset)
             progress = Progress(storage, session.layout, 1, 0)
             lane = Lane(context, state, progress, threading.Event())
             ended = [result for _, result in lane.run(plans)]

@@ -14,8 +14,13 @@ from reembed.core.canaries import canary_count
 from reembed.core.names import PARTITION_ITEMS
 from reembed.core.pack import Weights, pack
 from reembed.core.plans import PlanTotals
-from reembed.machine.quotas import ProjectQuotas, days_under
-from reembed.providers.gemini.requests import ENVELOPE_BYTES, media_request_bytes, result_line_bytes
+from reembed.machine.quotas import Quotas, days_under
+from reembed.providers.gemini.provider import CAPABILITIES
+from reembed.providers.gemini.requests import (
+    ENVELOPE_BYTES,
+    media_request_bytes,
+    result_line_bytes,
+)
 
 TURNAROUND_HOURS = 4.0
 
@@ -131,7 +136,7 @@ def _partition(corpus: Corpus, tier: Tier) -> PlanTotals:
     wire = np.array([kind.wire for kind in corpus.kinds], np.int64)[drawn]
     ones = np.ones(PARTITION_ITEMS, np.int64)
     line = result_line_bytes(config.model.dimensions)
-    runs = pack(Weights(ones, tokens, wire, ones * line, -ones), job_limits(config))
+    runs = pack(Weights(ones, tokens, wire, ones * line, -ones), job_limits(config, CAPABILITIES))
     # A canary is counted as a mean request here, and as the heaviest one in packing.
     spare = sum(canary_count(end - start) for start, end in runs)
     grown = 1 + spare / PARTITION_ITEMS
@@ -160,8 +165,9 @@ class Time:
 
 
 def time_of(shape: Shape, tier: Tier) -> Time:
-    """The same arithmetic as the plan's own, `core.quotas`."""
-    days = days_under(ProjectQuotas.of(config_of(tier)), shape.totals, TURNAROUND_HOURS)
+    """The same arithmetic as the plan's own, `machine.quotas`."""
+    quotas = Quotas.of(config_of(tier), CAPABILITIES)
+    days = days_under(quotas, shape.totals, TURNAROUND_HOURS)
     files = days.file_storage or 0.0
     tokens, jobs = days.enqueued_tokens, days.concurrent_jobs
     return Time(tokens * 24, jobs * 24, files * 24, days.binds)

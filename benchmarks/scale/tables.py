@@ -13,7 +13,7 @@ from reembed.core.keys import BUCKETS
 from reembed.core.price import format_usd, price
 from reembed.driver.progress import RARELY_SECONDS
 from reembed.ledger.reservation_log import is_folded
-from reembed.machine.rules import INLINE_BODY_BYTES
+from reembed.providers.gemini.provider import CAPABILITIES
 from reembed.sources.base import BLOCK_ITEMS
 
 # Cloud Storage, Standard, regional in the US: dollars for 1,000 operations and for a GB and month,
@@ -240,4 +240,4 @@ def files_a_day(corpus: Corpus, tier: Tier) -> float:
 
 def inline_rows() -> int:
     """Texts of one inline job, which leaves no files."""
-    return INLINE_BODY_BYTES // TEXT.kinds[0].wire
+    return CAPABILITIES.max_inline_bytes // TEXT.kinds[0].wire

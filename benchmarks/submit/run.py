@@ -25,7 +25,7 @@ from reembed.driver.render import Renderer
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.providers.gemini.client import GeminiService
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.gemini.wire import GeminiWire
 from reembed.runs.plan import make_plan
 from reembed.storage.content import ContentReader
 from reembed.storage.open import open_storage
@@ -105,8 +105,8 @@ def _partitions(folder: Path) -> tuple[Layout, str, list[PartitionPlan]]:
 def _product(folder: Path, url: str) -> None:
     config = _loaded(folder).config
     layout, plan, partitions = _partitions(folder)
-    places = ContentReader.of(config.source, open_storage(), layout.given())
-    renderer = Renderer(places, ChunkPolicy.of(config), RequestOptions.of(config), False)
+    places = ContentReader.of(config.source, open_storage(), layout.inline_media())
+    renderer = Renderer(places, ChunkPolicy.of(config), GeminiWire.of(config), False)
     requests = folder / "product.jsonl"
     count = size = 0
     with GeminiService(url, "v1beta", _KEY, 60.0) as service:

@@ -15,9 +15,10 @@ from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.chunk import chunk_text_item
 from reembed.core.manifest import manifest_of
 from reembed.core.names import wire_key
-from reembed.core.pack import PackedShard, Packing, pack_partition
+from reembed.core.pack import PackedShard, pack_partition
 from reembed.formats.policy import ChunkPolicy
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.types import Item, Position
 
 _PARTITION = 20_000
@@ -26,7 +27,8 @@ _CHUNK = 8 << 20
 
 def plan(table: Path, config: Config, work: Path) -> list[PackedShard]:
     """Read, cut and pack a table's rows; write the manifests."""
-    policy, packing, options = (kind.of(config) for kind in (ChunkPolicy, Packing, RequestOptions))
+    policy, wire = ChunkPolicy.of(config), GeminiWire.of(config)
+    packing = packing_of(config)
     shards, position = [], 0
     for number, batch in enumerate(pq.ParquetFile(table).iter_batches(batch_size=_PARTITION)):
         chunks = []
@@ -34,7 +36,7 @@ def plan(table: Path, config: Config, work: Path) -> list[PackedShard]:
             item = Item(key, str(table), Position(position), text=text)
             chunks += chunk_text_item(item, text, policy).chunks
             position += 1
-        for shard in pack_partition(manifest_of(chunks, options), number, packing):
+        for shard in pack_partition(manifest_of(chunks, wire), number, packing):
             path = work / f"{shard.plan.shard}.manifest"
             pq.write_table(shard.manifest, path, compression="zstd", write_statistics=False)
             shards.append(shard)

@@ -7,7 +7,8 @@ from typing import Literal
 
 Modality = Literal["text", "image", "audio", "video", "pdf", "mixed", "unknown"]
 Unit = Literal["char", "second", "page"]
-Operation = Literal["as_is", "image", "audio", "video", "pdf", "mixed"]
+# How a recipe's bytes are made: `as_is`, `mixed`, or one that a format renders (image, audio, …).
+Operation = str
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -110,7 +111,7 @@ class Piece:
     """What a modality's chunker cuts from an item: a chunk that does not know its item yet.
 
     `start` and `end` are character offsets (half-open), seconds, or 1-based inclusive pages, as
-    `unit` says; None for what has no extent (a picture). `tokens` is a conservative (never too
+    `unit` says; None for what has no extent (a image). `tokens` is a conservative (never too
     low) estimate, `input_bytes` the bytes of the media or of the UTF-8 text that will be sent,
     before base64. Exactly one of `text` and `recipe` is set.
     """

@@ -42,7 +42,7 @@ def read_audio(data: bytes, mime_type: str) -> tuple[float, npt.NDArray[np.float
         RowError: Not MP3 or WAV as declared, damaged, empty, or longer than 180 seconds.
     """
     try:
-        with av.open(io.BytesIO(data)) as container:
+        with av.open(io.BytesIO(data), "r") as container:
             if container.format.name != FORMATS[mime_type] or not container.streams.audio:
                 found = container.format.name
                 raise RowError(f"Unable to process input audio: declared {mime_type}, is {found}.")
@@ -86,7 +86,7 @@ def _decode(container: Any) -> npt.NDArray[np.float32]:
     try:
         for frame in container.decode(audio=0):
             for part in resampler.resample(frame):
-                block = part.to_ndarray().ravel()
+                block: Any = part.to_ndarray().ravel()
                 blocks.append(block)
                 total += len(block)
             if total > bound:

@@ -77,7 +77,7 @@ def estimate_tokens(data: bytes, mime_type: str) -> int:
         if kind == "pdf":
             return min(pdf.count_pages(data), pdf.MAX_PAGES) * pdf.TOKENS_PER_PAGE
         # Tokens enqueued are counted when a job is created, where decoding would take too long.
-        with av.open(io.BytesIO(data)) as container:
+        with av.open(io.BytesIO(data), "r") as container:
             seconds = (container.duration or 0) / av.time_base
     except (RowError, av.FFmpegError, ValueError):
         return 0

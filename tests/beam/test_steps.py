@@ -18,13 +18,13 @@ from reembed.beam.read_items import ReadItems
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
 from reembed.core.names import shard_id
-from reembed.core.pack import Packing
 from reembed.core.plans import PartitionPlan
 from reembed.core.schema import MANIFEST
 from reembed.errors import AlreadyExistsError
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.sources.base import BLOCK_ITEMS, Block
 from reembed.sources.files import ListingSource
 from reembed.storage.content import ContentReader
@@ -38,7 +38,7 @@ PLAN = "plan-1"
 
 
 def test_a_table_comes_back_from_its_bytes(config: Config, item: MakeItem) -> None:
-    policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
+    policy, options = ChunkPolicy.of(config), GeminiWire.of(config)
     chunked = read_and_chunk(ContentReader(LocalStorage()), item(0, b"Some words."), policy)
     table = manifest_of(chunked.chunks, options)
     again = from_bytes(to_bytes(table))
@@ -75,7 +75,7 @@ def test_chunk_items_makes_one_small_element_a_block(
         Block(0, (item(0, b"Some words."), item(1, corpus_png, "noise.png"))),
         Block(1, (item(20_000, b""), item(20_001, b"<html><body><p>Read me.</p></body></html>"))),
     ]
-    step = ChunkItems(layout, PLAN, ChunkPolicy.of(config), RequestOptions.of(config))
+    step = ChunkItems(layout, PLAN, ChunkPolicy.of(config), GeminiWire.of(config))
     out = dict(run_steps(blocks, step))
     assert set(out) == {0, 1}
     assert all(isinstance(batch, ChunkBatch) and batch.items == 2 for batch in out.values())
@@ -107,7 +107,7 @@ def corpus_png() -> bytes:
 
 
 def _batch(config: Config, items: list[Item]) -> ChunkBatch:
-    policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
+    policy, options = ChunkPolicy.of(config), GeminiWire.of(config)
     chunked = [read_and_chunk(ContentReader(LocalStorage()), each, policy) for each in items]
     chunks = [chunk for one in chunked for chunk in one.chunks]
     return ChunkBatch(len(items), to_bytes(manifest_of(chunks, options)))
@@ -118,7 +118,7 @@ def test_pack_shards_writes_manifests_in_input_order_whatever_order_came(
 ) -> None:
     items = [item(index, f"Words number {index}.".encode()) for index in range(20)]
     batches = [_batch(config, items[start : start + 5]) for start in (10, 0, 15, 5)]
-    record = pack_shards(open_storage(), layout, PLAN, 0, batches, Packing.of(config))
+    record = pack_shards(open_storage(), layout, PLAN, 0, batches, packing_of(config))
     names = [plan.shard for plan in record.shards]
     assert names == [shard_id(0, seq) for seq in range(len(names))]
     assert len(names) > 1
@@ -140,7 +140,7 @@ def test_packing_again_writes_the_same_bytes(
     other = Layout(str(tmp_path / "other"))
     for place, starts in ((layout, (0, 6)), (other, (6, 0))):
         batches = [_batch(config, items[start : start + 6]) for start in starts]
-        pack_shards(open_storage(), place, PLAN, 0, batches, Packing.of(config))
+        pack_shards(open_storage(), place, PLAN, 0, batches, packing_of(config))
     one, two = (sorted(Path(p.plan_dir(PLAN)).rglob("*.*")) for p in (layout, other))
     assert [path.name for path in one] == [path.name for path in two]
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
@@ -151,11 +151,11 @@ def test_the_wired_steps_plan_every_partition(
 ) -> None:
     items = [item(index, f"Text {index}.".encode()) for index in range(BLOCK_ITEMS + 6)]
     prepared = ListingSource(items).prepare(open_storage(), layout, PLAN)
-    policy, options = ChunkPolicy.of(config), RequestOptions.of(config)
+    policy, options = ChunkPolicy.of(config), GeminiWire.of(config)
     steps = (
         ReadItems(prepared.reader)
         | ChunkItems(layout, PLAN, policy, options)
-        | PackShards(layout, PLAN, Packing.of(config))
+        | PackShards(layout, PLAN, packing_of(config))
     )
     [record] = run_steps(list(prepared.spans), steps)
     assert record.plan_totals().items == record.plan_totals().chunks == len(items)
@@ -175,7 +175,7 @@ def test_lanes_are_dealt_once_each(run_steps: RunSteps) -> None:
 
 def _ranked(config: Config, layout: Layout, items: list[Item], held: bool) -> ChunkBatch:
     """A block's batch as `ChunkItems` makes it; where something is held, every third chunk is."""
-    step = ChunkItems(layout, PLAN, ChunkPolicy.of(config), RequestOptions.of(config))
+    step = ChunkItems(layout, PLAN, ChunkPolicy.of(config), GeminiWire.of(config))
     dofn = step._chunk
     dofn.setup()
     [(_, batch)] = dofn.process(Block(2, tuple(items), ranked=True))
@@ -198,7 +198,7 @@ def test_ranks_count_keys_that_are_held_in_whatever_order_blocks_came(
     reject = Reject("no_key", "none", "read")
     keyless = Item("p.d.t#0", "p.d.t", Position(9, 5), reject=reject)
     record = pack_shards(
-        open_storage(), layout, PLAN, 2, [*blocks, _batch(config, [keyless])], Packing.of(config)
+        open_storage(), layout, PLAN, 2, [*blocks, _batch(config, [keyless])], packing_of(config)
     )
     rows = [
         row
@@ -224,7 +224,7 @@ def test_an_extracted_text_that_is_there_already_is_kept(
 ) -> None:
     page = b"<html><body><p>The same page.</p></body></html>"
     block = Block(0, (item(0, page, "a.html"), item(1, page, "b.html")))
-    step = ChunkItems(layout, PLAN, ChunkPolicy.of(config), RequestOptions.of(config))
+    step = ChunkItems(layout, PLAN, ChunkPolicy.of(config), GeminiWire.of(config))
     [(_, batch)] = run_steps([block], step)
     digests = set(from_bytes(batch.chunks).column("source_hash").to_pylist())
     assert len(digests) == 1

@@ -9,6 +9,7 @@ import pytest
 
 from reembed.beam.drive_shards import RunConcurrently
 from reembed.driver.active_lanes import ActiveLanes
+from support.waiting import DEADLINE
 
 
 def test_one_that_waits_keeps_no_other_from_its_work() -> None:
@@ -16,7 +17,7 @@ def test_one_that_waits_keeps_no_other_from_its_work() -> None:
 
     def first() -> Iterator[str]:
         yield "begun"
-        assert second_ran.wait(10)
+        assert second_ran.wait(DEADLINE)
         yield "ended"
 
     def second() -> Iterator[str]:
@@ -25,7 +26,8 @@ def test_one_that_waits_keeps_no_other_from_its_work() -> None:
 
     together: RunConcurrently[str] = RunConcurrently()
     together.begin(first)
-    assert list(together.results(0.2)) == ["begun"]
+    assert next(together.results()) == "begun"
+    assert list(together.results(0.05)) == [], "it waits no longer for more"
     together.begin(second)
     assert sorted(together.results()) == ["ended", "second"]
     assert list(together.results()) == []
@@ -63,7 +65,7 @@ def test_whoever_stops_waits_for_the_last_at_work() -> None:
 
     def lane() -> None:
         with work.one():
-            leave.wait(10)
+            leave.wait(DEADLINE)
 
     assert work.wait_for_none(0)
     threads = [threading.Thread(target=lane) for _ in range(2)]

@@ -256,7 +256,7 @@ def test_a_failure_that_passes_by_itself_is_tried_again_at_once(place: Place) ->
     assert place.content() == AFTER
     place.write(3, row("more", "m", 0, 9))
     place.bigquery.failing.extend([("merge", "backendError")] * 3)
-    with pytest.raises(RunFailedError, match="has not taken over run run3"):
+    with pytest.raises(RunFailedError, match="run run3 is not in"):
         place.publish(3, 1)
     place.publish(3, 1)
     assert place.content() == [*AFTER, ("more", "m", 0)]

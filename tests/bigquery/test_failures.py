@@ -128,7 +128,7 @@ def test_a_refusal_is_told_with_its_remedy(
     bigquery, http = scripted(answer)
     with pytest.raises(kind, match=words) as caught:
         bigquery.table(T)
-    assert str(caught.value).startswith(f"{T}: cannot look at it")
+    assert str(caught.value).startswith(f"{T}: cannot read its description")
     assert "http" not in str(caught.value)
     assert len(http.sent) == 1
 
@@ -190,7 +190,7 @@ def test_a_view_without_an_etag_is_not_set_blindly(scripted: Any) -> None:
 
 def test_a_missing_dataset_is_told_before_a_load(scripted: Any) -> None:
     bigquery, http = scripted(refusal(404, "notFound", "Not found: Dataset my-project:data"))
-    with pytest.raises(BigQueryNotFoundError, match=r"my-project\.data: cannot look at"):
+    with pytest.raises(BigQueryNotFoundError, match=r"my-project\.data: cannot read the dataset"):
         bigquery.load(LOAD, "j1")
     assert len(http.sent) == 1
 

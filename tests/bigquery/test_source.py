@@ -7,12 +7,13 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pyarrow as pa
 import pytest
 
+from reembed.bigquery.base import BigQuery
 from reembed.bigquery.client import open_bigquery_client
 from reembed.bigquery.names import TableName
 from reembed.bigquery.source import open_bigquery
@@ -45,7 +46,7 @@ def opened(tmp_path: Path, tables: MemoryTables) -> Open:
         origin = {} if "query" in said else {"table": NAME}
         source = {"bigquery": {"key": "id", **origin, **said}, "sample": sample}
         loaded = config_from_mapping({"name": "t", "source": source}, tmp_path)
-        return open_bigquery(loaded, LocalStorage(), lambda _: tables)
+        return open_bigquery(loaded, LocalStorage(), lambda _: cast(BigQuery, tables))
 
     return open_
 

@@ -75,7 +75,7 @@ def test_the_description_is_what_the_service_documents() -> None:
 def test_what_is_described_is_what_the_main_takes() -> None:
     # The image is Beam's own option; all else is ours.
     assert set(DESCRIBED) == {*PARAMETERS, "sdk_container_image"} == set(GOOD) == set(BAD)
-    known = {name for each in app.registered_commands if (name := each.callback.__name__)}  # type: ignore[union-attr]
+    known = {name for each in app.registered_commands if (name := each.callback.__name__)}
     assert set(COMMANDS) <= known
 
 

@@ -15,6 +15,7 @@ from reembed.config.frozen import (
 )
 from reembed.config.job_limits import job_limits
 from reembed.errors import ConfigError, UsageError
+from reembed.providers.gemini.provider import CAPABILITIES
 
 FREE = [
     "budget.max_usd=7",
@@ -55,6 +56,7 @@ FROZEN = [
     ("batch.max_tokens=30000", "batch.max_tokens", "30000", "25000"),
     ("batch.max_input_mb=5", "batch.max_input_mb", "5.0", "512.0"),
     ("batch.max_result_mb=5", "batch.max_result_mb", "5.0", "256.0"),
+    ("service.provider=other", "service.provider", "other", "null"),
     ("service.base_url=http://h:1", "service.base_url", "http://h:1", '""'),
     ("service.api_version=v1", "service.api_version", "v1", "v1beta"),
     ("destination.text=true", "destination.text", "true", "false"),
@@ -190,9 +192,11 @@ def test_max_tokens_are_resolved(load, overrides: list[str], tokens: int) -> Non
 
 
 def test_a_job_fits_the_file_storage(load) -> None:
-    usual = job_limits(load().config)
+    usual = job_limits(load().config, CAPABILITIES)
     assert (usual.input_bytes, usual.result_bytes) == (512_000_000, 256_000_000)
-    small = job_limits(load("batch.file_storage_gb=0.384").config)
+    small = job_limits(load("batch.file_storage_gb=0.384").config, CAPABILITIES)
     assert (small.input_bytes, small.result_bytes) == (256_000_000, 128_000_000)
-    inline = job_limits(load("batch.file_storage_gb=0.1", "batch.input=inline").config)
+    inline = job_limits(
+        load("batch.file_storage_gb=0.1", "batch.input=inline").config, CAPABILITIES
+    )
     assert inline == replace(usual, input_bytes=19_000_000)  # a create's body stays below 20 MB

@@ -26,7 +26,7 @@ CASES = [
     # unknown keys
     ("batch.max_requets=5", "batch.max_requets", "5", "did you mean max_requests?"),
     ("max_usd=5", "max_usd", "5", "not a known key here; did you mean budget.max_usd?"),
-    ("zzz=5", "zzz", "5", "known here are name, run_dir, source, model, chunking"),
+    ("zzz=5", "zzz", "5", "known here are name, run_dir, extensions, source, model, chunking"),
     ("chunking.text.size=5", "chunking.text.size", "5", "known here are max_tokens"),
     ("model.limits.adio={}", "model.limits.adio", "{}", "did you mean audio?"),
     # wrong types

@@ -10,8 +10,7 @@ import pytest
 
 from reembed.core.chunk import chunk_item, rejected_item
 from reembed.errors import StorageError
-from reembed.formats.policy import CHUNKER_VERSIONS
-from reembed.formats.recognise import HEAD_BYTES
+from reembed.formats.signatures import HEAD_BYTES
 from reembed.types import Reject
 
 PROSE = b"One sentence of words. Another one follows.\n\n" * 200
@@ -41,7 +40,7 @@ def test_every_kind_becomes_chunks(files, chunks_of, label, modality):
     chunk = result.chunks[0]
     assert chunk.modality == modality
     assert (chunk.text is None) == (chunk.recipe is not None) == (modality != "text")
-    assert chunk.chunker == CHUNKER_VERSIONS[modality]
+    assert chunk.chunker == f"{modality}/1"
     assert chunk.tokens > 0
     assert (result.extracted is not None) == (label == "HTML")
 

@@ -15,10 +15,10 @@ from reembed.core.manifest import (
     request_groups,
 )
 from reembed.core.schema import MANIFEST
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.gemini.wire import GeminiWire
 from reembed.types import Chunk, Position, Recipe, Reject
 
-OPTIONS = RequestOptions.of(Config.model_validate({"name": "t", "source": {"files": ["*"]}}))
+WIRE = GeminiWire.of(Config.model_validate({"name": "t", "source": {"files": ["*"]}}))
 SECONDS = st.none() | st.floats(0, 1e6)
 RECIPES = st.builds(
     Recipe,
@@ -56,13 +56,13 @@ def test_a_recipe_comes_back_as_it_went(recipe):
 
 
 def test_a_manifest_holds_chunks_in_their_order_with_their_bytes_on_the_wire():
-    picture = Recipe("as_is", "image/png")
+    image = Recipe("as_is", "image/png")
     chunks = [
         chunk(0, text='"quoted"\n', title="T"),
-        chunk(1, text=None, recipe=picture, modality="image", input_bytes=3000),
+        chunk(1, text=None, recipe=image, modality="image", input_bytes=3000),
         chunk(2, text=None, reject=Reject("empty", "nothing in it", "plan"), warnings=("w",)),
     ]
-    table = manifest_of(chunks, OPTIONS)
+    table = manifest_of(chunks, WIRE)
     assert table.schema == MANIFEST
     rows = table.to_pylist()
     assert [row["key"] for row in rows] == ["k0", "k1", "k2"]
@@ -75,7 +75,7 @@ def test_a_manifest_holds_chunks_in_their_order_with_their_bytes_on_the_wire():
 
 def test_requests_are_numbered_over_what_is_usable():
     bad = Reject("empty", "nothing in it", "plan")
-    table = manifest_of([chunk(0), chunk(1, reject=bad, text=None), chunk(2)], OPTIONS)
+    table = manifest_of([chunk(0), chunk(1, reject=bad, text=None), chunk(2)], WIRE)
     numbered = number_requests(table, request_groups(table, with_titles=True))
     assert numbered.column("request").to_pylist() == [0, None, 1]
     assert numbered.schema == MANIFEST
@@ -94,7 +94,7 @@ def test_equal_requests_share_a_number():
         chunk(6, **media, source_hash="h1"),
         chunk(7, text="a", title="T", reject=Reject("empty", "no", "plan")),
     ]
-    table = manifest_of(chunks, OPTIONS)
+    table = manifest_of(chunks, WIRE)
     numbered = number_requests(table, request_groups(table, with_titles=True))
     assert numbered.column("request").to_pylist() == [0, 1, 0, 2, 3, 4, 3, None]
     # Where titles are not sent, they tell nothing apart.
@@ -102,7 +102,7 @@ def test_equal_requests_share_a_number():
 
 
 def test_what_the_destination_holds_asks_for_nothing():
-    table = manifest_of([chunk(0), chunk(1)], OPTIONS)
+    table = manifest_of([chunk(0), chunk(1)], WIRE)
     at = table.schema.get_field_index("donor")
     held = table.set_column(at, MANIFEST.field("donor"), pa.array([None, "other"]))
     assert request_groups(held, with_titles=True).tolist() == [0, -1]
@@ -111,11 +111,11 @@ def test_what_the_destination_holds_asks_for_nothing():
 
 def test_a_fingerprint_does_not_depend_on_how_a_table_lies_in_memory():
     chunks = [chunk(n) for n in range(3000)]
-    whole = manifest_of(chunks, OPTIONS)
-    pieces = pa.concat_tables([manifest_of(chunks[:7], OPTIONS), manifest_of(chunks[7:], OPTIONS)])
+    whole = manifest_of(chunks, WIRE)
+    pieces = pa.concat_tables([manifest_of(chunks[:7], WIRE), manifest_of(chunks[7:], WIRE)])
     assert pieces.column("key").num_chunks == 2
     assert fingerprint_of(whole, b"x") == fingerprint_of(pieces, b"x")
-    later = manifest_of([chunk(9), *chunks], OPTIONS).slice(1)
+    later = manifest_of([chunk(9), *chunks], WIRE).slice(1)
     assert fingerprint_of(later, b"x") == fingerprint_of(whole, b"x")
 
 
@@ -133,23 +133,23 @@ def test_a_fingerprint_does_not_depend_on_how_a_table_lies_in_memory():
     ids=lambda change: next(iter(change)),
 )
 def test_what_changes_a_request_changes_the_fingerprint(change):
-    before = fingerprint_of(manifest_of([chunk(0), chunk(1)], OPTIONS), b"x")
-    after = fingerprint_of(manifest_of([chunk(0), chunk(1, **change)], OPTIONS), b"x")
+    before = fingerprint_of(manifest_of([chunk(0), chunk(1)], WIRE), b"x")
+    after = fingerprint_of(manifest_of([chunk(0), chunk(1, **change)], WIRE), b"x")
     assert before != after
-    assert before != fingerprint_of(manifest_of([chunk(0), chunk(1)], OPTIONS), b"y")
+    assert before != fingerprint_of(manifest_of([chunk(0), chunk(1)], WIRE), b"y")
 
 
 def test_characters_that_move_into_the_next_row_change_the_fingerprint():
     texts = [("ab", "c"), ("a", "bc"), ("abc", ""), ("abc", None), (None, "abc")]
     found = {
-        fingerprint_of(manifest_of([chunk(0, text=a), chunk(0, text=b)], OPTIONS), b"x")
+        fingerprint_of(manifest_of([chunk(0, text=a), chunk(0, text=b)], WIRE), b"x")
         for a, b in texts
     }
     assert len(found) == len(texts)
 
 
 def test_what_lies_behind_a_null_does_not_show_in_a_fingerprint():
-    table = manifest_of([chunk(0), chunk(1, text=None)], OPTIONS)
+    table = manifest_of([chunk(0), chunk(1, text=None)], WIRE)
     at, field = table.schema.get_field_index("text"), MANIFEST.field("text")
     _, offsets, data = pa.array(["hello 0", "rubbish"]).buffers()
     bits = pa.py_buffer(b"\x01")
@@ -159,4 +159,4 @@ def test_what_lies_behind_a_null_does_not_show_in_a_fingerprint():
 
 
 def test_a_manifest_of_no_rows_has_a_fingerprint():
-    assert len(fingerprint_of(manifest_of([], OPTIONS), b"x")) == 64
+    assert len(fingerprint_of(manifest_of([], WIRE), b"x")) == 64

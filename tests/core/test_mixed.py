@@ -17,21 +17,22 @@ from reembed.core.manifest import (
 from reembed.core.mixed import OpenPart, chunk_parts
 from reembed.core.names import wire_key
 from reembed.core.pack import need_of_requests
+from reembed.core.wire import MediaPart, MixedPart, TextPart
 from reembed.providers.gemini.check import RequestLimits, fault_of
 from reembed.providers.gemini.requests import (
-    MediaPart,
-    MixedPart,
     RequestOptions,
-    TextPart,
     embed_request,
     jsonl_line,
     request_bytes,
     to_json,
 )
+from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.types import Item, Position
 
 SPEC = MODELS["gemini-embedding-2"]
 OPTIONS = RequestOptions(SPEC.name, 768, "retrieval_document", "prefix")
+WIRE = GeminiWire(OPTIONS, RequestLimits(SPEC, 10_000))
 ITEM = Item("k", "/m.jsonl", Position(3, 90), generation="g", title="A boat", metadata="{}")
 
 
@@ -131,15 +132,15 @@ def test_equal_content_at_other_places_is_one_request(mixed, opened, policy_of, 
     again = [OpenPart(text="x"), OpenPart(None, io.BytesIO(files["PNG"]), "", "/p", "g9")]
     [copy] = chunk_parts(ITEM, again, policy_of()).chunks
     chunks = [mixed("=x", "PNG"), copy, mixed("=y", "PNG"), mixed("PNG", "=x")]
-    assert request_groups(manifest_of(chunks, OPTIONS), True).tolist() == [0, 0, 1, 2]
+    assert request_groups(manifest_of(chunks, WIRE), True).tolist() == [0, 0, 1, 2]
     other = mixed("=x", "PNG", item=Item("k", "/m", Position(0), title="B"))
-    table = manifest_of([chunks[0], other], OPTIONS)
+    table = manifest_of([chunks[0], other], WIRE)
     assert request_groups(table, True).tolist() == [0, 1]
 
 
 def test_tokens_are_priced_by_modality(mixed):
     chunk = mixed("=A caption.", "PNG", "WAV")
-    table = manifest_of([chunk], OPTIONS)
+    table = manifest_of([chunk], WIRE)
     counts, split = TokenCounts.of(table), dict(chunk.split)
     assert dict(counts.of_row(0)) == split
     for counted in (0, 1, 7, chunk.tokens, 10 * chunk.tokens + 3):
@@ -150,7 +151,8 @@ def test_tokens_are_priced_by_modality(mixed):
     table = table.set_column(at, table.schema.field(at), pa.array([0], pa.int32()))
     from reembed.config.schema import Config
 
-    need = need_of_requests(table, Config.model_validate({"name": "t", "source": {"files": ["*"]}}))
+    config = Config.model_validate({"name": "t", "source": {"files": ["*"]}})
+    need = need_of_requests(table, packing_of(config))
     dollars = {"text": 100, "image": 225, "audio": 3250}  # billionths a token, by batch
     assert need([0]).usd_nano == sum(dollars[m] * n for m, n in split.items())
 

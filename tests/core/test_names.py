@@ -60,12 +60,12 @@ def test_siblings_are_ordered_by_number():
 
 @given(ATTEMPTS, st.integers(1, 99), st.integers(1, 99))
 def test_input_files_have_names_that_the_service_takes_and_that_differ(attempt, one, two):
-    a = names.input_file_name("a1b2c3d4e5f6", "00000000-000001", attempt, one)
-    b = names.input_file_name("a1b2c3d4e5f6", "00000000-000001", attempt, two)
+    a = names.input_file_name("files/", "a1b2c3d4e5f6", "00000000-000001", attempt, one)
+    b = names.input_file_name("files/", "a1b2c3d4e5f6", "00000000-000001", attempt, two)
     assert re.fullmatch(r"files/[a-z0-9][a-z0-9-]{0,38}[a-z0-9]", a)
     assert (a == b) == (one == two)
     # Other runs of the same shard and epoch have files of their own.
-    assert a != names.input_file_name("a1b2c3d4ffff", "00000000-000001", attempt, one)
+    assert a != names.input_file_name("files/", "a1b2c3d4ffff", "00000000-000001", attempt, one)
 
 
 def test_a_display_name_has_four_steps():

@@ -8,7 +8,6 @@ from reembed.config.schema import Config
 from reembed.core.canaries import canary_count
 from reembed.core.manifest import manifest_of
 from reembed.core.pack import (
-    Packing,
     need_of_requests,
     pack_partition,
     rank_by_key,
@@ -17,7 +16,9 @@ from reembed.core.pack import (
 )
 from reembed.core.plans import PlanTotals
 from reembed.core.price import price
-from reembed.providers.gemini.requests import RequestOptions, result_line_bytes
+from reembed.providers.gemini.requests import result_line_bytes
+from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.types import Chunk, Position, Reject
 
 
@@ -49,8 +50,8 @@ def chunk(index, tokens=24, reject=None, part=0, **changes):
 
 def pack(chunks, **batch):
     conf = config(**batch)
-    table = manifest_of(chunks, RequestOptions.of(conf))
-    return list(pack_partition(table, 3, Packing.of(conf)))
+    table = manifest_of(chunks, GeminiWire.of(conf))
+    return list(pack_partition(table, 3, packing_of(conf)))
 
 
 def test_shards_are_numbered_cut_and_counted():
@@ -91,7 +92,7 @@ def test_the_price_includes_canaries_by_their_twins_modality():
 def test_no_shard_is_above_the_limits_of_its_job():
     chunks = [chunk(n, tokens=100 + n) for n in range(200)]
     conf = config(max_tokens=2000)
-    for shard in pack_partition(manifest_of(chunks, RequestOptions.of(conf)), 0, Packing.of(conf)):
+    for shard in pack_partition(manifest_of(chunks, GeminiWire.of(conf)), 0, packing_of(conf)):
         assert shard.plan.total_tokens <= 2000
         assert shard.plan.canaries == canary_count(shard.plan.requests)
 
@@ -114,8 +115,8 @@ def test_what_no_job_can_hold_is_a_reject_that_names_both_numbers():
 
 def test_nothing_to_refuse_leaves_the_table_as_it_is():
     conf = config()
-    table = manifest_of([chunk(0)], RequestOptions.of(conf))
-    assert refuse_unsendable(table, Packing.of(conf)) is table
+    table = manifest_of([chunk(0)], GeminiWire.of(conf))
+    assert refuse_unsendable(table, packing_of(conf)) is table
 
 
 def test_totals_add_up_and_count_notes_once_an_item():
@@ -140,9 +141,9 @@ def test_a_partition_of_nothing_has_no_shard():
 def test_model_and_task_are_in_the_fingerprint(change):
     one = config()
     two = one.model_copy(update={"model": one.model.model_copy(update=change)})
-    table = manifest_of([chunk(0)], RequestOptions.of(one))
-    first = next(pack_partition(table, 0, Packing.of(one)))
-    second = next(pack_partition(table, 0, Packing.of(two)))
+    table = manifest_of([chunk(0)], GeminiWire.of(one))
+    first = next(pack_partition(table, 0, packing_of(one)))
+    second = next(pack_partition(table, 0, packing_of(two)))
     assert first.plan.fingerprint != second.plan.fingerprint
     assert pc.all(pc.equal(first.manifest.column("key"), second.manifest.column("key"))).as_py()
 
@@ -156,7 +157,7 @@ def test_equal_chunks_of_a_shard_are_paid_once():
     # Two requests and one canary, which repeats the second.
     assert (plan.canaries, plan.total_tokens) == (1, 10 + 11 + 11)
     assert (totals.shared, totals.shared_tokens) == (4, {"text": 10 + 11 + 10 + 11})
-    need = need_of_requests(shard.manifest, config())
+    need = need_of_requests(shard.manifest, packing_of(config()))
     assert need([1]).tokens == 11
 
 
@@ -165,7 +166,7 @@ def test_equal_chunks_of_a_shard_are_paid_once():
 def test_ranks_are_dense_and_count_every_key(keys, chance):
     kept = [key for key in keys if chance.random() < 0.5]
     chunks = [chunk(0, key=key, part=part) for key in kept for part in (0, 1)]
-    table = manifest_of(chunks, RequestOptions.of(config()))
+    table = manifest_of(chunks, GeminiWire.of(config()))
     ranked = rank_by_key(table, pa.chunked_array([keys[:9], keys[9:]], pa.string()))
     order = sorted(set(keys))
     found = ranked.column("offset").to_pylist()
@@ -175,6 +176,6 @@ def test_ranks_are_dense_and_count_every_key(keys, chance):
 
 def test_ranks_go_by_code_points_not_by_halves_of_them():
     keys = ["\U0001f41d", "\uffff", "z", "ü"]
-    table = manifest_of([chunk(0, key=key) for key in keys], RequestOptions.of(config()))
+    table = manifest_of([chunk(0, key=key) for key in keys], GeminiWire.of(config()))
     ranked = rank_by_key(table, pa.chunked_array([keys]))
     assert ranked.column("offset").to_pylist() == [3, 2, 0, 1]

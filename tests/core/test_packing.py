@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,8 @@ CHUNKS = st.lists(
 def weights(rows, groups=None):
     table = np.array([[int(sent), *((n * sent) for n in rest)] for sent, *rest in rows], np.int64)
     alone = np.where([row[0] for row in rows], np.arange(len(rows)), -1)
-    return Weights(*table.reshape(-1, 4).T, alone if groups is None else np.array(groups))
+    columns: Any = (*table.reshape(-1, 4).T, alone if groups is None else np.array(groups))
+    return Weights(*columns)
 
 
 def ones(count, tokens=1):

@@ -52,20 +52,22 @@ def test_a_listing_comes_back_as_it_went():
 
 
 def test_a_plan_is_named_by_configuration_and_state():
-    name = plan_id({"model": "m"}, [b"a", b"b"])
+    versions = {"text": "text/1"}
+    name = plan_id({"model": "m"}, versions, [b"a", b"b"])
     assert len(name) == 16
-    assert name == plan_id({"model": "m"}, iter([b"a", b"b"]))
+    assert name == plan_id({"model": "m"}, versions, iter([b"a", b"b"]))
     others = [
-        plan_id({"model": "n"}, [b"a", b"b"]),
-        plan_id({"model": "m"}, [b"b", b"a"]),
-        plan_id({"model": "m"}, [b"a"]),
-        plan_id({"model": "m"}, [b"c", b"b"]),
+        plan_id({"model": "n"}, versions, [b"a", b"b"]),
+        plan_id({"model": "m"}, versions, [b"b", b"a"]),
+        plan_id({"model": "m"}, versions, [b"a"]),
+        plan_id({"model": "m"}, versions, [b"c", b"b"]),
+        plan_id({"model": "m"}, {**versions, "html": "html/2"}, [b"a", b"b"]),
     ]
-    assert len({name, *others}) == 5
+    assert len({name, *others}) == 6
 
 
 def test_the_order_of_configuration_keys_does_not_matter():
-    assert plan_id({"a": 1, "b": 2}, []) == plan_id({"b": 2, "a": 1}, [])
+    assert plan_id({"a": 1, "b": 2}, {}, []) == plan_id({"b": 2, "a": 1}, {}, [])
 
 
 def test_the_digest_pins_every_shard():

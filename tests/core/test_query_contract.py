@@ -9,7 +9,8 @@ import pytest
 from reembed.config.load import config_from_mapping
 from reembed.config.models import MODELS
 from reembed.core.query_contract import query_contract
-from reembed.providers.gemini.requests import RequestOptions, TextPart, embed_request
+from reembed.core.wire import TextPart
+from reembed.providers.gemini.requests import RequestOptions, embed_request
 
 
 def contract(model: str, task: str, dimensions: int = 768) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def test_documents_are_searched_by_the_query_form() -> None:
         "fact_verification": {"text": "task: fact checking | query: {q}"},
         "code_retrieval_query": {"text": "task: code retrieval | query: {q}"},
     }
-    assert any("picture" in note for note in found["notes"])
+    assert any("image" in note for note in found["notes"])
     assert any("first d values" in note for note in found["notes"])
 
 
@@ -35,7 +36,7 @@ def test_the_field_model_says_the_task_in_its_field() -> None:
     found = contract("gemini-embedding-001", "retrieval_document")
     assert found["query"] == {"text": "{q}", "taskType": "RETRIEVAL_QUERY"}
     assert found["request"]["taskType"] == "RETRIEVAL_QUERY"
-    assert not any("picture" in note for note in found["notes"])
+    assert not any("image" in note for note in found["notes"])
     assert any("normalises only vectors of 3072" in note for note in found["notes"])
 
 

@@ -1,6 +1,7 @@
 import dataclasses
 import io
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ def joined(ordinals: list[int], truth: np.ndarray, **tokens: int) -> Joined:
     return join(answers, FINGERPRINT, ordinals, np.empty((len(ordinals), 8), np.float32))
 
 
-def rows(*args: object, **options: object) -> pa.Table:
+def rows(*args: Any, **options: Any) -> pa.Table:
     batches = list(row_batches(*args, **{"include_text": True, **options}))
     assert all(batch.num_rows for batch in batches)
     return pa.Table.from_batches(batches, ROW)
@@ -121,7 +122,10 @@ def test_a_sliced_manifest_of_many_pieces_is_read_alike() -> None:
 
 
 def test_nothing_answered_makes_no_batch() -> None:
-    assert list(row_batches(manifest([0]), joined([], vectors(1)), lineage(), include_text=0)) == []
+    assert (
+        list(row_batches(manifest([0]), joined([], vectors(1)), lineage(), include_text=False))
+        == []
+    )
 
 
 def test_dimensions_and_time_are_checked() -> None:
@@ -137,7 +141,7 @@ def test_dimensions_and_time_are_checked() -> None:
 def test_rejects_of_the_plan_and_of_requests_in_input_order() -> None:
     plan = {1: ("pdf_encrypted", "give the password", "chunk")}
     chunks = manifest([0, None, 1, 0, 2], rejects=plan)
-    errors = {0: RowError("internal", "broke", 13), 2: RowError("missing", "no line"), 9: None}
+    errors = {0: RowError("internal", "broke", 13), 2: RowError("missing", "no line")}
     errors[9] = RowError("missing", "a canary's")
     table = reject_table(chunks, errors, lineage(attempt="0.1"))
     assert table.schema == REJECT

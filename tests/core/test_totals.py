@@ -1,6 +1,7 @@
 """Totals of parts add up, in any order."""
 
 from dataclasses import fields
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,10 @@ def test_no_parts_are_zeros() -> None:
 
 
 def test_every_field_is_added() -> None:
-    one = PlanTotals(**{f.name: 2 if f.type == "int" else {"text": 2} for f in fields(PlanTotals)})
+    values: dict[str, Any] = {
+        f.name: 2 if f.type == "int" else {"text": 2} for f in fields(PlanTotals)
+    }
+    one = PlanTotals(**values)
     both = one + one
     for f in fields(PlanTotals):
         assert getattr(both, f.name) in (4, {"text": 4})

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ class Job:
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         self.matrix = vectors[content]
 
-    def answer(self, places: np.ndarray | None = None, **counted: int) -> Joined:
+    def answer(self, places: np.ndarray | None = None, **counted: Any) -> Joined:
         """The answer where the key at wire place i has the content of place ``places[i]``."""
         total = len(self.order)
         source = np.arange(total)
@@ -245,7 +246,7 @@ def test_canaries_without_a_vector_or_not_sent_say_nothing() -> None:
         ({"not_json": 3, "missing": 3}, None),
     ],
 )
-def test_structure_of_a_small_job(counted: dict[str, int], code: str | None) -> None:
+def test_structure_of_a_small_job(counted: dict[str, Any], code: str | None) -> None:
     job = Job(40, 1)
     found = verify(job.answer(**counted), job.canaries, None).reasons
     assert [reason.code for reason in found] == ([code] if code else [])
@@ -259,7 +260,7 @@ def test_one_in_a_hundred_keys_may_be_missing_in_a_large_job() -> None:
     assert found.message == "11 of 1000 keys missing, 0 lines with unknown keys"
 
 
-def _unusable(**counted: object) -> tuple[str, ...]:
+def _unusable(**counted: Any) -> tuple[str, ...]:
     answer = Job(40, 1).answer(**counted)
     answer.ok[:] = False
     return tuple(reason.code for reason in verify(answer, (), None).reasons)

@@ -127,7 +127,7 @@ def test_parts_are_read_side_by_side(parts: ParquetParts, tmp_path: Path) -> Non
     for seq in range(20):
         write(tmp_path, 1, row(f"old-{seq}"), row(f"kept-{seq}"), seq=seq)
     write(tmp_path, 2, *(row(f"old-{seq}", "new") for seq in range(20)))
-    storage = CountingStorage(LocalStorage(), seconds=0.005)
+    storage = CountingStorage(LocalStorage(), gather=9)
     slow = ParquetParts(parts._config, storage, parts._layout)
     assert sum(batch.num_rows for batch in slow.existing()) == 60
     assert storage.max_concurrent > 8

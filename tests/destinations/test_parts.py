@@ -1,10 +1,9 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import numpy as np
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +17,7 @@ from reembed.destinations.parts import part_metadata, read_batches, write_part, 
 from support.builders import FINGERPRINT, lineage, manifest, vectors
 
 _COUNT, _DIMENSIONS = 50, 64
+READERS = "run ./scripts/setup --readers"
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,7 @@ def test_duckdb_reads_the_vectors(part: Path, batches: list[pa.RecordBatch]) -> 
 
 
 def test_pandas_reads_the_vectors(part: Path, batches: list[pa.RecordBatch]) -> None:
+    pd = pytest.importorskip("pandas", reason=READERS)
     frame = pd.read_parquet(part)
     assert frame["embedding"][0].dtype == np.float32
     np.testing.assert_array_equal(np.stack(frame["embedding"]), expected(batches))
@@ -77,6 +78,7 @@ def test_pandas_reads_the_vectors(part: Path, batches: list[pa.RecordBatch]) -> 
 
 
 def test_polars_reads_the_vectors(part: Path, batches: list[pa.RecordBatch]) -> None:
+    pl = pytest.importorskip("polars", reason=READERS)
     frame = pl.read_parquet(part)
     assert frame.schema["embedding"] == pl.List(pl.Float32)
     got = np.array(frame["embedding"].to_list(), np.float32)
@@ -156,7 +158,7 @@ def test_a_name_that_is_taken_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_is_not_a_part(tmp_path: Path, batches: list[pa.RecordBatch]) -> None:
-    def broken() -> object:
+    def broken() -> Iterator[pa.RecordBatch]:
         yield batches[0]
         raise OSError("gone")
 

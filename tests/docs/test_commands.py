@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from e2e.harness import ROOT, Done, emulator, invoke, start, texts, wait_until
+from e2e.harness import ROOT, Done, emulator, invoke, start, texts
+from support.waiting import DEADLINE
 
 DOCUMENTS = (
     "README.md",
@@ -177,6 +178,5 @@ def test_the_emulator_starts_as_its_page_says(tmp_path: Path) -> None:
             httpx.get(f"{found.group(1)}/emulator/jobs").raise_for_status()
         finally:
             process.send_signal(signal.SIGTERM)
-            wait_until(lambda: process.poll() is not None, 10)  # noqa: B023
-            process.communicate()
+            process.communicate(timeout=DEADLINE)
         assert process.returncode == 0

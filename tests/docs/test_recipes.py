@@ -18,12 +18,13 @@ import pytest
 import typer
 import yaml
 
-from e2e.harness import BATCH, ROOT, Done, Remote, emulator, texts, wait_until
+from e2e.harness import BATCH, ROOT, Done, Remote, emulator, texts
 from reembed.cli.main import COME_AGAIN, app
 from reembed.notifications.notices import RunPlace
 from reembed.notifications.notifier import failed_notice
 from support.hooks import serve_hook
 from support.shells import Shell, open_shell
+from support.waiting import wait_until
 
 RECIPES = ROOT / "docs" / "recipes"
 PAGES = "".join((ROOT / "docs" / name).read_text() for name in ("scheduling.md", "observing.md"))
@@ -138,7 +139,9 @@ def test_the_shell_parts_take_a_backfill_from_its_price_to_its_end(
         _submit(backfill, hours)
         _come_again(shell, advance, desk)
         hours.advance(HOUR + 60)
-        wait_until(lambda: all("RUNNING" not in job["state"] for job in hours.jobs()))
+        wait_until(
+            lambda: all("RUNNING" not in job["state"] for job in hours.jobs()), "every job ends"
+        )
         done = advance.step("advance", "Advance")
         assert done.code == 0, done.err
         assert "backfill/archive.yaml: settled" in advance.summary()

@@ -189,7 +189,7 @@ def strings_in(path: str, call: str) -> set[str]:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
     firsts = [node.args[0] for node in calls if ast.unparse(node.func).rsplit(".")[-1] == call]
     parts = [part for first in firsts for part in ast.walk(first)]
-    return {part.value for part in parts if isinstance(part, ast.Constant) and part.value}
+    return {str(part.value) for part in parts if isinstance(part, ast.Constant) and part.value}
 
 
 def counted_in(path: str) -> set[str]:
@@ -197,7 +197,7 @@ def counted_in(path: str) -> set[str]:
     tree = ast.parse((ROOT / "src" / "reembed" / path).read_text(encoding="utf-8"))
     dicts = [node for node in ast.walk(tree) if isinstance(node, ast.Dict)]
     keys = [part for one in dicts for key in one.keys if key for part in ast.walk(key)]
-    return {key.value for key in keys if isinstance(key, ast.Constant) and key.value}
+    return {str(key.value) for key in keys if isinstance(key, ast.Constant) and key.value}
 
 
 def test_every_metric_and_event_is_documented_and_no_other() -> None:

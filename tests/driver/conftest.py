@@ -19,23 +19,25 @@ import pytest
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.pack import Packing, pack_partition, totals_of
+from reembed.core.pack import pack_partition, totals_of
 from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.driver.context import Context
 from reembed.driver.lane import Lane, LaneResult
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, open_context, quotas_of
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.layout import Layout
 from reembed.providers.base import BatchService
 from reembed.providers.gemini.client import GeminiService
-from reembed.providers.gemini.requests import RequestOptions
 from reembed.providers.gemini.retries import RetryPolicy
+from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.storage.local import LocalStorage
 from reembed.types import Chunk, Position
 from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
-from support.clocks import QuickClock
+from support.clocks import JumpingClock, QuickClock
+from support.waiting import wait_until
 
 WORDS = ["tide", "foam", "shore", "gull", "rope", "mast", "keel", "wind", "salt", "reef"]
 PLAN = "plan"
@@ -70,7 +72,7 @@ class Site:
     ) -> None:
         self.root, self.server = root, server
         self.stack = ExitStack()
-        self.clock = QuickClock(settings.pop("speed", 1.0))
+        self.clock: QuickClock | JumpingClock = QuickClock(settings.pop("speed", 1.0))
         batch = {"poll_seconds": [0.05, 0.2], "input": "file", "list_lag_seconds": 0.2}
         batch |= {"lease_seconds": 20.0, **settings.pop("batch", {})}
         self.config = Config.model_validate(
@@ -91,9 +93,9 @@ class Site:
         self.halted = ""
 
     def _write_plan(self, chunks: Sequence[Chunk]) -> list[ShardPlan]:
-        table = manifest_of(chunks, RequestOptions.of(self.config))
+        table = manifest_of(chunks, GeminiWire.of(self.config))
         shards = []
-        for shard in pack_partition(table, 0, Packing.of(self.config)):
+        for shard in pack_partition(table, 0, packing_of(self.config)):
             buffer = pa.BufferOutputStream()
             pq.write_table(shard.manifest, buffer)
             name = self.layout.manifest(PLAN, shard.plan.shard)
@@ -130,7 +132,7 @@ class Site:
         clock = context.clock
         offset = context.ledger.storage_now() - clock.now()
         shared = SharedStateStore(self.session.run, quotas_of(self.config), clock, offset)
-        shared.scanned(context.service.list_jobs(), clock.now())
+        shared.set_listed_jobs(context.service.list_jobs(), clock.now())
         progress = Progress(context.storage, context.layout, 1, 0)
         found = {}
         lane = Lane(context, shared, progress, self.interrupted, one_round)
@@ -176,6 +178,24 @@ class Site:
     def advance(self, seconds: float) -> None:
         """Move the emulator's clock."""
         self._control("POST", "advance", {"seconds": seconds})
+
+    def jump(self, then: Callable[[], object]) -> JumpingClock:
+        """Let time jump, for the lane and the service alike, wherever the lane would sleep."""
+        self.clock = clock = JumpingClock()
+        moved = 0.0
+
+        def slept() -> None:
+            nonlocal moved
+            self.advance(clock.at - moved)
+            moved = clock.at
+            then()
+
+        clock.slept = slept
+        return clock
+
+    def wait_for_ends(self) -> None:
+        """Wait until all jobs have ended: the service takes a moment after its clock was moved."""
+        wait_until(lambda: all(job["ended"] for job in self.jobs()), "every job has ended")
 
     def _control(self, method: str, what: str, body: Any = None) -> Any:
         url = f"{self.server.base_url}/emulator/{what}"

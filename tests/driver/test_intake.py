@@ -1,5 +1,6 @@
 import os
 import resource
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ from reembed.core.rows import merge_rows
 from reembed.destinations.parts import read_batches, write_part
 from reembed.driver.intake import Attempt, Intake, Options, Room, collect_part, collect_stream
 from reembed.errors import TransientError
+from reembed.providers.gemini.answers import GeminiAnswerReader
 from support.builders import FINGERPRINT, keyed, line, lineage, manifest, unit, vectors
+
+READER = GeminiAnswerReader
 
 
 @pytest.fixture(params=["memory", "spilled"])
@@ -40,7 +44,11 @@ def answer(path: Path, requests: int, truth: np.ndarray, moved: int = 0) -> Path
 def test_an_answer_becomes_a_part_in_input_order(tmp_path: Path, room: Room) -> None:
     truth = vectors(120)
     collected = collect_part(
-        attempt(120), answer(tmp_path / "a", 120, truth), tmp_path / "part", room
+        attempt(120),
+        answer(tmp_path / "a", 120, truth),
+        tmp_path / "part",
+        room,
+        READER,
     )
     assert collected.verdict.ok
     assert collected.part is not None
@@ -59,14 +67,20 @@ def test_a_room_serves_shard_after_shard_of_any_size(tmp_path: Path, room: Room)
     for number, requests in enumerate([30, 90, 60]):
         truth = vectors(requests, seed=number)
         part = tmp_path / f"part-{number}"
-        collect_part(attempt(requests), answer(tmp_path / "a", requests, truth), part, room)
+        collect_part(
+            attempt(requests),
+            answer(tmp_path / "a", requests, truth),
+            part,
+            room,
+            READER,
+        )
         got = np.stack(pq.read_table(part)["embedding"].to_numpy())
         np.testing.assert_allclose(got, [unit(vector) for vector in truth], atol=1e-7)
 
 
 def test_a_scrambled_answer_makes_no_part(tmp_path: Path, room: Room) -> None:
     path = answer(tmp_path / "a", 120, vectors(120), moved=1)
-    collected = collect_part(attempt(120), path, tmp_path / "part", room)
+    collected = collect_part(attempt(120), path, tmp_path / "part", room, READER)
     assert [reason.code for reason in collected.verdict.reasons] == ["canary_differs"] * 2
     assert collected.part is None
     assert not (tmp_path / "part").exists()
@@ -85,7 +99,7 @@ def test_an_answer_is_joined_as_it_comes_and_begins_again_if_told(
         for at in range(0, len(whole), 777):
             intake.write(whole[at : at + 777])
 
-    collected = collect_stream(attempt(120), pour, tmp_path / "part", room)
+    collected = collect_stream(attempt(120), pour, tmp_path / "part", room, READER)
     assert collected.verdict.ok
     assert collected.joined.lines == 122
     got = np.stack(pq.read_table(tmp_path / "part")["embedding"].to_numpy())
@@ -98,7 +112,7 @@ def test_an_answer_that_breaks_off_makes_no_part(tmp_path: Path, room: Room) -> 
         raise TransientError("cut")
 
     with pytest.raises(TransientError):
-        collect_stream(attempt(120), pour, tmp_path / "part", room)
+        collect_stream(attempt(120), pour, tmp_path / "part", room, READER)
     assert not (tmp_path / "part").exists()
 
 
@@ -111,7 +125,7 @@ def test_what_failed_is_told_and_the_rest_is_written(tmp_path: Path, room: Room)
         keyed(2, truth[2].tolist()),
     ]
     (tmp_path / "a").write_bytes(b"".join(lines))
-    collected = collect_part(attempt(3), tmp_path / "a", tmp_path / "part", room)
+    collected = collect_part(attempt(3), tmp_path / "a", tmp_path / "part", room, READER)
     assert collected.part is not None
     assert collected.part.rows == 2
     assert {n: error.reason for n, error in collected.joined.errors.items()} == {
@@ -124,10 +138,12 @@ def test_a_retry_joins_its_own_ordinals_and_merges_into_place(tmp_path: Path, ro
     all_lines = answer(tmp_path / "a", 60, truth).read_bytes().splitlines(keepends=True)
     lost = [line for line in all_lines if f'"{FINGERPRINT}-17"'.encode() in line]
     (tmp_path / "a").write_bytes(b"".join(line for line in all_lines if line not in lost))
-    first = collect_part(attempt(60), tmp_path / "a", tmp_path / "first", room)
+    first = collect_part(attempt(60), tmp_path / "a", tmp_path / "first", room, READER)
     assert list(first.joined.errors) == [17]
     (tmp_path / "b").write_bytes(b"".join(lost))
-    second = collect_part(attempt(60, [17], "0.0"), tmp_path / "b", tmp_path / "second", room)
+    second = collect_part(
+        attempt(60, [17], "0.0"), tmp_path / "b", tmp_path / "second", room, READER
+    )
     assert second.part is not None
     assert second.part.rows == 1
 
@@ -143,9 +159,10 @@ def test_a_retry_joins_its_own_ordinals_and_merges_into_place(tmp_path: Path, ro
 def test_text_and_line_caps_are_options(tmp_path: Path, room: Room) -> None:
     truth = vectors(2)
     path = answer(tmp_path / "a", 2, truth)
-    options = Options(include_text=True, compression="snappy", max_line_bytes=500)
+    options = Options(include_text=True, compression="snappy")
+    reader = partial(READER, 500)
     path.write_bytes(path.read_bytes() + line("x" * 600, [1.0]))
-    collected = collect_part(attempt(2), path, tmp_path / "part", room, options)
+    collected = collect_part(attempt(2), path, tmp_path / "part", room, reader, options)
     assert collected.joined.anomalies.too_long == 1
     assert pq.read_table(tmp_path / "part")["text"][0].as_py() == "the text of note 0"
 
@@ -154,8 +171,8 @@ def test_an_empty_answer_is_structural_but_for_the_smallest_jobs(
     tmp_path: Path, room: Room
 ) -> None:
     (tmp_path / "a").touch()
-    assert collect_part(attempt(2), tmp_path / "a", tmp_path / "p", room).verdict.ok
-    collected = collect_part(attempt(60), tmp_path / "a", tmp_path / "q", room)
+    assert collect_part(attempt(2), tmp_path / "a", tmp_path / "p", room, READER).verdict.ok
+    collected = collect_part(attempt(60), tmp_path / "a", tmp_path / "q", room, READER)
     assert [reason.code for reason in collected.verdict.reasons] == ["keys_lost"]
 
 

@@ -14,7 +14,7 @@ from reembed.core.records import Claim, Settled
 from reembed.driver.lane import MAX_SEEKING, Lane, LaneResult, UnsettledShard
 from reembed.driver.progress import Progress
 from reembed.driver.session import open_context
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog

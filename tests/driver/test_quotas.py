@@ -6,6 +6,7 @@ import orjson
 
 from reembed.core.records import Settled
 from support.lanes import drive
+from support.waiting import DEADLINE
 
 
 def lines(run, kind):
@@ -39,7 +40,7 @@ def test_two_processes_learn_one_quota_and_no_job_fails_by_it(site):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=DEADLINE)
         assert process.exitcode == 0
     all_is_well(run, 100)
     refused = lines(run, "refused")

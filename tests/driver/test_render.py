@@ -9,11 +9,12 @@ import pytest
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
 from reembed.core.names import wire_key
-from reembed.core.pack import Packing, pack_partition
+from reembed.core.pack import pack_partition
 from reembed.driver.render import Renderer, ordinals_in_wire_order
 from reembed.errors import RejectError
 from reembed.formats.policy import ChunkPolicy
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.storage.content import ContentReader
 from reembed.storage.local import LocalStorage
 from reembed.types import Recipe, Reject
@@ -23,14 +24,14 @@ CONFIG = Config.model_validate({"name": "t", "source": {"files": ["*"]}})
 
 def packed(chunks):
     """One shard of chunks, planned."""
-    table = manifest_of(chunks, RequestOptions.of(CONFIG))
-    [shard] = pack_partition(table, 0, Packing.of(CONFIG))
+    table = manifest_of(chunks, GeminiWire.of(CONFIG))
+    [shard] = pack_partition(table, 0, packing_of(CONFIG))
     return shard
 
 
 def renderer(inline=False):
     places = ContentReader.of(CONFIG.source, LocalStorage(), "given")
-    return Renderer(places, ChunkPolicy.of(CONFIG), RequestOptions.of(CONFIG), inline)
+    return Renderer(places, ChunkPolicy.of(CONFIG), GeminiWire.of(CONFIG), inline)
 
 
 def rendered(shard, path, ordinals=None):

@@ -8,9 +8,9 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +29,7 @@ from reembed.driver.session import Session
 from reembed.ledger.layout import Layout
 from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
+from support.waiting import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).with_name("reembed")
@@ -55,7 +56,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
-def reembed(*arguments: object, timeout: float = 90, **env: str) -> Done:
+def reembed(*arguments: object, timeout: float = DEADLINE, **env: Any) -> Done:
     """Run the real command in a process of its own."""
     process = start(*arguments, **env)
     try:
@@ -151,6 +152,40 @@ def emulator(**settings: Any) -> Iterator[Remote]:
     quick = {"port": 0, "pending_seconds": 0.05, "running_seconds": 0.05}
     with EmulatorServer(EmulatorSettings(**{**quick, **settings})) as server:
         yield Remote(server)
+
+
+class Held:
+    """An emulator whose jobs take an hour, until `let_go`: none ends before a test wants it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._serving = contextlib.ExitStack()
+        # The port stays the same, since it stands in the configuration of the run.
+        self._place: dict[str, Any] = {"port": _free_port(), "state_dir": folder}
+        slow = emulator(**self._place, pending_seconds=0, running_seconds=3600)
+        self.remote = self._serving.enter_context(slow)
+
+    def let_go(self) -> None:
+        """Serve the same jobs from an emulator on which they end at once."""
+        self.close()
+        self.remote = self._serving.enter_context(emulator(**self._place))
+
+    def close(self) -> None:
+        self._serving.close()
+
+
+@contextlib.contextmanager
+def held_emulator(folder: Path) -> Iterator[Held]:
+    """Serve such an emulator until the block ends; its state lies in a folder."""
+    held = Held(folder)
+    try:
+        yield held
+    finally:
+        held.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -257,13 +292,6 @@ def run_with(project: Project, between: Callable[[], object]) -> Results:
     return project.results()
 
 
-def wait_until(ready: Callable[[], object], seconds: float = 30, every: float = 0.05) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(every)
-
-
 def one_line(text: str) -> str:
     """The only line of what a refused command said."""
     lines = [line for line in text.splitlines() if line.strip()]
@@ -288,7 +316,7 @@ def texts(count: int) -> dict[str, str]:
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for name, value in over.items():
-        inner = merged.get(name)
+        inner: Any = merged.get(name)
         both = isinstance(inner, Mapping) and isinstance(value, Mapping)
         merged[name] = _merged(inner, value) if both else value
     return merged

@@ -21,12 +21,12 @@ from e2e.harness import (
     reembed,
     requests_of,
     start,
-    wait_until,
 )
 from reembed.bigquery import client
 from reembed.bigquery.base import BigQuery, Read, Statement
 from reembed.bigquery.names import TableName
 from support.bigquery import PROJECT, BigQueryServer
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.bigquery, pytest.mark.slow]
 COUNT = 200
@@ -222,6 +222,9 @@ def _kill_when_begun(migration: Migration, bigquery: BigQuery, commit: int) -> N
     """The first hand-over shows by its table, the next by the record before its MERGE."""
     record = migration.project.run_dir / "ledger" / "runs" / f"{commit:04}" / "merge.g0"
     process = start("run", migration.project.config)
-    wait_until(lambda: record.exists() if commit > 1 else bigquery.table(migration.table), 60, 0.02)
+    wait_until(
+        lambda: record.exists() if commit > 1 else bigquery.table(migration.table),
+        "it publishes",
+    )
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()

@@ -10,6 +10,7 @@ from e2e.harness import Done, Project, Remote, emulator, invoke, start, texts
 from reembed.ledger.layout import Layout
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.storage.local import LocalStorage
+from support.waiting import DEADLINE
 
 ITEMS = 40
 SETTINGS = {"batch": {"max_requests": 12}}
@@ -70,7 +71,7 @@ def test_two_runners_share_one_cap(project: Callable[..., Project], fresh: Remot
     cap = f"{plan['usd_batch'] * 0.6:.7f}"
     assert invoke("submit", job.config, "--max-usd", "0").code == 75
     both = [start("run", job.config, "--max-usd", cap) for _ in range(2)]
-    ended = [process.communicate(timeout=60)[1] for process in both]
+    ended = [process.communicate(timeout=DEADLINE)[1] for process in both]
     assert [process.returncode for process in both] == [75, 75], ended
     assert len(fresh.jobs()) == 2
     assert reserved(job) <= float(cap) * 1e9

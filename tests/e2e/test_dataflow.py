@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,7 @@ from support.gcs import start_gcs
 from support.google import GoogleServer, serve_google
 from support.graphs import holds, unfolded
 from support.servers import environment_set
+from support.waiting import DEADLINE, wait_until
 
 pytestmark = [pytest.mark.gcs, pytest.mark.slow]
 
@@ -108,7 +108,7 @@ def test_a_run_whose_jobs_are_submitted_and_their_graphs_executed(
     cloud.google.on_job = executed(cloud)
     job = cloud.project("submitted")
     options = options_for(cloud.google, cloud.bucket)
-    done = reembed("run", job.config, "--", *options, timeout=150)
+    done = reembed("run", job.config, "--", *options, timeout=DEADLINE)
     assert done.code == 0, done.err
     assert cloud.table("submitted").equals(alone)
     assert cloud.json("submitted/report.json")["state"] == "settled"
@@ -160,7 +160,7 @@ def launch(given: list[str]) -> Done:
     """Start the template's main as a launcher does."""
     command = [sys.executable, str(ROOT / "pipelines" / "template.py"), *given]
     done = subprocess.run(
-        command, env=without_keys(), capture_output=True, text=True, timeout=90, check=False
+        command, env=without_keys(), capture_output=True, text=True, timeout=DEADLINE, check=False
     )
     return Done(done.returncode, done.stdout, done.stderr)
 
@@ -208,7 +208,7 @@ def test_no_end_of_a_job_is_taken_for_the_end_of_a_run(cloud: Cloud) -> None:
     ends = {"fails": "", "stops": "JOB_STATE_CANCELLED", "lies": "JOB_STATE_DONE"}
 
     def end(job: Job) -> str:
-        time.sleep(0.5)  # so that the command sees it run
+        wait_until(lambda: was_looked_at(cloud, job), "the command sees it run")
         state = ends[job["name"]]
         if not state:
             raise MemoryError("a worker had no memory left")
@@ -220,7 +220,7 @@ def test_no_end_of_a_job_is_taken_for_the_end_of_a_run(cloud: Cloud) -> None:
         options = options_for(cloud.google, cloud.bucket, f"--job_name={name}")
         processes[name] = start("run", cloud.project(name).config, "--", *options)
     try:
-        said = {name: process.communicate(timeout=90) for name, process in processes.items()}
+        said = {name: process.communicate(timeout=DEADLINE) for name, process in processes.items()}
     finally:
         cloud.google.meanwhile = False
         for process in processes.values():
@@ -235,6 +235,11 @@ def test_no_end_of_a_job_is_taken_for_the_end_of_a_run(cloud: Cloud) -> None:
     assert "CANCELLED" in words["stops"]
     assert "the engine returned 0 of 30 items" in words["lies"]
     assert not [name for name in ends if cloud.names(f"{name}/ledger/commit")]
+
+
+def was_looked_at(cloud: Cloud, job: Job) -> bool:
+    ids = [number for number, found in cloud.google.jobs.items() if found["name"] == job["name"]]
+    return any(path.endswith(f"/jobs/{number}") for number in ids for path in cloud.google.asked)
 
 
 def one_line_of_error(err: str) -> str:

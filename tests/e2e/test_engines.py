@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,14 +19,15 @@ from e2e.harness import (
     Results,
     emulator,
     environment,
+    held_emulator,
     invoke,
     reembed,
     start,
     texts,
-    wait_until,
 )
 from e2e.spread import OF_THE_RUN, spread
 from support.engines import PROCESSES, engine, flink_job_server, workers_below
+from support.waiting import DEADLINE, wait_until
 
 TWO_PROCESSES = (
     "--runner=DirectRunner",
@@ -33,7 +35,7 @@ TWO_PROCESSES = (
     "--direct_running_mode=multi_processing",
 )
 # The emulator refuses any other, so workers must have it, and have it from their environment.
-KEY = {"GEMINI_API_KEY": "of-the-engines"}
+KEY: dict[str, Any] = {"GEMINI_API_KEY": "of-the-engines"}
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +73,10 @@ class Site:
         """
         shards = self.alone.report["shards"]
         try:
-            wait_until(lambda: len(list(run_dir.glob("ledger/**/*.created"))) == shards, 90)
+            wait_until(
+                lambda: len(list(run_dir.glob("ledger/**/*.created"))) == shards,
+                f"{shards} jobs are on record",
+            )
             killed = workers()
             assert killed
             for pid in killed:
@@ -79,7 +84,7 @@ class Site:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.communicate(timeout=patience)[1]
             os.killpg(process.pid, signal.SIGINT)
-            return process.communicate(timeout=60)[1]
+            return process.communicate(timeout=DEADLINE)[1]
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -145,23 +150,25 @@ def test_flink_begins_anew_when_a_worker_is_killed(site: Site, tmp_path: Path) -
 
 def test_ctrl_c_ends_worker_processes_too(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A terminal sends it to the whole group: the engine would wait for its workers for ever."""
-    with emulator(pending_seconds=1, running_seconds=2) as slow:
+    folder = tmp_path_factory.mktemp("interrupted")
+    with held_emulator(folder / "service") as held:
         settings = {"batch": {"max_requests": 12}, "service": {"timeout_seconds": 1}}
-        folder = tmp_path_factory.mktemp("interrupted")
-        project = Project(folder, slow.url, settings).write(texts(40))
+        project = Project(folder, held.remote.url, settings).write(texts(40))
         process = start("run", project.config, "--", *TWO_PROCESSES)
         try:
-            wait_until(lambda: len(slow.jobs()) > 2, 60)
+            wait_until(lambda: len(held.remote.jobs()) > 2, "three jobs are created")
             os.killpg(process.pid, signal.SIGINT)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=DEADLINE)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
         assert process.returncode == 130, err
         assert "reembed run" in err
+        held.let_go()
         done = invoke("run", project.config)
         assert done.code == 0, done.err
         report = project.results().report
         assert report["rows"] == 40
-        assert len(slow.jobs_of(report["run"])) == len(slow.jobs()) == report["shards"]
+        remote = held.remote
+        assert len(remote.jobs_of(report["run"])) == len(remote.jobs()) == report["shards"]

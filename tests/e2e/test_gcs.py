@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import google.cloud.storage as storage
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 
 from e2e.harness import Project, Remote, invoke, reembed, run_with, texts
 from support.gcs import GcsServer, start_gcs

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from e2e.harness import COMMAND, Project, Remote, environment, invoke, one_line, reembed, texts
+from support.waiting import DEADLINE
 
 CREATING = ("batches.create", "upload.start", "upload.finalize")
 
@@ -241,7 +242,7 @@ def on_a_terminal(*arguments: object) -> Iterator[tuple[subprocess.Popen[bytes],
         os.close(own)
 
 
-def read_until(own: int, words: str, seconds: float = 30) -> str:
+def read_until(own: int, words: str, seconds: float = DEADLINE) -> str:
     """Read what the terminal shows until some words, or its end."""
     seen, deadline = b"", time.monotonic() + seconds
     while time.monotonic() < deadline and (not words or words.encode() not in seen):
@@ -266,7 +267,7 @@ def test_on_a_terminal_it_asks_and_no_sends_nothing(
         assert "may cost up to $" in shown
         os.write(own, b"n\n")
         shown = read_until(own, "")
-        assert process.wait(timeout=20) == 2
+        assert process.wait(timeout=DEADLINE) == 2
     assert "nothing was sent" in shown
     assert remote.count(*CREATING) == before
 
@@ -280,7 +281,7 @@ def test_on_a_terminal_yes_runs_with_live_bars(
         read_until(own, "Submit?")
         os.write(own, b"y\n")
         shown = read_until(own, "")
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=DEADLINE) == 0
     remote.faults()
     assert "shards" in shown
     assert "planned 3 = rows 3 + rejects 0 + skipped 0" in shown

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from e2e.harness import Project, Remote, Results, emulator, invoke, start, texts, wait_until
+from e2e.harness import Project, Remote, Results, emulator, invoke, start, texts
+from support.waiting import DEADLINE, wait_until
 
 ITEMS = 40  # 4 shards of at most 11 requests and a canary
 HOUR = 3600.0
@@ -30,7 +31,7 @@ def hours() -> Iterator[Remote]:
 def end_jobs(remote: Remote) -> None:
     """Let every job that runs come to its end."""
     remote.advance(HOUR + 60)
-    wait_until(lambda: not [j for j in remote.jobs() if runs(j)])
+    wait_until(lambda: not [j for j in remote.jobs() if runs(j)], "every job ends")
 
 
 def runs(job: dict[str, Any]) -> bool:
@@ -92,9 +93,9 @@ def test_rounds_beside_a_run_pay_nothing_twice(project: Callable[..., Project]) 
         job = project(slow.url, **shards(3)).write(texts(ITEMS))
         process = start("run", job.config)
         try:
-            wait_until(lambda: len(slow.jobs()) >= 1, every=0.01)
+            wait_until(lambda: len(slow.jobs()) >= 1, "the first job is created", every=0.01)
             codes = [invoke("advance", job.config).code for _ in range(3)]
-            _, err = process.communicate(timeout=40)
+            _, err = process.communicate(timeout=DEADLINE)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -119,7 +120,7 @@ def cancelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cancelled]:
         end_jobs(remote)
         codes.append(invoke("advance", job.config).code)
         remote.advance(HOUR + 60)
-        wait_until(lambda: remote.jobs()[2]["state"].endswith("SUCCEEDED"))
+        wait_until(lambda: remote.jobs()[2]["state"].endswith("SUCCEEDED"), "the third job ends")
         before = remote.jobs()
         done = invoke("cancel", job.config)
         assert codes == [75, 75]
@@ -193,9 +194,9 @@ def redriven(job: Project, remote: Remote, *options: str) -> str:
     jobs = len(remote.jobs())
     process = start("redrive", job.config, *options)
     try:
-        wait_until(lambda: len(remote.jobs()) > jobs)
+        wait_until(lambda: len(remote.jobs()) > jobs, "a job is created")
         end_jobs(remote)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=DEADLINE)
     finally:
         if process.poll() is None:
             process.kill()
@@ -237,12 +238,13 @@ def test_cancel_ends_a_run_that_waits_elsewhere(
     job = project(hours.url, **shards(2)).write(texts(ITEMS))
     process = start("run", job.config)
     try:
-        wait_until(lambda: len(hours.jobs()) == 2)
+        wait_until(lambda: len(hours.jobs()) == 2, "two jobs are created")
         wait_until(
-            lambda: len(list(job.run_dir.glob("ledger/runs/*/partitions/*/*/*.created"))) == 2
+            lambda: len(list(job.run_dir.glob("ledger/runs/*/partitions/*/*/*.created"))) == 2,
+            "two jobs are on record",
         )
         done = invoke("cancel", job.config)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=DEADLINE)
     finally:
         if process.poll() is None:
             process.kill()
@@ -266,9 +268,9 @@ def test_a_run_directory_can_be_moved_between_rounds(
     job.run_dir.rename(moved)
     process = start("redrive", job.config, "--run-dir", moved)
     try:
-        wait_until(lambda: len(hours.jobs()) == 5)
+        wait_until(lambda: len(hours.jobs()) == 5, "a fifth job is created")
         end_jobs(hours)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=DEADLINE)
     finally:
         process.kill()
     assert process.returncode == 0, err

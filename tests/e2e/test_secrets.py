@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from e2e.harness import Done, Project, Remote, emulator, reembed, start, texts
+from support.waiting import DEADLINE, wait_until
 
 KEY = "some-secret-AIzaSy0123456789abcdefghijklmnop"
 
@@ -112,10 +112,13 @@ def test_no_process_shows_the_key_in_its_command_line(
     process = start("run", job.config, *many, GEMINI_API_KEY=KEY)
     seen: dict[int, bytes] = {}
     try:
-        while process.poll() is None:
-            seen |= descendants(process.pid)
-            time.sleep(0.05)
-        out, err = process.communicate(timeout=10)
+
+        def has_ended() -> bool:
+            seen.update(descendants(process.pid))
+            return process.poll() is not None
+
+        wait_until(has_ended, "the run ends")
+        out, err = process.communicate(timeout=DEADLINE)
     finally:
         if process.poll() is None:
             process.kill()

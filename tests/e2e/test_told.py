@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import pickle
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from e2e.harness import Done, Project, Silent, emulator, invoke, reembed, texts, wait_until
+from e2e.harness import Done, Project, Silent, emulator, invoke, reembed, texts
 from reembed.config.load import load_config
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session, interrupted
 from reembed.runs.notified import run_with_notifications
 from reembed.runs.run import RunCall
 from support.hooks import Hook, serve_hook
+from support.waiting import wait_until
 
 KEY = "some-secret-AIzaSy0123456789abcdefghijklmnop"
 ITEMS = 40
@@ -103,11 +103,10 @@ def test_jobs_that_hang_are_told_while_a_call_waits_for_them(
     project: Callable[..., Project], hook: Hook
 ) -> None:
     with emulator() as fresh:
-        settings = {"batch": {"stuck_hours": 1 / 3600}, "notify": {"webhook": hook.url}}
+        settings = {"batch": {"stuck_hours": 1e-6}, "notify": {"webhook": hook.url}}
         job = project(fresh.url, **settings).write(texts(3))
         fresh.faults({"job": 1, "do": "stuck"})
         assert invoke("submit", job.config).code == 75
-        time.sleep(1.1)
         for _ in range(2):
             assert invoke("advance", job.config).code == 75
         [body] = hook.bodies()
@@ -144,7 +143,7 @@ class Seen(Silent):
 
 def _wait_then_interrupt(hook: Hook) -> None:
     try:
-        wait_until(lambda: len(hook.got) == 2, 20)
+        wait_until(lambda: len(hook.got) == 2, "the second notice")
     finally:
         interrupted.set()
 
@@ -162,10 +161,14 @@ def test_every_line_is_a_json_object_without_the_key(
         error = {"do": "status", "status": 500, "message": f"key {KEY}", "times": 2}
         guarded.faults({"on": "batches.get", **error})
         hook.statuses = [500]
-        env = {"GEMINI_API_KEY": KEY, "SOME_HOOK": hook.url, "REEMBED_LOG_FORMAT": "json"}
+        env: dict[str, Any] = {
+            "GEMINI_API_KEY": KEY,
+            "SOME_HOOK": hook.url,
+            "REEMBED_LOG_FORMAT": "json",
+        }
         other = invoke("run", job.config, "--log-format", "json")
         assert other.code == 2
-        done = reembed("run", job.config, **env)
+        done = reembed("run", job.config, timeout=90, **env)
         assert done.code == 0, done.err
     first, kept = lines_of(other.err), lines_of((job.run_dir / "logs/reembed.log").read_text())
     assert first[:-1] + lines_of(done.err) == kept[: len(first) - 1] + kept[len(first) :]

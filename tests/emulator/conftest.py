@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import av
 import httpx
@@ -22,7 +23,7 @@ from reembed_emulator.models import MODELS
 from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
 
-QUICK = {"port": 0, "pending_seconds": 0.05, "running_seconds": 0.05}
+QUICK: dict[str, Any] = {"port": 0, "pending_seconds": 0.05, "running_seconds": 0.05}
 MODEL = "gemini-embedding-2"
 
 

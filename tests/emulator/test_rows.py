@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-GOOD = {"key": "a", "request": {"content": {"parts": [{"text": "a"}]}}}
+GOOD: dict[str, Any] = {"key": "a", "request": {"content": {"parts": [{"text": "a"}]}}}
 
 
 def line(**fields):

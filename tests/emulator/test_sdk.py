@@ -6,6 +6,7 @@ import io
 import json
 import time
 import warnings
+from typing import Any
 
 import pytest
 from google import genai
@@ -16,7 +17,7 @@ MODEL = "gemini-embedding-2"
 
 @pytest.fixture
 def client(api):
-    options = {"base_url": api.server.base_url, "api_version": "v1beta"}
+    options: Any = {"base_url": api.server.base_url, "api_version": "v1beta"}
     with genai.Client(api_key="k", http_options=options) as made:
         yield made
 
@@ -78,7 +79,7 @@ def test_sdk_inline_job(client):
 
 def test_sdk_list_and_cancel(serve):
     slow = serve(pending_seconds=60)
-    options = {"base_url": slow.server.base_url, "api_version": "v1beta"}
+    options: Any = {"base_url": slow.server.base_url, "api_version": "v1beta"}
     with genai.Client(api_key="k", http_options=options) as client:
         source = {"inlined_requests": {"contents": ["bees"]}}
         jobs = [
@@ -142,7 +143,7 @@ def test_sdk_count_tokens(client):
 
 
 def test_sdk_on_v1_reaches_batches(api):
-    options = {"base_url": api.server.base_url, "api_version": "v1"}
+    options: Any = {"base_url": api.server.base_url, "api_version": "v1"}
     with genai.Client(api_key="k", http_options=options) as client:
         assert client.models.get(model=MODEL).name == f"models/{MODEL}"
         job = create(

@@ -1,4 +1,4 @@
-"""Small pictures, sounds, films and PDFs, the same bytes every time."""
+"""Small images, audio files, videos and PDFs, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def reject_code(call: Callable[[], object]) -> str | None:
     return None
 
 
-# Pictures.
+# Images.
 
 
 def noise(width: int, height: int, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -65,7 +65,7 @@ def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def picture(
+def image_file(
     form: str, mode: str = "RGB", size: tuple[int, int] = (60, 40), **options: Any
 ) -> bytes:
     return encoded(Image.fromarray(gradient(*size)).convert(mode), form, **options)
@@ -76,7 +76,7 @@ def animation(form: str, **options: Any) -> bytes:
     return encoded(frames[0], form, save_all=True, append_images=frames[1:], **options)
 
 
-# Sounds.
+# Audio.
 
 
 def tone(samples: int, rate: int, channels: int = 1) -> np.ndarray:
@@ -108,7 +108,7 @@ def wav_values(data: bytes) -> tuple[int, np.ndarray]:
     return rate, np.frombuffer(data[44:], "<i2").reshape(-1, channels)
 
 
-def sound(
+def audio_file(
     container: str,
     codec: str,
     rate: int = 16_000,
@@ -121,12 +121,12 @@ def sound(
     with av.open(out, "w", format=container, options={"fflags": "+bitexact"}) as file:
         stream = file.add_stream(codec, rate=rate)
         stream.layout = layout
-        pictures = _cover(file) if cover else []
+        images = _cover(file) if cover else []
         values = tone(int(rate * seconds), rate, channels)
-        frame = av.AudioFrame.from_ndarray(values.reshape(1, -1), format="s16", layout=layout)
+        frame: Any = av.AudioFrame.from_ndarray(values.reshape(1, -1), format="s16", layout=layout)
         frame.sample_rate = rate
         frame.pts = 0
-        for packet in pictures:
+        for packet in images:
             file.mux(packet)
         for each in (frame, None):
             for packet in stream.encode(each):
@@ -144,7 +144,7 @@ def _cover(file: Any) -> list[Any]:
 
 
 def samples_of(data: bytes) -> np.ndarray:
-    """All samples of a lossless sound, decoded in one go, as 16 bits."""
+    """All samples of lossless audio, decoded in one go, as 16 bits."""
     resampler = None
     parts = []
     with av.open(io.BytesIO(data)) as file:
@@ -155,7 +155,7 @@ def samples_of(data: bytes) -> np.ndarray:
     return np.concatenate(parts)
 
 
-# Films. Every frame has a column of bars that spells its number.
+# Videos. Every frame has a column of bars that spells its number.
 
 BITS = 8
 
@@ -174,7 +174,7 @@ def number_of(frame: Any) -> int:
     return sum(int(mean > 128) << bit for bit, mean in enumerate(columns))
 
 
-def film(
+def video_file(
     container: str = "mp4",
     codec: str = "libx264",
     frames: int = 100,
@@ -185,7 +185,7 @@ def film(
     muxing: dict[str, str] | None = None,
     **options: str,
 ) -> bytes:
-    """A film of numbered frames; `times` are milliseconds, where the rate varies."""
+    """A video of numbered frames; `times` are milliseconds, where the rate varies."""
     out = io.BytesIO()
     usual = {"fflags": "+bitexact", **(muxing or {})}
     with av.open(out, "w", format=container, options=usual) as file:
@@ -199,20 +199,20 @@ def film(
             track.layout = "mono"
             for packet in _track(track, frames / fps):
                 file.mux(packet)
-        for packet in _pictures(stream, frames, times):
+        for packet in _frames(stream, frames, times):
             file.mux(packet)
     return out.getvalue()
 
 
-def noisy_film(container: str, codec: str, frames: int, bits: int) -> bytes:
-    """A film of 12 frames a second of 320 x 240 that nothing compresses well."""
+def noisy_video(container: str, codec: str, frames: int, bits: int) -> bytes:
+    """A video of 12 frames a second of 320 x 240 that nothing compresses well."""
     out = io.BytesIO()
     with av.open(out, "w", format=container, options={"fflags": "+bitexact"}) as file:
         stream = file.add_stream(codec, rate=12, options={"threads": "1", "g": "4"})
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
         stream.bit_rate = bits
         for seed in range(frames):
-            frame = av.VideoFrame.from_ndarray(noise(320, 240, seed=seed), "rgb24")
+            frame: Any = av.VideoFrame.from_ndarray(noise(320, 240, seed=seed), "rgb24")
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return out.getvalue()
@@ -235,7 +235,7 @@ def _track(stream: Any, seconds: float) -> Iterator[Any]:
         yield from stream.encode(each)
 
 
-def _pictures(stream: Any, frames: int, times: list[int] | None) -> Iterator[Any]:
+def _frames(stream: Any, frames: int, times: list[int] | None) -> Iterator[Any]:
     for number in range(len(times) if times else frames):
         frame = av.VideoFrame.from_ndarray(numbered(number), "rgb24")
         if times:
@@ -263,7 +263,7 @@ def pdf(
     saving: dict[str, Any] | None = None,
     **info: str,
 ) -> bytes:
-    """Numbered pages; they share resources with a noisy picture, or have `own_images`."""
+    """Numbered pages; they share resources with a noisy image, or have `own_images`."""
     file = pikepdf.new()
     resources = file.make_indirect(_resources(file, image_side))
     for number in range(1, pages + 1):

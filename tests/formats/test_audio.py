@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.media_factory import (
+    audio_file,
     cuts,
     mutations,
     policy,
     reject_code,
     samples_of,
-    sound,
     tone,
     wav,
     wav_values,
@@ -55,9 +55,9 @@ def rejects(data, code, **given):
     ("data", "mime"),
     [
         (wav(tone(32_000, 16_000, 2), 16_000), "audio/wav"),
-        (sound("mp3", "libmp3lame", seconds=2), "audio/mpeg"),
-        (sound("wav", "pcm_s24le", seconds=2), "audio/wav"),
-        (sound("wav", "pcm_u8", seconds=2), "audio/wav"),
+        (audio_file("mp3", "libmp3lame", seconds=2), "audio/mpeg"),
+        (audio_file("wav", "pcm_s24le", seconds=2), "audio/wav"),
+        (audio_file("wav", "pcm_u8", seconds=2), "audio/wav"),
     ],
 )
 def test_what_the_model_takes_passes_as_it_is(data, mime):
@@ -78,7 +78,7 @@ def test_what_the_model_takes_passes_as_it_is(data, mime):
     ],
 )
 def test_everything_else_becomes_sixteen_bit_wav_of_its_rate(container, codec, rate):
-    ((piece, written),) = sent(sound(container, codec, rate, seconds=2))
+    ((piece, written),) = sent(audio_file(container, codec, rate, seconds=2))
     assert piece.mime_type == piece.recipe.mime_type == "audio/wav"
     found, values = wav_values(written)
     assert (found, values.shape[1]) == (rate, 1)
@@ -92,13 +92,13 @@ def test_everything_else_becomes_sixteen_bit_wav_of_its_rate(container, codec, r
     "data",
     [
         wav(tone(100_003, 16_000, 2), 16_000),
-        sound("flac", "flac", 44_100, 3.3, 2),
-        sound("mp4", "alac", 16_000, 3.3),
-        sound("aiff", "pcm_s16be", 8_000, 3.3),
-        sound("ogg", "flac", 22_050, 3.3),
+        audio_file("flac", "flac", 44_100, 3.3, 2),
+        audio_file("mp4", "alac", 16_000, 3.3),
+        audio_file("aiff", "pcm_s16be", 8_000, 3.3),
+        audio_file("ogg", "flac", 22_050, 3.3),
     ],
 )
-def test_pieces_of_a_lossless_sound_are_its_very_samples(data):
+def test_pieces_of_lossless_audio_are_its_very_samples(data):
     whole = samples_of(data)
     pieces = sent(data, audio=SHORT)
     seen = 0
@@ -110,7 +110,7 @@ def test_pieces_of_a_lossless_sound_are_its_very_samples(data):
         assert end > seen >= start
         seen = end
     assert seen == len(whole)
-    # Put together again without their overlaps they are the sound.
+    # Put together again without their overlaps they are the audio.
     parts = [wav_values(w)[1] for _, w in pieces]
     starts = [round(p.start * rate) for p, _ in pieces]
     kept = [v[: b - a] for v, a, b in zip(parts, starts, [*starts[1:], len(whole)], strict=True)]
@@ -125,7 +125,7 @@ def test_pieces_of_a_lossless_sound_are_its_very_samples(data):
     ],
 )
 def test_reaching_a_late_piece_quickly_gives_the_same_samples(container, codec, jump):
-    data = sound(container, codec, 16_000, 6.0)
+    data = audio_file(container, codec, 16_000, 6.0)
     for piece, written in sent(data, audio=SHORT):
         options = dict(piece.recipe.options)
         assert options["jump"] == jump
@@ -134,7 +134,7 @@ def test_reaching_a_late_piece_quickly_gives_the_same_samples(container, codec, 
 
 
 def test_a_seek_that_the_container_does_not_bear_falls_back_to_decoding():
-    data = sound("ogg", "flac", 16_000, 3.0)
+    data = audio_file("ogg", "flac", 16_000, 3.0)
     piece = cut(data, audio=SHORT).pieces[2]
     options = {**dict(piece.recipe.options), "jump": "seek", "first_pts": "999999999"}
     guessed = replace(piece.recipe, options=tuple(sorted(options.items())))
@@ -151,7 +151,7 @@ def test_the_models_seconds_hold_above_the_configured():
 
 
 def test_high_rates_come_down_and_many_channels_become_two():
-    data = sound("flac", "flac", 96_000, 0.5, channels=6)
+    data = audio_file("flac", "flac", 96_000, 0.5, channels=6)
     ((piece, written),) = sent(data)
     rate, values = wav_values(written)
     assert (rate, values.shape) == (48_000, (24_000, 2))
@@ -166,10 +166,10 @@ def test_channels_without_a_named_layout_are_mixed(channels):
 
 def test_channels_that_nothing_mixes_are_refused_when_cutting():
     told = rejects(wav(tone(4_000, 16_000, 9), 16_000), "audio_unreadable")
-    assert "mix the sound to stereo" in told
+    assert "mix it to stereo" in told
 
 
-def test_a_sound_above_the_weight_becomes_mono_of_16_khz():
+def test_audio_above_the_weight_becomes_mono_of_16_khz():
     data = wav(tone(44_100 * 2, 44_100, 2), 44_100)
     ((piece, written),) = sent(data, max_media_bytes=70_000)
     rate, values = wav_values(written)
@@ -177,19 +177,21 @@ def test_a_sound_above_the_weight_becomes_mono_of_16_khz():
     assert len(values) == 32_000
 
 
-def test_a_sound_that_cannot_be_made_small_enough_is_refused():
+def test_audio_that_cannot_be_made_small_enough_is_refused():
     told = rejects(wav(tone(32_000, 16_000), 16_000), "media_too_large", max_media_bytes=20_000)
     assert "lower chunking.audio.max_seconds" in told
 
 
 def test_a_model_that_takes_no_wav_gets_no_conversion():
     limits = {"audio": {"mime_types": ["audio/mpeg"]}}
-    assert "audio/mpeg" in rejects(sound("flac", "flac"), "audio_type_not_taken", limits=limits)
+    assert "audio/mpeg" in rejects(
+        audio_file("flac", "flac"), "audio_type_not_taken", limits=limits
+    )
 
 
 def test_a_type_that_the_table_lists_passes_as_it_is():
     limits = {"audio": {"mime_types": ["audio/flac", "audio/wav"]}}
-    (piece,) = cut(sound("flac", "flac"), limits=limits).pieces
+    (piece,) = cut(audio_file("flac", "flac"), limits=limits).pieces
     assert (piece.recipe.operation, piece.mime_type) == ("as_is", "audio/flac")
 
 
@@ -219,18 +221,18 @@ def test_half_a_wav_is_truncated_and_says_what_is_missing():
 @pytest.mark.parametrize(
     ("container", "codec"), [("flac", "flac"), ("matroska", "flac"), ("aiff", "pcm_s16be")]
 )
-def test_less_sound_than_the_header_counts_is_truncated(container, codec):
-    data = sound(container, codec, 16_000, 8.0)
+def test_less_audio_than_the_header_counts_is_truncated(container, codec):
+    data = audio_file(container, codec, 16_000, 8.0)
     assert "get the whole file again" in rejects(data[: len(data) // 2], "audio_truncated")
 
 
 def test_half_an_m4a_is_unreadable():
-    data = sound("mp4", "aac", 16_000, 4.0)
+    data = audio_file("mp4", "aac", 16_000, 4.0)
     assert "cut short or damaged" in rejects(data[: len(data) // 2], "audio_unreadable")
 
 
 def test_an_mp3_is_as_long_as_what_decodes_not_as_its_header_says():
-    data = sound("mp3", "libmp3lame", 16_000, 8.0)
+    data = audio_file("mp3", "libmp3lame", 16_000, 8.0)
     (piece,) = cut(data[: len(data) // 2]).pieces
     assert piece.end == pytest.approx(4.0, abs=0.3)
     lying = bytearray(data)
@@ -240,15 +242,17 @@ def test_an_mp3_is_as_long_as_what_decodes_not_as_its_header_says():
     assert piece.end == pytest.approx(8.0, abs=0.1)
 
 
-def test_a_sound_with_many_damaged_packets_is_refused():
-    data = bytearray(sound("adts", "aac", 16_000, 4.0))
+def test_audio_with_many_damaged_packets_is_refused():
+    data = bytearray(audio_file("adts", "aac", 16_000, 4.0))
     for at in range(200, len(data), 150):
         data[at] ^= 0xFF
     assert reject_code(lambda: cut(bytes(data))) in ("audio_damaged", "audio_unreadable")
 
 
-def test_sounds_joined_in_one_file_keep_the_clock_of_the_first():
-    joined = sound("ogg", "flac", 16_000, 1.0) + sound("ogg", "flac", 16_000, 1.0, channels=2)
+def test_audio_joined_in_one_file_keep_the_clock_of_the_first():
+    joined = audio_file("ogg", "flac", 16_000, 1.0) + audio_file(
+        "ogg", "flac", 16_000, 1.0, channels=2
+    )
     ((piece, written),) = sent(joined)
     rate, values = wav_values(written)
     assert rate == 16_000
@@ -267,16 +271,16 @@ def test_a_playlist_is_not_followed():
     rejects(listed, "audio_unreadable")
 
 
-def test_a_model_without_sound_says_so():
+def test_a_model_without_audio_says_so():
     with pytest.raises(RejectError) as caught:
         cut_audio(io.BytesIO(wav(tone(10, 8000), 8000)), without("audio"))
     assert caught.value.code == "modality_unsupported"
 
 
 def test_samples_that_are_gone_since_the_plan_are_a_reject():
-    data = sound("flac", "flac", 16_000, 4.0)
+    data = audio_file("flac", "flac", 16_000, 4.0)
     last = cut(data, audio=SHORT).pieces[-1]
-    shorter = sound("flac", "flac", 16_000, 2.0)
+    shorter = audio_file("flac", "flac", 16_000, 2.0)
     with pytest.raises(RejectError, match="plan again") as caught:
         render(last.recipe, io.BytesIO(shorter), policy())
     assert caught.value.code == "media_changed"
@@ -290,8 +294,8 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("container", "codec"), KINDS)
-def test_damaged_sounds_are_rejects_or_renderable(container, codec, capfd):
-    data = sound(container, codec, 16_000, 1.5)
+def test_damaged_audio_files_are_rejects_or_renderable(container, codec, capfd):
+    data = audio_file(container, codec, 16_000, 1.5)
     for damaged in (*cuts(data), *mutations(data, 20)):
         code = reject_code(lambda damaged=damaged: sent(damaged, audio=SHORT))
         assert code is None or code.startswith(("audio_", "media_"))

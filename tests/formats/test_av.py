@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from formats.media_factory import film, policy, reject_code, sound
+from formats.media_factory import audio_file, policy, reject_code, video_file
 from reembed.errors import StorageError
 from reembed.formats.av import audio_stream, open_av, packets, video_stream
 from reembed.formats.video import cut_av
@@ -14,15 +14,15 @@ def modalities(data, mime="video/mp4"):
 
 @pytest.mark.parametrize("mime", ["video/mp4", "audio/mp4", "application/octet-stream"])
 def test_the_streams_decide_not_the_name(mime):
-    assert modalities(film(frames=20), mime) == {"video"}
-    assert modalities(sound("mp4", "aac"), mime) == {"audio"}
+    assert modalities(video_file(frames=20), mime) == {"video"}
+    assert modalities(audio_file("mp4", "aac"), mime) == {"audio"}
 
 
 @pytest.mark.parametrize(
     ("container", "codec"), [("mp3", "libmp3lame"), ("mp4", "aac"), ("flac", "flac")]
 )
-def test_a_cover_picture_does_not_make_a_film(container, codec):
-    data = sound(container, codec, 44_100, 2.0, cover=True)
+def test_a_cover_image_does_not_make_a_video(container, codec):
+    data = audio_file(container, codec, 44_100, 2.0, cover=True)
     with open_av(io.BytesIO(data), "audio") as opened:
         assert len(opened.streams.video) == 1
         assert video_stream(opened) is None
@@ -39,8 +39,8 @@ def test_what_cannot_be_opened_is_named_after_its_type(mime, code):
 
 
 def test_a_playlist_does_not_open_the_files_it_names(tmp_path):
-    named = tmp_path / "film.ts"
-    named.write_bytes(film("mpegts", frames=20))
+    named = tmp_path / "video.ts"
+    named.write_bytes(video_file("mpegts", frames=20))
     assert modalities(named.read_bytes()) == {"video"}
     begun = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n"
     for listed in (f"{begun}{named.as_uri()}\n", f"ffconcat version 1.0\nfile '{named}'\n"):
@@ -49,7 +49,7 @@ def test_a_playlist_does_not_open_the_files_it_names(tmp_path):
 
 
 def test_only_the_wanted_stream_is_read():
-    with open_av(io.BytesIO(film(frames=20, with_sound=True)), "video") as opened:
+    with open_av(io.BytesIO(video_file(frames=20, with_sound=True)), "video") as opened:
         stream = video_stream(opened)
         assert audio_stream(opened) is not None
         assert {p.stream.index for p in packets(opened, stream)} == {stream.index}
@@ -71,7 +71,7 @@ class _Failing(io.BytesIO):
 
 @pytest.mark.parametrize("reads", [0, 1, 8])
 def test_a_lost_connection_is_not_the_files_fault(reads):
-    data = film("mpegts", frames=400, crf="1", every=1)
+    data = video_file("mpegts", frames=400, crf="1", every=1)
     with pytest.raises(StorageError, match="connection lost"):
         cut_av(_Failing(data, reads), "video/mp4", policy())
 
@@ -87,13 +87,13 @@ class _Counting(io.BytesIO):
         return data
 
 
-def test_a_sound_is_opened_and_read_once():
-    source = _Counting(sound("wav", "pcm_s16le", 48_000, 4.0))
+def test_an_audio_file_is_opened_and_read_once():
+    source = _Counting(audio_file("wav", "pcm_s16le", 48_000, 4.0))
     found = cut_av(source, "audio/wav", policy())
     assert found.pieces[0].end == 4.0
     assert source.taken < 1.5 * len(source.getvalue())
 
 
 def test_what_is_found_after_opening_is_named_after_the_streams():
-    data = film(frames=40, muxing={"moov_size": "20000"})[:-500]
+    data = video_file(frames=40, muxing={"moov_size": "20000"})[:-500]
     assert reject_code(lambda: cut_av(io.BytesIO(data), "audio/mp4", policy())) == "video_truncated"

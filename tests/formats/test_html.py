@@ -1,12 +1,16 @@
 """Readable text of pages: nothing said is lost, nothing around it is kept."""
 
+import io
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reembed.errors import RejectError
+from reembed.formats.base import Input
 from reembed.formats.html import decode_html, extract_html
-from reembed.formats.text import cut_text
+from reembed.formats.table import format_named
+from reembed.formats.text import cut_extracted
 
 ARTICLE = " ".join(f"Sentence {n} of the article says something of its own." for n in range(40))
 PAGE = f"""<!doctype html><html><head><title>The &amp; title</title>
@@ -106,7 +110,7 @@ def test_what_cannot_be_read_whole_is_refused():
 @pytest.mark.parametrize("data", [b"   ", b"<!-- only a comment -->", b"<!doctype html>"])
 def test_an_empty_page_is_blank(policy_of, data):
     with pytest.raises(RejectError) as caught:
-        cut_text(data, "html", "a.html", policy_of())
+        cut_extracted(io.BytesIO(data), Input(format_named("html"), "a.html"), policy_of())
     assert caught.value.code == "blank_text"
 
 

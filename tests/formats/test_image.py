@@ -13,9 +13,9 @@ from formats.media_factory import (
     cuts,
     encoded,
     gradient,
+    image_file,
     mutations,
     noise,
-    picture,
     policy,
     reject_code,
     without,
@@ -30,7 +30,7 @@ def cut(data, **given):
 
 
 def sent(data, **given):
-    """The one piece and the picture that would be sent, after checking what was promised."""
+    """The one piece and the image that would be sent, after checking what was promised."""
     (piece,) = cut(data, **given).pieces
     made = render(piece.recipe, io.BytesIO(data), policy(**given))
     assert len(made) == piece.input_bytes
@@ -43,7 +43,7 @@ def sent(data, **given):
 
 @pytest.mark.parametrize(("form", "mime"), [("PNG", "image/png"), ("JPEG", "image/jpeg")])
 def test_what_the_model_takes_passes_as_it_is(form, mime):
-    data = picture(form)
+    data = image_file(form)
     (piece,) = cut(data).pieces
     assert (piece.modality, piece.mime_type, piece.tokens) == ("image", mime, 258)
     assert (piece.start, piece.end, piece.unit, piece.text) == (None, None, None, None)
@@ -62,7 +62,7 @@ def test_what_the_model_takes_passes_as_it_is(form, mime):
     ],
 )
 def test_everything_else_becomes_an_eight_bit_png(form, mode):
-    piece, made = sent(picture(form, mode, size=(48, 48)))
+    piece, made = sent(image_file(form, mode, size=(48, 48)))
     assert piece.mime_type == "image/png"
     assert piece.recipe.operation == "image"
     assert made.mode in ("L", "RGB", "RGBA")
@@ -131,12 +131,12 @@ def test_a_large_opaque_photograph_becomes_a_jpeg():
     assert made.size == (1500, 1000)
 
 
-def test_a_large_transparent_picture_stays_a_png():
+def test_a_large_transparent_image_stays_a_png():
     large = Image.fromarray(noise(900, 900, 4))
     assert sent(encoded(large, "TIFF"))[0].mime_type == "image/png"
 
 
-def test_a_model_that_takes_only_jpeg_gets_the_picture_on_white():
+def test_a_model_that_takes_only_jpeg_gets_the_image_on_white():
     limits = {"image": {"mime_types": ["image/jpeg"]}}
     clear = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
     piece, made = sent(encoded(clear, "PNG"), limits=limits)
@@ -146,7 +146,7 @@ def test_a_model_that_takes_only_jpeg_gets_the_picture_on_white():
 
 def test_a_type_that_the_table_lists_passes_as_it_is():
     limits = {"image": {"mime_types": ["image/webp", "image/png"]}}
-    (piece,) = cut(picture("WEBP"), limits=limits).pieces
+    (piece,) = cut(image_file("WEBP"), limits=limits).pieces
     assert (piece.recipe.operation, piece.mime_type) == ("as_is", "image/webp")
 
 
@@ -166,25 +166,25 @@ def test_of_many_pages_the_first_is_sent_and_said():
     assert np.array_equal(np.asarray(sent(data)[1]), noise(32, 24))
 
 
-def test_a_multi_picture_jpeg_is_a_jpeg():
+def test_a_multi_image_jpeg_is_a_jpeg():
     piece = cut(animation("MPO")).pieces[0]
     assert (piece.recipe.operation, piece.mime_type) == ("as_is", "image/jpeg")
 
 
-def test_a_plain_picture_has_nothing_to_note():
-    assert cut(picture("GIF", "P")).notes == ()
+def test_a_plain_image_has_nothing_to_note():
+    assert cut(image_file("GIF", "P")).notes == ()
 
 
 def test_too_many_pixels_are_refused_by_the_header_alone():
     # The pixels are not there at all: a decoder that tried would say truncated.
-    header = picture("BMP", size=(400, 300))[:60]
+    header = image_file("BMP", size=(400, 300))[:60]
     with pytest.raises(RejectError, match=r"400 x 300 pixels are above .*\(100000\)") as caught:
         cut(header, image={"max_pixels": 100_000})
     assert caught.value.code == "image_too_many_pixels"
 
 
 def test_a_bomb_above_the_decoders_own_bound_is_refused_too():
-    data = bytearray(picture("PNG"))
+    data = bytearray(image_file("PNG"))
     data[16:24] = (60_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     with pytest.raises(RejectError) as caught:
@@ -192,7 +192,7 @@ def test_a_bomb_above_the_decoders_own_bound_is_refused_too():
     assert caught.value.code == "image_too_many_pixels"
 
 
-def test_a_picture_above_the_weight_is_made_smaller():
+def test_an_image_above_the_weight_is_made_smaller():
     data = encoded(Image.fromarray(noise(800, 600)), "PNG")
     piece, made = sent(data, max_media_bytes=400_000)
     assert piece.input_bytes <= 400_000
@@ -200,14 +200,14 @@ def test_a_picture_above_the_weight_is_made_smaller():
     assert dict(piece.recipe.options)["side"] == "400"
 
 
-def test_a_picture_that_cannot_be_made_small_enough_is_refused():
+def test_an_image_that_cannot_be_made_small_enough_is_refused():
     with pytest.raises(RejectError, match=r"raise batch\.max_input_mb") as caught:
         cut(encoded(Image.fromarray(noise(800, 600)), "PNG"), max_media_bytes=500)
     assert caught.value.code == "media_too_large"
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "TIFF"])
-def test_half_a_picture_is_truncated(form):
+def test_half_an_image_is_truncated(form):
     data = encoded(Image.fromarray(noise(64, 64)), form)
     with pytest.raises(RejectError) as caught:
         cut(data[: len(data) // 2])
@@ -217,13 +217,13 @@ def test_half_a_picture_is_truncated(form):
 
 def test_a_png_without_its_end_is_truncated():
     with pytest.raises(RejectError) as caught:
-        cut(picture("PNG")[:-12])
+        cut(image_file("PNG")[:-12])
     assert caught.value.code == "image_truncated"
 
 
 def test_what_no_decoder_knows_is_unreadable():
     with pytest.raises(RejectError, match="convert it to PNG or JPEG") as caught:
-        cut(b"no picture at all" * 10)
+        cut(b"no image at all" * 10)
     assert caught.value.code == "image_unreadable"
 
 
@@ -234,14 +234,14 @@ def test_a_format_that_would_run_another_program_is_not_read():
     assert caught.value.code == "image_unreadable"
 
 
-def test_a_model_without_pictures_says_so():
+def test_a_model_without_images_says_so():
     with pytest.raises(RejectError) as caught:
-        cut_image(io.BytesIO(picture("PNG")), "image/png", without("image"))
+        cut_image(io.BytesIO(image_file("PNG")), "image/png", without("image"))
     assert caught.value.code == "modality_unsupported"
 
 
-def test_rendering_a_picture_that_is_damaged_since_is_a_reject():
-    data = picture("BMP")
+def test_rendering_an_image_that_is_damaged_since_is_a_reject():
+    data = image_file("BMP")
     (piece,) = cut(data).pieces
     with pytest.raises(RejectError) as caught:
         render(piece.recipe, io.BytesIO(data[: len(data) // 2]), policy())
@@ -265,14 +265,15 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("form", "mode"), FORMS)
-def test_damaged_pictures_are_rejects_or_renderable(form, mode):
+def test_damaged_images_are_rejects_or_renderable(form, mode):
     limits = policy(image={"max_pixels": 1_000_000})
 
     def cut_and_render(damaged):
         (piece,) = cut_image(io.BytesIO(damaged), "image/any", limits).pieces
+        assert piece.recipe is not None
         assert render(piece.recipe, io.BytesIO(damaged), limits)
 
-    data = picture(form, mode, size=(32, 32))
+    data = image_file(form, mode, size=(32, 32))
     for damaged in (*cuts(data), *mutations(data, 40)):
         code = reject_code(lambda damaged=damaged: cut_and_render(damaged))
         assert code is None or code.startswith("image_")

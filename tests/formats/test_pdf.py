@@ -70,7 +70,7 @@ def test_the_models_pages_hold_above_the_configured():
     assert spans == [(1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]
 
 
-def test_a_picture_is_only_where_it_is_used():
+def test_an_image_is_only_where_it_is_used():
     data = pdf(9, image_side=300, image_on=(1,), links=True)
     (_, first), (_, second) = sent(data)
     assert len(data) > 250_000

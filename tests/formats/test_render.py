@@ -1,10 +1,11 @@
 import io
 import os
 import threading
+from typing import Any
 
 import pytest
 
-from formats.media_factory import film, pdf, picture, policy, sound, tone, wav
+from formats.media_factory import audio_file, image_file, pdf, policy, tone, video_file, wav
 from reembed.errors import RejectError
 from reembed.formats.image import cut_image
 from reembed.formats.pdf import cut_pdf
@@ -28,12 +29,12 @@ def cut(data, kind):
 
 
 KINDS = {
-    "png": (picture("PNG"), "image"),
-    "webp": (picture("WEBP"), "image"),
+    "png": (image_file("PNG"), "image"),
+    "webp": (image_file("WEBP"), "image"),
     "wav": (wav(tone(40_000, 16_000), 16_000), "audio"),
-    "mp3": (sound("mp3", "libmp3lame"), "audio"),
-    "film": (film(with_sound=True), "video"),
-    "sparse film": (film(every=500), "video"),
+    "mp3": (audio_file("mp3", "libmp3lame"), "audio"),
+    "video": (video_file(with_sound=True), "video"),
+    "sparse video": (video_file(every=500), "video"),
     "pdf": (pdf(5, form=True), "pdf"),
     "short pdf": (pdf(1), "pdf"),
 }
@@ -57,7 +58,7 @@ def test_every_piece_renders_from_its_recipe_alone(name):
 def test_cutting_and_rendering_leave_the_source_open(name):
     data, kind = KINDS[name]
     source = io.BytesIO(data)
-    pieces = cut_image(source, "", SHORT) if kind == "image" else None
+    pieces: Any = cut_image(source, "", SHORT) if kind == "image" else None
     pieces = pieces or (cut_pdf(source, SHORT) if kind == "pdf" else cut_av(source, "", SHORT))
     first = [render(piece.recipe, source, SHORT) for piece in pieces.pieces]
     assert not source.closed
@@ -94,17 +95,17 @@ def test_a_source_that_has_grown_above_the_weight_is_a_reject():
 
 
 def test_threads_render_the_same_bytes():
-    data, kind = KINDS["sparse film"]
-    picture_data, _ = KINDS["webp"]
+    data, kind = KINDS["sparse video"]
+    image_data, _ = KINDS["webp"]
     pieces = cut(data, kind).pieces
-    (image,) = cut(picture_data, "image").pieces
+    (image,) = cut(image_data, "image").pieces
     expected = [render(piece.recipe, io.BytesIO(data), SHORT) for piece in pieces]
-    converted = render(image.recipe, io.BytesIO(picture_data), SHORT)
+    converted = render(image.recipe, io.BytesIO(image_data), SHORT)
     seen = []
 
     def work():
-        films = [render(piece.recipe, io.BytesIO(data), SHORT) for piece in pieces]
-        seen.append((films, render(image.recipe, io.BytesIO(picture_data), SHORT)))
+        videos = [render(piece.recipe, io.BytesIO(data), SHORT) for piece in pieces]
+        seen.append((videos, render(image.recipe, io.BytesIO(image_data), SHORT)))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

@@ -1,5 +1,6 @@
 """Cutting texts: offsets, bounds, coverage, overlap, titles and what is refused."""
 
+import io
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,15 +11,10 @@ from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from reembed.config.tasks import surrounding_text
 from reembed.errors import RejectError
+from reembed.formats.base import Input
 from reembed.formats.charset import decode
-from reembed.formats.text import (
-    MAX_HTML_BYTES,
-    MAX_TEXT_BYTES,
-    SplitSizes,
-    check_size,
-    cut_text,
-    split_text,
-)
+from reembed.formats.table import format_named
+from reembed.formats.text import SplitSizes, check_size, cut_extracted, split_text
 from reembed.formats.tokens import estimate_tokens
 
 SENTENCES = [f"This is sentence number {n} of a paragraph." for n in range(400)]
@@ -86,6 +82,10 @@ def test_sizes_that_cannot_work_are_refused():
             SplitSizes(most, overlap)
 
 
+def cut_text(data, known, name, policy, title=None):
+    return cut_extracted(io.BytesIO(data), Input(format_named(known), name, title), policy)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_offsets_cut_the_very_chunk_from_the_decoded_source(policy_of, encoding):
     data = ("Élan vital – “quoted”.\r\n" * 300).encode(encoding)
@@ -96,6 +96,8 @@ def test_offsets_cut_the_very_chunk_from_the_decoded_source(policy_of, encoding)
     assert len(pieces.pieces) > 5
     assert pieces.extracted is None
     for piece in pieces.pieces:
+        assert piece.start is not None
+        assert piece.end is not None
         assert text[int(piece.start) : int(piece.end)] == piece.text
         assert piece.unit == "char"
         assert piece.input_bytes == len(piece.text.encode())
@@ -110,6 +112,8 @@ def test_offsets_of_html_point_into_the_extracted_text(policy_of):
     assert pieces.extracted is not None
     assert all(s in pieces.extracted for s in SENTENCES)
     for piece in pieces.pieces:
+        assert piece.start is not None
+        assert piece.end is not None
         assert pieces.extracted[int(piece.start) : int(piece.end)] == piece.text
         assert piece.mime_type == "text/html"
 
@@ -139,7 +143,7 @@ def test_a_request_never_exceeds_the_models_limit(policy_of, model, task, limit)
     pieces = cut_text((PROSE * 3).encode(), "text", "a.txt", policy, title)
     for piece in pieces.pieces:
         words = surrounding_text(policy.spec.task_style, task, pieces.title)
-        assert estimate_tokens(words) + estimate_tokens(piece.text) < piece.tokens <= limit
+        assert estimate_tokens(words) + estimate_tokens(str(piece.text)) < piece.tokens <= limit
     assert (pieces.title is None) == (limit == 40 and task == "retrieval_document")
 
 
@@ -158,22 +162,22 @@ def test_a_limit_without_room_for_text_is_said(policy_of):
     ],
 )
 def test_titles(policy_of, data, name, given, title):
-    family = "html" if name.endswith("html") else "text"
-    assert cut_text(data, family, name, policy_of(), given).title == title
+    known = {"md": "markdown", "txt": "text", "html": "html"}[name.rpartition(".")[2]]
+    assert cut_text(data, known, name, policy_of(), given).title == title
     off = policy_of(text={"title": False})
-    assert cut_text(data, family, name, off, given).title is None
+    assert cut_text(data, known, name, off, given).title is None
 
 
 def test_markdown_is_cut_at_its_headings(policy_of):
     text = "\n\n".join(f"# Part {n}\n\n" + " ".join(SENTENCES[:3]) for n in range(9))
     policy = policy_of(text={"max_tokens": 80, "overlap_tokens": 0})
-    pieces = cut_text(text.encode(), "text", "a.md", policy).pieces
+    pieces = cut_text(text.encode(), "markdown", "a.md", policy).pieces
     assert {piece.mime_type for piece in pieces} == {"text/markdown"}
     assert all(piece.text.startswith("# Part") for piece in pieces)
 
 
 @pytest.mark.parametrize(
-    ("data", "family", "code"),
+    ("data", "known", "code"),
     [
         (b"", "text", "empty_file"),
         (b" \n\t\r\n", "text", "blank_text"),
@@ -183,17 +187,18 @@ def test_markdown_is_cut_at_its_headings(policy_of):
         (b"<html><body><script>x</script></body></html>", "html", "blank_text"),
     ],
 )
-def test_what_is_refused(policy_of, data, family, code):
+def test_what_is_refused(policy_of, data, known, code):
     with pytest.raises(RejectError) as caught:
-        cut_text(data, family, "a.txt", policy_of())
+        cut_text(data, known, "a.txt", policy_of())
     assert caught.value.code == code
 
 
 def test_what_is_too_large_is_refused_before_it_is_read():
-    for family, most in (("text", MAX_TEXT_BYTES), ("html", MAX_HTML_BYTES)):
-        check_size(family, most)
+    for name, most in (("text", 200_000_000), ("markdown", 200_000_000), ("html", 50_000_000)):
+        known = format_named(name)
+        check_size(known, most)
         with pytest.raises(RejectError, match=f"{most + 1:,} bytes"):
-            check_size(family, most + 1)
+            check_size(known, most + 1)
 
 
 def test_a_broken_byte_is_a_warning(policy_of):

@@ -1,6 +1,7 @@
 import io
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import av
 import numpy as np
@@ -10,12 +11,12 @@ from hypothesis import strategies as st
 
 from formats.media_factory import (
     cuts,
-    film,
     mutations,
-    noisy_film,
+    noisy_video,
     policy,
     reject_code,
     shown,
+    video_file,
     without,
 )
 from reembed.errors import RejectError
@@ -32,7 +33,7 @@ def cut(data, **given):
 
 
 def sent(data, **given):
-    """Every piece of film with its bytes, after checking what was promised."""
+    """Every piece of video with its bytes, after checking what was promised."""
     made = []
     for piece in cut(data, **given).pieces:
         written = render(piece.recipe, io.BytesIO(data), policy(**given))
@@ -63,7 +64,7 @@ def rejects(data, code, **given):
     ],
 )
 def test_what_the_model_takes_passes_as_it_is(container, codec, mime):
-    data = film(container, codec, frames=30)
+    data = video_file(container, codec, frames=30)
     ((piece, written),) = sent(data)
     assert written == data
     assert (piece.modality, piece.mime_type, piece.recipe.operation) == ("video", mime, "as_is")
@@ -72,7 +73,7 @@ def test_what_the_model_takes_passes_as_it_is(container, codec, mime):
 
 
 def test_the_model_looks_at_no_more_than_32_frames():
-    (piece,) = cut(film(frames=100, fps=1)).pieces
+    (piece,) = cut(video_file(frames=100, fps=1)).pieces
     assert (piece.end, piece.tokens) == (100.0, 32 * 66)
 
 
@@ -83,8 +84,8 @@ def test_the_model_looks_at_no_more_than_32_frames():
         *(("flv", "libx264"), ("mp4", "libx265"), ("webm", "libvpx-vp9"), ("mp4", "libsvtav1")),
     ],
 )
-def test_a_long_film_is_cut_at_key_frames_by_copying(container, codec):
-    data = film(container, codec, frames=100, every=10)
+def test_a_long_video_is_cut_at_key_frames_by_copying(container, codec):
+    data = video_file(container, codec, frames=100, every=10)
     whole = [number for _, number in shown(data)]
     pieces = sent(data, video=SHORT)
     assert modes(data, video=SHORT) == {"copy"}
@@ -100,8 +101,8 @@ def test_a_long_film_is_cut_at_key_frames_by_copying(container, codec):
         assert piece.mime_type == "video/mp4"
 
 
-def test_a_copy_predicts_its_weight_closely_and_drops_the_sound():
-    data = film(frames=400, fps=10, with_sound=True)
+def test_a_copy_predicts_its_weight_closely_and_drops_the_audio():
+    data = video_file(frames=400, fps=10, with_sound=True)
     for piece, written in sent(data, video={"max_seconds": 20, "overlap_seconds": 0}):
         with av.open(io.BytesIO(written)) as file:
             assert [s.type for s in file.streams] == ["video"]
@@ -113,7 +114,7 @@ def test_a_copy_predicts_its_weight_closely_and_drops_the_sound():
     ("container", "codec"), [("matroska", "libx264"), ("webm", "libvpx-vp9"), ("mpegts", "libx264")]
 )
 def test_other_containers_are_remuxed(container, codec):
-    data = film(container, codec, frames=30)
+    data = video_file(container, codec, frames=30)
     ((piece, written),) = sent(data)
     assert dict(piece.recipe.options)["mode"] == "copy"
     assert [n for _, n in shown(written)] == list(range(30))
@@ -125,7 +126,7 @@ def test_other_containers_are_remuxed(container, codec):
     [("avi", "mpeg4"), ("mpeg", "mpeg2video"), ("avi", "libx264"), ("h264", "libx264")],
 )
 def test_other_codecs_and_untimed_containers_are_encoded_anew(container, codec):
-    data = film(container, codec, frames=50, fps=25, every=5)
+    data = video_file(container, codec, frames=50, fps=25, every=5)
     ((piece, written),) = sent(data)
     assert dict(piece.recipe.options)["mode"] == "encode"
     assert piece.mime_type == "video/mp4"
@@ -137,7 +138,7 @@ def test_other_codecs_and_untimed_containers_are_encoded_anew(container, codec):
 
 
 def test_key_frames_too_far_apart_mean_encoding_anew_at_any_time():
-    data = film(frames=100, every=1000)
+    data = video_file(frames=100, every=1000)
     pieces = sent(data, video=SHORT)
     assert modes(data, video=SHORT) == {"encode"}
     assert [(p.start, p.end) for p, _ in pieces] == [(0.0, 4.0), (3.5, 7.5), (7.0, 10.0)]
@@ -154,20 +155,20 @@ def test_key_frames_too_far_apart_mean_encoding_anew_at_any_time():
 
 
 def test_encoding_keeps_only_frames_worth_sending():
-    ((_, written),) = sent(film("avi", "mpeg4", frames=120, fps=60))
+    ((_, written),) = sent(video_file("avi", "mpeg4", frames=120, fps=60))
     times = [t for t, _ in shown(written)]
     assert 10 <= len(times) / 2 <= 14
     assert all(after - before >= 0.07 for before, after in pairwise(times))
 
 
 def test_encoded_noise_stays_under_the_promised_weight():
-    ((piece, written),) = sent(noisy_film("avi", "mpeg4", 60, 50_000_000))
+    ((piece, written),) = sent(noisy_video("avi", "mpeg4", 60, 50_000_000))
     assert len(written) > piece.input_bytes // 5
 
 
 def test_a_varying_rate_keeps_its_times_when_copied():
     times = [0, 40, 500, 540, 1200, 2000, 2040, 2100, 3000, 3300, 4000, 4500, 5000, 5600]
-    data = film("matroska", times=times, every=1)
+    data = video_file("matroska", times=times, every=1)
     pieces = sent(data, video={"max_seconds": 2.0, "overlap_seconds": 0.5})
     assert modes(data, video={"max_seconds": 2.0, "overlap_seconds": 0.5}) == {"copy"}
     for piece, written in pieces:
@@ -176,7 +177,7 @@ def test_a_varying_rate_keeps_its_times_when_copied():
 
 
 def test_a_frame_that_stands_still_is_what_the_next_piece_begins_with():
-    data = film(times=[0, 100, 9000, 9100], every=100, bf="0")
+    data = video_file(times=[0, 100, 9000, 9100], every=100, bf="0")
     pieces = sent(data, video={"max_seconds": 4.0, "overlap_seconds": 0.0})
     assert [(p.start, round(p.end, 2)) for p, _ in pieces][:3] == [(0, 4), (4, 8), (8, 9.1 + 0.1)]
     assert [[n for _, n in shown(written)] for _, written in pieces] == [[0, 1], [1], [1, 2, 3]]
@@ -184,10 +185,10 @@ def test_a_frame_that_stands_still_is_what_the_next_piece_begins_with():
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 def test_open_groups_of_pictures_are_cut_without_broken_frames(codec):
-    options = {"x264-params": "open-gop=1"} if codec == "libx264" else {}
+    options: dict[str, Any] = {"x264-params": "open-gop=1"} if codec == "libx264" else {}
     if codec == "libx265":
         options = {"x265-params": "log-level=none:open-gop=1:scenecut=0:keyint=10:min-keyint=10"}
-    data = film("matroska", codec, frames=100, every=10, **options)
+    data = video_file("matroska", codec, frames=100, every=10, **options)
     for piece, written in sent(data, video=SHORT):
         numbers = [n for _, n in shown(written)]
         first = round(piece.start * 10)
@@ -195,13 +196,13 @@ def test_open_groups_of_pictures_are_cut_without_broken_frames(codec):
         assert first + len(numbers) == pytest.approx(piece.end * 10, abs=0.1)
 
 
-def test_a_fragmented_film_is_cut_like_any_other():
-    data = film(muxing={"movflags": "frag_keyframe+empty_moov"})
+def test_a_fragmented_video_is_cut_like_any_other():
+    data = video_file(muxing={"movflags": "frag_keyframe+empty_moov"})
     assert [(p.start, p.end) for p, _ in sent(data, video=SHORT)] == [(0, 4), (3, 7), (6, 10)]
 
 
 def test_a_transport_stream_that_begins_late_counts_from_its_first_frame():
-    data = film("mpegts", frames=30, muxing={"output_ts_offset": "5000"})
+    data = video_file("mpegts", frames=30, muxing={"output_ts_offset": "5000"})
     (piece,) = cut(data).pieces
     assert (piece.start, piece.end) == (0.0, pytest.approx(3.0))
 
@@ -217,7 +218,7 @@ def turned(data, degrees):
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_a_copy_keeps_the_rotation(degrees):
-    data = turned(film(frames=100), degrees)
+    data = turned(video_file(frames=100), degrees)
     for _, written in sent(data, video=SHORT):
         with av.open(io.BytesIO(written)) as file, av.open(io.BytesIO(data)) as source:
             told = next(source.decode(video=0)).rotation
@@ -226,7 +227,7 @@ def test_a_copy_keeps_the_rotation(degrees):
 
 
 def test_encoding_applies_the_rotation():
-    data = turned(film(frames=45, every=1000), 90)
+    data = turned(video_file(frames=45, every=1000), 90)
     with av.open(io.BytesIO(data)) as file:
         told = next(file.decode(video=0)).rotation
     (_, written), *_ = sent(data, video={"max_seconds": 4.0, "overlap_seconds": 0.5})
@@ -244,7 +245,7 @@ def test_encoding_applies_the_rotation():
 @pytest.mark.parametrize(("codec", "encoder"), [("vp9", "libvpx-vp9"), ("hevc", "libx265")])
 def test_another_encoder_is_used_where_the_model_does_not_take_h264(codec, encoder, capfd):
     limits = {"video": {"codecs": [codec]}}
-    ((piece, written),) = sent(film(frames=20), limits=limits)
+    ((piece, written),) = sent(video_file(frames=20), limits=limits)
     assert dict(piece.recipe.options)["encoder"] == encoder
     with av.open(io.BytesIO(written)) as file:
         assert file.streams.video[0].codec.canonical_name == codec
@@ -260,18 +261,18 @@ def test_the_first_encoder_whose_codec_is_taken_is_chosen():
 
 def test_a_model_that_takes_nothing_we_can_write_is_told_so():
     limits = {"video": {"codecs": ["theora"]}}
-    told = rejects(film(frames=20), "video_type_not_taken", limits=limits)
+    told = rejects(video_file(frames=20), "video_type_not_taken", limits=limits)
     assert "(h264)" in told
     assert "theora" in told
 
 
 def test_the_models_seconds_hold_above_the_configured():
     limits = {"video": {"max_seconds": 3.0}}
-    assert max(p.end - p.start for p in cut(film(frames=100), limits=limits).pieces) <= 3.0
+    assert max(p.end - p.start for p in cut(video_file(frames=100), limits=limits).pieces) <= 3.0
 
 
 def test_a_copy_above_the_weight_is_encoded_smaller():
-    data = noisy_film("mp4", "libx264", 60, 8_000_000)
+    data = noisy_video("mp4", "libx264", 60, 8_000_000)
     given = {"video": {"max_seconds": 3.0, "overlap_seconds": 0}}
     assert modes(data, **given) == {"copy"}
     assert max(p.input_bytes for p, _ in sent(data, **given)) > 1_000_000
@@ -280,18 +281,18 @@ def test_a_copy_above_the_weight_is_encoded_smaller():
         assert len(written) <= piece.input_bytes <= 500_000
 
 
-def test_a_film_that_cannot_be_made_small_enough_is_refused():
-    told = rejects(film(frames=100), "media_too_large", max_media_bytes=900)
+def test_a_video_that_cannot_be_made_small_enough_is_refused():
+    told = rejects(video_file(frames=100), "media_too_large", max_media_bytes=900)
     assert "lower chunking.video.max_seconds" in told
 
 
-def test_a_dropped_sound_track_is_noted():
-    assert cut(film(with_sound=True)).notes == ("video_with_sound",)
-    assert cut(film()).notes == ()
+def test_a_dropped_soundtrack_is_noted():
+    assert cut(video_file(with_sound=True)).notes == ("video_with_sound",)
+    assert cut(video_file()).notes == ()
 
 
-def test_a_separate_sound_track_follows_as_pieces_of_sound():
-    data = film(frames=100, with_sound=True)
+def test_a_separate_soundtrack_follows_as_pieces_of_audio():
+    data = video_file(frames=100, with_sound=True)
     given = {
         "video": {**SHORT, "soundtrack": "separate"},
         "audio": {"max_seconds": 6.0, "overlap_seconds": 1.0},
@@ -299,16 +300,16 @@ def test_a_separate_sound_track_follows_as_pieces_of_sound():
     pieces = sent(data, **given)
     kinds = [p.modality for p, _ in pieces]
     assert kinds == ["video"] * 3 + ["audio"] * 2
-    sounds = [p for p, _ in pieces if p.modality == "audio"]
-    assert [p.mime_type for p in sounds] == ["audio/wav"] * 2
-    assert sounds[0].start == pytest.approx(0.0, abs=0.1)
-    assert sounds[0].end - sounds[0].start == 6.0
-    assert sounds[1].end == pytest.approx(10.0, abs=0.2)
+    tracks = [p for p, _ in pieces if p.modality == "audio"]
+    assert [p.mime_type for p in tracks] == ["audio/wav"] * 2
+    assert tracks[0].start == pytest.approx(0.0, abs=0.1)
+    assert tracks[0].end - tracks[0].start == 6.0
+    assert tracks[1].end == pytest.approx(10.0, abs=0.2)
     assert cut(data, **given).notes == ()
 
 
-def test_a_sound_track_that_does_not_decode_is_a_warning_not_the_end_of_the_film():
-    data = bytearray(film(frames=30, with_sound=True))
+def test_a_soundtrack_that_does_not_decode_is_a_warning_not_the_end_of_the_video():
+    data = bytearray(video_file(frames=30, with_sound=True))
     with av.open(io.BytesIO(bytes(data))) as file:
         entries = [(e.pos, e.size) for e in file.streams.audio[0].index_entries]
     for at, size in entries:
@@ -318,24 +319,24 @@ def test_a_sound_track_that_does_not_decode_is_a_warning_not_the_end_of_the_film
     assert found.warnings[0].startswith("soundtrack_left_out: audio_")
 
 
-def test_a_model_without_sound_gets_no_sound_pieces():
-    data = film(frames=20, with_sound=True)
+def test_a_model_without_audio_gets_no_audio_pieces():
+    data = video_file(frames=20, with_sound=True)
     assert {p.modality for p in cut_video(io.BytesIO(data), without("audio")).pieces} == {"video"}
 
 
-def test_a_model_without_film_says_so():
+def test_a_model_without_video_says_so():
     with pytest.raises(RejectError) as caught:
-        cut_video(io.BytesIO(film(frames=5)), without("video"))
+        cut_video(io.BytesIO(video_file(frames=5)), without("video"))
     assert caught.value.code == "modality_unsupported"
 
 
-def test_a_film_without_its_index_is_unreadable():
-    data = film()
+def test_a_video_without_its_index_is_unreadable():
+    data = video_file()
     assert "cut short or damaged" in rejects(data[: len(data) // 2], "video_unreadable")
 
 
-def test_a_film_whose_index_stands_first_is_seen_to_be_cut_short():
-    data = film(muxing={"moov_size": "20000"})
+def test_a_video_whose_index_stands_first_is_seen_to_be_cut_short():
+    data = video_file(muxing={"moov_size": "20000"})
     assert len(data) > 21_000
     told = rejects(data[:-500], "video_truncated")
     assert f"the file ends at {len(data) - 500}" in told
@@ -343,7 +344,7 @@ def test_a_film_whose_index_stands_first_is_seen_to_be_cut_short():
 
 @pytest.mark.parametrize("container", ["matroska", "webm"])
 def test_other_cut_containers_are_seen_by_their_duration(container):
-    data = film(container, "libvpx-vp9", frames=100)
+    data = video_file(container, "libvpx-vp9", frames=100)
     assert "promises 10.0 s" in rejects(data[: len(data) * 2 // 3], "video_truncated")
 
 
@@ -355,18 +356,18 @@ def ends(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("ends")
-def test_a_film_whose_end_is_zeros_is_truncated():
-    data = bytearray(film(muxing={"moov_size": "20000"}))
+def test_a_video_whose_end_is_zeros_is_truncated():
+    data = bytearray(video_file(muxing={"moov_size": "20000"}))
     data[-1200:] = bytes(1200)
     assert "do not decode" in rejects(bytes(data), "video_truncated")
 
 
 @pytest.mark.usefixtures("ends")
-def test_a_damaged_last_group_of_pictures_is_forgiven_where_it_is_short():
-    data = bytearray(film(frames=105, muxing={"moov_size": "20000"}))
+def test_a_damaged_last_group_of_images_is_forgiven_where_it_is_short():
+    data = bytearray(video_file(frames=105, muxing={"moov_size": "20000"}))
     with av.open(io.BytesIO(bytes(data))) as opened:
         stored = [p for p in opened.demux(video=0) if p.size]
-    begin = max(p.pos for p in stored if p.is_keyframe)
+    begin = max(p.pos or 0 for p in stored if p.is_keyframe)
     data[begin:] = bytes(len(data) - begin)
     assert len(stored) == 105
     assert cut(bytes(data)).pieces[0].end == pytest.approx(10.5)
@@ -374,24 +375,24 @@ def test_a_damaged_last_group_of_pictures_is_forgiven_where_it_is_short():
 
 @pytest.mark.usefixtures("ends")
 @pytest.mark.parametrize("every", [1, 10, 100])
-def test_a_whole_film_is_taken_wherever_its_last_key_frame_stands(every):
-    assert cut(film(frames=100, every=every)).pieces[0].end == pytest.approx(10)
+def test_a_whole_video_is_taken_wherever_its_last_key_frame_stands(every):
+    assert cut(video_file(frames=100, every=every)).pieces[0].end == pytest.approx(10)
 
 
 def test_frames_far_apart_mean_damaged_times():
-    data = film("matroska", times=[0, 100, 9_000_000], every=1)
-    assert "export the film anew" in rejects(data, "video_times_broken")
+    data = video_file("matroska", times=[0, 100, 9_000_000], every=1)
+    assert "export the video anew" in rejects(data, "video_times_broken")
 
 
 def test_key_frames_that_moved_since_the_plan_are_a_reject():
-    planned = cut(film(every=10), video=SHORT).pieces[1]
+    planned = cut(video_file(every=10), video=SHORT).pieces[1]
     with pytest.raises(RejectError, match="plan again") as caught:
-        render(planned.recipe, io.BytesIO(film(every=7)), policy())
+        render(planned.recipe, io.BytesIO(video_file(every=7)), policy())
     assert caught.value.code == "media_changed"
 
 
 def test_frames_that_are_gone_since_the_plan_are_a_reject():
-    planned = cut(film("avi", "mpeg4"), video=SHORT).pieces[-1]
+    planned = cut(video_file("avi", "mpeg4"), video=SHORT).pieces[-1]
     code = reject_code(lambda: render(planned.recipe, io.BytesIO(b""), policy()))
     assert code == "video_unreadable"
 
@@ -403,14 +404,14 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("container", "codec"), KINDS)
-def test_damaged_films_are_rejects_or_renderable(container, codec, capfd):
+def test_damaged_videos_are_rejects_or_renderable(container, codec, capfd):
     def render_some(damaged):
         pieces = cut(damaged, video=SHORT).pieces
         for piece in (pieces[0], pieces[-1]):
             written = render(piece.recipe, io.BytesIO(damaged), policy())
             assert len(written) <= piece.input_bytes
 
-    data = film(container, codec, frames=60)
+    data = video_file(container, codec, frames=60)
     capfd.readouterr()
     for damaged in (*cuts(data), *mutations(data, 25)):
         code = reject_code(lambda damaged=damaged: render_some(damaged))
@@ -422,7 +423,7 @@ gaps = st.lists(st.integers(1, 50), min_size=1, max_size=60)
 
 
 @given(gaps, st.integers(1, 120), st.integers(0, 119))
-def test_key_spans_cover_the_film_within_the_size(lengths, size, overlap):
+def test_key_spans_cover_the_video_within_the_size(lengths, size, overlap):
     overlap = min(overlap, size - 1)
     times = [0, *np.cumsum(lengths).tolist()]
     keys, end = times[:-1], times[-1]
@@ -443,7 +444,7 @@ def test_key_spans_cover_the_film_within_the_size(lengths, size, overlap):
 
 
 @given(st.integers(1, 10_000), st.integers(2, 200), st.integers(0, 199))
-def test_time_spans_cover_the_film(tenths, size, overlap):
+def test_time_spans_cover_the_video(tenths, size, overlap):
     end, whole = Fraction(tenths, 10), Fraction(size)
     spans = time_spans(end, whole, whole - min(overlap, size - 1))
     assert spans[0][0] == 0

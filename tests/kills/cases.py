@@ -128,9 +128,9 @@ class _Trial:
         run = hashlib.sha256(f"{self.run_dir} {self.case}".encode()).hexdigest()[:12]
         record = Path(Layout(str(self.run_dir)).commit(1))
         record.write_bytes(self.prepared.commit.model_copy(update={"run": run}).encode())
-        config = self.prepared.loaded.config
-        service = config.service.model_copy(update={"base_url": self.proxy.url})
-        changed = config.model_copy(update={"run_dir": str(self.run_dir), "service": service})
+        loaded = self.prepared.loaded.config
+        service = loaded.service.model_copy(update={"base_url": self.proxy.url})
+        changed = loaded.model_copy(update={"run_dir": str(self.run_dir), "service": service})
         return LaneStarter(Session(changed, run, self.prepared.commit.plan, 1), self.case.plant)
 
     def run(self, reference: Output | None) -> Verdict:

@@ -18,7 +18,7 @@ from reembed.driver.context import Context
 from reembed.driver.lane import Lane, UnsettledShard
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, drive_lane, open_context, quotas_of, service_key
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.plans import shards_of
 from reembed.providers.gemini.client import open_service
 from reembed.storage.open import open_storage

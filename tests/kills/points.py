@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 # Of a request: before it is passed on; when half of it was; when the service has answered and the
@@ -31,7 +31,7 @@ class Point:
         return (self.kind, self.nth) == (kind, nth)
 
 
-def kind_of_request(method: str, target: str, headers: Mapping[str, str]) -> str:
+def kind_of_request(method: str, target: str, headers: Any) -> str:
     """One word for what a request asks of the service."""
     path = urlsplit(target).path
     if path.startswith("/upload/"):

@@ -7,28 +7,33 @@ import http.client
 import os
 import signal
 import threading
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 from urllib.parse import urlsplit
 
 from kills.points import Point, kind_of_request
+from support.waiting import DEADLINE, wait_until
 
 _HOP = ("content-length", "transfer-encoding", "connection", "keep-alive")
 _PIECE = 1 << 16
 
 
 class KillingProxy:
-    """Stands before `upstream` until it is closed; `counts` are requests by kind since `arm`."""
+    """Stands before `upstream` until it is closed; `counts` are requests by kind since `arm`.
+
+    `has_read` tells whether the client at a port has taken all that was sent to it.
+    """
 
     def __init__(self, upstream: str) -> None:
+        self.has_read: Callable[[int], bool] = _has_read
         self._target = urlsplit(upstream).netloc
         self._lock = threading.Lock()
         self._point: Point | None = None
         self._pids: Sequence[int] = ()
+        self._watched = threading.Event()
         self.counts: Counter[str] = Counter()
         self.killed = 0
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -43,10 +48,12 @@ class KillingProxy:
         """Count from 1 again, and kill at a request, once; None only counts."""
         with self._lock:
             self.counts, self._point, self.killed, self._pids = Counter(), point, 0, ()
+            self._watched.clear()
 
     def watch(self, pids: Sequence[int]) -> None:
         """Say which processes speak through here: the one whose request it is will be killed."""
         self._pids = pids
+        self._watched.set()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -65,9 +72,7 @@ class KillingProxy:
 
     def kill_owner(self, port: int) -> None:
         """Kill the process that holds the connection of a port."""
-        deadline = time.monotonic() + 5
-        while not self._pids and time.monotonic() < deadline:
-            time.sleep(0.001)
+        assert self._watched.wait(DEADLINE), "nobody has said whom to kill"
         pids = self._pids
         self.killed = pids[0] if len(pids) == 1 else _owner(port, pids)
         os.kill(self.killed, signal.SIGKILL)
@@ -109,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         if how == "within":
             half = head + content[: len(content) // 2] if content else head[: len(head) // 2]
             self.wfile.write(half)
-            time.sleep(0.02)  # so that it has arrived
+            port = self.client_address[1]
+            wait_until(lambda: proxy.has_read(port), "the client reads what came", every=0.002)
             return self._kill()
         # In one piece: a head of its own would wait for the client's acknowledgement.
         self.wfile.write(head + content)
@@ -140,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         return
 
 
-def _body(stream: BinaryIO, headers: Mapping[str, str]) -> bytes:
+def _body(stream: Any, headers: Any) -> bytes:
     if "chunked" not in (headers.get("transfer-encoding") or "").lower():
         return stream.read(int(headers.get("content-length") or 0))
     pieces = []
@@ -154,8 +160,7 @@ def _body(stream: BinaryIO, headers: Mapping[str, str]) -> bytes:
 
 def _owner(port: int, pids: Sequence[int]) -> int:
     """Which of the processes has a socket with this local port."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    nodes = {f"socket:[{row[9]}]" for row in rows if int(row[1].rsplit(":", 1)[1], 16) == port}
+    nodes = {f"socket:[{row[9]}]" for row in _sockets(port)}
     for pid in pids:
         with contextlib.suppress(OSError):
             for handle in Path(f"/proc/{pid}/fd").iterdir():
@@ -163,3 +168,15 @@ def _owner(port: int, pids: Sequence[int]) -> int:
                     if os.readlink(handle) in nodes:
                         return pid
     raise ProcessLookupError(f"no process of {pids} holds port {port}")
+
+
+def _has_read(port: int) -> bool:
+    """Whether nothing that was sent to this local port waits to be read any more."""
+    queued = [int(row[4].split(":")[1], 16) for row in _sockets(port)]
+    return not any(queued)
+
+
+def _sockets(port: int) -> list[list[str]]:
+    """The rows of the kernel's table of TCP sockets that have this local port."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [row for row in rows if int(row[1].rsplit(":", 1)[1], 16) == port]

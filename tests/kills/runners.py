@@ -30,7 +30,8 @@ _multiprocessing = threading.Lock()
 class Running(Protocol):
     """A process under test."""
 
-    pid: int
+    @property
+    def pid(self) -> int: ...
 
     def wait(self, seconds: float) -> int:
         """How it ended: its exit code, or minus the signal that killed it."""
@@ -48,13 +49,19 @@ def start_forkserver() -> None:
     late = ["pyarrow.parquet", "pandas", "httpcore", "httpx", "anyio", "_strptime"]
     _CONTEXT.set_forkserver_preload(["kills.lane", "kills.bench", "pytest", *late])
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(HERE.parent)
+    os.environ["PYTHONPATH"] = _path(HERE.parent)
     try:
         forkserver.ensure_running()
     finally:
         del os.environ["PYTHONPATH"]
         if before is not None:
             os.environ["PYTHONPATH"] = before
+
+
+def _path(*folders: Path) -> str:
+    """A PYTHONPATH with these before what it holds already."""
+    held = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([*map(str, folders), *([held] if held else [])])
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class CommandStarter:
 
     def start(self, watch: Watch, said: Path, resumed: bool) -> Running:
         kept = {name: value for name, value in os.environ.items() if name not in _KEYS}
-        path = os.pathsep.join([str(HERE / "hook"), str(HERE.parent)])
+        path = _path(HERE / "hook", HERE.parent)
         with said.open("ab") as words:
             process = subprocess.Popen(
                 [str(COMMAND), "run", str(self.config)],

@@ -16,6 +16,9 @@ from kills.cases import Case, Verdict
 from kills.matrix import spread
 from kills.points import Point, kind_of_request, kind_of_write
 
+# Whichever test is the first runs the spread for all of them.
+pytestmark = pytest.mark.timeout(600)
+
 # In this order a kind of point is taken from the first that has it; `rows` waits for its retries.
 SCENARIOS = (
     "file",
@@ -85,7 +88,6 @@ def verdicts(made: Benches, request: pytest.FixtureRequest) -> list[Verdict]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_killed_anywhere_nothing_is_paid_twice_or_lost(verdicts: list[Verdict]) -> None:
     broken = [f"{v.case}: {problem}" for v in verdicts for problem in v.problems]
     assert not broken, "\n".join(broken)

@@ -15,6 +15,7 @@ import pytest
 
 from kills.points import Point
 from kills.proxy import KillingProxy
+from support.waiting import DEADLINE
 
 BODY = b"0123456789" * 1000
 # Sends two requests on one connection and writes down how much of each answer came.
@@ -22,7 +23,7 @@ CLIENT = """
 import http.client, sys
 port = int(sys.argv[1])
 print("begun", flush=True)
-connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 for number in range(2):
     chunks = iter([b"a" * 5000, b"b" * 5000])
     connection.request("POST", "/v1beta/models/m:asyncBatchEmbedContent", chunks,
@@ -81,15 +82,24 @@ def test_the_second_create_is_killed_on_the_side_asked_for(
     with upstream() as (url, whole):
         proxy = KillingProxy(url)
         proxy.arm(Point("request", "create", 2, how))
-        process = start(proxy)
+        process, said = start(proxy), list[str]()
+        # What was printed is lost for a process that dies between reading and printing.
+        proxy.has_read = lambda port: printed(said) == pieces
         proxy.watch([process.pid])
-        said = process.communicate(timeout=30)[0].split("\n")
+        assert process.stdout is not None
+        said.extend(iter(process.stdout.readline, ""))
+        process.communicate(timeout=DEADLINE)
         proxy.close()
     assert process.returncode == -9
     assert proxy.counts == {"create": 2}
     assert whole == [10_000] * arrived, "chunked bodies are passed on whole"
-    assert sum(int(line.split()[1]) for line in said if line.startswith("piece")) == pieces
-    assert said.count("answered") == 1
+    assert printed(said) == pieces
+    assert said.count("answered\n") == 1
+
+
+def printed(said: list[str]) -> int:
+    """How many bytes of answers a client says that it has."""
+    return sum(int(line.split()[1]) for line in said if line.startswith("piece"))
 
 
 def test_of_two_processes_the_one_whose_request_it_is_is_killed() -> None:
@@ -97,10 +107,10 @@ def test_of_two_processes_the_one_whose_request_it_is_is_killed() -> None:
         proxy = KillingProxy(url)
         proxy.arm(Point("request", "create", 3, "before"))
         first = start(proxy)
-        first_said = first.communicate(timeout=30)[0]
+        first_said = first.communicate(timeout=DEADLINE)[0]
         second = start(proxy)
         proxy.watch([first.pid, second.pid])
-        second.communicate(timeout=30)
+        second.communicate(timeout=DEADLINE)
         proxy.close()
     assert first_said.count("answered") == 2
     assert (first.returncode, second.returncode) == (0, -9)
@@ -111,7 +121,7 @@ def test_without_a_point_it_only_counts() -> None:
         proxy = KillingProxy(url)
         proxy.arm(None)
         process = start(proxy)
-        process.communicate(timeout=30)
+        process.communicate(timeout=DEADLINE)
         connection = http.client.HTTPConnection(proxy.url.removeprefix("http://"), timeout=5)
         connection.request("POST", "/elsewhere", b"")
         assert len(connection.getresponse().read()) == len(BODY)

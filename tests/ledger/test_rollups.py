@@ -194,7 +194,7 @@ def test_all_that_is_due_is_rolled_up_and_nothing_else(ledger, layout):
 def test_an_open_partition_is_read_by_several_threads(ledger, layout):
     for shard in SHARDS:
         settle(ledger, shard)
-    storage = CountingStorage(open_storage(), seconds=0.01)
+    storage = CountingStorage(open_storage(), gather=2)
     found = dict(of(layout, storage).load(SHARDS))
     assert len(found) == 3
     # The roll-ups, the partition; a settlement, three outcomes and two jobs of each shard.

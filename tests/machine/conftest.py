@@ -19,6 +19,7 @@ from reembed.machine.reservations import Reservations
 from reembed.machine.rules import ListedJob, Rules, SharedState
 from reembed.machine.snapshot import ShardRecords, state_of_shard
 from reembed.machine.states import ObservedJob, PendingOutcome, Prepared, ShardState
+from reembed.providers.gemini.provider import CAPABILITIES
 
 SHARD = "00000000-000003"
 RULES = Rules(
@@ -30,7 +31,8 @@ RULES = Rules(
     request_timeout=60.0,
     list_lag=30.0,
     stuck_after=3600.0,
-    result_retention=1000.0,
+    job_list_retention=7 * 86400.0,
+    capabilities=replace(CAPABILITIES, result_seconds=1000.0),
     inline="file",
 )
 WIDE = Quotas(max_usd_nano=None, jobs=10, tokens=10_000, file_bytes=10**9)

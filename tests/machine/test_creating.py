@@ -25,7 +25,7 @@ def foreign(age, **more):
 
 
 def found(job, created="2026-01-01T00:00:00Z", epoch=1):
-    name = input_file_name("run1", SHARD, "0", epoch)
+    name = input_file_name("files/", "run1", SHARD, "0", epoch)
     return ListedJob(SHARD, "0", job, "run1/s/0/f", created, name)
 
 
@@ -160,7 +160,7 @@ def test_the_oldest_job_of_the_name_is_adopted_whatever_the_order(play):
     game.step(act.ListJobs, lambda: game.saw(*jobs))
     action = game.step(act.RecordCreated)
     assert (action.created.job, action.created.adopted) == ("batches/8", True)
-    assert action.created.input_file == input_file_name("run1", SHARD, "0", 1)
+    assert action.created.input_file == input_file_name("files/", "run1", SHARD, "0", 1)
 
 
 def test_a_job_of_a_lower_epoch_is_adopted_as_that_epochs(play):

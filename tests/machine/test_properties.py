@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from random import Random
+from typing import Any
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -166,7 +167,7 @@ class Chance:
         attempt = state.attempts[action.attempt]
         if attempt.job is None:
             return PendingOutcome(Outcome(state="NOT_SENT", job="", rejects=1))
-        sent = range(state.plan.requests)
+        sent: Any = range(state.plan.requests)
         if attempt.ordinals is not None:
             sent = ordinals_of(attempt.ordinals)
         history = retry_history(action.attempt, {p: a.outcome for p, a in state.attempts.items()})

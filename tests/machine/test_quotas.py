@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from reembed.config.load import config_from_mapping
 from reembed.core.plans import PlanTotals
 from reembed.machine.quotas import Quotas, days_table, days_under, storage_hours
+from reembed.providers.gemini.provider import CAPABILITIES
 
 WIDE = Quotas(tokens=10**12, jobs=10**6, file_bytes=10**15)
 
@@ -34,7 +35,7 @@ QUOTA = st.integers(1, 2000)
 
 def hours(days: float | None) -> float:
     assert days is not None
-    return pytest.approx(days * 24)  # type: ignore[no-any-return]
+    return pytest.approx(days * 24)  # type: ignore[return-value]
 
 
 def test_everything_at_once_waits_for_the_service_alone() -> None:
@@ -101,7 +102,7 @@ def test_storage_binds_large_vectors() -> None:
 
 def test_inline_jobs_need_no_storage() -> None:
     data = {"name": "a", "source": {"files": ["x"]}, "batch": {"input": "inline"}}
-    quotas = Quotas.of(config_from_mapping(data, Path("/srv")).config)
+    quotas = Quotas.of(config_from_mapping(data, Path("/srv")).config, CAPABILITIES)
     assert quotas == Quotas(tokens=500_000, jobs=100, file_bytes=None)
     found = days_under(quotas, plan(5, tokens=10, result=10**12), 1)
     assert found.file_storage is None
@@ -110,7 +111,9 @@ def test_inline_jobs_need_no_storage() -> None:
 
 def test_the_quotas_of_a_configuration() -> None:
     loaded = config_from_mapping({"name": "a", "source": {"files": ["x"]}}, Path("/srv"))
-    assert Quotas.of(loaded.config) == Quotas(500_000, 100, 20 * 10**9)
+    assert Quotas.of(loaded.config, CAPABILITIES) == Quotas(
+        tokens=500_000, jobs=100, file_bytes=20 * 10**9
+    )
 
 
 def test_the_table_has_three_turnarounds() -> None:

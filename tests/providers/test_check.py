@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from reembed.config.models import MODELS
 from reembed.config.schema import Config
 from reembed.core.names import wire_key
+from reembed.core.wire import MediaPart, TextPart
 from reembed.providers.gemini.check import RequestLimits, fault_of
 from reembed.providers.gemini.requests import (
-    MediaPart,
     RequestOptions,
-    TextPart,
     embed_request,
     inline_request,
     jsonl_line,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from reembed.providers.base import BatchService, Job
 from reembed.providers.gemini.client import open_service
 from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
+from support.waiting import wait_until
 
 MODEL = "gemini-embedding-2"
 MIME = "application/jsonl"
@@ -81,12 +80,13 @@ def inline(count: int) -> list[bytes]:
 
 
 def finished(service: BatchService, name: str) -> Job:
-    pause = threading.Event()
-    deadline = time.monotonic() + 15
-    while not (job := service.get(name)).done:
-        assert time.monotonic() < deadline, f"{job} does not end"
-        pause.wait(0.05)
-    return job
+    def ended() -> Job | None:
+        job = service.get(name)
+        return job if job.done else None
+
+    found = wait_until(ended, f"{name} ends")
+    assert found is not None
+    return found
 
 
 def read_lines(path: Path) -> dict[str, list[float]]:

@@ -31,6 +31,7 @@ from reembed.errors import (
 from reembed.providers.gemini.client import GeminiService
 from reembed.providers.gemini.http import Call, Endpoint, Wire
 from reembed.providers.keys import Secret
+from support.waiting import DEADLINE
 
 JOB = {"name": "batches/b1", "metadata": {"state": "BATCH_STATE_PENDING"}}
 
@@ -203,7 +204,7 @@ def test_a_body_that_takes_too_long_is_not_finished(server: ScriptedServer) -> N
     body = b"x" * (1 << 20)
     with pytest.raises(UnknownOutcomeError, match="131072 of 1048576 bytes were sent in time"):
         wire.exchange_once(Call("create", "POST", f"{server.url}/x", {}, body))
-    assert ended.wait(5)
+    assert ended.wait(DEADLINE)
     assert 0 < sum(received) < len(body)
 
 
@@ -246,6 +247,8 @@ def test_errors_survive_pickling(server: ScriptedServer, service: GeminiService)
 def test_only_failures_before_the_request_prove_it_unsent() -> None:
     from reembed.providers.gemini.http import PROVES_UNSENT
 
-    unsure = (httpx.ReadError, httpx.WriteError, httpx.ReadTimeout, httpx.WriteTimeout)
-    unsure += (httpx.RemoteProtocolError, httpx.LocalProtocolError, httpx.CloseError)
+    unsure = (
+        *(httpx.ReadError, httpx.WriteError, httpx.ReadTimeout, httpx.WriteTimeout),
+        *(httpx.RemoteProtocolError, httpx.LocalProtocolError, httpx.CloseError),
+    )
     assert not any(issubclass(kind, PROVES_UNSENT) for kind in unsure)

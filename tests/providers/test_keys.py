@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.scripted import KEY, ScriptedServer, answer, cut_after_request
+from providers.scripted import KEY, Act, ScriptedServer, answer, cut_after_request
 from reembed.config.schema import ServiceConfig
 from reembed.errors import ServiceError, UsageError
 from reembed.providers.gemini.client import GeminiService, open_service
@@ -122,7 +122,7 @@ def test_open_service_takes_the_base_url_of_the_environment(server: ScriptedServ
     assert len(server.requests) == 1
 
 
-def echo(status: int) -> object:
+def echo(status: int) -> Act:
     """An answer that gives the key back in every place that becomes a message."""
     error = {"message": f"bad key {KEY}", "status": KEY, "code": status}
     return answer(status, {"error": error})
@@ -143,7 +143,7 @@ def test_no_error_or_log_shows_the_key(
     shown = []
     for call in calls:
         for act in (echo(400), echo(503), answer(200, f"<{KEY}>".encode()), cut_after_request):
-            server.then(*[act] * 4)  # type: ignore[list-item]
+            server.then(*[act] * 4)
             with pytest.raises(ServiceError) as caught:
                 call()
             shown += traceback.format_exception(caught.value)

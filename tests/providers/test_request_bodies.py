@@ -12,12 +12,10 @@ from hypothesis import strategies as st
 
 from reembed.config.load import config_from_mapping
 from reembed.config.models import MODELS, TASKS
+from reembed.core.wire import MediaPart, Part, TextPart
 from reembed.errors import RejectError
 from reembed.providers.gemini.requests import (
-    MediaPart,
-    Part,
     RequestOptions,
-    TextPart,
     embed_request,
     inline_request,
     jsonl_line,

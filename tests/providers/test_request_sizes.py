@@ -9,13 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reembed.config.models import MODELS, TASKS
+from reembed.core.wire import MediaPart, Part, TextPart
 from reembed.providers.gemini.requests import (
     ENVELOPE_BYTES,
     MAX_KEY_CHARS,
-    MediaPart,
-    Part,
     RequestOptions,
-    TextPart,
     embed_request,
     inline_request,
     jsonl_line,

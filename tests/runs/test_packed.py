@@ -10,7 +10,7 @@ from support.planted import PLAN, Planted
 def test_partitions_are_read_side_by_side_and_come_to_the_same_as_one_by_one():
     planted = Planted(MemoryStorage(), shards=100, per_partition=3, rows=7)
     planted.plant_partitions()
-    storage = CountingStorage(planted.storage, seconds=0.002)
+    storage = CountingStorage(planted.storage, gather=9)
     packed = read_packed(storage, planted.layout, PLAN)
     names = [stat.uri for stat in planted.storage.list(planted.layout.partitions(PLAN))]
     one_by_one = [PartitionPlan.decode(planted.storage.read(name), name) for name in names]

@@ -11,6 +11,7 @@ from apache_beam.runners.runner import PipelineResult
 from reembed.beam.engine import Watchdog, _wait, beam_options, workers_of
 from reembed.errors import RunFailedError
 from reembed.storage.open import open_storage
+from support.waiting import DEADLINE
 
 
 class Clock:
@@ -43,12 +44,12 @@ def test_lanes_that_fell_silent_are_noticed_after_the_time_and_not_before(tmp_pa
         watch()
 
 
-class Hanging(PipelineResult):  # type: ignore[misc]
+class Hanging(PipelineResult):
     def __init__(self) -> None:
         self.gone = threading.Event()
 
     def wait_until_finish(self, duration: int | None = None) -> str:
-        self.gone.wait(30)
+        self.gone.wait(DEADLINE)
         return "CANCELLED"
 
     def cancel(self) -> str:
@@ -63,7 +64,7 @@ def test_an_engine_that_is_given_up_is_told_so() -> None:
     result = Hanging()
     with pytest.raises(RunFailedError, match="silent"):
         _wait(result, give_up, every=0.05)
-    assert result.gone.wait(5)
+    assert result.gone.wait(DEADLINE)
 
 
 def test_flinks_parallelism_says_how_many_lanes_there_are() -> None:

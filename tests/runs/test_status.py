@@ -26,8 +26,8 @@ def made() -> Made:
     return made
 
 
-def ask(made: Made) -> tuple[RunStatus, CountingStorage]:
-    storage = CountingStorage(made.storage, seconds=0.001)
+def ask(made: Made, gather: int = 0) -> tuple[RunStatus, CountingStorage]:
+    storage = CountingStorage(made.storage, gather=gather)
     status = read_status(storage, made.layout)
     assert status is not None
     return status, storage
@@ -50,7 +50,7 @@ def test_settled_partitions_are_read_by_their_roll_ups_alone(made: Made) -> None
     for partition in range(10):
         made.settle(made.shards(partition))
     made.roll_up()
-    status, storage = ask(made)
+    status, storage = ask(made, gather=9)
     assert (status.shards, status.rows) == ({"planned": 30, "settled": 30}, 30 * ROWS)
     # Commits, redrive, settled, roll-ups, ten partitions at once, notes, folds.
     assert storage.counts["list"] == 7

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
 
 from reembed.beam.engine import beam_options, engine
+from reembed.bigquery.base import BigQuery
 from reembed.bigquery.source import open_bigquery
 from reembed.config.load import LoadedConfig
 from reembed.core.names import PARTITION_ITEMS
@@ -27,7 +28,7 @@ NAME = "proj-1.data.items"
 def planned(loaded: LoadedConfig, tables: MemoryTables) -> list[dict[str, Any]]:
     """Run the plan pipeline over a table; the rows of its manifests in the order of shards."""
     storage, layout = LocalStorage(), Layout(loaded.config.run_dir)
-    source = open_bigquery(loaded, storage, lambda _: tables)
+    source = open_bigquery(loaded, storage, lambda _: cast(BigQuery, tables))
     prepared = source.prepare(storage, layout, "p")
     with engine(beam_options(())) as pipeline:
         build_plan(pipeline, loaded.config, layout, "p", prepared, wanted=Wanted(True, False))

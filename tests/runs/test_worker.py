@@ -12,9 +12,10 @@ import pytest
 from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_api_pb2_grpc
 
 from reembed.beam.worker import _parse, ask_engine, end_with_parent
+from support.waiting import DEADLINE
 
 
-class Engine(beam_provision_api_pb2_grpc.ProvisionServiceServicer):  # type: ignore[misc]
+class Engine(beam_provision_api_pb2_grpc.ProvisionServiceServicer):
     def __init__(self) -> None:
         self.asked: list[str] = []
 
@@ -60,7 +61,7 @@ def test_a_worker_ends_when_its_engine_has() -> None:
         left.set()
 
     thread = end_with_parent(lambda: parents.pop(0), leave, every=0.01)
-    assert left.wait(10)
-    thread.join(10)
+    assert left.wait(DEADLINE)
+    thread.join(DEADLINE)
     assert codes == [1]
     assert parents == []

@@ -7,6 +7,7 @@ import pytest
 
 from e2e.harness import ROOT
 from reembed.config.job_limits import job_limits
+from reembed.providers.gemini.provider import CAPABILITIES
 
 
 def test_operations_of_a_shard_are_still_those_that_were_fitted():
@@ -18,7 +19,7 @@ def test_operations_of_a_shard_are_still_those_that_were_fitted():
 def test_a_partition_is_packed_as_the_plan_packs_it():
     import shape
 
-    limits = job_limits(shape.config_of(shape.TIERS[2]))
+    limits = job_limits(shape.config_of(shape.TIERS[2]), CAPABILITIES)
     found = shape.shape_of(shape.TEXT, 10**8, shape.TIERS[2])
     assert limits.tokens == 500_000
     # A thousand texts of 500 tokens, less their eight canaries and what is left of a partition.

@@ -4,6 +4,7 @@ import io
 import wave
 import zipfile
 from itertools import pairwise
+from typing import Any
 
 import av
 import numpy as np
@@ -70,7 +71,7 @@ def test_every_sound_can_be_heard_and_none_is_clipped(corpus):
         assert container.startswith(CONTAINERS[path.suffix])
         assert 0.2 < np.abs(sound).max() < 0.9, path.name
         assert np.sqrt((sound**2).mean()) > 0.02, path.name
-    longest = max(seconds, key=seconds.get)
+    longest = max(seconds, key=lambda name: seconds[name])
     assert longest == "night train, 200 s.mp3"
     assert seconds[longest] > HEARD_AT_ONCE
     assert seconds.pop(longest) == pytest.approx(200, abs=0.2)
@@ -133,9 +134,10 @@ def test_documents_have_pages_and_titles(corpus):
 def test_lines_of_text_stay_within_their_page(corpus):
     with pikepdf.open(corpus / "documents" / "a year with the bees.pdf") as pdf:
         for page in pdf.pages:
+            instructions: Any = pikepdf.parse_content_stream(page)
             places = [
                 [float(number) for number in operands]
-                for operands, operator in pikepdf.parse_content_stream(page)
+                for operands, operator in instructions
                 if str(operator) == "Td"
             ]
             assert len(places) >= 12

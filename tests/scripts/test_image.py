@@ -9,9 +9,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import av
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 CHECK = (ROOT / "scripts" / "check-image").read_text(encoding="utf-8")
+# Libraries under a licence that asks for more than a notice.
+COPYLEFT = ("libx26", "libav", "libsw", "libmp3", "libgnutls", "libgmp", "libnettle", "libhog")
 
 
 def steps(word: str) -> list[str]:
@@ -58,6 +62,7 @@ def test_the_install_steps_are_one_script_that_is_checked_as_a_whole() -> None:
     script = (ROOT / "scripts" / "image-install").read_text(encoding="utf-8")
     assert script.rstrip().endswith("pip check"), "its result is the step's"
     assert "--no-cache-dir" in script
+    assert "[dataflow]" in script, "workers and launchers need the packages of Dataflow"
     for name in ("image-install", "check-image"):
         subprocess.run(["bash", "-n", str(ROOT / "scripts" / name)], check=True)
 
@@ -75,6 +80,19 @@ def test_what_is_copied_is_there_and_reaches_the_builder() -> None:
         assert path in CHECK, f"scripts/check-image does not have {path}"
     assert not {"tests", "benchmarks", ".git"} & let_through
     assert "pip install" not in DOCKERFILE
+
+
+def test_licences_of_bundled_codecs_are_named() -> None:
+    [label] = steps("LABEL")
+    assert 'licenses="Apache-2.0 AND GPL-2.0-or-later' in label
+    assert "LICENSE THIRD_PARTY.md /licenses/" in steps("COPY")
+    named = (ROOT / "THIRD_PARTY.md").read_text(encoding="utf-8")
+    package = Path(av.__file__).parent
+    files = [*package.parent.glob("av.libs/*"), *package.glob(".dylibs/*")]
+    bundled = {re.split(r"[-.]", path.name)[0] for path in files}
+    copyleft = {name for name in bundled if name.startswith(COPYLEFT)}
+    assert not {name for name in copyleft if name not in named}
+    assert {"libx264", "libx265"} <= copyleft, "the wheel has changed; see what THIRD_PARTY.md says"
 
 
 def test_no_key_is_in_the_image() -> None:

@@ -13,7 +13,7 @@ from reembed.core.plans import ShardPlan
 from reembed.core.records import RunSettled
 from reembed.driver.context import Context
 from reembed.driver.session import rules_of
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.commits import newest_commit, record_settled
 from reembed.ledger.layout import Layout
 from reembed.ledger.reservation_log import ReservationLog
@@ -112,7 +112,7 @@ class Call:
         if process.name != "p1":
             # A resumed call first looks for jobs that the ledger does not know.
             began = context.clock.now()
-            shared.scanned(context.service.list_jobs(), began)
+            shared.set_listed_jobs(context.service.list_jobs(), began)
         runner = SimRunner(
             context,
             shared,

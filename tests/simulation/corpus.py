@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.manifest import manifest_of
-from reembed.core.pack import Packing, pack_partition
+from reembed.core.pack import pack_partition
 from reembed.core.plans import PartitionPlan, ShardPlan
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.gemini.wire import GeminiWire
+from reembed.providers.open import packing_of
 from reembed.types import Chunk, Position, Recipe, Reject
 
 RUN = "sim"
@@ -112,8 +113,8 @@ def corpus(index: int) -> Corpus:
         chunks = [_chunk(rng, partition * 20_000 + n, media, sources) for n in range(size)]
         sent = {c.key: _sent(c, sources) for c in chunks}
         mine: list[ShardPlan] = []
-        table = manifest_of(chunks, RequestOptions.of(config))
-        for packed in pack_partition(table, partition, Packing.of(config)):
+        table = manifest_of(chunks, GeminiWire.of(config))
+        for packed in pack_partition(table, partition, packing_of(config)):
             mine.append(packed.plan)
             buffer = io.BytesIO()
             pq.write_table(packed.manifest, buffer)

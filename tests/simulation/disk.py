@@ -87,8 +87,10 @@ class Disk:
         return Stat(uri, len(held.data), held.created, held.generation)
 
 
-_FOLDERS = ("spend", "folds", "rollups", "stop", "clock", "vectors", "rejects", "work")
-_FOLDERS += ("quarantine", "corpus")
+_FOLDERS = (
+    *("spend", "folds", "rollups", "stop", "clock", "vectors", "rejects", "work"),
+    *("quarantine", "corpus"),
+)
 
 
 @lru_cache(100_000)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 @lru_cache(2000)
 def parsed(data: bytes) -> pa.Table:
     """A Parquet file as a table; the same bytes are read once."""
-    return pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
+    return pq.ParquetFile(io.BytesIO(data), pre_buffer=False).read(use_threads=False)
 
 
 def columns_of(data: bytes, names: tuple[str, ...]) -> dict[str, list[Any]]:

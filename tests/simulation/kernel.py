@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -108,8 +108,8 @@ class Kernel:
         process: Process,
         op: str,
         effect: Callable[[], T],
-        before: dict[str, Callable[[], BaseException]],
-        after: dict[str, Callable[[], BaseException]],
+        before: Mapping[str, Callable[[], BaseException]],
+        after: Mapping[str, Callable[[], BaseException]],
         light: bool = False,
     ) -> T:
         """One seam operation: request, effect, reply; a fault may strike on either side.
@@ -139,7 +139,7 @@ class Kernel:
         process: Process,
         op: str,
         side: str,
-        errors: dict[str, Callable[[], BaseException]],
+        errors: Mapping[str, Callable[[], BaseException]],
         light: bool,
     ) -> None:
         """The way to the seam or back from it."""

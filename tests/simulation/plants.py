@@ -10,7 +10,7 @@ from reembed.config.schema import Config
 from reembed.core.records import Child, Claim, Commit, Created, Need, Outcome, Redrive
 from reembed.driver.context import Context
 from reembed.driver.perform import Performer
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.machine import actions as act
@@ -79,7 +79,7 @@ def take_over_without_scan() -> Parts:
 
     def way(self: Any, state: ShardState, action: act.Action) -> Result:
         if isinstance(action, act.ListJobs):
-            self.real._shared.scanned([], self.context.clock.now())
+            self.real._shared.set_listed_jobs([], self.context.clock.now())
             return None
         return self.real.perform(state, action)
 

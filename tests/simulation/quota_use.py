@@ -10,31 +10,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from reembed.config.job_limits import JobLimits
+from reembed.config.schema import Config
 from reembed.core.canaries import plan_canaries
 from reembed.core.pack import Weights, pack
 from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.core.records import Need, Outcome, ReservationLine, ordinals_of
 from reembed.driver.context import Context
 from reembed.driver.perform import Performer
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.errors import QuotaError, RemoteNotFoundError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine import actions as act
 from reembed.machine.endings import split_attempt
-from reembed.machine.reduce import FileWritten, Result
 from reembed.machine.quotas import Quotas
+from reembed.machine.reduce import FileWritten, Result
 from reembed.machine.reservations import Reservations
 from reembed.machine.rules import Rules
 from reembed.machine.states import PendingOutcome, Prepared, ShardState
 from reembed.providers.base import Job, JobStats, RemoteFile
+from reembed.providers.gemini.provider import CAPABILITIES
 from reembed.storage.base import Stat
 from simulation.disk import Disk, SimStorage
 from simulation.faults import Faults
@@ -217,7 +218,7 @@ class Measurement:
                 scratch.mkdir()
                 runner = self._runner(process, scratch)
                 mine = self.plans[number :: self.scenario.processes]
-                self.kernel.spawn(process, lambda r=runner, m=mine: r.run(m))  # type: ignore[misc]
+                self.kernel.spawn(process, lambda r=runner, m=mine: r.run(m))
             self.kernel.run()
         settled = sum(uri.endswith("settled.g0") for uri in self.disk.objects)
         # Work remains until the last job is created.
@@ -236,11 +237,9 @@ class Measurement:
     def _runner(self, process: Process, scratch: Path) -> SimRunner:
         storage, layout = IndexedStorage(self.disk, process), Layout(RUN_DIR)
         clock = SimClock(process)
-        quotas = Quotas(None, 100, QUOTA, 10**15)
+        quotas = Quotas(tokens=QUOTA, jobs=100, file_bytes=10**15)
         context = Context(
-            config=SimpleNamespace(  # type: ignore[arg-type]
-                model=SimpleNamespace(name="m"), batch=SimpleNamespace(priority=0)
-            ),
+            config=Config.model_validate({"name": "use", "source": {"files": ["*"]}}),
             commit=1,
             plan="plan",
             rules=_rules(process.name),
@@ -294,7 +293,7 @@ class _Light:
                 uri = self.context.layout.work(1, shard, name)
             return PendingOutcome(Outcome(state="SUCCEEDED", job=created.job, rows=1, rows_uri=uri))
         if isinstance(action, act.ClassifyFailure):
-            self.shared.moved()
+            self.shared.expect_reservations()
             own = state.attempts[action.attempt].ordinals
             ordinals = ordinals_of(own) if own else list(range(state.plan.requests))
             pieces = split_attempt(action.attempt, ordinals, 2, lambda o: self.world.need(shard, o))
@@ -313,8 +312,9 @@ def _rules(holder: str) -> Rules:
         lease=120.0,
         request_timeout=60.0,
         list_lag=60.0,
-        stuck=1e9,
-        result_retention=48 * HOUR,
+        stuck_after=1e9,
+        job_list_retention=7 * 24 * HOUR,
+        capabilities=CAPABILITIES,
         inline="file",
     )
 

@@ -18,6 +18,7 @@ from reembed.storage.content import ContentReader
 from reembed.storage.https import HttpsRules, fetch, is_public, split_https
 from reembed.storage.local import LocalStorage
 from support.certificates import certificate
+from support.waiting import DEADLINE
 
 HOST = "pages.example"
 
@@ -43,7 +44,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site()
+    site, over = Site(), threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -63,7 +64,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 self.send_header("Content-Length", str(len(body) + (what == "short")))
             self.end_headers()
             if what == "hang":
-                threading.Event().wait(2)
+                over.wait(DEADLINE)
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None: ...
@@ -78,6 +79,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield site
+    over.set()
     server.shutdown()
     server.server_close()
     thread.join()

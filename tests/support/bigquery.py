@@ -20,7 +20,6 @@ _SCRIPT = Script(
     what="BigQuery",
     variable="BIGQUERY_EMULATOR_HOST",
     asked=f"/bigquery/v2/projects/{PROJECT}/datasets",
-    patience=90,
     is_missing=lambda code, said: code == _MISSING,
 )
 _numbers = itertools.count(1)

@@ -65,7 +65,7 @@ def _sound(container: str, codec: str, rate: int = 48000) -> bytes:
         stream = out.add_stream(codec, rate=rate)
         for seed in range(12):
             noise = np.random.default_rng(seed).integers(-900, 900, (1, 2048), dtype=np.int16)
-            frame = av.AudioFrame.from_ndarray(noise, format="s16", layout="stereo")
+            frame: Any = av.AudioFrame.from_ndarray(noise, format="s16", layout="stereo")
             frame.rate = rate
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
@@ -80,7 +80,8 @@ def _film(container: str, codec: str) -> bytes:
         stream.pix_fmt = "yuv420p"
         for shade in range(0, 200, 20):
             pixels = np.full((64, 64, 3), shade, np.uint8)
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            frame: Any = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return buffer.getvalue()
 

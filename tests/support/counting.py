@@ -1,46 +1,54 @@
-"""A storage that counts calls, waits in each as a remote one would, or does something first."""
+"""A storage that counts calls, lets them gather as slow ones would, or does something first."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from reembed.storage.base import Stat, Storage
+from support.waiting import DEADLINE
 
 # What one page of a listing holds (https://cloud.google.com/storage/docs/json_api/v1/objects/list).
 PAGE = 1000
 
 
 class CountingStorage:
-    """Each call and each page of a listing counts one, takes `seconds`, and is told to `before`.
+    """Each call and each page of a listing counts one, and is told to `before`.
 
     `counts` are by what was called; `max_concurrent` is the most calls that ever ran side by side.
+    Calls of other threads than the one that made it wait for each other until `gather` are there.
     """
 
     def __init__(
         self,
         inner: Storage,
-        seconds: float = 0.0,
+        gather: int = 0,
         before: Callable[[str, str], None] = lambda call, uri: None,
     ) -> None:
-        self.inner, self.seconds, self.before = inner, seconds, before
+        self.inner, self.before = inner, before
         self.counts: Counter[str] = Counter()
         self.max_concurrent = self._now = 0
-        self._lock = threading.Lock()
+        self._gather, self._made_by = gather, threading.get_ident()
+        self._came = threading.Condition()
 
     def _call(self, name: str, uri: str) -> None:
-        with self._lock:
+        with self._came:
             self.counts[name] += 1
             self._now += 1
             self.max_concurrent = max(self.max_concurrent, self._now)
+            self._came.notify_all()
         self.before(name, uri)
-        time.sleep(self.seconds)
-        with self._lock:
+        with self._came:
+            if threading.get_ident() != self._made_by:
+                self._wait_for_others(name)
             self._now -= 1
+
+    def _wait_for_others(self, name: str) -> None:
+        came = self._came.wait_for(lambda: self.max_concurrent >= self._gather, DEADLINE)
+        assert came, f"{name}: {self.max_concurrent} calls side by side, not {self._gather}"
 
     def create(self, uri: str, data: bytes) -> Stat:
         self._call("create", uri)

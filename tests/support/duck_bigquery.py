@@ -148,7 +148,7 @@ class DuckBigQuery:
                   for p in statement.params}  # fmt: skip
         if sql.startswith("MERGE"):
             actions = self._do(sql + " RETURNING merge_action")
-            self._touch(TableName(*_NAME.search(statement.sql).groups()))  # type: ignore[union-attr]
+            self._touch(TableName(*_NAME.search(statement.sql).groups()))
             words = [action for (action,) in actions]
             return {"inserted": words.count("INSERT"), "deleted": words.count("DELETE")}
         if not sql.startswith("SELECT"):

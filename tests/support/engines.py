@@ -6,12 +6,13 @@ import shlex
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from support.waiting import wait_until
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "engines"
 WORKER = Path(sys.executable).with_name("reembed-worker")
@@ -81,14 +82,12 @@ def _above(pid: int, parents: dict[int, int]) -> Iterator[int]:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
+    def is_listening() -> bool:
         assert process.poll() is None, log.read_text()
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise AssertionError(f"the job server did not start: {log.read_text()[-2000:]}")
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(is_listening, lambda: f"the job server starts: {log.read_text()[-2000:]}")
 
 
 def _free_port() -> int:

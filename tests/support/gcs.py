@@ -16,7 +16,6 @@ _SCRIPT = Script(
     what="Cloud Storage",
     variable="STORAGE_EMULATOR_HOST",
     asked="/storage/v1/b?project=test",
-    patience=20,
     is_missing=lambda code, said: "is missing" in said,
 )
 

@@ -61,7 +61,7 @@ class GoogleServer:
             if known.get("clientRequestId", object()) == body.get("clientRequestId"):
                 return known
         name = f"2026-11-21_00_00_00-{len(self.jobs) + 1:019}"
-        job = {
+        job: Json = {
             **{k: body[k] for k in ("name", "type", "clientRequestId") if k in body},
             "id": name,
             "projectId": project,

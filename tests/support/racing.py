@@ -42,7 +42,7 @@ def race_processes(count: int, storage: Storage, uris: Sequence[str]) -> list[li
     return [[number for number, names in won if uri in names] for uri in uris]
 
 
-def _create_all(number, storage, uris, start, answers):  # type: ignore[no-untyped-def]
+def _create_all(number, storage, uris, start, answers):
     # The first call imports and connects; only then are all equally fast.
     storage.put(f"{uris[0]}-warm-{number}", b"")
     start.wait(timeout=60)

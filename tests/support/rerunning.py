@@ -31,7 +31,7 @@ done: Counter[tuple[str, str]] = Counter()
 _counting = threading.Lock()
 
 
-class RerunRunner(FnApiRunner):  # type: ignore[misc]
+class RerunRunner(FnApiRunner):
     """Beam's in-process engine, with our steps wrapped."""
 
     def run_pipeline(self, pipeline: beam.Pipeline, options: Any) -> Any:
@@ -39,7 +39,7 @@ class RerunRunner(FnApiRunner):  # type: ignore[misc]
         return super().run_pipeline(pipeline, options)
 
 
-class _Wrap(PipelineVisitor):  # type: ignore[misc]
+class _Wrap(PipelineVisitor):
     def __init__(self, seed: str) -> None:
         self._seed, self._steps = seed, 0
 
@@ -52,7 +52,7 @@ class _Wrap(PipelineVisitor):  # type: ignore[misc]
         step._signature = DoFnSignature(step.fn)
 
 
-class Repeated(beam.DoFn):  # type: ignore[misc]
+class Repeated(beam.DoFn):
     """Gathers a bundle, and runs it as chance says when it ends."""
 
     def __init__(self, inner: beam.DoFn, seed: str) -> None:

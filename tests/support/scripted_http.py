@@ -50,7 +50,7 @@ class ScriptedHttp(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
         parts = urlsplit(str(request.url))
-        body = request.body or b""
+        body: Any = request.body or b""
         if hasattr(body, "read"):
             body = body.read()
         raw = body.encode() if isinstance(body, str) else bytes(body)

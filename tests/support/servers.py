@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from support.scripts import SCRIPTS
+from support.waiting import wait_until
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,13 @@ class Script:
     """A script that starts a server and prints two ``export NAME=value`` lines.
 
     `is_missing` tells from its exit code and words that the server is not installed here;
-    `asked` is a path of the server that answers once it is ready, within `patience` seconds.
+    `asked` is a path of the server that answers once it is ready.
     """
 
     name: str
     what: str
     variable: str
     asked: str
-    patience: float
     is_missing: Callable[[int, str], bool]
 
 
@@ -86,15 +85,16 @@ def _variables(script: Script, process: subprocess.Popen[str], log: Path) -> dic
 
 
 def _wait_until_ready(script: Script, url: str, process: subprocess.Popen[str], log: Path) -> None:
-    deadline = time.monotonic() + script.patience
-    while time.monotonic() < deadline and process.poll() is None:
+    def answers() -> bool:
+        assert process.poll() is None, f"{script.what} has ended: {log.read_text()[-500:]}"
         try:
-            with urllib.request.urlopen(f"{url}{script.asked}", timeout=10) as said:
-                said.read()
-                return
+            with urllib.request.urlopen(f"{url}{script.asked}", timeout=10) as answer:
+                answer.read()
         except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.05)
-    raise RuntimeError(f"the {script.what} server is not ready: {log.read_text()[-500:]}")
+            return False
+        return True
+
+    wait_until(answers, lambda: f"the {script.what} server answers: {log.read_text()[-500:]}")
 
 
 def _end(process: subprocess.Popen[str]) -> None:

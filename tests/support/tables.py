@@ -90,7 +90,7 @@ class MemoryTables:
         return Job(number, "query", "DONE", statement.location, destination=destination)
 
     def _share_out(self, sql: str, key: str, partitions: int) -> pa.Table:
-        project, dataset, table, moment = _FROM.search(sql).groups()  # type: ignore[union-attr]
+        project, dataset, table, moment = _FROM.search(sql).groups()
         _, _, where = sql.partition("\nWHERE ")
         name = f"{project}.{dataset}.{table}"
         keys = self._rows(name, int(moment) if moment else None, where).column(key).to_pylist()

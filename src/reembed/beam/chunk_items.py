@@ -19,11 +19,11 @@ from reembed.core.existing import ExistingRows, skip_existing
 from reembed.core.keys import KEYS
 from reembed.core.manifest import manifest_of
 from reembed.core.mixed import OpenPart, chunk_parts
+from reembed.core.wire import WireFormat
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RejectError, StorageError
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.ledger.notes import PlanProgress
-from reembed.providers.gemini.requests import RequestOptions
 from reembed.sources.base import Block
 from reembed.sources.uris import decode_data, is_data
 from reembed.storage.base import Storage
@@ -105,7 +105,7 @@ class ChunkItems(beam.PTransform):
         layout: names under the run directory, for extracted texts.
         plan: the plan's id.
         policy: how items are cut.
-        options: what the requests' size on the wire depends on.
+        wire: format of the requests, for their size.
         existing: URI of the index of the rows that the destination has; empty for none.
         source: says which pages of the web may be read; None: none.
     """
@@ -115,7 +115,7 @@ class ChunkItems(beam.PTransform):
         layout: Layout,
         plan: str,
         policy: ChunkPolicy,
-        options: RequestOptions,
+        wire: WireFormat,
         existing: str = "",
         source: SourceConfig | None = None,
     ) -> None:
@@ -123,7 +123,7 @@ class ChunkItems(beam.PTransform):
         content = ContentReader(open_storage(), inline_media=layout.inline_media())
         if source is not None:
             content = ContentReader.of(source, content.storage, content.inline_media)
-        self._chunk = _Chunk(layout, plan, policy, options, existing, content)
+        self._chunk = _Chunk(layout, plan, policy, wire, existing, content)
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[tuple[int, ChunkBatch]]:
         """Cut every block."""
@@ -136,12 +136,12 @@ class _Chunk(beam.DoFn):
         layout: Layout,
         plan: str,
         policy: ChunkPolicy,
-        options: RequestOptions,
+        wire: WireFormat,
         existing: str,
         content: ContentReader,
     ) -> None:
         self._layout, self._plan = layout, plan
-        self._policy, self._options = policy, options
+        self._policy, self._wire = policy, wire
         self._existing_uri = existing
         self._content = content
         self._storage = content.storage
@@ -160,7 +160,7 @@ class _Chunk(beam.DoFn):
         for one in chunked:
             self._keep_extracted(one)
         chunks = [chunk for one in chunked for chunk in one.chunks]
-        table, skipped = manifest_of(chunks, self._options), 0
+        table, skipped = manifest_of(chunks, self._wire), 0
         if self._existing is not None:
             table, skipped = skip_existing(table, self._existing)
         self._note.add(len(element.items), len(chunks))
@@ -171,7 +171,8 @@ class _Chunk(beam.DoFn):
     def _keep_extracted(self, chunked: ChunkedItem) -> None:
         if chunked.extracted is None:
             return
-        uri = self._layout.extracted(chunked.chunks[0].source_hash)
+        first = chunked.chunks[0]
+        uri = self._layout.extracted(first.source_hash, first.chunker)
         try:
             self._storage.create(uri, chunked.extracted.encode())
         except AlreadyExistsError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 
 from apache_beam.options.pipeline_options import (
@@ -38,10 +39,12 @@ def check_dataflow(config: Config, options: PipelineOptions) -> None:
     """Refuse what can only fail on a worker, a quarter of an hour later.
 
     Raises:
-        UsageError: workers would not have the package, or places that only this machine has.
+        UsageError: packages are missing, workers would not have this one, or places that only this
+            machine has.
     """
     if not is_dataflow(options):
         return
+    check_packages()
     setup = options.view_as(SetupOptions)
     image = options.view_as(WorkerOptions).sdk_container_image
     if not (image or setup.setup_file or setup.extra_packages):
@@ -55,6 +58,21 @@ def check_dataflow(config: Config, options: PipelineOptions) -> None:
                 f"{key}: {place} is on this machine, where Dataflow's workers cannot read it; "
                 "give gs://bucket/…"
             )
+
+
+def check_packages() -> None:
+    """Refuse a job without the packages that only Dataflow needs, with the name of their extra.
+
+    Raises:
+        UsageError: they are not installed; Beam itself says so late, and names its own extra.
+    """
+    try:
+        importlib.import_module("apache_beam.runners.dataflow.internal.apiclient")
+    except ImportError as err:
+        raise UsageError(
+            f"--runner=DataflowRunner needs more packages ({err}); "
+            "install them with pip install 'reembed[dataflow]'"
+        ) from err
 
 
 def _places(config: Config) -> Iterator[tuple[str, str]]:

@@ -55,11 +55,11 @@ class TablePartitioning:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, view or other relation as it stands; times in milliseconds since the epoch.
+    """A table, view or other relation; times in milliseconds since the epoch.
 
     `kind` is TABLE, VIEW, MATERIALIZED_VIEW, EXTERNAL, SNAPSHOT or another word of the service.
     `rows` and `size` (bytes) are 0 for views. `expires_ms` is 0 for never. `view_sql` is empty
-    for what is no view. `etag` changes with every change of the metadata.
+    where it is no view. `etag` changes with every change of rows or metadata.
     """
 
     name: TableName
@@ -79,14 +79,14 @@ class Table:
     view_sql: str = ""
 
     def column(self, name: str) -> Field | None:
-        """The column of this name in any case, as BigQuery compares names; None: there is none."""
-        wanted = name.casefold()
-        return next((found for found in self.fields if found.name.casefold() == wanted), None)
+        """Look a column up, in any case, as BigQuery compares names; None: there is none."""
+        folded = name.casefold()
+        return next((found for found in self.fields if found.name.casefold() == folded), None)
 
 
 @dataclass(frozen=True, slots=True)
 class NewTable:
-    """What a new table is to be; `expires_ms` since the epoch, 0 for never."""
+    """Description of a table to make; `expires_ms` since the epoch, 0 for never."""
 
     fields: tuple[Field, ...]
     clustering: tuple[str, ...] = ()
@@ -109,9 +109,9 @@ class Param:
 class Statement:
     """One statement of GoogleSQL and how it may run.
 
-    `location` is that of the data (`Table.location`); BigQuery finds it itself where it is empty,
-    but outside US and EU a job that is to be found again by its id needs it. A statement that
-    would be billed for more than `max_bytes` is refused without being run or billed.
+    `location` is that of the data (`Table.location`). BigQuery finds it itself where it is empty,
+    but outside US and EU a job can only be found again by its id **and** its location. A statement
+    that would be billed for more than `max_bytes` is refused without being run or billed.
     """
 
     sql: str
@@ -127,7 +127,7 @@ class Load:
 
     `source` is a local file, or ``gs://`` URIs (at most 10,000, one ``*`` each). `fields` is the
     table's schema, which is made when it is missing (by the local server without REQUIRED); columns
-    are matched by name. Failed loads count towards a table's daily number too:
+    are matched by name. A failed load counts towards a table's daily number of loads too:
     https://cloud.google.com/bigquery/docs/optimize-load-jobs
     """
 
@@ -141,7 +141,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it stands.
+    """Status of a job.
 
     `state` is PENDING, RUNNING or DONE; a job that is done failed where `reason` (a word of the
     service, for instance ``invalidQuery``) is not empty. `size` is the bytes that a query has
@@ -165,13 +165,13 @@ class Job:
 
     @property
     def failed(self) -> bool:
-        """Whether the job is over and did nothing."""
+        """Whether the job is over and changed nothing."""
         return self.state == "DONE" and bool(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What to read of a table: columns (empty: all), a filter, a moment, a degree of parallelism.
+    """Selection for a read session: columns (empty: all), a filter, a moment, how many streams.
 
     `where` is the row restriction of the Storage Read API: a GoogleSQL condition on columns of
     the table without aggregates. `snapshot_ms` reads the table as it was then, in milliseconds
@@ -186,10 +186,11 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class ReadStream:
-    """A share of a table's rows, to be read by any process within six hours (`ReadSession`).
+    """Share of a table's rows; a plain value that any process may read, for six hours.
 
     `schema` is the serialized Arrow schema. Streams of one session hold disjoint rows and
-    together all of them; no order is promised between or within them.
+    together all of them, in no particular order. A stream that is read again gives the same rows
+    in the same order, so a worker may take over the stream of one that died.
     """
 
     name: str
@@ -198,15 +199,16 @@ class ReadStream:
 
 
 class BigQuery(Protocol):
-    """Tables and jobs of BigQuery; picklable, and each process connects for itself.
+    """Tables and jobs of BigQuery: the seam; picklable, since each process connects by itself.
 
     Every method may raise `BigQueryError`: `BigQueryNotFoundError` for a missing table, dataset
     or project; `BigQueryDeniedError` for a missing permission; `BigQueryConflictError` for what
-    is not as it was; `StatementRefusedError` for a statement or a value that BigQuery cannot run;
-    `JobFailedError` for a job that ended badly; plain `BigQueryError` where it did not answer.
+    has changed; `StatementRefusedError` for a statement or a value that BigQuery cannot run;
+    `JobFailedError` for a job that failed; plain `BigQueryError` where it did not answer.
 
-    A job id names a job for good: given again, it stands for the job that has it, whatever the
-    rest of the call says. That job is waited for, and its end is the call's.
+    A job id names one job for good. Given again, it stands for the job that has it, whatever the
+    rest of the call says: that job is waited for, and its outcome is the call's. So a load or a
+    MERGE whose answer was lost, or whose process was killed, is never done twice.
     """
 
     def table(self, name: TableName) -> Table | None:
@@ -223,7 +225,7 @@ class BigQuery(Protocol):
         """Make a table if its name is free; return False where something has the name already."""
 
     def delete_table(self, name: TableName) -> None:
-        """Remove a table or view; no error when it is gone already."""
+        """Remove a table or view; no error where there is none."""
 
     def update_table(
         self,
@@ -242,7 +244,9 @@ class BigQuery(Protocol):
     def set_view(self, name: TableName, sql: str, etag: str | None) -> Table:
         """Point a view at a query: a new view where `etag` is None, else the one with this etag.
 
-        A view that already says `sql` counts as set, since a repeated request meets its own deed.
+        Compare-and-set: without the etag, of two people who change a view at once, the later
+        would undo the earlier unnoticed. A view that already says `sql` counts as set: a request
+        that is repeated after a lost answer finds its own change.
 
         Raises:
             BigQueryConflictError: the name is taken, the view was changed meanwhile, or `etag` is
@@ -252,7 +256,7 @@ class BigQuery(Protocol):
     def copy(
         self, source: TableName, dest: TableName, job_id: str, labels: Mapping[str, str]
     ) -> Job:
-        """Copy a table to a name that is free or an empty table, and wait for its end.
+        """Copy a table to a name that is free or to an empty table, and wait for the end.
 
         Make `dest` first, empty, to be sure of its clustering, labels and description: the local
         server copies none of them to a name that is free. It makes REQUIRED columns NULLABLE
@@ -263,14 +267,14 @@ class BigQuery(Protocol):
         """
 
     def load(self, load: Load, job_id: str) -> Job:
-        """Load Parquet files in one job and wait for its end.
+        """Load Parquet files in one job and wait for the end.
 
         Raises:
             JobFailedError: a file cannot be read or does not fit the schema; nothing was loaded.
         """
 
     def query(self, statement: Statement, job_id: str = "") -> Job:
-        """Run a statement and wait for its end; its rows are read by `results`.
+        """Run a statement and wait for the end; its rows are read by `results`.
 
         Raises:
             JobFailedError: the job of `job_id` had failed when it was asked for again, or failed
@@ -287,18 +291,18 @@ class BigQuery(Protocol):
         """
 
     def job(self, job_id: str, location: str = "") -> Job | None:
-        """ReloadRecords a job up; None: there is none of this id in this location."""
+        """Look a job up; None: there is none of this id in this location."""
 
     def read_streams(self, table: TableName, read: Read) -> tuple[ReadStream, ...]:
         """Open a read session; returns its streams, none for an empty table.
 
         Raises:
-            StatementRefusedError: a column is not there, the filter is none, or a view was named,
-                which the local server reads; it reads now whatever `Read.snapshot_ms` says.
+            StatementRefusedError: a column is not there, the filter is malformed, or it is a view.
+                (The local server reads views, and reads rows of now at any `Read.snapshot_ms`.)
         """
 
     def read_stream(self, stream: ReadStream, offset: int = 0) -> Iterator[pa.RecordBatch]:
-        """Read a stream from a row on; a connection that breaks is taken up where it broke.
+        """Read a stream from a row on; after a broken connection, go on at the next row.
 
         Args:
             stream: one of `read_streams`.

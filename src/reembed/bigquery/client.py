@@ -1,4 +1,4 @@
-"""BigQuery through Google's libraries; a job with an id of ours starts at most once."""
+"""Client of BigQuery through Google's libraries: the real side of the seam."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def open_bigquery_client(project: str) -> BigQuery:
 
 
 class BigQueryClient:
-    """The seam's real side.
+    """Tables and views over REST; jobs and reads are carried out by `Jobs` and `Reads`.
 
     Args:
         project: the project that runs and pays for jobs and reads.
-        policy: waits and repeats.
+        policy: how long to wait and how often to retry.
         connections: makes the clients of this process; must be picklable.
     """
 
@@ -46,7 +46,7 @@ class BigQueryClient:
 
     def table(self, name: TableName) -> Table | None:
         """Describe a table or view; None: there is none."""
-        with bigquery_errors(str(name), "look at it"):
+        with bigquery_errors(str(name), "read its description"):
             try:
                 return table_of(self._rest.get_table(str(name), **self._patience))
             except NotFound:
@@ -55,7 +55,7 @@ class BigQueryClient:
     def location(self, name: TableName) -> str:
         """The location of a table's dataset."""
         dataset = f"{name.project}.{name.dataset}"
-        with bigquery_errors(dataset, "look at the dataset"):
+        with bigquery_errors(dataset, "read the dataset's description"):
             return str(self._rest.get_dataset(dataset, **self._patience).location or "")
 
     def create_table(self, name: TableName, new: NewTable) -> bool:
@@ -68,7 +68,7 @@ class BigQueryClient:
         return True
 
     def delete_table(self, name: TableName) -> None:
-        """Remove a table or view; no error when it is gone already."""
+        """Remove a table or view; no error where there is none."""
         with bigquery_errors(str(name), "remove it"):
             self._rest.delete_table(str(name), not_found_ok=True, **self._patience)
 
@@ -81,7 +81,7 @@ class BigQueryClient:
         etag: str = "",
     ) -> Table:
         """Change labels and description of a table or view."""
-        table = _known(name, etag)
+        table = _reference(name, etag)
         changed: list[str] = []
         if labels is not None:
             table.labels = dict(labels)
@@ -95,8 +95,9 @@ class BigQueryClient:
     def set_view(self, name: TableName, sql: str, etag: str | None) -> Table:
         """Point a view at a query: a new view where `etag` is None, else the one with this etag."""
         if etag == "":
+            # The library would send no If-Match, and the change would be unconditional.
             raise BigQueryConflictError(f"{name}: it has no etag to compare; look at it again")
-        view = _known(name, etag or "")
+        view = _reference(name, etag or "")
         view.view_query = sql
         with bigquery_errors(str(name), "set the view"):
             try:
@@ -104,7 +105,8 @@ class BigQueryClient:
                     return table_of(self._rest.create_table(view, **self._patience))
                 return table_of(self._rest.update_table(view, ["view_query"], **self._patience))
             except (Conflict, PreconditionFailed):
-                # A request that is repeated after a lost answer meets its own deed.
+                # The library repeats a request whose answer was lost: that one finds the change
+                # which the first has made, and is refused for it.
                 found = self.table(name)
                 if found is None or found.view_sql != sql:
                     raise
@@ -133,7 +135,7 @@ class BigQueryClient:
         return self._jobs.dry_run(statement)
 
     def job(self, job_id: str, location: str = "") -> Job | None:
-        """ReloadRecords a job up; None: there is none of this id in this location."""
+        """Look a job up; None: there is none of this id in this location."""
         return self._jobs.job(job_id, location)
 
     def read_streams(self, table: TableName, read: Read) -> tuple[ReadStream, ...]:
@@ -141,7 +143,7 @@ class BigQueryClient:
         return self._reads.streams(table, read)
 
     def read_stream(self, stream: ReadStream, offset: int = 0) -> Iterator[pa.RecordBatch]:
-        """Read a stream from a row on; a connection that breaks is taken up where it broke."""
+        """Read a stream from a row on; after a broken connection, go on at the next row."""
         return self._reads.stream(stream, offset)
 
     @property
@@ -153,8 +155,8 @@ class BigQueryClient:
         return {"retry": self._policy.retry(), "timeout": TIMEOUT}
 
 
-def _known(name: TableName, etag: str) -> Any:
-    """A table's object that knows nothing but its name, and what it must still be."""
+def _reference(name: TableName, etag: str) -> Any:
+    """Make a table object of a name alone, and of the etag that the table must still have."""
     reference = {"projectId": name.project, "datasetId": name.dataset, "tableId": name.table}
     resource: dict[str, Any] = {"tableReference": reference}
     # The library sends it as If-Match.

@@ -1,4 +1,4 @@
-"""One pair of BigQuery clients for each process, and how long and how often to retry."""
+"""Connections to BigQuery, one pair of clients a process; the policy of waits and retries."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from reembed.errors import BigQueryDeniedError, BigQueryError
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Waits in seconds; `sleep` is given each of them.
+    """Waits in seconds; `sleep` is called with each of them.
 
-    `first` is the wait before a request is sent again and a job asked after, doubled each time;
-    `deadline` bounds the repeats of one request. A job is waited for `longest` in all: six hours
-    is what BigQuery gives a query or a load
-    (https://cloud.google.com/bigquery/quotas#query_jobs, #load_jobs). A read that brings no row
-    between `breaks` broken connections fails.
+    `first` is the wait before a request is sent again, doubled each time; `deadline` bounds the
+    repeats of one request. A job is waited for `longest` in all: BigQuery ends a query or a load
+    after six hours
+    (https://cloud.google.com/bigquery/quotas#query_jobs, #load_jobs). A read fails
+    when `breaks` connections in a row broke without bringing a row.
     """
 
     first: float = 0.5
@@ -32,11 +32,11 @@ class Policy:
     sleep: Callable[[float], None] = time.sleep
 
     def retry(self) -> Any:
-        """The Google library's policy for a request that may be sent twice."""
+        """Make the Google library's policy for a request that may be sent twice."""
         return retrying(self.first, self.deadline)
 
     def waits(self) -> Iterator[float]:
-        """The pauses between two looks at a job, at most ten seconds each, `longest` together."""
+        """Yield the pauses between requests for a job's status: at most 10 s, `longest` in all."""
         pause, waited = self.first / 2, 0.0
         while waited < self.longest:
             yield pause
@@ -44,7 +44,8 @@ class Policy:
             pause = min(pause * 1.5, 10.0)
 
 
-# The first is the Google library's own variable; it has none for the Storage Read API.
+# Addresses of a local server. The first variable is the Google library's own; it has none for the
+# Storage Read API.
 REST_VARIABLE: Final = "BIGQUERY_EMULATOR_HOST"
 READ_VARIABLE: Final = "REEMBED_BIGQUERY_READ_ENDPOINT"
 _POOL: Final = 32
@@ -53,7 +54,7 @@ _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """Both clients of the Google libraries; threads share them."""
+    """Both clients of Google's libraries; threads share them."""
 
     rest: Any
     read: Any
@@ -67,7 +68,7 @@ def connect(project: str) -> Connections:
     """Return this process's clients for a project; a forked process makes its own.
 
     ``BIGQUERY_EMULATOR_HOST`` (an address) and ``REEMBED_BIGQUERY_READ_ENDPOINT`` (``host:port``)
-    name a local stand-in, to which no credentials are shown.
+    name a local server, to which no credentials are sent.
 
     Raises:
         BigQueryDeniedError: no credentials were found; says what to set.
@@ -77,11 +78,13 @@ def connect(project: str) -> Connections:
     if bool(rest) != bool(read):
         given, missing = (REST_VARIABLE, READ_VARIABLE)[:: 1 if rest else -1]
         raise BigQueryError(
-            f"{given} is set and {missing} is not: set both to use a stand-in, or neither"
+            f"{given} is set and {missing} is not: set both to use a local server, or neither"
         )
     with _lock:
         if (project, rest, read) not in _made:
-            _made[project, rest, read] = _stand_in(project, rest, read) if rest else _real(project)
+            _made[project, rest, read] = (
+                _local_server(project, rest, read) if rest else _real(project)
+            )
         return _made[project, rest, read]
 
 
@@ -91,7 +94,7 @@ def rest_client(project: str, address: str, http: Any = None) -> Any:
     Args:
         project: the project that pays for jobs.
         address: where the server listens, with or without ``http://``.
-        http: a `requests` session to send everything through; None: a new one.
+        http: a `requests` session that sends everything; None: a new one.
     """
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import bigquery
@@ -114,14 +117,14 @@ def read_client(endpoint: str) -> Any:
         BigQueryReadGrpcTransport,
     )
 
-    # Batches may be larger than gRPC's 4 MB.
+    # Batches may be larger than gRPC's default limit of 4 MB.
     channel = grpc.insecure_channel(
         endpoint.removeprefix("http://"), options=[("grpc.max_receive_message_length", -1)]
     )
     return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
 
 
-def _stand_in(project: str, rest: str, read: str) -> Connections:
+def _local_server(project: str, rest: str, read: str) -> Connections:
     return Connections(rest_client(project, rest), read_client(read))
 
 

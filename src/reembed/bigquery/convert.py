@@ -21,7 +21,7 @@ from reembed.bigquery.base import (
 from reembed.bigquery.names import TableName
 
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TableFieldSchema: the service
-# answers in the older words, whichever it was given.
+# answers with the older names of types, whichever it was sent.
 _NEWER: Final = {
     "BOOLEAN": "BOOL",
     "FLOAT": "FLOAT64",
@@ -34,7 +34,7 @@ _RANGE: Final = "RANGE"
 
 
 def field_of(column: Any) -> Field:
-    """A column as the service describes it."""
+    """Convert a column that the service describes."""
     kind = str(column.field_type).upper()
     mode = cast(Mode, column.mode if column.mode in get_args(Mode) else "NULLABLE")
     inner = tuple(field_of(found) for found in column.fields)
@@ -42,27 +42,27 @@ def field_of(column: Any) -> Field:
 
 
 def schema_field(field: Field) -> Any:
-    """A column as the service is told of it."""
-    # A description that is sent as null would take away what stands there.
-    told = {"description": field.description} if field.description else {}
+    """Convert a column to send it to the service."""
+    # A description that is sent as null would remove the one that a person wrote.
+    described: dict[str, Any] = {"description": field.description} if field.description else {}
     return bigquery.SchemaField(
         field.name,
         _OLDER.get(field.type, field.type),
         mode=field.mode,
         fields=tuple(schema_field(inner) for inner in field.fields),
-        **told,
+        **described,
     )
 
 
 def name_of(reference: Any) -> TableName | None:
-    """A table's full name; None where a job has no destination."""
+    """Convert a table's reference; None where a job has no destination."""
     if reference is None:
         return None
     return TableName(reference.project, reference.dataset_id, reference.table_id)
 
 
 def table_of(table: Any) -> Table:
-    """A table or view as the service describes it."""
+    """Convert a table or view that the service describes."""
     name = TableName(table.project, table.dataset_id, table.table_id)
     return Table(
         name=name,
@@ -84,7 +84,7 @@ def table_of(table: Any) -> Table:
 
 
 def table_resource(name: TableName, new: NewTable) -> Any:
-    """A table that is to be made."""
+    """Convert the description of a table to make."""
     table = bigquery.Table(str(name), schema=[schema_field(field) for field in new.fields])
     if new.clustering:
         table.clustering_fields = list(new.clustering)
@@ -107,7 +107,7 @@ def table_resource(name: TableName, new: NewTable) -> Any:
 
 
 def job_of(job: Any) -> Job:
-    """A job as it stands."""
+    """Convert a job's status."""
     kind = str(job.job_type)
     result: dict[str, Any] = job.error_result or {}
     rows = inserted = updated = deleted = None
@@ -138,7 +138,7 @@ def job_of(job: Any) -> Job:
 
 
 def query_config(statement: Statement) -> Any:
-    """How a statement is run, its parameters with it."""
+    """Make the configuration of a query job, with its parameters."""
     config = bigquery.QueryJobConfig(
         query_parameters=[_parameter(param) for param in statement.params],
         labels=dict(statement.labels),
@@ -149,10 +149,10 @@ def query_config(statement: Statement) -> Any:
 
 
 def load_config(load: Load) -> Any:
-    """How Parquet files are loaded.
+    """Make the configuration of a load job of Parquet files.
 
     Without list inference a list column becomes a RECORD of `list` and `element` instead of an
-    ARRAY, which the local server does not show:
+    ARRAY, which no test against the local server would show (it makes an ARRAY either way):
     https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet
     """
     lists = bigquery.ParquetOptions()
@@ -173,7 +173,8 @@ def load_config(load: Load) -> Any:
 def _parameter(param: Param) -> Any:
     if isinstance(param.value, tuple):
         return bigquery.ArrayQueryParameter(param.name, param.type, list(param.value))
-    return bigquery.ScalarQueryParameter(param.name, param.type, param.value)
+    value: Any = param.value
+    return bigquery.ScalarQueryParameter(param.name, param.type, value)
 
 
 def _partition_of(table: Any) -> TablePartitioning | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -13,11 +13,18 @@ from reembed.bigquery import schema
 from reembed.bigquery.base import BigQuery, Field, NewTable, Param, Read, Statement, Table
 from reembed.bigquery.client import open_bigquery_client
 from reembed.bigquery.names import parse_table
-from reembed.bigquery.publish import Place, Publication
+from reembed.bigquery.publish import Publication, Target
 from reembed.bigquery.sql import count_sql, probe_sql, rows_sql, spaces_sql
 from reembed.config.schema import Config
 from reembed.core.schema import ROW
-from reembed.destinations.base import EXISTING, Published, SettledRun, drop_older_rejects
+from reembed.destinations.base import (
+    EXISTING,
+    DestinationKind,
+    Published,
+    Report,
+    SettledRun,
+    drop_older_rejects,
+)
 from reembed.errors import (
     BigQueryDeniedError,
     BigQueryError,
@@ -34,21 +41,30 @@ from reembed.storage.base import Storage
 _KEYS_AT_ONCE, _KEY_BYTES_AT_ONCE = 10_000, 4_000_000
 _HOUR_MS: Final = 3_600_000
 _EXAMPLES: Final = 5
-# A row that lacks one of these cannot say what it is; it never counts as held.
-_NAMED: Final = " AND ".join(f"`{field.name}` IS NOT NULL" for field in EXISTING)
+# A row that lacks one of these cannot be told apart from others; it never counts as existing.
+_COMPLETE: Final = " AND ".join(f"`{field.name}` IS NOT NULL" for field in EXISTING)
 
 
-def open_bigquery_table(
-    config: Config, storage: Storage, say: Callable[[str], None]
-) -> BigQueryTable:
-    """Open the table that a configuration names; `say` is called with what is about to cost money.
+def open_bigquery_table(config: Config, storage: Storage, report: Report) -> BigQueryTable:
+    """Open the table that a configuration names; the price of a MERGE is reported before it runs.
 
     Raises:
         UsageError: the table's name is malformed.
     """
+    return BigQueryTable(config, storage, client_of(config), report)
+
+
+BIGQUERY: Final = DestinationKind(open_bigquery_table)
+
+
+def client_of(config: Config) -> BigQuery:
+    """Make the client of the project that pays for the destination.
+
+    Raises:
+        UsageError: there is no `destination.bigquery`, or its table's name is malformed.
+    """
     options = schema.destination_of(config)
-    bigquery = open_bigquery_client(options.project or parse_table(options.table).project)
-    return BigQueryTable(config, storage, bigquery, say)
+    return open_bigquery_client(options.project or parse_table(options.table).project)
 
 
 class BigQueryTable:
@@ -57,8 +73,8 @@ class BigQueryTable:
     Args:
         config: names table, staging and options.
         storage: where the run's parts lie.
-        bigquery: whose project pays.
-        say: is told what is about to cost money.
+        bigquery: client of the project that pays.
+        report: called with what is about to cost money.
     """
 
     def __init__(
@@ -66,19 +82,22 @@ class BigQueryTable:
         config: Config,
         storage: Storage,
         bigquery: BigQuery,
-        say: Callable[[str], None] = lambda _: None,
+        report: Report = lambda _: None,
     ) -> None:
         self._config, self._storage, self._bigquery = config, storage, bigquery
         self._layout = Layout(config.run_dir)
-        self._place = Place(config, storage, self._layout, bigquery, say)
-        self._name = parse_table(schema.destination_of(config).table)
+        self._target = Target(config, storage, self._layout, bigquery, report)
+        self._name = self._target.table
 
     def check(self) -> None:
-        """Refuse what could not take the rows: place, permissions, columns, another model."""
+        """Refuse a table that could not take the rows: location, permissions, columns, model.
+
+        Whether the table was there is put on record: see `_check_since_planned`.
+        """
         options = schema.destination_of(self._config)
         schema.check_labels(options.labels)
         schema.new_table(self._config, {})
-        with self._as_usage():
+        with self._as_usage_error():
             location = self._bigquery.location(self._name)
             self._check_locations(location)
             self._check_staging()
@@ -91,10 +110,10 @@ class BigQueryTable:
         self._storage.put(self._layout.destination_seen(), orjson.dumps(seen))
 
     def identity(self) -> Iterator[bytes]:
-        """The table with its etag, which changes with its rows and columns, and its count.
+        """The table with its etag, which changes with its rows and columns, and its row count.
 
-        The count is asked for, which bills nothing: `Table.rows` leaves out what was streamed in
-        last, and local servers only estimate it.
+        The count comes from a query, which bills nothing: `Table.rows` leaves out what was
+        streamed in last, and local servers only estimate it.
         """
         table = self._bigquery.table(self._name)
         state: list[Any] = [str(self._name)]
@@ -106,48 +125,59 @@ class BigQueryTable:
         yield orjson.dumps(state)
 
     def existing(self) -> Iterator[pa.RecordBatch]:
-        """The rows by the columns that say what is there, from one read session."""
+        """Read the rows by the columns of `EXISTING`, from one read session."""
         if self._bigquery.table(self._name) is None:
             return
-        read = Read(tuple(EXISTING.names), _NAMED)
+        read = Read(tuple(EXISTING.names), _COMPLETE)
         for stream in self._bigquery.read_streams(self._name, read):
             for batch in self._bigquery.read_stream(stream):
                 table = pa.Table.from_batches([batch]).select(EXISTING.names).cast(EXISTING)
                 yield from table.to_batches()
 
     def rows(self, keys: Iterable[str]) -> Iterator[pa.RecordBatch]:
-        """The rows of some keys; each slice of keys is one query, billed for the whole table."""
+        """Read the rows of some keys; each slice of keys is one query, billed for the whole table.
+
+        The result's table is read by the Storage Read API: vectors are large, and pages of results
+        come one after the other, as text.
+        """
         location = self._bigquery.location(self._name)
-        for some in _sliced(sorted(set(keys))):
+        for some in _slices(sorted(set(keys))):
             params = (Param("keys", "STRING", some),)
             statement = Statement(rows_sql(self._name, ROW.names), params, location=location)
             job = self._bigquery.query(statement)
             if job.destination is None:
                 raise RunFailedError(f"{self._name}: query {job.id} has no result; run again")
-            # Vectors are large, and pages of results are read one after the other as text.
             for stream in self._bigquery.read_streams(job.destination, Read(tuple(ROW.names))):
                 for batch in self._bigquery.read_stream(stream):
                     table = pa.Table.from_batches([batch]).select(ROW.names).cast(ROW)
                     yield from table.to_batches()
 
     def publish(self, settled: SettledRun, removed: Iterable[str]) -> Published:
-        """Load the run's parts into staging; fill a new table by a copy, an old by one MERGE."""
-        drop_older_rejects(self._storage, self._layout, settled.commit)
+        """Load the run's parts into staging; copy it into a new table, or merge it into an old one.
+
+        Raises:
+            RunFailedError: the table was changed since the plan, or BigQuery refused a step.
+        """
+        drop_older_rejects(self._storage, self._layout.run_dir, settled.commit)
         try:
-            over = Publication.of(self._place, settled)
-            table = self._made(settled)
-            if self._is_half_made(table, settled, over):
-                return over.into_new(table)
+            publication = Publication.of(self._target, settled)
+            table = self._get_or_make(settled)
+            if self._is_ours_to_fill(table, settled, publication):
+                return publication.fill_new(table)
             self._check_since_planned(table, settled)
-            return over.into_old(table, removed)
+            return publication.merge_into(table, removed)
         except BigQueryError as err:
             raise RunFailedError(
-                f"{self._name} has not taken over run {settled.run}: {err}. Its rows wait under "
+                f"run {settled.run} is not in {self._name} yet: {err}. Its rows wait under "
                 f"{self._layout.run_dir}/vectors and nothing is paid again: run again"
             ) from err
 
-    def _made(self, settled: SettledRun) -> Table:
-        """The table as it stands, made where its name was free."""
+    def _get_or_make(self, settled: SettledRun) -> Table:
+        """The table as it stands; made, empty, where its name was free.
+
+        A new table carries labels that name the run and say `making`: a call that is killed before
+        the copy leaves an empty table, and these labels tell the next call, and people, whose.
+        """
         found = self._bigquery.table(self._name)
         if found is not None:
             return found
@@ -156,40 +186,42 @@ class BigQueryTable:
         self._bigquery.create_table(self._name, schema.new_table(self._config, labels, description))
         found = self._bigquery.table(self._name)
         if found is None:
-            raise RunFailedError(f"{self._name} went right after it was made; run again")
+            raise RunFailedError(f"{self._name} was removed right after it was made; run again")
         return found
 
-    def _is_half_made(self, table: Table, settled: SettledRun, over: Publication) -> bool:
-        """Whether this run made the table and filled it, or is still to do so."""
-        if over.jobs.begun(over.copy_name(table)) is not None:
+    def _is_ours_to_fill(self, table: Table, settled: SettledRun, publication: Publication) -> bool:
+        """Tell whether this run made the table, and copied into it or is still to do so."""
+        if publication.jobs.find(publication.copy_step(table)) is not None:
             return True
         made = {schema.RUN: schema.label(settled.run), schema.STATE: schema.MAKING}
         return table.rows == 0 and made.items() <= table.labels.items()
 
     def _check_since_planned(self, table: Table, settled: SettledRun) -> None:
-        """Refuse a table that is not the one that the plan has seen.
+        """Refuse a table that is not the one that the plan has looked at.
+
+        What was new was decided by the table as it was then. A table that appeared since, or has
+        other columns or another model by now, was never weighed.
 
         Raises:
             RunFailedError: it was made by somebody else, or changed.
         """
-        way_on = (
+        remedy = (
             "the run's rows wait and nothing is paid again: mend it, or remove it and a new one "
             "is made"
         )
         try:
             self._check_table(table)
         except UsageError as err:
-            raise RunFailedError(f"since the run was planned: {err}; {way_on}") from err
-        seen = self._seen()
+            raise RunFailedError(f"since the run was planned: {err}; {remedy}") from err
         ours = table.labels.get(schema.RUN) == schema.label(settled.run)
-        if not ours and seen is False:
+        if not ours and self._was_there_when_planned() is False:
             raise RunFailedError(
                 f"{table.name} was made by somebody else since the run was planned; if it is to "
                 "take these rows, `reembed plan` accepts it as it is, then run again"
             )
 
-    def _seen(self) -> bool | None:
-        """Whether the table was there when the last plan looked; None: nothing is known."""
+    def _was_there_when_planned(self) -> bool | None:
+        """Tell whether the last plan found the table; None: no plan has recorded it."""
         try:
             seen = orjson.loads(self._storage.read(self._layout.destination_seen()))
         except (ObjectNotFoundError, orjson.JSONDecodeError):
@@ -204,7 +236,7 @@ class BigQueryTable:
                 f"is in {location}; leave it out"
             )
         if options.staging_dataset is not None:
-            other = self._bigquery.location(schema.beside(self._config, "probe"))
+            other = self._bigquery.location(schema.table_beside(self._config, "probe"))
             if other.casefold() != location.casefold():
                 raise UsageError(
                     f"destination.bigquery.staging_dataset: {options.staging_dataset} is in "
@@ -212,15 +244,21 @@ class BigQueryTable:
                 )
 
     def _check_staging(self) -> None:
-        """Find out whether tables may be made: one without rows is made and removed."""
-        probe = schema.beside(self._config, "probe")
+        """Find out whether tables may be made: an empty one is made and removed.
+
+        It expires, should the process die between the two.
+        """
+        probe = schema.table_beside(self._config, "probe")
         now = self._storage.now(self._layout.clock("check"))
-        fields = (Field("key", "STRING"),)
-        new = NewTable(fields, expires_ms=round(now * 1000) + _HOUR_MS)
+        new = NewTable((Field("key", "STRING"),), expires_ms=round(now * 1000) + _HOUR_MS)
         self._bigquery.create_table(probe, new)
         self._bigquery.delete_table(probe)
 
     def _check_table(self, table: Table) -> None:
+        """Refuse other columns, and vectors of another model: distances between two mean nothing.
+
+        The labels tell the model where they name it; else one query of three small columns does.
+        """
         schema.check_columns(table)
         options = schema.destination_of(self._config)
         labels = schema.space_labels(self._config)
@@ -245,8 +283,8 @@ class BigQueryTable:
             )
 
     @contextmanager
-    def _as_usage(self) -> Iterator[None]:
-        """What is missing or forbidden is the user's to mend before anything is paid."""
+    def _as_usage_error(self) -> Iterator[None]:
+        """Turn a missing dataset or permission into a usage error: nothing was paid yet."""
         try:
             yield
         except BigQueryNotFoundError as err:
@@ -258,7 +296,8 @@ class BigQueryTable:
             raise UsageError(f"destination.bigquery.table: {err}") from err
 
 
-def _sliced(keys: list[str]) -> Iterator[tuple[str, ...]]:
+def _slices(keys: list[str]) -> Iterator[tuple[str, ...]]:
+    """Cut keys into slices that one query takes as a parameter."""
     some: list[str] = []
     size = 0
     for key in keys:

@@ -1,4 +1,4 @@
-"""Translate the BigQuery libraries' errors, and retry the transient ones."""
+"""Translate the errors of BigQuery's libraries; tell which of them may pass."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from reembed.errors import (
 
 # Seconds of silence that one request may take.
 TIMEOUT: Final = 60.0
-# https://cloud.google.com/bigquery/docs/error-messages: some come with 403 or 400.
+# https://cloud.google.com/bigquery/docs/error-messages. Some come with status 403 or 400, so the
+# reason decides, not the status.
 _TRANSIENT_REASONS: Final = frozenset(
     {"backendError", "internalError", "jobBackendError", "jobInternalError"}
     | {"jobRateLimitExceeded", "rateLimitExceeded"}
@@ -53,7 +54,7 @@ _REMEDIES: Final = {
 
 
 def reason_of(err: BaseException) -> str:
-    """The service's word for an error, for instance ``accessDenied``; empty: it gave none."""
+    """Return the service's reason for an error, such as ``accessDenied``; empty: it gave none."""
     given = err.errors if isinstance(err, api.GoogleAPICallError) else ()
     first = given[0] if given else None
     return str(first.get("reason", "")) if isinstance(first, dict) else ""
@@ -65,7 +66,7 @@ def is_transient(err: BaseException) -> bool:
 
 
 def retrying(initial: float, deadline: float) -> Retry:
-    """Make a retry policy for a request that may be sent twice; both in seconds."""
+    """Make a retry policy for a request that may be sent twice; both arguments in seconds."""
     return Retry(
         predicate=is_transient, initial=initial, maximum=16.0, multiplier=2.0, timeout=deadline
     )
@@ -73,14 +74,14 @@ def retrying(initial: float, deadline: float) -> Retry:
 
 @contextmanager
 def bigquery_errors(what: str, doing: str) -> Iterator[None]:
-    """Translate the libraries' errors.
+    """Translate errors of the libraries that are raised in the block.
 
     Args:
         what: the table, job or statement that the request was about.
         doing: a verb for the message, for instance ``read``.
 
     Raises:
-        BigQueryError: always one of its kinds, with the remedy.
+        BigQueryError: or a subclass; says what was attempted, and the remedy.
     """
     try:
         yield
@@ -89,51 +90,51 @@ def bigquery_errors(what: str, doing: str) -> Iterator[None]:
 
 
 def job_failure(result: dict[str, Any], what: str, job_id: str) -> BigQueryError:
-    """The error of a job that ended with this ``errorResult``."""
-    reason, said = str(result.get("reason", "")), _one_line(str(result.get("message", "")))
+    """Make the error of a job that ended with this ``errorResult``."""
+    reason, text = str(result.get("reason", "")), _one_line(str(result.get("message", "")))
     kind = _kind(reason, JobFailedError)
     remedy = _remedy(reason, "the same command tries again, under another job id")
-    message = f"{what}: job {job_id} failed: {said} ({reason}); {remedy}"
+    message = f"{what}: job {job_id} failed: {text} ({reason}); {remedy}"
     return JobFailedError(message, job_id, reason) if kind is JobFailedError else kind(message)
 
 
 def job_failed_before(result: dict[str, Any], what: str, job_id: str) -> JobFailedError:
-    """The error of a job id whose job had failed when it was given again."""
-    reason, said = str(result.get("reason", "")), _one_line(str(result.get("message", "")))
-    message = f"{what}: job {job_id} had failed already: {said} ({reason}); use another job id"
+    """Make the error for a job id that is given again although its job has failed."""
+    reason, text = str(result.get("reason", "")), _one_line(str(result.get("message", "")))
+    message = f"{what}: job {job_id} had failed already: {text} ({reason}); use another job id"
     return JobFailedError(message, job_id, reason)
 
 
 def _translated(err: Exception, what: str, doing: str) -> BigQueryError:
     cause = cause_of(err)
-    said = _one_line(getattr(cause, "message", "") or str(cause))
+    text = _one_line(getattr(cause, "message", "") or str(cause))
     if isinstance(cause, auth.RefreshError):
         return BigQueryDeniedError(f"{what}: the Google credentials were refused; {SIGN_IN_AGAIN}")
     if is_transient(cause):
         remedy = "check the network, then the same command resumes"
-        return BigQueryError(f"{what}: cannot {doing}: BigQuery fails; {remedy}: {said}")
+        return BigQueryError(f"{what}: cannot {doing}: BigQuery fails; {remedy}: {text}")
     code = code_of(cause)
     reason = reason_of(cause) or (_CODES | _CONFLICTS).get(code, "")
     kind = _kind(reason, BigQueryError)
-    # The service says "invalid" of bad requests of any sort.
+    # The service gives the reason "invalid" for bad requests of any sort.
     if kind is BigQueryError and code == 400:
         kind = StatementRefusedError
     elif kind is BigQueryError and code in _CONFLICTS:
         kind = BigQueryConflictError
-    remedy = _remedy(reason, "see what BigQuery says")
-    return kind(f"{what}: cannot {doing} ({code or type(cause).__name__}); {remedy}: {said}")
+    remedy = _remedy(reason, "see BigQuery's message")
+    return kind(f"{what}: cannot {doing} ({code or type(cause).__name__}); {remedy}: {text}")
 
 
 def _kind(reason: str, other: type[BigQueryError]) -> type[BigQueryError]:
     if reason in _REFUSED:
         return StatementRefusedError
-    named = {
+    kinds = {
         "accessDenied": BigQueryDeniedError,
         "conditionNotMet": BigQueryConflictError,
         "duplicate": BigQueryConflictError,
         "notFound": BigQueryNotFoundError,
     }
-    return named.get(reason, other)
+    return kinds.get(reason, other)
 
 
 def _remedy(reason: str, otherwise: str) -> str:
@@ -141,6 +142,6 @@ def _remedy(reason: str, otherwise: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    # The library puts the request before it, and job and location below; both are said already.
+    # The library adds the request before it, and job and location below it; our message has both.
     bare = _REQUEST.sub("", text.split("\n\nLocation:")[0])
     return " ".join(bare.split())[:500]

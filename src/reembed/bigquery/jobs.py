@@ -1,4 +1,4 @@
-"""BigQuery jobs: started at most once for an id, waited for, their end reported."""
+"""Jobs of BigQuery: begun at most once for an id, waited for, their outcome returned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ _PAGE_ROWS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """The jobs of one project."""
+    """Jobs that one project runs and pays for.
+
+    Every job that writes has an id of ours. BigQuery runs an id once: it answers 409 where the id
+    has a job, whoever began it. That job is waited for, and its outcome is the call's. Without
+    this, a request whose answer was lost would load the same files twice. A job that failed keeps
+    its id for good, so `JobFailedError` says "had failed already" and the caller takes a new id.
+    """
 
     connect: Callable[[str], Connections]
     project: str
@@ -35,20 +41,22 @@ class Jobs:
         """Load Parquet files in one job and wait for its end."""
         what = f"loading {load.table}"
         target, config = str(load.table), load_config(load)
-        named = {"job_id": check_job_id(job_id), "location": location, "job_config": config}
+        options = {"job_id": check_job_id(job_id), "location": location, "job_config": config}
         source = load.source
         if isinstance(source, Path):
-            # An upload is dear: ask first whether the job is there.
+            # An upload takes long: ask first whether the job is there.
             known = self._find(job_id, location)
             if known is not None:
-                return self._told(known, what, reused=True)
-            return self._run(lambda: self._upload(source, target, named), what, job_id, location)
+                return self._wait(known, what, reused=True)
+            return self._run(lambda: self._upload(source, target, options), what, job_id, location)
         if not 0 < len(source) <= MOST_URIS:
             raise StatementRefusedError(
                 f"{what}: {len(source)} files; a load job takes 1 to {MOST_URIS}: use several"
             )
         return self._run(
-            lambda: self._rest.load_table_from_uri(list(source), target, **named, **self._patience),
+            lambda: self._rest.load_table_from_uri(
+                list(source), target, **options, **self._patience
+            ),
             what,
             job_id,
             location,
@@ -64,9 +72,9 @@ class Jobs:
             write_disposition=bigquery.WriteDisposition.WRITE_EMPTY,
             labels=dict(labels),
         )
-        named = {"job_id": job_id, "location": location, "job_config": config}
+        options = {"job_id": job_id, "location": location, "job_config": config}
         return self._run(
-            lambda: self._rest.copy_table(str(source), str(dest), **named, **self._patience),
+            lambda: self._rest.copy_table(str(source), str(dest), **options, **self._patience),
             f"copying {source} to {dest}",
             job_id,
             location,
@@ -91,7 +99,7 @@ class Jobs:
     def dry_run(self, statement: Statement) -> int:
         """Return the bytes that a statement would be billed for."""
         config = query_config(statement)
-        # A cached answer costs nothing, but may be gone when the statement runs.
+        # A cached result costs nothing, but may have expired when the statement runs.
         config.dry_run, config.use_query_cache = True, False
         location = statement.location or None
         with bigquery_errors("query", "estimate it"):
@@ -110,7 +118,7 @@ class Jobs:
                     yield batch
 
     def job(self, job_id: str, location: str) -> Job | None:
-        """ReloadRecords a job up."""
+        """Look a job up."""
         found = self._find(check_job_id(job_id), location)
         return None if found is None else job_of(found)
 
@@ -122,9 +130,9 @@ class Jobs:
     def _patience(self) -> dict[str, Any]:
         return {"retry": self.policy.retry(), "timeout": TIMEOUT}
 
-    def _upload(self, path: Path, target: str, named: dict[str, Any]) -> Any:
+    def _upload(self, path: Path, target: str, options: dict[str, Any]) -> Any:
         with path.open("rb") as file:
-            return self._rest.load_table_from_file(file, target, timeout=TIMEOUT, **named)
+            return self._rest.load_table_from_file(file, target, timeout=TIMEOUT, **options)
 
     def _run(self, begin: Callable[[], Any], what: str, job_id: str, location: str) -> Job:
         reused = False
@@ -133,13 +141,14 @@ class Jobs:
                 job = begin()
             except (BadRequest, Conflict):
                 # The id has a job: of another process, or of this very request, whose first answer
-                # was lost. Some servers tell two who ask at once by a 400.
+                # was lost. Some servers answer 400 where two ask at once.
                 job, reused = self._find(job_id, location) if job_id else None, True
                 if job is None:
                     raise
-        return self._told(job, what, reused=reused)
+        return self._wait(job, what, reused=reused)
 
-    def _told(self, job: Any, what: str, *, reused: bool) -> Job:
+    def _wait(self, job: Any, what: str, *, reused: bool) -> Job:
+        """Wait for a job's end; `reused` says that it may have ended before this call."""
         failed_before = reused and job.state == "DONE" and job.error_result
         if failed_before:
             raise job_failed_before(job.error_result, what, job.job_id)
@@ -149,7 +158,7 @@ class Jobs:
             self.policy.sleep(pause)
             job = self._find(job.job_id, job.location)
             if job is None:
-                raise BigQueryError(f"{what}: its job is gone; the same command begins it anew")
+                raise BigQueryError(f"{what}: its job was deleted; the same command begins it anew")
         if job.state != "DONE":
             hours = self.policy.longest / 3600
             raise BigQueryError(

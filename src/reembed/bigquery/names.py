@@ -1,4 +1,4 @@
-"""Names of BigQuery tables and columns: parsed, checked, and quoted for SQL."""
+"""Names of tables, columns and jobs: parsed, checked, and quoted for SQL."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 
 @dataclass(frozen=True, slots=True, order=True)
 class TableName:
-    """A table or view by its full name; as text ``project.dataset.table``."""
+    """Full name of a table or view; as text ``project.dataset.table``."""
 
     project: str
     dataset: str
@@ -38,13 +38,13 @@ class TableName:
         """Name another table of the same dataset.
 
         Raises:
-            UsageError: `table` is no table's name.
+            UsageError: `table` cannot be a table's name.
         """
         return parse_table(f"{self.project}.{self.dataset}.{table}")
 
     @property
     def sql(self) -> str:
-        """The name in GoogleSQL, quoted part by part."""
+        """Name in GoogleSQL, quoted part by part."""
         return f"`{self.project}`.`{self.dataset}`.`{self.table}`"
 
 
@@ -71,7 +71,9 @@ def parse_table(text: str, project: str = "") -> TableName:
 
 
 def quoted(column: str) -> str:
-    """A column's name in GoogleSQL, between backquotes so that keywords are names too.
+    """Quote a column's name for GoogleSQL; between backquotes, keywords are names too.
+
+    A name is checked before it becomes a part of a statement: no name can end its quotes.
 
     Raises:
         UsageError: `column` cannot be a column's name.

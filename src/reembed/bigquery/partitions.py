@@ -13,7 +13,7 @@ Key = str | int
 
 
 def borders_of(quantiles: Sequence[Key]) -> tuple[Key, ...]:
-    """The borders between partitions, from quantiles that run from the least key to the greatest.
+    """Borders between partitions, from quantiles that run from the least key to the greatest.
 
     Strictly rising, so that no partition between two of them is empty by construction; fewer than
     asked for where many rows share few keys.
@@ -25,7 +25,7 @@ def borders_of(quantiles: Sequence[Key]) -> tuple[Key, ...]:
 
 
 def partition_of_keys(keys: pa.Array, borders: Sequence[Key]) -> npt.NDArray[np.int64]:
-    """The partition of each key: how many borders are at or below it.
+    """Find the partition of each key: the number of borders at or below it.
 
     Partition ``i`` holds ``borders[i-1] <= key < borders[i]``. Strings compare by code points,
     which is the order of their UTF-8 bytes and of STRING in BigQuery.

@@ -1,4 +1,4 @@
-"""Rows by the Storage Read API: sessions over a fixed moment, streams that are taken up again."""
+"""Rows by the Storage Read API: sessions over one moment, streams resumed at a row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reembed.bigquery.errors import TIMEOUT, bigquery_errors, is_transient
 from reembed.bigquery.names import TableName, quoted
 from reembed.errors import BigQueryError
 
-# One call brings rows for as long as it lasts; a longer read is a new call at the next row.
+# One call brings rows for as long as it lasts; a longer read goes on in a new call at the next row.
 _CALL_SECONDS: Final = 900.0
 # https://cloud.google.com/bigquery/docs/reference/storage/rpc: connections end in these ways too.
 _BROKEN: Final = (
@@ -32,7 +32,11 @@ _BROKEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Reads that one project pays for."""
+    """Reads that one project pays for.
+
+    The library's own reader reconnects at once and for ever; this one pauses, longer each time,
+    and gives up after `Policy.breaks` connections that brought no row.
+    """
 
     connect: Callable[[str], Connections]
     project: str
@@ -93,7 +97,7 @@ class _Broken(Exception):
 
 def _session(table: TableName, read: Read) -> Any:
     for column in read.columns:
-        quoted(column)  # refused here, with a message, rather than by the service
+        quoted(column)  # refuses a malformed name with a message that names it
     options = types.ReadSession.TableReadOptions(
         selected_fields=list(read.columns), row_restriction=read.where
     )

@@ -1,4 +1,4 @@
-"""Columns, labels and description of the destination table, and what is refused."""
+"""Columns, labels and description of the destination table; checks of an existing one."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from reembed.config.schema import Config
 from reembed.core.schema import ROW
 from reembed.errors import UsageError
 
+# Labels that this tool sets. `reembed_state` is `making` until all rows of a new table are in.
 RUN: Final = "reembed_run"
 STATE: Final = "reembed_state"
 MAKING, WHOLE = "making", "whole"
 SPACE: Final = ("reembed_model", "reembed_dimensions", "reembed_task")
-# The model's label where a table was allowed to hold several: look at the rows.
+# The model's label where a table was allowed to hold several models: no label can name them all,
+# so the next check looks at the rows.
 MIXED: Final = "mixed"
 # https://cloud.google.com/bigquery/docs/labels-intro#requirements
 _LABEL_KEY: Final = re.compile(r"[^\W\d_][\w-]*")
 _LABEL_VALUE: Final = re.compile(r"[\w-]*")
 _MOST_LABELS, _LABEL_LENGTH = 64, 63
+# Our line of a description begins so; all other lines are the user's and stay.
 _LINE: Final = "reembed: "
 # https://cloud.google.com/bigquery/docs/clustered-tables#cluster_column_types
 _CLUSTERS: Final = ("STRING", "INT64", "TIMESTAMP")
 _DESCRIPTIONS: Final = {
-    "key": "names the input",
+    "key": "key of the input",
     "source_index": "the input's position; source_index, offset, part is the order of the input",
     "offset": "where the chunk begins, for the order",
     "part": "the chunk's number within its input, from 0",
@@ -43,7 +46,7 @@ _DESCRIPTIONS: Final = {
 
 
 def row_fields() -> tuple[Field, ...]:
-    """The columns of rows (`core.schema.ROW`) as BigQuery has them; vectors are ARRAY<FLOAT64>."""
+    """Columns of rows (`core.schema.ROW`) as BigQuery has them; vectors are ARRAY<FLOAT64>."""
     return tuple(_field(field) for field in ROW)
 
 
@@ -53,7 +56,7 @@ def columns() -> list[tuple[str, str]]:
 
 
 def new_table(config: Config, labels: Mapping[str, str], description: str = "") -> NewTable:
-    """A table of rows, clustered and partitioned as configured.
+    """Describe a table of rows, clustered and partitioned as configured.
 
     Raises:
         UsageError: a column cannot cluster.
@@ -75,15 +78,15 @@ def new_table(config: Config, labels: Mapping[str, str], description: str = "") 
 
 
 def check_columns(table: Table) -> None:
-    """Refuse a table that could not take the rows.
+    """Refuse a table that could not take the rows; more columns are fine if they may be NULL.
 
     Raises:
-        UsageError: it is none, or the first column that differs.
+        UsageError: it is no table; or names the first column that differs.
     """
     if table.kind != "TABLE":
         raise UsageError(f"{table.name} is a {table.kind}, not a table; name another table")
-    wanted = row_fields()
-    for field in wanted:
+    fields = row_fields()
+    for field in fields:
         found = table.column(field.name)
         if found is None:
             raise UsageError(
@@ -101,7 +104,7 @@ def check_columns(table: Table) -> None:
                 f"{table.name}: column {field.name} is REQUIRED, and rows may have none; "
                 f"`ALTER TABLE {table.name.sql} ALTER COLUMN {quoted(field.name)} DROP NOT NULL`"
             )
-    known = {field.name for field in wanted}
+    known = {field.name for field in fields}
     for found in table.fields:
         if found.mode == "REQUIRED" and found.name.casefold() not in known:
             raise UsageError(
@@ -111,22 +114,22 @@ def check_columns(table: Table) -> None:
 
 
 def space_labels(config: Config) -> dict[str, str]:
-    """The labels that name the space of the vectors."""
+    """Labels that name the space of the vectors: model, dimensions and task."""
     model = config.model
     values = (model.name, str(model.dimensions), model.task)
     return {name: label(value) for name, value in zip(SPACE, values, strict=True)}
 
 
 def run_labels(config: Config, run: str, state: str) -> dict[str, str]:
-    """All labels of a table: the user's, the space's, the run's."""
+    """All labels of a table: the user's, those of the space, those of the run."""
     return {**destination_of(config).labels, **space_labels(config), RUN: label(run), STATE: state}
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
-    """Refuse labels that BigQuery would refuse.
+    """Refuse labels that BigQuery would refuse after the run is paid.
 
     Raises:
-        UsageError: the first of them.
+        UsageError: names the first of them.
     """
     rule = "lower case letters, digits, _ and -, at most 63, a letter first in names"
     for name, value in labels.items():
@@ -147,12 +150,12 @@ def check_labels(labels: Mapping[str, str]) -> None:
 
 
 def label(text: str) -> str:
-    """A text as a label's value: lower case, at most 63 characters."""
+    """Make a text a label's value: lower case, at most 63 characters."""
     return re.sub(r"[^a-z0-9_-]", "_", text.lower())[:_LABEL_LENGTH]
 
 
 def described(old: str, config: Config, run: str) -> str:
-    """A table's description with our line in it; what else is said stays."""
+    """Put our line into a table's description; the user's other lines stay."""
     model = config.model
     line = (
         f"{_LINE}vectors of {model.name}, {model.dimensions} dimensions, task {model.task}; "
@@ -162,8 +165,8 @@ def described(old: str, config: Config, run: str) -> str:
     return "\n".join([*kept, line])
 
 
-def beside(config: Config, suffix: str) -> TableName:
-    """Name a table beside the destination, or in the dataset for staging."""
+def table_beside(config: Config, suffix: str) -> TableName:
+    """Name a helper table: in the dataset for staging, else in that of the destination."""
     options = destination_of(config)
     dest = parse_table(options.table)
     dataset = options.staging_dataset or f"{dest.project}.{dest.dataset}"
@@ -171,7 +174,7 @@ def beside(config: Config, suffix: str) -> TableName:
 
 
 def destination_of(config: Config) -> BigQueryOptions:
-    """The section `destination.bigquery`.
+    """Return the section `destination.bigquery`.
 
     Raises:
         UsageError: there is none.

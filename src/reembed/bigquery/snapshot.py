@@ -1,4 +1,4 @@
-"""Snapshot of a table before reading: the moment, the row count, the partition borders."""
+"""Snapshot of a table, fixed once a plan: moment, row count, borders of partitions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _MOST_RESTRICTION = 500_000
 
 
 class Snapshot(Record):
-    """`source/snapshot.json` of a plan; a plan that is taken up again reads the same by it.
+    """`source/snapshot.json` of a plan; by it, a plan that was cut off goes on with the same rows.
 
-    `moment` is in milliseconds since the epoch by the service's clock; None: what is read cannot
-    change. `items` counts all rows, the `keyless` among them. `borders` part the keys into
-    partitions. Of a sample, `most` is the largest digest that is taken, in hex, and `only` the
-    condition on its keys, where that is not too long.
+    `moment` is in milliseconds since the epoch by the service's clock; None: the table cannot
+    change. `items` counts all rows, the `keyless` among them. `borders` cut the keys into
+    partitions. Of a sample, `most` is the largest digest that is included, in hex, and `only`
+    the condition on its keys, where that is not too long for a read session.
     """
 
     moment: int | None
@@ -40,7 +40,7 @@ class Snapshot(Record):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Where keys are asked for: a table that may be read as it was, a column, a condition."""
+    """Column of keys to take a snapshot of; `changes` says that the table may be written to."""
 
     bigquery: BigQuery
     table: Table
@@ -51,15 +51,15 @@ class Keys:
 
 
 def take_snapshot(keys: Keys, sample: int | None) -> Snapshot:
-    """Choose the moment, count the rows and find the borders; or the same of a sample's keys."""
+    """Choose the moment, count the rows and find the borders; of a sample, those of its keys."""
     moment = int(_row(keys, CLOCK_SQL)["now"]) if keys.changes else None
     return _whole(keys, moment) if sample is None else _sampled(keys, moment, sample)
 
 
 def _whole(keys: Keys, moment: int | None) -> Snapshot:
     source = source_sql(keys.table.name, moment, keys.where)
-    # Rows that were streamed in are not in the table's own count yet, and nobody knows what a
-    # condition leaves: so even a small table is counted by a query.
+    # The table's own count leaves out rows that were streamed in last, and says nothing about a
+    # condition: so even a small table is counted, by the query that finds the borders.
     expected = 1 if keys.where else _partitions(keys.table.rows)
     found = _row(keys, borders_sql(source, keys.key, expected))
     items, keyless = int(found["row_count"]), int(found["keyless_count"])
@@ -71,23 +71,26 @@ def _whole(keys: Keys, moment: int | None) -> Snapshot:
 
 
 def _sampled(keys: Keys, moment: int | None, sample: int) -> Snapshot:
-    """Read the column of keys alone: a hash in SQL would cost six times more a byte."""
+    """Choose the keys with the smallest digests, reading the column of keys alone.
+
+    A hash in SQL would be billed as a query, six times more a byte than a read.
+    """
     times: Counter[Key] = Counter()
     digests: dict[bytes, Key] = {}
     for key in _read_keys(keys, moment):
         digests[sample_digest(str(key))] = key
         times[key] += 1
         if len(digests) > 2 * sample + 1000:
-            # What is beyond the sample now is so for good, so counts of what stays are whole.
+            # Keys that are beyond the sample now stay so: counts of those that are kept are whole.
             digests = {each: digests[each] for each in heapq.nsmallest(sample, digests)}
             times = Counter({kept: times[kept] for kept in digests.values()})
     chosen = heapq.nsmallest(sample, digests)
-    taken = sorted(digests[each] for each in chosen)
-    only = key_in(keys.key, taken) if taken else ""
+    included = sorted(digests[each] for each in chosen)
+    only = key_in(keys.key, included) if included else ""
     return Snapshot(
         moment=moment,
-        items=sum(times[key] for key in taken),
-        borders=_alike(taken[PARTITION_ITEMS::PARTITION_ITEMS]),
+        items=sum(times[key] for key in included),
+        borders=_alike(included[PARTITION_ITEMS::PARTITION_ITEMS]),
         most=chosen[-1].hex() if chosen else "",
         only=only if len(only.encode()) <= _MOST_RESTRICTION else "",
     )
@@ -105,7 +108,7 @@ def _partitions(rows: int) -> int:
 
 
 def _alike(borders: Sequence[Key]) -> Any:
-    """Borders as a record takes them: all of one type, which their column sees to."""
+    """Type borders for the record: all strings or all integers, as their column is."""
     return tuple(borders)
 
 

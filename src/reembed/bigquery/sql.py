@@ -1,9 +1,9 @@
-"""GoogleSQL statements: borders, duplicates, the increment, the vector index.
+"""GoogleSQL statements: borders, duplicates, the MERGE of an increment, the vector index.
 
-Every name comes quoted from `table_names`; values are literals made here. A user's condition is
-SQL on purpose: it stands in brackets and on lines of its own, so that a comment in it ends there.
-Only documented features are used. The tests run all of it but the vector index on the local
-stand-in, whose SQL is translated; the service itself was not asked.
+Every name comes checked and quoted from `names`; values are literals made here. A user's condition
+is SQL on purpose: it stands in brackets and on lines of its own, so that a comment in it ends
+there and cannot swallow what follows. Only documented features are used. The tests run all of it
+but the vector index on a local server, which translates SQL; BigQuery itself was not asked.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ _NO_PART = "CAST(NULL AS INT64) AS `part`"
 _ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"}
 
 
-# The service's own time, in milliseconds since the epoch: a snapshot must not lie in its future.
+# The service's own time, in milliseconds since the epoch. A moment by this machine's clock could
+# lie in the service's future, which it refuses, or miss rows of the last seconds.
 CLOCK_SQL = "SELECT UNIX_MILLIS(CURRENT_TIMESTAMP()) AS now"
 
 
 def literal(value: Key) -> str:
-    """A string or an integer as a GoogleSQL literal.
+    """Write a string or an integer as a GoogleSQL literal.
 
     Escapes: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#escape_sequences
     """
@@ -34,9 +35,9 @@ def literal(value: Key) -> str:
 
 
 def source_sql(table: TableName, snapshot_ms: int | None, where: str = "") -> str:
-    """A FROM clause: a table at a moment (milliseconds since the epoch), and a condition.
+    """Write a FROM clause: a table at a moment (milliseconds since the epoch), with a condition.
 
-    The moment is a constant, as FOR SYSTEM_TIME AS OF asks for, and at most seven days ago:
+    The moment is a constant, as FOR SYSTEM_TIME AS OF requires, and at most seven days ago:
     https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#for_system_time_as_of
     """
     moment = ""
@@ -46,22 +47,22 @@ def source_sql(table: TableName, snapshot_ms: int | None, where: str = "") -> st
 
 
 def select_sql(source: str, columns: Sequence[str]) -> str:
-    """Some columns of a source: a FROM clause of `source_sql`, or of `result_sql`."""
+    """Select columns of a source: a FROM clause of `source_sql` or `result_sql`."""
     return f"SELECT {', '.join(quoted(column) for column in columns)}\n{source}"
 
 
 def result_sql(query: str) -> str:
-    """A FROM clause: what a user's query returns; a semicolon at its end is left out."""
+    """Write a FROM clause over a user's query; a semicolon at its end is left out."""
     return f"FROM (\n{query.rstrip().removesuffix(';')}\n)"
 
 
 def key_in(key: str, keys: Sequence[Key]) -> str:
-    """The condition that holds for rows of these keys."""
+    """Write the condition that holds for rows of these keys."""
     return f"{quoted(key)} IN ({', '.join(literal(one) for one in keys)})"
 
 
 def borders_sql(source: str, key: str, partitions: int) -> str:
-    """One row that says how to share out a table: `row_count`, `keyless_count`, `quantiles`.
+    """Select one row by which a table is partitioned: `row_count`, `keyless_count`, `quantiles`.
 
     A row without a key has NULL there, or an empty text. APPROX_QUANTILES leaves NULLs out and
     returns `partitions` + 1 values from the least to the greatest (NULL for no values), roughly
@@ -71,7 +72,7 @@ def borders_sql(source: str, key: str, partitions: int) -> str:
 
     Args:
         source: from `source_sql`.
-        key: the column to share out by; STRING or INT64.
+        key: the column to partition by; STRING or INT64.
         partitions: how many, at least 1.
     """
     column = quoted(key)
@@ -83,7 +84,7 @@ def borders_sql(source: str, key: str, partitions: int) -> str:
 
 
 def duplicates_sql(source: str, key: str, examples: int) -> str:
-    """Rows of `key` and `times` for the first keys that occur more than once, in key order."""
+    """Select `key` and `times` of the first keys that occur more than once, in key order."""
     column = quoted(key)
     return (
         f"SELECT {column} AS `key`, COUNT(*) AS times\n{source}\n"
@@ -92,9 +93,9 @@ def duplicates_sql(source: str, key: str, examples: int) -> str:
 
 
 def partition_condition(key: str, borders: Sequence[Key], partition: int) -> str:
-    """The condition that holds for one partition's rows: for a query, or to restrict a read.
+    """Write the condition that holds for one partition's rows, for a query or a read session.
 
-    The same rows as `partition_of_keys` says; empty where there is only one partition.
+    It selects the same rows as `partition_of_keys`; empty where there is only one partition.
     """
     column = quoted(key)
     low = [
@@ -112,25 +113,27 @@ def merge_sql(
     columns: Sequence[tuple[str, str]],
     deleted: TableName | None = None,
 ) -> str:
-    """One statement that brings a table up to date, whole or not at all; again: nothing changes.
+    """Write one MERGE that brings a table up to date, whole or not at all; it may be repeated.
 
-    Of a key of `staging` the rows of other content go, and those of the parts that `staging` has;
-    its other parts stay. All rows of the keys of `deleted` go. Then the rows of `staging` come.
-    The source holds, marked for the join, each such key once, which joins rows of other content,
-    and each part once, which joins the row of this part and content; and the new rows unmarked,
-    which join nothing and so are added.
+    Of a key in `staging`, the rows of other content are deleted, and those of the parts that
+    `staging` has; its other parts stay. All rows of the keys in `deleted` are deleted. The rows of
+    `staging` are inserted. The same statement again leaves the same rows.
 
-    * MERGE fails when two source rows match one row of the table: marked rows are distinct, and
-      those of keys and of parts ask for other and for equal content. A key that is deleted and
-      staged has no marked parts.
-      Subqueries in WHEN and SET clauses that refer to outside are not supported: there are none.
+    The source holds rows marked for deletion: each key once, which matches rows of other content,
+    and each part once, which matches the row of this part and content. The new rows are unmarked;
+    they match nothing, and so are inserted. The source does not read the table itself.
+
+    * MERGE fails when two source rows match one row of the table. So marked rows are distinct,
+      those of keys match other content and those of parts equal content, and a key that is both
+      deleted and staged has no marked parts.
+      Correlated subqueries in WHEN and SET clauses are not supported: there are none.
       https://cloud.google.com/bigquery/docs/data-manipulation-language#limitations
     * It is billed for what it reads plus the whole table, since it deletes:
       https://cloud.google.com/bigquery/docs/reference/standard-sql/dml-syntax
     * The two halves of the source need equal types: a NULL is cast to its column's.
-    * One clause for matches, since the local stand-in estimates no statement that has two.
+    * There is one clause for matches: the local server estimates no statement that has two.
 
-    Rows that `staging` holds twice are added twice: see `repeated_parts_sql`.
+    Rows that `staging` holds twice are inserted twice: `repeated_parts_sql` finds them before.
 
     Args:
         dest: the table, with columns `key`, `content_hash` and `part`.
@@ -165,13 +168,13 @@ WHEN NOT MATCHED AND NOT S.{_REMOVE} THEN
 
 
 def count_sql(table: TableName, keys: TableName | None = None) -> str:
-    """One row, `row_count`: the rows of a table, or those whose keys another table holds."""
+    """Select one row, `row_count`: of a table, or of its rows whose keys another table holds."""
     condition = f" WHERE `key` IN (SELECT `key` FROM {keys.sql})" if keys is not None else ""
     return f"SELECT COUNT(*) AS row_count FROM {table.sql}{condition}"
 
 
 def spaces_sql(table: TableName, examples: int) -> str:
-    """Rows of `model`, `dimensions` and `task`: the spaces that a table's vectors are of."""
+    """Select `model`, `dimensions` and `task` of the vectors in a table, each combination once."""
     return (
         f"SELECT DISTINCT `model`, `dimensions`, `task` FROM {table.sql}\n"
         f"ORDER BY `model`, `dimensions`, `task`\nLIMIT {examples}"
@@ -179,23 +182,23 @@ def spaces_sql(table: TableName, examples: int) -> str:
 
 
 def rows_sql(table: TableName, columns: Sequence[str]) -> str:
-    """The rows of the keys that the parameter `keys` lists (``ARRAY<STRING>``)."""
+    """Select the rows of the keys in the parameter `keys` (``ARRAY<STRING>``)."""
     names = ", ".join(quoted(name) for name in columns)
     return f"SELECT {names} FROM {table.sql} WHERE `key` IN UNNEST(@keys)"
 
 
 def probe_sql(table: TableName) -> str:
-    """A statement that changes nothing and needs leave to change rows; for a dry run."""
+    """Write a statement that changes nothing but needs permission to; for a dry run."""
     return f"DELETE FROM {table.sql} WHERE FALSE"
 
 
 def view_sql(table: TableName) -> str:
-    """What a view of a whole table says."""
+    """Write the query of a view of a whole table."""
     return f"SELECT * FROM {table.sql}"
 
 
 def repeated_parts_sql(table: TableName, examples: int) -> str:
-    """Rows of `key`, `part` and `times` for the first parts that a table holds more than once."""
+    """Select `key`, `part` and `times` of the first parts that a table holds more than once."""
     return (
         f"SELECT `key`, `part`, COUNT(*) AS times\nFROM {table.sql}\nGROUP BY `key`, `part`\n"
         f"HAVING COUNT(*) > 1\nORDER BY `key`, `part`\nLIMIT {examples}"
@@ -205,11 +208,11 @@ def repeated_parts_sql(table: TableName, examples: int) -> str:
 def vector_index_sql(
     table: TableName, column: str, name: str, storing: Sequence[str] = (), kind: str = "IVF"
 ) -> str:
-    """The statement that makes a vector index, where there is none of its name.
+    """Write the statement that makes a vector index where there is none of its name.
 
     The column is an ARRAY<FLOAT64> of one length without NULLs; only IVF stores more columns:
-    https://cloud.google.com/bigquery/docs/vector-index. The local server refuses to index less
-    than 5,000 rows, in words of the service.
+    https://cloud.google.com/bigquery/docs/vector-index. BigQuery refuses an index over
+    less than 5,000 rows.
 
     Args:
         table: the table that holds the vectors.
@@ -225,7 +228,7 @@ def vector_index_sql(
         raise ValueError(f"{kind!r} is no kind of vector index; use IVF or TREE_AH")
     if kind == "TREE_AH" and storing:
         raise ValueError("a TREE_AH index stores no columns; use IVF, or leave them out")
-    # Quoted as one: the local server does not take this statement's table apart otherwise.
+    # Quoted as one: the local server does not parse this statement's table otherwise.
     whole = f"`{table.project}.{table.dataset}.{table.table}`"
     stored = f"\nSTORING ({', '.join(quoted(inner) for inner in storing)})" if storing else ""
     return (
@@ -235,14 +238,14 @@ def vector_index_sql(
 
 
 def _marked(staging: TableName, deleted: TableName | None) -> str:
-    """The marked rows of a MERGE: keys without a part, deleted ones without content; and parts."""
+    """Select a MERGE's marked rows: keys without part, removed keys without content; parts."""
     keys = f"SELECT `key`, MAX(`content_hash`) AS `content_hash`, {_NO_PART} FROM {staging.sql}"
     parts = f"SELECT DISTINCT `key`, `content_hash`, `part` FROM {staging.sql}"
     if deleted is None:
         return f"{keys} GROUP BY `key`\n    UNION ALL {parts}"
     others = f" WHERE `key` NOT IN (SELECT `key` FROM {deleted.sql})"
-    lost = f"SELECT DISTINCT `key`, CAST(NULL AS STRING) AS `content_hash`, {_NO_PART}"
-    unions = (f"{keys}{others} GROUP BY `key`", f"{parts}{others}", f"{lost} FROM {deleted.sql}")
+    removed = f"SELECT DISTINCT `key`, CAST(NULL AS STRING) AS `content_hash`, {_NO_PART}"
+    unions = (f"{keys}{others} GROUP BY `key`", f"{parts}{others}", f"{removed} FROM {deleted.sql}")
     return "\n    UNION ALL ".join(unions)
 
 

@@ -8,11 +8,10 @@ from reembed.cli.loading import load_service_config
 from reembed.cli.run import ask, run_command
 from reembed.cli.screen import console, print_json
 from reembed.core.price import format_usd
-from reembed.driver.session import service_key
+from reembed.driver.session import open_service, service_key
 from reembed.errors import RunFailedError, ServiceError
 from reembed.ledger.commits import check_resumable
 from reembed.ledger.layout import Layout
-from reembed.providers.gemini.client import open_service
 from reembed.runs.cancel import cancel_jobs, write_stop
 from reembed.runs.redrive import plan_redrive, write_redrive
 from reembed.storage.open import open_storage
@@ -31,7 +30,7 @@ def cancel_command(
         else:
             console().print("The stop is lifted; `reembed run` or `reembed advance` goes on.")
         return 0
-    with open_service(loaded.config.service, service_key(loaded.config)) as service:
+    with open_service(loaded.config) as service:
         try:
             done = cancel_jobs(storage, layout, commit, service)
         except ServiceError as err:

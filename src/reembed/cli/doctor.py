@@ -10,11 +10,9 @@ import orjson
 from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
 from reembed.cli.screen import Screen, console, print_json
-from reembed.config.load import LoadedConfig
 from reembed.driver.clock import SystemClock
-from reembed.driver.session import service_key
+from reembed.driver.session import open_service
 from reembed.ledger.layout import Layout
-from reembed.providers.gemini.client import GeminiService, open_service
 from reembed.runs.doctor import check_all
 from reembed.runs.live_check import LiveFindings, check_live
 from reembed.storage.open import open_storage
@@ -30,14 +28,14 @@ def doctor_command(
     storage = open_storage()
     found: dict[str, Any] = {"schema": 1, "checks": []}
     with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:
-        for check in check_all(loaded, storage, lambda: _service(loaded)):
+        for check in check_all(loaded, storage, lambda: open_service(loaded.config)):
             found["checks"].append({"name": check.name, "ok": check.ok, "said": check.said})
             if not as_json:
                 mark, colour = ("ok  ", "green") if check.ok else ("no  ", "red")
                 console().print(f"{mark}{check.name}: {check.said}", style=colour, soft_wrap=True)
         ok = all(check["ok"] for check in found["checks"])
         if live and ok:
-            with _service(loaded) as service:
+            with open_service(loaded.config) as service:
                 clock = SystemClock()
                 seen = check_live(loaded.config, service, clock, _PATIENCE, screen.say)
             record = orjson.dumps(seen.as_json(), option=orjson.OPT_INDENT_2)
@@ -48,10 +46,6 @@ def doctor_command(
     if as_json:
         print_json(found)
     return 0 if ok else 1
-
-
-def _service(loaded: LoadedConfig) -> GeminiService:
-    return open_service(loaded.config.service, service_key(loaded.config))
 
 
 def _show_live(seen: LiveFindings) -> None:

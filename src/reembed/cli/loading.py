@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reembed.config.load import LoadedConfig, config_from_text, load_config
 from reembed.errors import ObjectNotFoundError, UsageError
-from reembed.providers.keys import DEFAULT_BASE_URL, resolve_base_url
+from reembed.providers.open import find_provider
 from reembed.storage.names import is_gs
 from reembed.storage.open import open_storage
 
@@ -33,16 +33,8 @@ def load_from(path: str, overrides: Sequence[str], run_dir: str | None) -> Loade
 
 
 def load_service_config(path: str, overrides: Sequence[str], run_dir: str | None) -> LoadedConfig:
-    """Load a configuration, with the service's address from the environment written into it.
-
-    The vendor's GOOGLE_GEMINI_BASE_URL holds where the file names no address; written into the
-    configuration it is frozen with it, so that a resume cannot go elsewhere unnoticed.
-    """
+    """Load a configuration, with what the environment says of its service written into it."""
     loaded = load_from(path, overrides, run_dir)
-    service = loaded.config.service
-    base_url = resolve_base_url(service.base_url, os.environ)
-    if service.base_url is not None or base_url == DEFAULT_BASE_URL:
-        return loaded
-    settled = service.model_copy(update={"base_url": base_url})
+    settled = find_provider(loaded.config.service).settle(os.environ)
     config = loaded.config.model_copy(update={"service": settled})
     return LoadedConfig(config, loaded.base, loaded.path)

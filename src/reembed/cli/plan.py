@@ -15,6 +15,7 @@ from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
 from reembed.core.price import Price, cap_words, format_usd, price
 from reembed.machine.quotas import Days, Quotas, days_table
+from reembed.providers.open import find_provider
 from reembed.storage.open import open_storage
 
 
@@ -61,7 +62,7 @@ def plan_as_json(plan: PlanSummary, config: Config) -> dict[str, Any]:
                 "file_storage": days.file_storage,
                 "binds": days.binds,
             }
-            for days in days_table(Quotas.of(config), totals)
+            for days in days_table(_quotas(config), totals)
         ],
     }
 
@@ -94,7 +95,11 @@ def show_plan(plan: PlanSummary, config: Config, out: Console) -> None:
     for note, count in sorted(totals.notes.items()):
         out.print(f"  note: {_note(note, count)}")
     out.print(_price_table(costs))
-    out.print(_days_table(days_table(Quotas.of(config), totals)))
+    out.print(_days_table(days_table(_quotas(config), totals)))
+
+
+def _quotas(config: Config) -> Quotas:
+    return Quotas.of(config, find_provider(config.service).capabilities)
 
 
 def _note(note: str, count: int) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -28,7 +29,8 @@ class Problem:
 
     def under(self, prefix: str) -> Problem:
         """The same problem, its key below a section."""
-        return Problem(f"{prefix}.{self.key}" if prefix else self.key, self.value, self.remedy)
+        key = ".".join(part for part in (prefix, self.key) if part)
+        return Problem(key, self.value, self.remedy)
 
 
 class ProblemsError(ValueError):
@@ -40,6 +42,13 @@ class ProblemsError(ValueError):
 
     def __str__(self) -> str:
         return "; ".join(f"{p.key}: {p.value}: {p.remedy}" for p in self.problems)
+
+
+class UnknownKeysError(ProblemsError):
+    """Keys that a section does not know; `messages` finds what each may have been meant for."""
+
+    def __init__(self, shown: Mapping[str, str]) -> None:
+        super().__init__(*(Problem(key, value, "not a known key") for key, value in shown.items()))
 
 
 def wrong(key: str, value: Any, remedy: str) -> ProblemsError:
@@ -65,3 +74,10 @@ class Section(BaseModel):
     """Base of every section: frozen, and a key that is not known is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Keys of a section from another package that may change while a run is under way.
+    free: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def added_models(cls) -> dict[str, type[Section]]:
+        """Models of sections that kinds from other packages may have here; see `OpenSection`."""
+        return {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from reembed.config.added import OpenSection
 from reembed.config.base import Section, wrong
 from reembed.config.source import check_table
 
@@ -47,13 +48,26 @@ class BigQueryOptions(Section):
         return self
 
 
-class DestinationConfig(Section):
+class DestinationConfig(OpenSection):
     """Where rows go; `text` adds each chunk's text to its row.
 
-    Parts in Parquet are always written, under the run directory. With `bigquery` they are loaded
-    into its table when the run has settled, and that table is the destination.
+    Parts in Parquet are always written, under the run directory. With `bigquery`, or a section of
+    another package's kind, a settled run is published there, and that is the destination.
     """
 
+    group: ClassVar[str] = "reembed.destinations"
     parquet: ParquetOptions = ParquetOptions()
     bigquery: BigQueryOptions | None = None
     text: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind: ``bigquery``, that of another package, else ``parquet``."""
+        return self.added_kind or ("bigquery" if self.bigquery is not None else "parquet")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> DestinationConfig:
+        given = [*(["bigquery"] if self.bigquery is not None else []), *(self.model_extra or {})]
+        if len(given) > 1:
+            raise wrong(given[1], "given beside " + given[0], "give one of them")
+        return self

@@ -52,11 +52,14 @@ def frozen_view(config: Config, api_key_hash: str = "") -> dict[str, Any]:
             "files": dump["source"]["files"],
             "sample": dump["source"]["sample"],
             **config.source.model_dump(mode="json", exclude_defaults=True),
+            **config.source.frozen_added(),
         },
         "model": dump["model"],
         "chunking": dump["chunking"],
         "batch": batch,
         "service": {
+            # Left out where it is the default, which is what commits without it mean.
+            **config.service.model_dump(include={"provider"}, exclude_defaults=True),
             "base_url": (config.service.base_url or "").rstrip("/"),
             "api_version": config.service.api_version,
             _KEY: api_key_hash,
@@ -64,6 +67,7 @@ def frozen_view(config: Config, api_key_hash: str = "") -> dict[str, Any]:
         "destination": {
             "text": config.destination.text,
             "bigquery": config.destination.bigquery.table if config.destination.bigquery else None,
+            **config.destination.frozen_added(),
         },
     }
 

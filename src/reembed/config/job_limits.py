@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reembed.config.capabilities import Capabilities
 from reembed.config.crosscheck import largest_chunk_tokens
 from reembed.config.schema import Config
 
 _AUTO_FRACTION = 20
-# The body of an inline create must stay below 20 MB (the vendor's batch page); some is left for
-# what stands around the requests.
-INLINE_BODY_BYTES = 19_000_000
-_INPUT_FILE_BYTES = 2_000_000_000
+# Fits an int64 with room to add; no plan comes near.
+_UNBOUNDED = 2**60
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,12 @@ class JobLimits:
     result_bytes: int
 
 
+def token_quota(config: Config, capabilities: Capabilities) -> int:
+    """Tokens that all active jobs may have together; without such a quota, more than any plan."""
+    bounded = capabilities.quota == "enqueued_tokens"
+    return config.batch.enqueued_tokens if bounded else _UNBOUNDED
+
+
 def resolve_max_tokens(config: Config) -> int:
     """Tokens of one job: as configured, or a twentieth of the quota and not under one chunk."""
     batch = config.batch
@@ -33,23 +38,21 @@ def resolve_max_tokens(config: Config) -> int:
     return max(batch.enqueued_tokens // _AUTO_FRACTION, one_chunk)
 
 
-def job_limits(config: Config) -> JobLimits:
+def job_limits(config: Config, capabilities: Capabilities) -> JobLimits:
     """The limits of one job; megabytes are 10**6 bytes.
 
     Where the largest job's input and result together would not fit the project's file storage,
     both shrink by the same factor: such a job could never be submitted.
     """
-    batch = config.batch
+    batch, most = config.batch, capabilities.max_requests
     job_mb = batch.max_input_mb + batch.max_result_mb
     storage_mb = batch.file_storage_gb * 1000
-    shrink = 1.0 if batch.input == "inline" else min(1.0, storage_mb / job_mb)
+    inline = batch.input == "inline"
+    most_input = capabilities.max_inline_bytes if inline else capabilities.max_input_bytes
+    shrink = 1.0 if inline else min(1.0, storage_mb / job_mb)
     return JobLimits(
-        requests=batch.max_requests,
+        requests=batch.max_requests if most is None else min(batch.max_requests, most),
         tokens=resolve_max_tokens(config),
-        input_bytes=max(1, min(int(batch.max_input_mb * 1e6 * shrink), _most_input(config))),
+        input_bytes=max(1, min(int(batch.max_input_mb * 1e6 * shrink), most_input)),
         result_bytes=max(1, int(batch.max_result_mb * 1e6 * shrink)),
     )
-
-
-def _most_input(config: Config) -> int:
-    return INLINE_BODY_BYTES if config.batch.input == "inline" else _INPUT_FILE_BYTES

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from reembed.config.base import Problem, ProblemsError, show_value
+from reembed.config.base import Problem, ProblemsError, Section, UnknownKeysError, show_value
 from reembed.errors import ConfigError
 
 _MAX_FURTHER = 10
@@ -72,7 +72,7 @@ def problems_of(err: ValidationError, root: type[BaseModel]) -> list[Problem]:
 def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     """Every dotted key of a model, sections included, in the order of the fields."""
     keys = []
-    for name in model.model_fields:
+    for name in [*model.model_fields, *_added(model)]:
         keys.append(prefix + name)
         section = _section(model, name)
         if section is not None:
@@ -84,6 +84,8 @@ def _problems(detail: ErrorDetails, root: type[BaseModel]) -> list[Problem]:
     kind, context = detail["type"], detail.get("ctx", {})
     raised = context.get("error")
     path = _path(detail["loc"], root)
+    if isinstance(raised, UnknownKeysError):
+        return [_unknown(p.under(path).key, p.value, root) for p in raised.problems]
     if isinstance(raised, ProblemsError):
         return [p.under(path) for p in raised.problems]
     if kind == "extra_forbidden":
@@ -172,8 +174,12 @@ def _path(loc: Sequence[int | str], root: type[BaseModel]) -> str:
 def _section(model: type[BaseModel], name: str) -> type[BaseModel] | None:
     field = model.model_fields.get(name)
     if field is None:
-        return None
+        return _added(model).get(name)
     for candidate in (field.annotation, *get_args(field.annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
     return None
+
+
+def _added(model: type[BaseModel]) -> Mapping[str, type[Section]]:
+    return model.added_models() if issubclass(model, Section) else {}

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from reembed.config.base import Problem, ProblemsError, Section, wrong
 from reembed.config.crosscheck import check_sections
@@ -17,6 +17,7 @@ from reembed.config.models import MODELS, RETIRED, ModelSpec
 from reembed.config.notifications import NotifyConfig
 from reembed.config.secret_names import is_secret_version
 from reembed.config.source import SourceConfig
+from reembed.registry import load_extensions
 
 
 class ModelConfig(Section):
@@ -167,7 +168,7 @@ class BatchConfig(Section):
     on_stuck: Literal["report", "resubmit"] = "report"
     lease_seconds: float = Field(120.0, gt=0)
     list_lag_seconds: float = Field(60.0, ge=0)
-    job_list_days: float = Field(7.0, ge=1)
+    job_list_days: float | None = Field(None, ge=1)
     lanes: int | None = Field(None, gt=0, le=1000)
     max_wait_hours: float = Field(24.0, gt=0)
 
@@ -199,10 +200,14 @@ class BudgetConfig(Section):
 class ServiceConfig(Section):
     """Where the service is; `base_url` None is the real one. The key is never in a file.
 
+    `provider` names an entry of the table of providers, which is looked up when one is needed: it
+    may come from another package.
+
     `api_key_secret` names a version of a secret in Secret Manager, which each process that needs
     the key reads for itself; None reads the key from the environment.
     """
 
+    provider: str = Field("gemini_batch", pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
     base_url: str | None = None
     api_version: str = "v1beta"
     timeout_seconds: float = Field(120.0, gt=0)
@@ -238,10 +243,14 @@ def _check_base_url(url: str) -> None:
 
 
 class Config(Section):
-    """One migration."""
+    """One migration.
+
+    `extensions` names Python modules that add kinds of sources, destinations, formats or providers.
+    """
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     run_dir: str = ""
+    extensions: tuple[str, ...] = ()
     source: SourceConfig
     model: ModelConfig = ModelConfig()
     chunking: ChunkingConfig = ChunkingConfig()
@@ -250,6 +259,14 @@ class Config(Section):
     service: ServiceConfig = ServiceConfig()
     destination: DestinationConfig = DestinationConfig()
     notify: NotifyConfig = NotifyConfig()
+
+    @field_validator("extensions", mode="after")
+    @classmethod
+    def _load(cls, modules: tuple[str, ...]) -> tuple[str, ...]:
+        # Fields are validated in their order: the modules add their kinds before the sections
+        # below are looked at.
+        load_extensions(modules)
+        return modules
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from reembed.config.added import OpenSection
 from reembed.config.base import Problem, ProblemsError, Section, wrong
 
 KINDS = ("files", "manifest", "parquet", "bigquery")
@@ -86,14 +87,15 @@ class BigQuerySource(Columns):
         return self
 
 
-class SourceConfig(Section):
-    """Where inputs come from: exactly one of `files`, `manifest`, `parquet` and `bigquery`.
+class SourceConfig(OpenSection):
+    """Where inputs come from: exactly one of `KINDS`, or of the kinds of other packages.
 
     `sidecar` adds keys, titles and metadata to files: ``json`` looks for ``NAME.json`` beside
     each, anything else is the place of one manifest. `https` allows manifests and tables to name
     pages of the web. `on_missing` says what becomes of rows whose input is gone.
     """
 
+    group: ClassVar[str] = "reembed.sources"
     files: tuple[str, ...] = ()
     sidecar: str | None = Field(None, min_length=1)
     manifest: tuple[str, ...] = ()
@@ -106,12 +108,13 @@ class SourceConfig(Section):
 
     @property
     def kind(self) -> str:
-        """Which of `KINDS` this source is."""
-        return next(name for name in KINDS if getattr(self, name))
+        """Name of the kind: one of `KINDS`, or of another package."""
+        return self.added_kind or next(name for name in KINDS if getattr(self, name))
 
     @model_validator(mode="after")
     def _one_kind(self) -> SourceConfig:
         given = [name for name in KINDS if _is_given(getattr(self, name))]
+        given += list(self.model_extra or {})
         if not given:
             # Written as an empty list, it is another mistake than left out.
             value = "[]" if self.model_fields_set & set(KINDS) else "missing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -11,8 +11,11 @@ import orjson
 
 from reembed.config.tasks import DOCUMENT_TASK
 from reembed.errors import RejectError, StorageError
-from reembed.formats.policy import CHUNKER_VERSIONS, ChunkPolicy
-from reembed.formats.recognise import HEAD_BYTES, Recognised, recognise
+from reembed.formats.base import Format, Input, refused_format
+from reembed.formats.policy import ChunkPolicy
+from reembed.formats.recognise import Recognised, recognise
+from reembed.formats.signatures import HEAD_BYTES
+from reembed.formats.table import format_named
 from reembed.formats.titles import clean_title, title_of_name
 from reembed.types import Chunk, ChunkedItem, Item, Modality, Piece, Pieces, Reject
 
@@ -22,7 +25,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What became of some bytes; `found` are their pieces, or why there are none."""
+    """What became of some bytes: their format, their SHA-256, and their pieces or a reject."""
 
     known: Recognised
     source_hash: str
@@ -44,8 +47,8 @@ def chunk_item(
         At least one chunk, numbered from 0, all with the same `content_hash`.
 
     Raises:
-        OSError, StorageError: reading `source` failed; that is the caller's to repeat, and to
-            reject with `rejected_item`.
+        OSError, StorageError: reading `source` failed. The caller repeats it, or rejects the item
+            with `rejected_item`: a network that fails says nothing of the item.
     """
     name = item.uri if name is None else name
     cut = cut_source(source, name, item.title, policy)
@@ -66,10 +69,10 @@ def cut_source(source: BinaryIO, name: str, title: str | None, policy: ChunkPoli
     Raises:
         OSError, StorageError: reading `source` failed.
     """
-    head, source_hash, size = _read_through(source)
-    known = recognise(head, name, size)
+    head, source_hash = _read_through(source)
+    known = recognise(head, name, policy.table())
     try:
-        pieces = _cut(known, source, name, title, policy)
+        pieces = _cut(source, Input(known.format, name, title), policy)
         _check_modalities(pieces, policy)
     except RejectError as err:
         return Cut(known, source_hash, Reject(err.code, err.message, STAGE))
@@ -77,7 +80,7 @@ def cut_source(source: BinaryIO, name: str, title: str | None, policy: ChunkPoli
         raise
     except Exception as err:  # the one place: whatever a media library throws on hostile bytes
         message = (
-            f"{known.label or 'the file'} could not be read ({type(err).__name__}: {err}); "
+            f"{known.format.label or 'the file'} could not be read ({type(err).__name__}: {err}); "
             "check that it opens elsewhere, or convert it"
         )
         return Cut(known, source_hash, Reject("unreadable_media", message, STAGE))
@@ -85,7 +88,7 @@ def cut_source(source: BinaryIO, name: str, title: str | None, policy: ChunkPoli
 
 
 def chunk_text_item(item: Item, text: str, policy: ChunkPolicy) -> ChunkedItem:
-    """Make all chunks of an item whose text stood in its source.
+    """Make all chunks of an item whose text stood in its source, a table or a manifest.
 
     Args:
         item: its title is the only one: a name would be the source's, not the text's.
@@ -94,7 +97,7 @@ def chunk_text_item(item: Item, text: str, policy: ChunkPolicy) -> ChunkedItem:
     """
     from reembed.formats.text import cut_plain
 
-    known = Recognised("text", "text/plain")
+    known = Recognised(format_named("text"))
     source_hash = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     try:
         pieces = cut_plain(text, item.title, policy)
@@ -105,66 +108,43 @@ def chunk_text_item(item: Item, text: str, policy: ChunkPolicy) -> ChunkedItem:
 
 def rejected_item(item: Item, code: str, message: str, stage: str) -> ChunkedItem:
     """Make the reject of an item whose bytes could not be had: part 0 of 1, hashes empty."""
-    return reject_item(item, Recognised("unknown", ""), "", Reject(code, message, stage))
+    return reject_item(item, unrecognised(), "", Reject(code, message, stage))
 
 
-def _read_through(source: BinaryIO) -> tuple[bytes, str, int]:
-    """Hash a source: (its first `HEAD_BYTES`, SHA-256, bytes)."""
+def unrecognised(mime_type: str = "") -> Recognised:
+    """Stand for the format of what was never looked at."""
+    return Recognised(refused_format("", mime_type, "give its bytes"))
+
+
+def _read_through(source: BinaryIO) -> tuple[bytes, str]:
+    """Hash a source: (its first `HEAD_BYTES`, SHA-256)."""
     source.seek(0)
-    head, digest, size = b"", hashlib.sha256(), 0
+    head, digest = b"", hashlib.sha256()
     while block := source.read(_BLOCK):
         if len(head) < HEAD_BYTES:
             head += block[: HEAD_BYTES - len(head)]
         digest.update(block)
-        size += len(block)
     source.seek(0)
-    return head, digest.hexdigest(), size
+    return head, digest.hexdigest()
 
 
-def _cut(
-    known: Recognised, source: BinaryIO, name: str, title: str | None, policy: ChunkPolicy
-) -> Pieces:
+def _cut(source: BinaryIO, file: Input, policy: ChunkPolicy) -> Pieces:
     if not source.read(1):
         raise RejectError("empty_file", "the file has no bytes; write it again, or remove it")
     source.seek(0)
-    if known.family == "unknown":
+    known = file.format
+    if known.remedy:
         raise RejectError("unsupported_type", f"it holds {known.label}; {known.remedy}")
-    wanted = ("audio", "video") if known.family == "av" else (_family_modality(known),)
-    if not set(wanted) & set(policy.spec.modalities()):
-        raise _unsupported(" and ".join(wanted), policy)
-    pieces = _cutter(known, name, title, policy)(source)
+    if not set(known.modalities) & set(policy.spec.modalities()):
+        raise _unsupported(" and ".join(sorted(known.modalities)), policy)
+    pieces = known.cut_file(source, file, policy)
     if not pieces.pieces:
         raise RejectError("blank_text", "there is nothing to embed in it; remove the file")
     return pieces
 
 
-def _cutter(
-    known: Recognised, name: str, title: str | None, policy: ChunkPolicy
-) -> Callable[[BinaryIO], Pieces]:
-    """Choose the chunker; imported here, so that text loads no media library."""
-    if known.family == "image":
-        from reembed.formats.image import cut_image
-
-        return lambda source: cut_image(source, known.mime_type, policy)
-    if known.family == "av":
-        from reembed.formats.video import cut_av
-
-        return lambda source: cut_av(source, known.mime_type, policy)
-    if known.family == "pdf":
-        from reembed.formats.pdf import cut_pdf
-
-        return lambda source: cut_pdf(source, policy)
-    from reembed.formats.text import check_size, cut_text
-
-    def cut(source: BinaryIO) -> Pieces:
-        check_size(known.family, source.seek(0, 2))
-        source.seek(0)
-        return cut_text(source.read(), known.family, name, policy, title)
-
-    return cut
-
-
 def _check_modalities(pieces: Pieces, policy: ChunkPolicy) -> None:
+    # Only opening a container tells whether it holds video, and whether a soundtrack is cut too.
     for piece in pieces.pieces:
         if piece.modality not in policy.spec.modalities():
             raise _unsupported(piece.modality, policy)
@@ -179,21 +159,15 @@ def _unsupported(modality: str, policy: ChunkPolicy) -> RejectError:
     )
 
 
-def _family_modality(known: Recognised) -> Modality:
-    if known.family == "av":
-        return "audio" if known.mime_type.startswith("audio/") else "video"
-    return "text" if known.family == "html" else known.family
-
-
 def _chunks(item: Item, pieces: Pieces, cut: Cut, name: str, policy: ChunkPolicy) -> ChunkedItem:
     known, source_hash, title = cut.known, cut.source_hash, pieces.title
     if pieces.pieces[0].modality != "text":
         # Not sent with media; kept in the row for people.
         title = clean_title(item.title) or clean_title(title) or title_of_name(name)
-    modalities = {piece.modality for piece in pieces.pieces}
-    # A title counts only where it is sent.
-    sent = title if modalities == {"text"} and policy.task == DOCUMENT_TASK else None
-    content_hash = hash_content(source_hash, modalities, sent, policy)
+    versions = _versions(known.format, pieces.pieces)
+    # A title counts only where it is sent: renaming an image must not buy it again.
+    sent = title if set(versions) == {"text"} and policy.task == DOCUMENT_TASK else None
+    content_hash = hash_content(source_hash, versions.items(), sent, policy)
     warnings = (*((known.warning,) if known.warning else ()), *pieces.warnings)
 
     def chunk(part: int, piece: Piece) -> Chunk:
@@ -210,7 +184,7 @@ def _chunks(item: Item, pieces: Pieces, cut: Cut, name: str, policy: ChunkPolicy
             generation=item.generation,
             source_hash=source_hash,
             content_hash=content_hash,
-            chunker=CHUNKER_VERSIONS[piece.modality],
+            chunker=versions[piece.modality],
             start=piece.start,
             end=piece.end,
             unit=piece.unit,
@@ -219,7 +193,7 @@ def _chunks(item: Item, pieces: Pieces, cut: Cut, name: str, policy: ChunkPolicy
             metadata=item.metadata,
             recipe=piece.recipe,
             warnings=warnings,
-            # Facts of the item, counted by the plan: said once.
+            # Facts of the item, which the plan counts: on one of its chunks only.
             notes=pieces.notes if part == 0 else (),
         )
 
@@ -227,24 +201,37 @@ def _chunks(item: Item, pieces: Pieces, cut: Cut, name: str, policy: ChunkPolicy
     return ChunkedItem(tuple(chunk(part, piece) for part, piece in parts), pieces.extracted)
 
 
+def _versions(known: Format, pieces: Iterable[Piece]) -> dict[Modality, str]:
+    return {piece.modality: known.version_for(piece.modality) for piece in pieces}
+
+
 def hash_content(
-    source_hash: str, kinds: Iterable[Modality], title: str | None, policy: ChunkPolicy
+    source_hash: str,
+    versions: Iterable[tuple[Modality, str]],
+    title: str | None,
+    policy: ChunkPolicy,
 ) -> str:
-    """SHA-256 over the source and all of the configuration that changes its vectors.
+    """SHA-256 over the source and everything else that decides its vectors, in hex.
+
+    It is what the destination compares: a chunk whose key, part and content hash are there is not
+    paid again. So it has the versions of the formats that are in it and of no others, and of the
+    configuration only the sections and limits of its modalities: raising the version of HTML, or
+    the length of audio chunks, buys no other row again.
 
     Args:
         source_hash: of the bytes.
-        kinds: modalities of the pieces.
+        versions: (modality, version of the format) of the pieces; order and doubles do not matter.
         title: where it is sent, else None.
         policy: how they are cut.
     """
-    modalities = sorted(str(kind) for kind in kinds)
+    made = sorted(set(versions))
+    modalities = sorted({str(modality) for modality, _ in made})
     sections = policy.chunking.model_dump(mode="json", include=set(modalities))
     limits = policy.spec.model_dump(mode="json", include=set(modalities))
     task = policy.task if "text" in modalities else None
-    said = [
+    content = [
         source_hash,
-        [CHUNKER_VERSIONS[modality] for modality in modalities],
+        [version for _, version in made],
         sections,
         limits,
         policy.spec.name,
@@ -252,12 +239,12 @@ def hash_content(
         task,
         title,
     ]
-    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def reject_item(item: Item, known: Recognised, source_hash: str, reject: Reject) -> ChunkedItem:
-    """Make the reject of an item: part 0 of 1."""
-    modality = _family_modality(known)
+    """Make the reject of an item: part 0 of 1, counted under the first modality of its format."""
+    modality = known.format.modalities[0]
     chunk = Chunk(
         key=item.key,
         uri=item.uri,
@@ -265,13 +252,13 @@ def reject_item(item: Item, known: Recognised, source_hash: str, reject: Reject)
         part=0,
         parts=1,
         modality=modality,
-        mime_type=known.mime_type,
+        mime_type=known.format.mime_type,
         tokens=0,
         input_bytes=0,
         generation=item.generation,
         source_hash=source_hash,
         content_hash=source_hash,
-        chunker=CHUNKER_VERSIONS[modality],
+        chunker=known.format.version_for(modality),
         title=clean_title(item.title),
         metadata=item.metadata,
         warnings=(known.warning,) if known.warning else (),

@@ -14,11 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reembed.core.schema import MANIFEST
-from reembed.providers.gemini.requests import (
-    RequestOptions,
-    media_request_bytes,
-    text_request_bytes,
-)
+from reembed.core.wire import WireFormat
 from reembed.types import Chunk, Recipe, RecipePart
 
 
@@ -119,29 +115,29 @@ def _content_of(recipe: str) -> str:
     return orjson.dumps(body).decode()
 
 
-def manifest_of(chunks: Iterable[Chunk], options: RequestOptions) -> pa.Table:
+def manifest_of(chunks: Iterable[Chunk], wire: WireFormat) -> pa.Table:
     """Chunks in their order as a table of schema `MANIFEST`; requests are not numbered yet.
 
     `input_bytes` becomes the bytes of the request's line on the wire, base64 and task included.
     """
-    rows = [_row(chunk, _wire_bytes(chunk, options)) for chunk in chunks]
+    rows = [_row(chunk, _wire_bytes(chunk, wire)) for chunk in chunks]
     return pa.Table.from_pylist(rows, schema=MANIFEST)
 
 
-def _wire_bytes(chunk: Chunk, options: RequestOptions) -> int:
+def _wire_bytes(chunk: Chunk, wire: WireFormat) -> int:
     if chunk.reject is not None:
         return 0
     if chunk.recipe is not None and chunk.recipe.parts:
-        return sum(_part_bytes(part, chunk.title, options) for part in chunk.recipe.parts)
+        return sum(_part_bytes(part, chunk.title, wire) for part in chunk.recipe.parts)
     if chunk.text is not None:
-        return text_request_bytes(options.style, options.task, chunk.title, chunk.text)
-    return media_request_bytes(chunk.input_bytes)
+        return wire.text_bytes(chunk.title, chunk.text)
+    return wire.media_bytes(chunk.input_bytes)
 
 
-def _part_bytes(part: RecipePart, title: str | None, options: RequestOptions) -> int:
+def _part_bytes(part: RecipePart, title: str | None, wire: WireFormat) -> int:
     if part.text is None:
-        return media_request_bytes(part.input_bytes)
-    return text_request_bytes(options.style, options.task, title, part.text)
+        return wire.media_bytes(part.input_bytes)
+    return wire.text_bytes(title, part.text)
 
 
 def _row(chunk: Chunk, wire_bytes: int) -> dict[str, Any]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import orjson
 
 from reembed.config.models import ModelSpec
 from reembed.config.tasks import DOCUMENT_TASK
-from reembed.core.chunk import STAGE, cut_source, hash_content, reject_item
+from reembed.core.chunk import STAGE, cut_source, hash_content, reject_item, unrecognised
 from reembed.errors import RejectError
-from reembed.formats.policy import CHUNKER_VERSIONS, ChunkPolicy
-from reembed.formats.recognise import Recognised
+from reembed.formats.base import MIXED_VERSION, Format
+from reembed.formats.policy import ChunkPolicy
+from reembed.formats.table import format_named
 from reembed.formats.titles import clean_title
 from reembed.formats.tokens import estimate_tokens
 from reembed.types import Chunk, ChunkedItem, Item, Modality, Recipe, RecipePart, Reject
@@ -53,25 +54,31 @@ def chunk_parts(item: Item, parts: Iterable[OpenPart], policy: ChunkPolicy) -> C
     """
     title = clean_title(item.title) if policy.chunking.text.title else None
     whole = uncut(policy)
-    made: list[RecipePart] = []
-    warnings: list[str] = []
+    made: list[_Made] = []
     for number, part in enumerate(parts, 1):
         try:
-            one, told = _make(part, title, whole)
-            made.append(one)
-            check_parts(made, policy.spec)
-            _check_weight(made, policy)
+            made.append(_make(part, title, whole))
+            check_parts((one.part for one in made), policy.spec)
+            _check_weight((one.part for one in made), policy)
         except RejectError as err:
             reject = Reject(err.code, f"part {number}: {err.message}", STAGE)
-            return reject_item(item, Recognised("unknown", MIXED_TYPE), "", reject)
-        warnings += [f"part {number}: {warning}" for warning in told]
-    return ChunkedItem((_chunk(item, tuple(made), title, tuple(warnings), whole),))
+            return reject_item(item, unrecognised(MIXED_TYPE), "", reject)
+    return ChunkedItem((_chunk(item, made, title, whole),))
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A part as its request will have it, the version of its format, and warnings."""
+
+    part: RecipePart
+    version: str
+    warnings: tuple[str, ...] = ()
 
 
 def uncut(policy: ChunkPolicy) -> ChunkPolicy:
-    """The same policy with the model's limits for sizes: what is cut by it takes several requests.
+    """Give the same policy with the model's limits as sizes: what it cuts takes several requests.
 
-    Audio tracks are left out, since they would be a second piece.
+    Soundtracks are left out, since they would be a second piece.
     """
     spec, chunking = policy.spec, policy.chunking
     sections: dict[str, dict[str, object]] = {
@@ -88,13 +95,7 @@ def uncut(policy: ChunkPolicy) -> ChunkPolicy:
     if spec.pdf is not None:
         sections["pdf"] = {"max_pages": spec.pdf.max_pages, "overlap_pages": 0}
     sizes = {n: getattr(chunking, n).model_copy(update=new) for n, new in sections.items()}
-    return ChunkPolicy(
-        chunking.model_copy(update=sizes),
-        spec,
-        policy.dimensions,
-        policy.task,
-        policy.max_media_bytes,
-    )
+    return replace(policy, chunking=chunking.model_copy(update=sizes))
 
 
 def check_parts(parts: Iterable[RecipePart], spec: ModelSpec) -> None:
@@ -136,22 +137,20 @@ def _check_weight(parts: Iterable[RecipePart], policy: ChunkPolicy) -> None:
         )
 
 
-def _make(
-    part: OpenPart, title: str | None, whole: ChunkPolicy
-) -> tuple[RecipePart, tuple[str, ...]]:
+def _make(part: OpenPart, title: str | None, whole: ChunkPolicy) -> _Made:
     if part.source is None:
-        return _text_part(part.text or "", title, whole), ()
+        return _text_part(part.text or "", title, format_named("text"), whole)
     cut = cut_source(part.source, part.name, None, whole)
     if isinstance(cut.found, Reject):
         raise RejectError(cut.found.code, cut.found.message)
-    told = (*((cut.known.warning,) if cut.known.warning else ()), *cut.found.warnings)
+    warnings = (*((cut.known.warning,) if cut.known.warning else ()), *cut.found.warnings)
     if len(cut.found.pieces) > 1:
         raise _over(
             f"{part.uri or 'it'} is more {cut.found.pieces[0].modality} than one request takes"
         )
     [piece] = cut.found.pieces
     if piece.text is not None:
-        return _text_part(piece.text, title, whole), told
+        return replace(_text_part(piece.text, title, cut.known.format, whole), warnings=warnings)
     made = RecipePart(
         piece.modality,
         piece.tokens,
@@ -161,10 +160,10 @@ def _make(
         source_hash=cut.source_hash,
         recipe=piece.recipe,
     )
-    return made, told
+    return _Made(made, cut.known.format.version_for(piece.modality), warnings)
 
 
-def _text_part(text: str, title: str | None, policy: ChunkPolicy) -> RecipePart:
+def _text_part(text: str, title: str | None, known: Format, policy: ChunkPolicy) -> _Made:
     from reembed.formats.text import text_size, tokens_around
 
     size = text_size(text)
@@ -172,23 +171,21 @@ def _text_part(text: str, title: str | None, policy: ChunkPolicy) -> RecipePart:
         # No token is that long on average: spares the count of what cannot fit.
         raise _over(f"its text has {size:,} bytes, more than {policy.spec.name} takes")
     tokens = estimate_tokens(text) + tokens_around(title, policy)
-    return RecipePart("text", tokens, size, text=text)
+    return _Made(RecipePart("text", tokens, size, text=text), known.version_for("text"))
 
 
-def _chunk(
-    item: Item,
-    parts: tuple[RecipePart, ...],
-    title: str | None,
-    warnings: tuple[str, ...],
-    policy: ChunkPolicy,
-) -> Chunk:
+def _chunk(item: Item, made: Sequence[_Made], title: str | None, policy: ChunkPolicy) -> Chunk:
+    parts = tuple(one.part for one in made)
     texts = [part.text for part in parts if part.text is not None]
     split = Counter[Modality]()
     for part in parts:
         split[part.modality] += part.tokens
-    said = [[part.text, part.source_hash] for part in parts]
-    source_hash = hashlib.sha256(orjson.dumps(said)).hexdigest()
+    # Texts and media in their order, wherever they lie: a moved object is the same content.
+    content = [[part.text, part.source_hash] for part in parts]
+    source_hash = hashlib.sha256(orjson.dumps(content)).hexdigest()
     sent = title if texts and policy.task == DOCUMENT_TASK else None
+    versions = [(one.part.modality, one.version) for one in made]
+    mixed: tuple[Modality, str] = ("mixed", MIXED_VERSION)
     return Chunk(
         key=item.key,
         uri=item.uri,
@@ -201,12 +198,16 @@ def _chunk(
         input_bytes=sum(part.input_bytes for part in parts),
         generation=item.generation,
         source_hash=source_hash,
-        content_hash=hash_content(source_hash, {*split, "mixed"}, sent, policy),
-        chunker=CHUNKER_VERSIONS["mixed"],
+        content_hash=hash_content(source_hash, [*versions, mixed], sent, policy),
+        chunker=MIXED_VERSION,
         title=title,
         text="\n\n".join(texts) or None,
         metadata=item.metadata,
         recipe=Recipe("mixed", MIXED_TYPE, parts=parts),
-        warnings=warnings,
+        warnings=tuple(
+            f"part {number}: {warning}"
+            for number, one in enumerate(made, 1)
+            for warning in one.warnings
+        ),
         split=tuple(sorted(split.items())),
     )

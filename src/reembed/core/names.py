@@ -118,15 +118,19 @@ def parse_display_name(name: str) -> JobName | None:
     return JobName(*fields) if len(fields) == 4 else None
 
 
-def input_file_name(run: str, shard: str, attempt: str, epoch: int) -> str:
-    """The chosen name of an input file: at most 40 characters after ``files/``, repeatable."""
+def input_file_name(prefix: str, run: str, shard: str, attempt: str, epoch: int) -> str:
+    """The chosen name of an input file: the service's prefix and 36 characters; repeatable.
+
+    Gemini takes at most 40 characters of ``a-z0-9-`` after ``files/``.
+    """
     digest = hashlib.sha256(f"{run}/{shard}/{attempt}/{epoch}".encode()).hexdigest()
-    return f"files/re-{run[:8]}-{digest[:24]}"
+    return f"{prefix}re-{run[:8]}-{digest[:24]}"
 
 
-def is_input_file(run: str, name: str) -> bool:
+def is_input_file(prefix: str, run: str, name: str) -> bool:
     """Whether a remote file's name is one that `input_file_name` gives in this run."""
-    return re.fullmatch(rf"files/re-{re.escape(run[:8])}-[0-9a-f]{{24}}", name) is not None
+    start = re.escape(f"{prefix}re-{run[:8]}-")
+    return re.fullmatch(rf"{start}[0-9a-f]{{24}}", name) is not None
 
 
 def wire_key(fingerprint: str, ordinal: int) -> str:

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reembed.config.job_limits import JobLimits, job_limits
+from reembed.config.capabilities import Capabilities, PriceKind
+from reembed.config.job_limits import JobLimits, job_limits, token_quota
 from reembed.config.models import ModelSpec
 from reembed.config.schema import Config
-from reembed.config.tasks import DOCUMENT_TASK
 from reembed.core.canaries import canary_count, plan_canaries
 from reembed.core.manifest import TokenCounts, fingerprint_of, number_requests, request_groups
 from reembed.core.names import shard_id
@@ -24,7 +24,7 @@ from reembed.core.plans import PlanTotals, ShardPlan
 from reembed.core.price import price
 from reembed.core.records import Need
 from reembed.core.rows import first_rows, request_of
-from reembed.providers.gemini.requests import result_line_bytes
+from reembed.core.wire import WireFormat
 
 Int64 = npt.NDArray[np.int64]
 
@@ -110,13 +110,24 @@ class Packing:
     dimensions: int
     task: str
     largest_tokens: int
+    result_line_bytes: int
+    with_titles: bool
+    price: PriceKind
 
     @classmethod
-    def of(cls, config: Config) -> Packing:
-        """The packing of a configuration."""
+    def of(cls, config: Config, wire: WireFormat, capabilities: Capabilities) -> Packing:
+        """Make the packing of a configuration under a service's limits and wire format."""
         model = config.model
-        quota = config.batch.enqueued_tokens
-        return cls(job_limits(config), model.spec(), model.dimensions, model.task, quota)
+        return cls(
+            limits=job_limits(config, capabilities),
+            spec=model.spec(),
+            dimensions=model.dimensions,
+            task=model.task,
+            largest_tokens=token_quota(config, capabilities),
+            result_line_bytes=wire.result_line_bytes(),
+            with_titles=wire.sends_titles,
+            price=capabilities.price,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +187,7 @@ def pack_partition(chunks: pa.Table, partition: int, packing: Packing) -> Iterat
         packing: limits and what shapes requests.
     """
     ordered = refuse_unsendable(chunks.sort_by(_ORDER), packing)
-    groups = request_groups(ordered, packing.task == DOCUMENT_TASK)
+    groups = request_groups(ordered, packing.with_titles)
     weights = _weights(ordered, groups, packing)
     for seq, (start, end) in enumerate(pack(weights, packing.limits)):
         manifest = number_requests(ordered.slice(start, end - start), groups[start:end])
@@ -187,7 +198,7 @@ def _weights(chunks: pa.Table, groups: NDArray[np.int64], packing: Packing) -> W
     sent = (groups >= 0).astype(np.int64)
     tokens = chunks.column("token_count").to_numpy(zero_copy_only=False) * sent
     wire = chunks.column("input_bytes").to_numpy(zero_copy_only=False) * sent
-    return Weights(sent, tokens, wire, sent * result_line_bytes(packing.dimensions), groups)
+    return Weights(sent, tokens, wire, sent * packing.result_line_bytes, groups)
 
 
 def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
@@ -209,8 +220,8 @@ def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
         rejects=_valid(manifest, "reject_code"),
         tokens=dict(sorted(by_modality.items())),
         wire_bytes=int(wire[rows].sum()),
-        result_bytes=len(rows) * result_line_bytes(packing.dimensions),
-        usd_nano=price(by_modality, packing.spec).batch_usd_nano,
+        result_bytes=len(rows) * packing.result_line_bytes,
+        usd_nano=price(by_modality, packing.spec).usd_nano(packing.price),
         fingerprint=fingerprint_under(
             manifest, packing.spec.name, packing.task, packing.dimensions
         ),
@@ -277,24 +288,22 @@ def _count(total: Counter[str], counts: TokenCounts, row: int) -> None:
         total[modality] += tokens
 
 
-def need_of_requests(manifest: pa.Table, config: Config) -> Callable[[Sequence[int]], Need]:
+def need_of_requests(manifest: pa.Table, packing: Packing) -> Callable[[Sequence[int]], Need]:
     """What sending some requests again takes at most, from the manifest's weights."""
     row_of = first_rows(manifest).tolist()
     counts = TokenCounts.of(manifest)
     sizes = manifest.column("input_bytes").to_numpy(zero_copy_only=False)
-    per_line = result_line_bytes(config.model.dimensions)
-    spec = config.model.spec()
 
     def need(ordinals: Sequence[int]) -> Need:
         by_modality: Counter[str] = Counter()
         for ordinal in ordinals:
             _count(by_modality, counts, row_of[ordinal])
         return Need(
-            usd_nano=price(by_modality, spec).batch_usd_nano,
+            usd_nano=price(by_modality, packing.spec).usd_nano(packing.price),
             tokens=sum(by_modality.values()),
             jobs=1,
             input_bytes=sum(int(sizes[row_of[n]]) for n in ordinals),
-            result_bytes=per_line * len(ordinals),
+            result_bytes=packing.result_line_bytes * len(ordinals),
         )
 
     return need

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reembed.core.names import SHARD_PATTERN
 from reembed.core.records import Id, Record
-from reembed.formats.policy import CHUNKER_VERSIONS
 from reembed.types import Item, ItemPart, Position, Reject
 
 
@@ -151,19 +150,20 @@ class PlanSummary(Record):
         return PlanTotals(**self.totals)
 
 
-def plan_id(frozen: Mapping[str, Any], state: Iterable[bytes]) -> str:
+def plan_id(frozen: Mapping[str, Any], versions: Mapping[str, str], state: Iterable[bytes]) -> str:
     """Name a plan, with 16 hex digits: the same for the same.
 
     Args:
         frozen: the frozen view of the configuration.
+        versions: of the formats, see `Table.versions`: files are cut in another way by others, so
+            a plan that stands would not be what its name promises.
         state: what names the state of the source, and of the destination.
     """
     digest = hashlib.sha256()
-    digest.update(
-        orjson.dumps([PLANNER_VERSION, CHUNKER_VERSIONS, frozen], option=orjson.OPT_SORT_KEYS)
-    )
-    for said in state:
-        digest.update(said)
+    made_by = [PLANNER_VERSION, versions, frozen]
+    digest.update(orjson.dumps(made_by, option=orjson.OPT_SORT_KEYS))
+    for each in state:
+        digest.update(each)
     return digest.hexdigest()[:16]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 
+from reembed.config.capabilities import PriceKind
 from reembed.config.models import ModelSpec
 from reembed.errors import ConfigError
 
@@ -51,6 +52,10 @@ class Price:
     def batch_usd_nano(self) -> int:
         """The price by batch jobs, in billionths of a dollar."""
         return sum(part.batch_usd_nano for part in self.parts)
+
+    def usd_nano(self, kind: PriceKind) -> int:
+        """The price by jobs of a kind, in billionths of a dollar."""
+        return self.batch_usd_nano if kind == "batch" else self.online_usd_nano
 
     @property
     def online_usd(self) -> Decimal:

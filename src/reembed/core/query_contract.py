@@ -9,7 +9,7 @@ from reembed.config.schema import Config
 from reembed.config.tasks import DOCUMENT_TASK, QUERY_NAMES, SYMMETRIC_TASKS, TaskStyle
 
 _NO_OTHER_MODEL = "vectors of another model or another task form do not compare with these"
-_MEDIA = "a query that is a picture, sound, film or PDF is sent without task text"
+_MEDIA = "a query that is an image, audio, video or PDF is sent without task text"
 
 
 def query_contract(config: Config) -> dict[str, Any]:

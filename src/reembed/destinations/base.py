@@ -1,18 +1,21 @@
-"""Interface of a destination: the rows it has, and publishing those of a settled run."""
+"""Interface of a destination: its existing rows, and publishing a settled run to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from reembed.ledger.layout import Layout
-from reembed.storage.base import Storage
+from reembed.config.base import Section
+from reembed.config.schema import Config
+from reembed.storage.base import Stat, Storage
 from reembed.storage.parallel import in_parallel
 
-# What decides whether an input is there already. `content_hash` covers model, dimensions, task.
+# Columns that decide whether an input is there already. `content_hash` covers the content, the
+# version of its format, the model, the dimensions and the task, so rows of another model or of an
+# older chunking never count.
 EXISTING = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -22,12 +25,16 @@ EXISTING = pa.schema(
     ]
 )
 
+# Called with a sentence for the user.
+Report = Callable[[str], None]
+
 
 @dataclass(frozen=True, slots=True)
 class SettledRun:
-    """What is to be taken over: the parts of commit number `commit`, `rows` rows in all.
+    """A run whose shards are all settled, to be published.
 
-    `generation` grows with every redrive, which replaces parts.
+    `commit` is its number, which its part files carry in their names; `rows` counts the rows of
+    all of them. `generation` grows with every redrive, which replaces parts.
     """
 
     commit: int
@@ -38,10 +45,10 @@ class SettledRun:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What taking over a run came to.
+    """Result of publishing a run, for the report.
 
-    `inserted`, `replaced` and `deleted` count rows; `details` are facts for the report, as JSON
-    has them (bytes and dollars of a MERGE, names of tables and jobs).
+    `inserted`, `replaced` and `deleted` count rows; `details` are further facts, as JSON has them
+    (for instance bytes and dollars of a MERGE, names of tables and jobs).
     """
 
     inserted: int = 0
@@ -54,36 +61,57 @@ class Destination(Protocol):
     """One destination of one configuration."""
 
     def check(self) -> None:
-        """Refuse, before anything is paid, what could not take the rows at the end.
+        """Refuse a destination that could not take the rows; called before anything is paid.
 
         Raises:
-            UsageError: it holds another model's vectors, has other columns, or may not be
-                written.
+            UsageError: it has another model's vectors, other columns, or may not be written.
         """
 
     def identity(self) -> Iterator[bytes]:
-        """What names its present state: the same state gives the same bytes."""
+        """Name its present state: the same state gives the same bytes.
+
+        A part of the plan's id. Were it to miss a change, a standing plan would be kept that
+        leaves out rows which the destination has lost since.
+        """
 
     def existing(self) -> Iterator[pa.RecordBatch]:
-        """Every row it holds, schema `EXISTING`, in any order."""
+        """Read every row it has, by the columns of `EXISTING`, in any order."""
 
     def rows(self, keys: Iterable[str]) -> Iterator[pa.RecordBatch]:
-        """The whole rows (schema `core.schema.ROW`) of some keys, in any order."""
+        """Read the whole rows (schema `core.schema.ROW`) of some keys, in any order."""
 
     def publish(self, settled: SettledRun, removed: Iterable[str]) -> Published:
-        """Take over the rows of a settled run; called again after a crash, it ends the same.
+        """Take the rows of a settled run; called again after a crash, the result is the same.
 
-        Of a key that the run wrote, the rows of other content go, and those of the parts that
-        it wrote; what the run wrote nothing for stays. The rows of the keys `removed` go in any
-        case.
+        Of a key that the run wrote, older rows of other content are replaced, and those of the
+        parts that it wrote; a key that it wrote nothing for keeps its rows (`replace` has this
+        rule as a function). The rows of the keys `removed` are deleted in any case.
 
         Raises:
-            RunFailedError: it could not be done, with what stands now and the way on.
+            RunFailedError: it could not be done; says what stands now and how to go on.
         """
 
 
-def drop_older_rejects(storage: Storage, layout: Layout, commit: int) -> None:
-    """Remove the rejects of all runs but one: it has looked at every input anew."""
-    names = (stat.uri for stat in storage.list(f"{layout.run_dir}/rejects/part-"))
-    ours = f"{layout.run_dir}/rejects/part-{commit:04}-"
+@dataclass(frozen=True, slots=True)
+class DestinationKind:
+    """Entry of the table `DESTINATIONS`.
+
+    `open` makes the destination of a configuration; its third argument takes reports of what is
+    about to cost money. `section` is the model of the kind's section below ``destination:``; None
+    for the kinds of this package, whose sections are fields of `DestinationConfig`.
+    """
+
+    open: Callable[[Config, Storage, Report], Destination]
+    section: type[Section] | None = None
+
+
+def parts_of_run(storage: Storage, run_dir: str, commit: int) -> list[Stat]:
+    """List the Parquet parts that a run wrote, in the order of their names."""
+    return list(storage.list(f"{run_dir}/vectors/part-{commit:04}-"))
+
+
+def drop_older_rejects(storage: Storage, run_dir: str, commit: int) -> None:
+    """Delete the rejects of all runs but one: that one has looked at every input again."""
+    names = (stat.uri for stat in storage.list(f"{run_dir}/rejects/part-"))
+    ours = f"{run_dir}/rejects/part-{commit:04}-"
     in_parallel(storage.delete, [name for name in names if not name.startswith(ours)])

@@ -1,35 +1,37 @@
-"""Open the destination that a configuration names."""
+"""Table of destinations, and opening the one that a configuration names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from typing import Final, cast
+from typing import Final
 
 from reembed.config.schema import Config
-from reembed.destinations.base import Destination
+from reembed.destinations.base import Destination, DestinationKind, Report
+from reembed.registry import Table, load_extensions
 from reembed.storage.base import Storage
 
-Opener = Callable[[Config, Storage, Callable[[str], None]], Destination]
-
-# Kind of destination → the function that opens it. Modules are imported when they are needed:
-# BigQuery's libraries take half a second that a run without it never needs.
-DESTINATIONS: Final[Mapping[str, str]] = {
-    "parquet": "reembed.destinations.parquet:open_parquet_parts",
-    "bigquery": "reembed.bigquery.destination:open_bigquery_table",
-}
+# Kind of destination → its entry. Modules are imported when they are needed: BigQuery's libraries
+# take half a second that a run without it never needs.
+DESTINATIONS: Final = Table[DestinationKind](
+    "reembed.destinations",
+    {
+        "parquet": "reembed.destinations.parquet:PARQUET",
+        "bigquery": "reembed.bigquery.destination:BIGQUERY",
+    },
+)
 
 
 def open_destination(
-    config: Config, storage: Storage, say: Callable[[str], None] = lambda _: None
+    config: Config, storage: Storage, report: Report = lambda _: None
 ) -> Destination:
-    """Open the BigQuery table of a configuration, else the Parquet parts of its run directory.
+    """Open the destination of a configuration; Parquet parts of its run directory by default.
 
-    `say` is called with what is about to cost money.
+    Args:
+        config: names it.
+        storage: where the run directory lies.
+        report: called with a sentence about what is about to cost money.
 
     Raises:
-        UsageError: the table's name is malformed.
+        UsageError: its section cannot be right, for instance a malformed name of a table.
     """
-    kind = "bigquery" if config.destination.bigquery is not None else "parquet"
-    module, _, name = DESTINATIONS[kind].partition(":")
-    return cast(Opener, getattr(import_module(module), name))(config, storage, say)
+    load_extensions(config.extensions)
+    return DESTINATIONS.get(config.destination.kind).open(config, storage, report)

@@ -35,7 +35,6 @@ from reembed.errors import AlreadyExistsError
 from reembed.machine.endings import Ending, ending_after_answers, retry_history, split_attempt
 from reembed.machine.states import AttemptState, PendingOutcome, ShardState
 from reembed.providers.base import Job
-from reembed.providers.gemini.requests import max_result_line_bytes
 
 
 def join_answer(
@@ -79,7 +78,7 @@ def join_answer(
         return replace(ended, answer_bytes=collected.answer_bytes)
     wanted = frozenset(n for n in wanted if n < state.plan.requests)
     errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n in wanted}
-    need = need_of_requests(manifest, context.config)
+    need = need_of_requests(manifest, context.packing)
     history = retry_history(sender.path, {path: a.outcome for path, a in state.attempts.items()})
     history = replace(history, attempt=attempt.path)
     ending = ending_after_answers(history, errors, context.config.batch.max_attempts, need)
@@ -100,15 +99,15 @@ def _collect(context: Context, job: Job, asked: Attempt, local: Path, room: Room
     options = Options(
         include_text=context.config.destination.text,
         compression=context.config.destination.parquet.compression,
-        max_line_bytes=max_result_line_bytes(asked.lineage.dimensions),
     )
+    reader = context.wire.answer_reader
     collected = collect_stream(
-        asked, lambda i: context.service.stream(job, i), local, room, options
+        asked, lambda i: context.service.stream(job, i), local, room, reader, options
     )
     if not collected.verdict.ok:
         # What is kept for the user to look at must be what was judged.
         context.service.fetch(job, _answer_of(local))
-        collected = collect_part(asked, _answer_of(local), local, room, options)
+        collected = collect_part(asked, _answer_of(local), local, room, reader, options)
         if collected.verdict.ok:
             _answer_of(local).unlink()
     return collected
@@ -130,7 +129,8 @@ def repay(
     wanted = ordinals_in_wire_order(state.plan, attempt.ordinals)
     ordinals = sorted(n for n in wanted if n < planned)
     job = attempt.created.job if attempt.created is not None else ""
-    children = split_attempt(attempt.path, ordinals, 1, need_of_requests(manifest, context.config))
+    need = need_of_requests(manifest, context.packing)
+    children = split_attempt(attempt.path, ordinals, 1, need)
     canaries = [c.twin for c in plan_canaries(planned)] if attempt.ordinals is None else []
     # Paid, if only by estimate: what the answer says of itself is in question.
     paid = _estimated(manifest, [*ordinals, *canaries])

@@ -9,15 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
+from reembed.core.pack import Packing
+from reembed.core.wire import WireFormat
 from reembed.driver.clock import Clock
-from reembed.driver.events import NullObserver, LaneObserver
+from reembed.driver.events import LaneObserver, NullObserver
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.rules import Rules
 from reembed.providers.base import BatchService
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.open import find_provider, packing_of
 from reembed.storage.base import Storage
 from reembed.storage.content import ContentReader
 
@@ -61,6 +63,11 @@ class Context:
         return ChunkPolicy.of(self.config)
 
     @property
-    def request_options(self) -> RequestOptions:
-        """What is the same in every request."""
-        return RequestOptions.of(self.config)
+    def wire(self) -> WireFormat:
+        """Wire format of the configured service."""
+        return find_provider(self.config.service).wire(self.config)
+
+    @property
+    def packing(self) -> Packing:
+        """What decided the shards, to weigh requests alike."""
+        return packing_of(self.config)

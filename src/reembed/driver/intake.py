@@ -17,8 +17,8 @@ from reembed.core.canaries import Canary
 from reembed.core.join import Answer, Joined, Joiner
 from reembed.core.rows import Lineage, request_of, row_batches
 from reembed.core.verify import Verdict, text_lengths, verify
+from reembed.core.wire import AnswerReader
 from reembed.destinations.parts import PartInfo, part_metadata, write_part
-from reembed.providers.gemini.answers import MAX_LINE_BYTES, AnswerReader
 
 # One default shard of 3,072 dimensions is 80 MB; what is larger than twice that goes to disk.
 SPILL_ABOVE_BYTES = 192 * 1024 * 1024
@@ -123,11 +123,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How an answer is read and its part written."""
+    """Form of the part that is written."""
 
     include_text: bool = False
     compression: str = "zstd"
-    max_line_bytes: int = MAX_LINE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +148,13 @@ class Intake:
     Args:
         attempt: what was asked.
         scratch: room for the vectors of the whole answer.
-        max_line_bytes: see `Options`.
+        make_reader: makes the reader of the service's answers.
     """
 
-    def __init__(self, attempt: Attempt, scratch: Scratch, max_line_bytes: int) -> None:
-        self._attempt, self._scratch, self._cap = attempt, scratch, max_line_bytes
+    def __init__(
+        self, attempt: Attempt, scratch: Scratch, make_reader: Callable[[], AnswerReader]
+    ) -> None:
+        self._attempt, self._scratch, self._make_reader = attempt, scratch, make_reader
         self.size = 0
         self.rewind()
 
@@ -165,7 +166,7 @@ class Intake:
     def rewind(self) -> None:
         """Forget all that came: the answer begins again at its first byte."""
         attempt = self._attempt
-        self._reader = AnswerReader(self._cap)
+        self._reader = self._make_reader()
         self._joiner = Joiner(
             attempt.fingerprint, attempt.ordinals, self._scratch.matrix, attempt.inline
         )
@@ -185,7 +186,12 @@ class Intake:
 
 
 def collect_part(
-    attempt: Attempt, answer: Path, part: Path, room: Room, options: Options | None = None
+    attempt: Attempt,
+    answer: Path,
+    part: Path,
+    room: Room,
+    make_reader: Callable[[], AnswerReader],
+    options: Options | None = None,
 ) -> Collected:
     """Make a part of an answer that is a local file, which is left as it is.
 
@@ -197,7 +203,7 @@ def collect_part(
             while piece := stream.read(_PIECE_BYTES):
                 intake.write(piece)
 
-    return collect_stream(attempt, pour, part, room, options)
+    return collect_stream(attempt, pour, part, room, make_reader, options)
 
 
 def collect_stream(
@@ -205,6 +211,7 @@ def collect_stream(
     pour: Callable[[Intake], object],
     part: Path,
     room: Room,
+    make_reader: Callable[[], AnswerReader],
     options: Options | None = None,
 ) -> Collected:
     """Make a part of an answer: parse, join, verify, normalise, order, write.
@@ -214,6 +221,7 @@ def collect_stream(
         pour: writes the whole answer, JSON lines, to what it is given, or raises.
         part: a local file that is not there yet; not made when the verdict is bad.
         room: where the vectors are put in order.
+        make_reader: makes the reader of the service's answers; see `WireFormat`.
         options: see `Options`.
 
     Raises:
@@ -222,7 +230,7 @@ def collect_stream(
     options = options or Options()
     manifest, canaries = attempt.manifest, attempt.canaries
     with room.matrix(len(attempt.ordinals), attempt.lineage.dimensions) as scratch:
-        intake = Intake(attempt, scratch, options.max_line_bytes)
+        intake = Intake(attempt, scratch, make_reader)
         pour(intake)
         joined = intake.finish()
         verdict = verify(joined, canaries, text_lengths(manifest, canaries))

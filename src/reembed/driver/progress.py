@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from reembed.core.records import Settled
-from reembed.driver.events import NullObserver, LaneObserver
+from reembed.driver.events import LaneObserver, NullObserver
 from reembed.errors import StorageError
 from reembed.ledger.layout import Layout
 from reembed.machine.rules import SharedState

@@ -18,19 +18,10 @@ from reembed.core.plans import ShardPlan
 from reembed.core.records import Ranges, ordinals_of
 from reembed.core.row_errors import clip
 from reembed.core.rows import first_rows
+from reembed.core.wire import MediaPart, MixedPart, Part, TextPart, WireFormat
 from reembed.errors import ObjectNotFoundError, RejectError, StorageError
 from reembed.formats.policy import ChunkPolicy
 from reembed.machine.states import Prepared
-from reembed.providers.gemini.requests import (
-    MediaPart,
-    MixedPart,
-    Part,
-    RequestOptions,
-    TextPart,
-    embed_request,
-    inline_request,
-    jsonl_line,
-)
 from reembed.storage.content import ContentReader
 from reembed.types import Recipe, RecipePart
 
@@ -76,7 +67,7 @@ class Renderer:
 
     content: ContentReader
     policy: ChunkPolicy
-    options: RequestOptions
+    wire: WireFormat
     inline: bool
 
     def render(
@@ -136,11 +127,10 @@ class Renderer:
         raise refused
 
     def _made(self, part: Part, tokens: int, key: str) -> Rendered:
-        request = embed_request(part, self.options)
         if self.inline:
-            line = inline_request(self.options.model, key, request) + b"\n"
+            line = self.wire.request(key, part, "inline") + b"\n"
         else:
-            line = jsonl_line(key, request)
+            line = self.wire.request(key, part, "file")
         return Rendered(part, tokens, line)
 
     def _part(self, row: _Media) -> Part:

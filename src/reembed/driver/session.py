@@ -14,35 +14,26 @@ from pathlib import Path
 import orjson
 
 from reembed.config.schema import Config
-from reembed.core.price import cap_nano
 from reembed.core.records import Settled
 from reembed.driver.active_lanes import ActiveLanes
 from reembed.driver.clock import SystemClock
 from reembed.driver.context import Context
-from reembed.driver.events import NullObserver, LaneObserver
+from reembed.driver.events import LaneObserver, NullObserver
 from reembed.driver.lane import Lane, UnsettledShard
 from reembed.driver.progress import Progress
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.errors import ObjectNotFoundError, ReembedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.quotas import Quotas
-from reembed.machine.rules import Rules
-from reembed.providers.base import BatchService
-from reembed.providers.gemini.client import open_service
-from reembed.providers.keys import configured_key
+from reembed.machine.rules import HOLD_INPUT_SECONDS, Rules
+from reembed.providers.base import BatchService, ClosingService
+from reembed.providers.open import find_provider, open_provider
 from reembed.storage.base import Storage
 from reembed.storage.open import open_storage
 from reembed.storage.scratch import scratch_folder
-
-# How long a result file stays in the project's storage when the service does not delete it.
-RESULT_LIFE_SECONDS = 48 * 3600.0
-
-# How long an input that met a 429 is kept: the service's bucket is reported to refill in 10 to 20
-# minutes, and waits grow from half a minute.
-HOLD_SECONDS = 1800.0
 
 # Set by the command line on Ctrl-C: lanes of this process take back what they have not sent.
 interrupted = threading.Event()
@@ -83,41 +74,34 @@ def service_key(config: Config) -> str:
         UsageError: there is none, and the service is not on this machine.
         SecretError: Secret Manager does not answer.
     """
-    return configured_key(config.service, os.environ)
+    return find_provider(config.service).key(os.environ)
+
+
+def open_service(config: Config) -> ClosingService:
+    """Open the configured service with its key; nothing is sent yet.
+
+    Raises:
+        UsageError: as `service_key`, or the address cannot be one.
+        SecretError: Secret Manager does not answer.
+    """
+    return open_provider(config.service, service_key(config))
 
 
 def quotas_of(config: Config) -> Quotas:
-    """The budget and the project's quotas."""
-    cap = config.budget.max_usd
-    return Quotas(
-        max_usd_nano=None if cap is None else cap_nano(cap),
-        jobs=config.batch.concurrent_jobs,
-        tokens=config.batch.enqueued_tokens,
-        file_bytes=int(config.batch.file_storage_gb * 1e9),
-    )
+    """The budget, and the project's quotas at the configured service."""
+    return Quotas.of(config, find_provider(config.service).capabilities)
 
 
 def rules_of(
     config: Config, run: str, holder: str, metadata_echo: bool, accept_repay: bool = False
 ) -> Rules:
-    """The constants of the state machine for a configuration."""
-    batch = config.batch
-    return Rules(
-        run=run,
-        holder=holder,
-        max_attempts=batch.max_attempts,
-        poll=batch.poll_seconds,
-        lease=batch.lease_seconds,
-        request_timeout=config.service.timeout_seconds,
-        list_lag=batch.list_lag_seconds,
-        stuck_after=batch.stuck_hours * 3600,
-        result_retention=RESULT_LIFE_SECONDS,
-        inline=batch.input,
-        metadata_echo=metadata_echo,
-        resubmit_stuck=batch.on_stuck == "resubmit",
-        accept_repay=accept_repay,
-        job_list_retention=batch.job_list_days * 86400,
-    )
+    """The rules of the state machine for a configuration and its service.
+
+    Raises:
+        UsageError: jobs of the configured service cannot be driven without paying twice.
+    """
+    capabilities = find_provider(config.service).capabilities
+    return Rules.of(config, capabilities, run, holder, metadata_echo, accept_repay)
 
 
 def metadata_comes_back(storage: Storage, layout: Layout, config: Config) -> bool:
@@ -139,7 +123,7 @@ def open_context(session: Session, scratch: Path, service: BatchService) -> Cont
     echo = metadata_comes_back(storage, layout, config)
     rules = rules_of(config, session.run, holder, echo, session.accept_repay)
     # One round does not wait, so it keeps nothing.
-    hold = 0.0 if session.one_round else HOLD_SECONDS
+    hold = 0.0 if session.one_round else HOLD_INPUT_SECONDS
     rules = replace(rules, hold_input=hold, assume_lost=session.assume_lost)
     return Context(
         config=config,
@@ -170,7 +154,7 @@ def drive_lane(
     progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after, watch)
     with active_lanes.one(), scratch_folder() as folder:
         try:
-            with open_service(config.service, service_key(config)) as service:
+            with open_service(config) as service:
                 context = replace(open_context(session, folder, service), watch=watch)
                 yield from _drive(session, context, progress, number, lanes)
         except ReembedError as err:
@@ -186,7 +170,7 @@ def _drive(
     if session.resumed:
         # Jobs that the ledger does not know are adopted before anything is bought.
         began = clock.now()
-        shared.scanned(context.service.list_jobs(), began)
+        shared.set_listed_jobs(context.service.list_jobs(), began)
     every = shards_of(context.storage, context.layout, session.plan)
     plans = list(islice(every, number, None, lanes))
     left: dict[str, int] = {}

@@ -34,7 +34,7 @@ WAV = "audio/wav"
 _HIGHEST_RATE = 48_000
 _MOST_CHANNELS = 2
 _SMALL_RATE = 16_000
-# A begun second may be counted whole, and the sound may be framed by two marker tokens.
+# A begun second may be counted whole, and the audio may be framed by two marker tokens.
 _TOKEN_MARGIN = 2
 _PLAIN_PCM = ("pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le")
 _CONTAINERS = {
@@ -58,7 +58,7 @@ class _Form:
 
 
 def cut_audio(source: BinaryIO, policy: ChunkPolicy, opened: Any | None = None) -> Pieces:
-    """Cut a sound; start and end are seconds of the real cut.
+    """Cut an audio file; start and end are seconds of the real cut.
 
     Args:
         source: the file's bytes, seekable.
@@ -70,17 +70,17 @@ def cut_audio(source: BinaryIO, policy: ChunkPolicy, opened: Any | None = None) 
             ``audio_damaged``, ``audio_type_not_taken``, ``media_too_large``.
     """
     limits = audio_limits(policy)
-    sound = measure_audio(source, opened)
-    mime, size = _mime(sound, source), source.seek(0, os.SEEK_END)
+    audio = measure_audio(source, opened)
+    mime, size = _mime(audio, source), source.seek(0, os.SEEK_END)
     longest = min(policy.chunking.audio.max_seconds, limits.max_seconds)
-    fits = sound.seconds <= longest and size <= policy.max_media_bytes
-    if mime in limits.mime_types and fits and not sound.damaged:
-        return Pieces((_piece(limits, Recipe("as_is", mime), (0.0, sound.seconds), size),))
-    return Pieces(cut_audio_part(sound, policy))
+    fits = audio.seconds <= longest and size <= policy.max_media_bytes
+    if mime in limits.mime_types and fits and not audio.damaged:
+        return Pieces((_piece(limits, Recipe("as_is", mime), (0.0, audio.seconds), size),))
+    return Pieces(cut_audio_part(audio, policy))
 
 
-def cut_audio_part(sound: Audio, policy: ChunkPolicy, shift: float = 0.0) -> tuple[Piece, ...]:
-    """Cut a measured sound into pieces of WAV; `shift` seconds are added to their times.
+def cut_audio_part(audio: Audio, policy: ChunkPolicy, shift: float = 0.0) -> tuple[Piece, ...]:
+    """Cut measured audio into pieces of WAV; `shift` seconds are added to their times.
 
     Raises:
         RejectError: ``audio_type_not_taken``, ``media_too_large``.
@@ -89,24 +89,24 @@ def cut_audio_part(sound: Audio, policy: ChunkPolicy, shift: float = 0.0) -> tup
     if WAV not in limits.mime_types:
         raise RejectError(
             "audio_type_not_taken",
-            f"the sound must be converted, and the model takes no WAV but only "
+            f"it must be converted, and the model takes no WAV but only "
             f"{', '.join(limits.mime_types)}; convert it to one of these, cut to length",
         )
     wanted = policy.chunking.audio
     size, step = chunk_seconds(wanted.max_seconds, limits.max_seconds, wanted.overlap_seconds)
-    spans = list(cut_samples(sound.samples, sound.format.rate, size, step))
-    form = _form(sound, max(end - start for start, end in spans), policy.max_media_bytes)
-    return tuple(_sound_piece(sound, span, form, (limits, shift)) for span in spans)
+    spans = list(cut_samples(audio.samples, audio.format.rate, size, step))
+    form = _form(audio, max(end - start for start, end in spans), policy.max_media_bytes)
+    return tuple(_audio_piece(audio, span, form, (limits, shift)) for span in spans)
 
 
 def audio_limits(policy: ChunkPolicy) -> AudioLimits:
-    """Give the model's limits of sounds.
+    """Give the model's limits of audio.
 
     Raises:
         RejectError: ``modality_unsupported``.
     """
     if policy.spec.audio is None:
-        raise RejectError("modality_unsupported", f"{policy.spec.name} takes no sounds")
+        raise RejectError("modality_unsupported", f"{policy.spec.name} takes no audio")
     return policy.spec.audio
 
 
@@ -115,17 +115,17 @@ def written_samples(samples: int, source_rate: int, rate: int) -> int:
     return math.ceil(Fraction(samples * rate, source_rate))
 
 
-def _mime(sound: Audio, source: BinaryIO) -> str:
-    if sound.container != "wav":
-        return _CONTAINERS.get((sound.container, sound.codec), "")
+def _mime(audio: Audio, source: BinaryIO) -> str:
+    if audio.container != "wav":
+        return _CONTAINERS.get((audio.container, audio.codec), "")
     data = find_wav_data(source)
-    plain = sound.codec in _PLAIN_PCM and data is not None and data.is_honest
+    plain = audio.codec in _PLAIN_PCM and data is not None and data.is_honest
     return WAV if plain else ""
 
 
-def _form(sound: Audio, longest: int, max_bytes: int) -> _Form:
+def _form(audio: Audio, longest: int, max_bytes: int) -> _Form:
     """Choose the rate and channels of all pieces: the source's, or mono 16 kHz to fit."""
-    found = sound.format
+    found = audio.format
     small = _Form(min(found.rate, _SMALL_RATE), 1)
     for form in (
         _Form(min(found.rate, _HIGHEST_RATE), min(found.channels, _MOST_CHANNELS)),
@@ -135,22 +135,22 @@ def _form(sound: Audio, longest: int, max_bytes: int) -> _Form:
             return form
     raise RejectError(
         "media_too_large",
-        f"{longest / found.rate:.1f} s of sound are above {max_bytes} bytes even as mono "
+        f"{longest / found.rate:.1f} s of audio are above {max_bytes} bytes even as mono "
         f"{small.rate} Hz; lower chunking.audio.max_seconds or raise batch.max_input_mb",
     )
 
 
-def _sound_piece(
-    sound: Audio, span: tuple[int, int], form: _Form, given: tuple[AudioLimits, float]
+def _audio_piece(
+    audio: Audio, span: tuple[int, int], form: _Form, given: tuple[AudioLimits, float]
 ) -> Piece:
     (start, end), (limits, shift) = span, given
-    rate = sound.format.rate
+    rate = audio.format.rate
     seconds = (shift + start / rate, shift + end / rate)
     options = {
         "channels": str(form.channels),
-        "first_pts": str(sound.first_pts),
+        "first_pts": str(audio.first_pts),
         "from": str(start),
-        "jump": sound.jump.value,
+        "jump": audio.jump.value,
         "rate": str(form.rate),
         "until": str(end),
     }
@@ -179,7 +179,7 @@ def render_audio(recipe: Recipe, source: BinaryIO) -> bytes:
     if written is None:
         raise RejectError(
             "media_changed",
-            f"the sound no longer has the samples {cut.start} to {cut.end} that were planned; "
+            f"the audio no longer has the samples {cut.start} to {cut.end} that were planned; "
             "plan again",
         )
     return written
@@ -216,7 +216,7 @@ def _write(cut: _Cut, source: BinaryIO, jump: Jump) -> bytes | None:
     with open_av(source, "audio") as opened:
         stream = audio_stream(opened)
         if stream is None or stream.codec_context is None:
-            raise unreadable("audio", "no stream of sound")
+            raise unreadable("audio", "no audio stream")
         if jump is Jump.DECODE:
             decoded = decode_audio(opened, stream, Damage())
         else:

@@ -197,7 +197,7 @@ _PLAIN_RATE = 48_000
 _PLAIN_CHANNELS = 2
 _DAMAGED_SHARE = 10  # one packet in so many may be lost, and three in any case
 _DAMAGED_FEW = 3
-# A sound that ends so much before its header's word is cut short; codecs' padding is far less.
+# Audio that ends so much before its header's word is cut short; codecs' padding is far less.
 _MISSING_SECONDS = 1.0
 _MISSING_SHARE = 0.02
 _DECLARING = ("flac", "mov", "matroska", "aiff", "caf", "w64")
@@ -211,7 +211,7 @@ _FORGETFUL = ("mp3", "mp2")
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """What decoding the whole sound showed.
+    """What decoding the whole stream showed.
 
     `starts` is the stream's own time of sample 0 in seconds; `jump` says how a late
     chunk is reached; unless by decoding all before it, timestamps count samples from `first_pts`.
@@ -233,7 +233,7 @@ class Audio:
 
 
 def measure_audio(source: BinaryIO, opened: Any | None = None) -> Audio:
-    """Decode the sound that a player would choose, from beginning to end.
+    """Decode the audio stream that a player would choose, from beginning to end.
 
     Args:
         source: the file's bytes, seekable.
@@ -252,11 +252,11 @@ def measure_audio(source: BinaryIO, opened: Any | None = None) -> Audio:
         if stream is None or stream.codec_context is None:
             raise RejectError(
                 "audio_unreadable",
-                "there is no sound that a decoder knows in this file; convert it to WAV or MP3",
+                "no decoder knows an audio stream of this file; convert it to WAV or MP3",
             )
-        sound = _decode_all(container, stream)
-        _check_length(container, stream, sound.seconds)
-    return sound
+        audio = _decode_all(container, stream)
+        _check_length(container, stream, audio.seconds)
+    return audio
 
 
 def _wav_reject(source: BinaryIO) -> RejectError | None:
@@ -332,7 +332,7 @@ def _check_format(found: AudioFormat, frame: Any) -> None:
             ).resample(frame)
         except AV_ERRORS as err:
             raise RejectError(
-                "audio_unreadable", f"{told} cannot be converted; mix the sound to stereo"
+                "audio_unreadable", f"{told} cannot be converted; mix it to stereo"
             ) from err
 
 
@@ -341,14 +341,13 @@ def _check_damage(damage: Damage, samples: int) -> None:
         if damage.failed:
             raise RejectError(
                 "audio_unreadable",
-                f"none of {damage.packets} packets of sound decodes; get the file again",
+                f"none of {damage.packets} audio packets decodes; get the file again",
             )
         raise RejectError("audio_no_samples", "the file holds no samples; record or copy it again")
     if damage.failed > max(_DAMAGED_FEW, damage.packets // _DAMAGED_SHARE):
         raise RejectError(
             "audio_damaged",
-            f"{damage.failed} of {damage.packets} packets of sound do not decode; "
-            "get the file again",
+            f"{damage.failed} of {damage.packets} audio packets do not decode; get the file again",
         )
 
 
@@ -363,6 +362,6 @@ def _check_length(opened: Any, stream: Any, seconds: float) -> None:
     if declared - seconds > max(_MISSING_SECONDS, declared * _MISSING_SHARE):
         raise RejectError(
             "audio_truncated",
-            f"the header promises {declared:.1f} s of sound, {seconds:.1f} s are there; "
+            f"the header promises {declared:.1f} s of audio, {seconds:.1f} s are there; "
             "get the whole file again",
         )

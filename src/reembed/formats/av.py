@@ -78,7 +78,7 @@ def place_kept(source: BinaryIO) -> Iterator[None]:
 
 def unreadable(modality: str, reason: str) -> RejectError:
     """Make the reject of a file that the decoders refuse."""
-    noun = "film" if modality == "video" else "sound"
+    noun = modality
     return RejectError(
         f"{modality}_unreadable",
         f"the {noun} cannot be read ({reason}); it may be cut short or damaged: "
@@ -93,9 +93,9 @@ def _reason(err: Exception) -> str:
 
 
 def video_stream(opened: Any) -> Any | None:
-    """Give the stream of moving pictures, None for a sound; a cover picture is not a film."""
-    films = [stream for stream in opened.streams.video if not _is_cover(stream)]
-    return max(films, key=_area, default=None)
+    """Give the video stream, None for audio alone; a cover image is no video."""
+    videos = [stream for stream in opened.streams.video if not _is_cover(stream)]
+    return max(videos, key=_area, default=None)
 
 
 def _area(stream: Any) -> int:
@@ -108,7 +108,7 @@ def _is_cover(stream: Any) -> bool:
 
 
 def audio_stream(opened: Any) -> Any | None:
-    """Give the stream of sound that a player would choose, None where there is none."""
+    """Give the audio stream that a player would choose, None where there is none."""
     return opened.streams.best("audio")
 
 
@@ -153,7 +153,7 @@ def cut_samples(
 ) -> Iterator[tuple[int, int]]:
     """Give half-open ranges of samples; chunk k begins at k steps, rounded to a sample.
 
-    The last ends with the sound, and none lies wholly inside the one before it.
+    The last ends with the stream, and none lies wholly inside the one before it.
     """
     longest = max(1, int(size * rate))
     number = start = end = 0

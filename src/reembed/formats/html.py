@@ -6,12 +6,12 @@ import codecs
 import copy
 import re
 from collections import Counter
-from dataclasses import dataclass
 
 import lxml.html
 from lxml import etree
 
 from reembed.errors import RejectError
+from reembed.formats.base import Extracted
 from reembed.formats.charset import Decoded, decode
 
 _DECLARED = re.compile(rb"""<meta[^>]{0,300}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{2,40})""", re.I)
@@ -60,16 +60,7 @@ _SPACES = re.compile(r"[ \t\r\n\f]+")
 _ENOUGH = 0.6  # of the visible words; below, the extractor has taken content for clutter
 
 
-@dataclass(frozen=True, slots=True)
-class Readable:
-    """The text that chunks are cut from, the page's own title, and warnings."""
-
-    text: str
-    title: str | None
-    warnings: tuple[str, ...] = ()
-
-
-def extract_html(data: bytes) -> Readable:
+def extract_html(data: bytes) -> Extracted:
     """Reduce a page to its readable text.
 
     Args:
@@ -95,7 +86,7 @@ def extract_html(data: bytes) -> Readable:
     article = _article_text(tree)
     text = article if _has_enough(article, visible) else visible
     # A page that is all navigation still says something.
-    return Readable(text or everything, title, (decoded.warning,) if decoded.warning else ())
+    return Extracted(text or everything, title, (decoded.warning,) if decoded.warning else ())
 
 
 def _drop(tree: lxml.html.HtmlElement, found: list[lxml.html.HtmlElement]) -> None:

@@ -52,7 +52,7 @@ _CUT_SHORT = ("truncat", "not enough", "broken data stream", "unexpected end", "
 
 @contextmanager
 def open_image(source: BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
-    """Give the opened, not yet decoded picture; errors inside the block are translated too.
+    """Give the opened, not yet decoded image; errors inside the block are translated too.
 
     Raises:
         RejectError: ``image_too_many_pixels`` by the header alone, ``image_truncated``,
@@ -65,7 +65,7 @@ def open_image(source: BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
                 _check_pixels(image.size, max_pixels)
                 yield image
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as err:
-            raise RejectError("image_too_many_pixels", f"{err}; make the picture smaller") from err
+            raise RejectError("image_too_many_pixels", f"{err}; make the image smaller") from err
         except DECODER_ERRORS as err:
             raise _unreadable(err) from err
 
@@ -76,7 +76,7 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
         raise RejectError(
             "image_too_many_pixels",
             f"{width} x {height} pixels are above chunking.image.max_pixels ({max_pixels}); "
-            "make the picture smaller or raise the limit",
+            "make the image smaller or raise the limit",
         )
 
 
@@ -85,14 +85,14 @@ def _unreadable(err: Exception) -> RejectError:
     if isinstance(err, UnidentifiedImageError):
         return RejectError(
             "image_unreadable",
-            "no decoder knows this picture's format; convert it to PNG or JPEG",
+            "no decoder knows this image's format; convert it to PNG or JPEG",
         )
     if isinstance(err, EOFError) or any(word in said.lower() for word in _CUT_SHORT):
         return RejectError(
-            "image_truncated", f"the picture is cut short ({said}); get the whole file again"
+            "image_truncated", f"the image is cut short ({said}); get the whole file again"
         )
     return RejectError(
-        "image_unreadable", f"the picture cannot be decoded ({said}); repair or convert it"
+        "image_unreadable", f"the image cannot be decoded ({said}); repair or convert it"
     )
 
 
@@ -133,11 +133,11 @@ _DIRECT = ("L", "RGB", "RGBA")
 
 
 def convert_image(image: Image.Image, form: str, side: int | None) -> bytes:
-    """Encode the picture's first frame upright as 8-bit grey, RGB or RGBA.
+    """Encode the image's first frame upright as 8-bit grey, RGB or RGBA.
 
     Args:
         image: opened by `open_image`; its EXIF orientation is applied.
-        form: ``png`` or ``jpeg``; a JPEG stands on white where the picture is transparent.
+        form: ``png`` or ``jpeg``; a JPEG stands on white where the image is transparent.
         side: the longest side in pixels to shrink to, None to keep the size.
     """
     pixels = upright(image)
@@ -204,7 +204,7 @@ def _convert(image: Image.Image, target: str) -> Image.Image:
     if image.mode in ("La", "RGBa"):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
     if image.mode == "LAB":
-        # The library has no direct way from LAB without a profile; its lightness is the picture.
+        # The library has no direct way from LAB without a profile; its lightness is the image.
         return image.getchannel("L").convert(target)
     return image.convert(target)
 
@@ -234,7 +234,7 @@ def _on_white(pixels: Image.Image) -> Image.Image:
     return cast(Image.Image, white.convert("RGB"))
 
 
-# An opaque picture whose PNG is above this is sent as JPEG, if that at least halves it.
+# An opaque image whose PNG is above this is sent as JPEG, if that at least halves it.
 _LARGE_PNG = 2_000_000
 _SMALLEST_SIDE = 256
 _JPEG_SIDE = 65_500  # the format's own limit
@@ -243,10 +243,10 @@ _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 
 
 def cut_image(source: BinaryIO, mime_type: str, policy: ChunkPolicy) -> Pieces:
-    """Cut a picture into its one piece; the first frame or page of those that have more.
+    """Cut an image into its one piece; the first frame or page of those that have more.
 
     Args:
-        source: the picture's bytes, seekable.
+        source: the image's bytes, seekable.
         mime_type: what the type was recognised as; only named in messages, the decoder decides.
         policy: limits; `max_pixels` is checked before anything is decoded.
 
@@ -257,7 +257,7 @@ def cut_image(source: BinaryIO, mime_type: str, policy: ChunkPolicy) -> Pieces:
     limits = policy.spec.image
     if limits is None:
         raise RejectError(
-            "modality_unsupported", f"{policy.spec.name} takes no pictures ({mime_type})"
+            "modality_unsupported", f"{policy.spec.name} takes no images ({mime_type})"
         )
     size = source.seek(0, os.SEEK_END)
     _check_png(source, policy)
@@ -274,10 +274,10 @@ def cut_image(source: BinaryIO, mime_type: str, policy: ChunkPolicy) -> Pieces:
 
 
 def render_image(recipe: Recipe, source: BinaryIO, policy: ChunkPolicy) -> bytes:
-    """Make the bytes of a converted picture again.
+    """Make the bytes of a converted image again.
 
     Raises:
-        RejectError: the source is no longer the picture that was cut.
+        RejectError: the source is no longer the image that was cut.
     """
     options = dict(recipe.options)
     side = int(options["side"]) if "side" in options else None
@@ -306,7 +306,7 @@ def _notes(image: Image.Image) -> tuple[str, ...]:
 
 
 def _choose(image: Image.Image, limits: ImageLimits, max_bytes: int) -> tuple[Recipe, int]:
-    """Find the conversion that fits: PNG if it is small, else JPEG, else ever smaller pictures."""
+    """Find the conversion that fits: PNG if it is small, else JPEG, else ever smaller images."""
     pixels = upright(image)
     form, weight = _best_form(pixels, limits)
     if weight <= max_bytes:
@@ -319,7 +319,7 @@ def _choose(image: Image.Image, limits: ImageLimits, max_bytes: int) -> tuple[Re
             return Recipe("image", _FORMS[form], options=options), weight
     raise RejectError(
         "media_too_large",
-        f"the picture weighs {weight} bytes even when made small; one piece of media may weigh "
+        f"the image weighs {weight} bytes even when made small; one piece of media may weigh "
         f"{max_bytes}: raise batch.max_input_mb",
     )
 
@@ -329,7 +329,7 @@ def _best_form(pixels: Image.Image, limits: ImageLimits) -> tuple[str, int]:
     if not taken:
         raise RejectError(
             "image_type_not_taken",
-            f"the model takes only {', '.join(limits.mime_types)}; convert the picture to one",
+            f"the model takes only {', '.join(limits.mime_types)}; convert the image to one",
         )
     weight = len(encode_image(pixels, taken[0]))
     may_be_jpeg = len(taken) == 2 and max(pixels.size) <= _JPEG_SIDE and is_opaque(pixels)

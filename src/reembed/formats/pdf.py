@@ -114,7 +114,7 @@ def _cut(
     raise RejectError(
         "media_too_large",
         f"page {span[0]} alone weighs {weight} bytes, above the {policy.max_media_bytes} that fit "
-        "a request; make its pictures smaller or raise batch.max_input_mb",
+        "a request; make its images smaller or raise batch.max_input_mb",
     )
 
 

@@ -109,7 +109,7 @@ def _said(err: Exception) -> str:
 def _check_content(number: int, page: Any) -> None:
     if not isinstance(page.obj, pikepdf.Dictionary):
         raise damaged(f"page {number} is missing")
-    content = page.obj.get("/Contents", [])
+    content: Any = page.obj.get("/Contents", [])
     streams = [content] if isinstance(content, pikepdf.Stream) else list(content)
     inflated = 0
     for stream in streams:
@@ -190,11 +190,11 @@ _DEEPEST = 8
 
 
 def must_be_pruned(pdf: Any) -> bool:
-    """Tell whether pages may name pictures, forms or fonts that they do not use.
+    """Tell whether pages may name images, forms or fonts that they do not use.
 
     To find what a page uses its drawing commands are parsed, which takes longer than all else of a
     cut. Programs that write PDFs name for each page what it uses, unless they keep one dictionary
-    for several pages: the rule by which qpdf decides in its mode ``auto``. A picture or a form
+    for several pages: the rule by which qpdf decides in its mode ``auto``. A image or a form
     that is named twice counts too, since each page may name those of all.
     """
     if len(pdf.pages) > _MOST_PAGES:

@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
-from reembed.errors import RejectError
-from reembed.formats.audio import render_audio
-from reembed.formats.image import render_image
-from reembed.formats.pdf import render_pdf
+from reembed.errors import RejectError, UsageError
 from reembed.formats.policy import ChunkPolicy
-from reembed.formats.video import render_video
 from reembed.types import Recipe
 
 
@@ -25,16 +21,17 @@ def render(recipe: Recipe, source: BinaryIO, policy: ChunkPolicy) -> bytes:
     Raises:
         RejectError: the source no longer serves: the cutters' codes, ``media_changed`` where it
             is readable but not what was planned, ``media_too_large``.
+        UsageError: no format that is known has the recipe's operation.
     """
     if recipe.operation == "as_is":
         return _whole(source, policy.max_media_bytes)
-    if recipe.operation == "image":
-        return render_image(recipe, source, policy)
-    if recipe.operation == "audio":
-        return render_audio(recipe, source)
-    if recipe.operation == "video":
-        return render_video(recipe, source)
-    return render_pdf(recipe, source)
+    rendering = policy.table().renders.get(recipe.operation)
+    if rendering is None:
+        raise UsageError(
+            f"the plan has media to be made by {recipe.operation!r}, which no format here does; "
+            "install the version, and the extensions, that planned it"
+        )
+    return rendering(recipe, source, policy)
 
 
 def _whole(source: BinaryIO, max_bytes: int) -> bytes:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from reembed.config.tasks import surrounding_text
 from reembed.errors import RejectError
+from reembed.formats.base import Extracted, Format, Input
 from reembed.formats.charset import decode
-from reembed.formats.html import extract_html
 from reembed.formats.policy import ChunkPolicy
+from reembed.formats.table import format_named
 from reembed.formats.titles import clean_title, has_content, title_of_name, title_of_text
 from reembed.formats.tokens import estimate_tokens
 from reembed.types import Piece, Pieces
@@ -84,59 +87,75 @@ def _spans(
     return [(base + at, base + at + len(chunk)) for at, chunk in found]
 
 
-MAX_TEXT_BYTES = 200_000_000
-"""Beyond this a file is a dump rather than a document, and cutting it takes gigabytes."""
-MAX_HTML_BYTES = 50_000_000
-"""A parsed page takes some twenty times its bytes."""
-
 # The tokenizer frames each request with marks of beginning and end.
 _FRAME_TOKENS = 2
 _LEAST_TOKENS = 4  # one character of four bytes
-_MARKDOWN_NAMES = (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd")
 
 
-def cut_text(
-    data: bytes, family: str, name: str, policy: ChunkPolicy, title: str | None = None
-) -> Pieces:
-    """Cut a text.
+def extract_text(data: bytes) -> Extracted:
+    """Decode a plain text.
+
+    Raises:
+        RejectError: ``not_text``.
+    """
+    return _decoded(data, markdown=False)
+
+
+def extract_markdown(data: bytes) -> Extracted:
+    """Decode a text in Markdown.
+
+    Raises:
+        RejectError: ``not_text``.
+    """
+    return _decoded(data, markdown=True)
+
+
+def _decoded(data: bytes, markdown: bool) -> Extracted:
+    decoded = decode(data)
+    return Extracted(
+        text=decoded.text,
+        title=title_of_text(decoded.text, markdown),
+        warnings=(decoded.warning,) if decoded.warning else (),
+        markdown=markdown,
+        is_source=True,
+    )
+
+
+def cut_extracted(source: BinaryIO, file: Input, policy: ChunkPolicy) -> Pieces:
+    """Cut a file of a format that gives text.
 
     Args:
-        data: the whole file.
-        family: ``text`` or ``html``, as `recognise` says.
-        name: its name: Markdown is told by it, and its stem is the last resort for a title.
+        source: the file, seekable.
+        file: its format; the stem of its name is the last resort for a title, and the title that
+            was given with it goes before one that is found in it.
         policy: sizes and the model's limit.
-        title: given with the item; goes before what is found in the text.
 
     Returns:
         Pieces with character offsets (half-open) into the decoded source, or into `extracted`
-        for HTML. A piece's text is at most ``chunking.text.max_tokens``; its `tokens` count the
-        task's words and the title too and never exceed the model's limit.
+        where the text is another. A piece's text is at most ``chunking.text.max_tokens``; its
+        `tokens` count the task's words and the title too and never exceed the model's limit.
 
     Raises:
-        RejectError: ``empty_file``, ``too_large``, ``not_text``, ``blank_text``,
-            ``html_unreadable``, ``limit_too_small``.
+        RejectError: ``empty_file``, ``too_large``, ``blank_text``, ``limit_too_small``, and the
+            codes of the format.
     """
-    check_size(family, len(data))
-    markdown = name.lower().endswith(_MARKDOWN_NAMES)
-    if family == "html":
-        page = extract_html(data)
-        text, found, warnings = page.text, page.title, page.warnings
-    else:
-        decoded = decode(data)
-        text, warnings = decoded.text, (decoded.warning,) if decoded.warning else ()
-        found = title_of_text(text, markdown)
-    if not has_content(text):
-        what = "no readable text is in the page" if family == "html" else "only white space"
-        raise RejectError("blank_text", f"there is nothing to embed: {what}; remove the file")
-    kept, sizes = _fit(title or found or title_of_name(name), policy)
-    around = tokens_around(kept, policy)
-    spans = split_text(text, sizes, markdown and family == "text")
-    mime_type = _mime_type(family, markdown)
+    known = file.format
+    assert known.extract is not None, f"{known.name} gives no text"
+    # Before it is read: a dump of gigabytes would take the worker's memory.
+    check_size(known, source.seek(0, os.SEEK_END))
+    source.seek(0)
+    found = known.extract(source.read())
+    if not has_content(found.text):
+        lack = "only white space" if found.is_source else "no readable text is in it"
+        raise RejectError("blank_text", f"there is nothing to embed: {lack}; remove the file")
+    title, sizes = _fit(file.title or found.title or title_of_name(file.name), policy)
+    around = tokens_around(title, policy)
+    spans = split_text(found.text, sizes, found.markdown)
     return Pieces(
-        pieces=tuple(_piece(text, span, mime_type, around) for span in spans),
-        title=kept,
-        extracted=text if family == "html" else None,
-        warnings=warnings,
+        pieces=tuple(_piece(found.text, span, known.mime_type, around) for span in spans),
+        title=title,
+        extracted=None if found.is_source else found.text,
+        warnings=found.warnings,
     )
 
 
@@ -151,11 +170,12 @@ def cut_plain(text: str, title: str | None, policy: ChunkPolicy) -> Pieces:
     Raises:
         RejectError: ``too_large``, ``blank_text``, ``text_not_unicode``, ``limit_too_small``.
     """
-    check_size("text", text_size(text))
+    plain = format_named("text")
+    check_size(plain, text_size(text))
     kept, sizes = _fit(title, policy)
     around = tokens_around(kept, policy)
     spans = split_text(text, sizes, False)
-    pieces = tuple(_piece(text, span, "text/plain", around) for span in spans)
+    pieces = tuple(_piece(text, span, plain.mime_type, around) for span in spans)
     return Pieces(pieces=pieces, title=kept)
 
 
@@ -177,7 +197,7 @@ def text_size(text: str) -> int:
     return size
 
 
-def check_size(family: str, size: int) -> None:
+def check_size(known: Format, size: int) -> None:
     """Refuse what is empty or too large before it is read.
 
     Raises:
@@ -185,19 +205,12 @@ def check_size(family: str, size: int) -> None:
     """
     if size == 0:
         raise RejectError("empty_file", "the file has no bytes; write it again, or remove it")
-    most = MAX_HTML_BYTES if family == "html" else MAX_TEXT_BYTES
-    if size > most:
+    if size > known.max_bytes:
         raise RejectError(
             "too_large",
-            f"{size:,} bytes of text are above the {most:,} that are read at once; "
+            f"{size:,} bytes of text are above the {known.max_bytes:,} that are read at once; "
             "split the file into documents",
         )
-
-
-def _mime_type(family: str, markdown: bool) -> str:
-    if family == "html":
-        return "text/html"
-    return "text/markdown" if markdown else "text/plain"
 
 
 def _fit(title: str | None, policy: ChunkPolicy) -> tuple[str | None, SplitSizes]:

@@ -42,12 +42,12 @@ def key_spans(
 
     Args:
         keys: times of the key frames, ascending.
-        end: when the film ends.
+        end: when the video ends.
         size: the longest chunk, in the same units.
         overlap: the wished overlap.
 
     Returns:
-        Ranges of indices into `keys`, half-open; the last ends at ``len(keys)``: the film's end.
+        Ranges of indices into `keys`, half-open; the last ends at ``len(keys)``: the video's end.
     """
     times = [*keys, end]
     last = len(keys)
@@ -73,7 +73,7 @@ def key_spans(
 
 
 def time_spans(end: Fraction, size: Fraction, step: Fraction) -> list[tuple[Fraction, Fraction]]:
-    """Cut at multiples of `step`, in seconds; the last chunk ends with the film."""
+    """Cut at multiples of `step`, in seconds; the last chunk ends with the video."""
     spans: list[tuple[Fraction, Fraction]] = []
     start = Fraction(0)
     while not spans or spans[-1][1] < end:
@@ -85,8 +85,8 @@ def time_spans(end: Fraction, size: Fraction, step: Fraction) -> list[tuple[Frac
 def copy_video(source: BinaryIO, start: int, until: int | None) -> bytes:
     """Copy from the key frame shown at `start` to before the one shown at `until`.
 
-    Times are in units of the stream's time base, None is the film's end; in the copy the key
-    frame is shown at 0. The sound is left out.
+    Times are in units of the stream's time base, None is the video's end; in the copy the key
+    frame is shown at 0. The audio is left out.
 
     Raises:
         RejectError: ``video_unreadable``, or ``media_changed`` where the key frames are not
@@ -96,7 +96,7 @@ def copy_video(source: BinaryIO, start: int, until: int | None) -> bytes:
         with open_av(source, "video") as opened:
             stream = video_stream(opened)
             if stream is None or stream.codec_context is None:
-                raise unreadable("video", "no stream of pictures")
+                raise unreadable("video", "no video stream")
             if near and not seek_before(opened, stream, start):
                 continue
             taken = _take(packets(opened, stream), start, until)
@@ -104,7 +104,7 @@ def copy_video(source: BinaryIO, start: int, until: int | None) -> bytes:
                 return _mux(stream, taken)
     raise RejectError(
         "media_changed",
-        "the key frames that were planned as the ends of this piece are no longer in the film; "
+        "the key frames that were planned as the ends of this piece are no longer in the video; "
         "plan again",
     )
 
@@ -163,7 +163,7 @@ _GROWTH = 0.01
 
 
 def cut_video(source: BinaryIO, policy: ChunkPolicy, opened: Any | None = None) -> Pieces:
-    """Cut a film; start and end are seconds of the real cut, since the first frame.
+    """Cut a video; start and end are seconds of the real cut, since the first frame.
 
     Args:
         source: the file's bytes, seekable.
@@ -177,92 +177,92 @@ def cut_video(source: BinaryIO, policy: ChunkPolicy, opened: Any | None = None) 
     """
     limits = policy.spec.video
     if limits is None:
-        raise RejectError("modality_unsupported", f"{policy.spec.name} takes no films")
-    film = index_video(source, opened)
+        raise RejectError("modality_unsupported", f"{policy.spec.name} takes no videos")
+    video = index_video(source, opened)
     size = source.seek(0, os.SEEK_END)
-    pieces = _whole(film, size, policy, limits) or _copied(film, policy, limits)
-    pieces = pieces or _encoded(film, policy, limits)
-    if not film.has_sound or policy.spec.audio is None:
+    pieces = _whole(video, size, policy, limits) or _copied(video, policy, limits)
+    pieces = pieces or _encoded(video, policy, limits)
+    if not video.has_audio or policy.spec.audio is None:
         return Pieces(pieces)
     if policy.chunking.video.soundtrack == "drop":
         return Pieces(pieces, notes=("video_with_sound",))
-    return _with_sound(pieces, film, source, policy)
+    return _with_soundtrack(pieces, video, source, policy)
 
 
 def _whole(
-    film: Video, size: int, policy: ChunkPolicy, limits: VideoLimits
+    video: Video, size: int, policy: ChunkPolicy, limits: VideoLimits
 ) -> tuple[Piece, ...] | None:
-    mime = _mime(film)
+    mime = _mime(video)
     longest = min(policy.chunking.video.max_seconds, limits.max_seconds)
-    fits = film.seconds <= longest and size <= policy.max_media_bytes
-    if not (fits and mime in limits.mime_types and film.codec in limits.codecs):
+    fits = video.seconds <= longest and size <= policy.max_media_bytes
+    if not (fits and mime in limits.mime_types and video.codec in limits.codecs):
         return None
-    return (_piece(limits, Recipe("as_is", mime), (0.0, film.seconds), size),)
+    return (_piece(limits, Recipe("as_is", mime), (0.0, video.seconds), size),)
 
 
-def _mime(film: Video) -> str:
-    if not film.container.startswith("mov") or film.brand.startswith("3g"):
+def _mime(video: Video) -> str:
+    if not video.container.startswith("mov") or video.brand.startswith("3g"):
         return ""
     # QuickTime files from before brands have none.
-    return QUICKTIME if film.brand.strip() in ("qt", "") else MP4
+    return QUICKTIME if video.brand.strip() in ("qt", "") else MP4
 
 
-def _copied(film: Video, policy: ChunkPolicy, limits: VideoLimits) -> tuple[Piece, ...] | None:
+def _copied(video: Video, policy: ChunkPolicy, limits: VideoLimits) -> tuple[Piece, ...] | None:
     """Cut on key frames; None where that cannot keep the limits."""
-    if not film.timed or film.codec not in limits.codecs or MP4 not in limits.mime_types:
+    if not video.timed or video.codec not in limits.codecs or MP4 not in limits.mime_types:
         return None
     size, step = _sizes(policy, limits)
-    units = 1 / film.time_base
-    times = [int(film.pts[row]) for row in film.keys]
-    spans = key_spans(times, film.end, int(size * units), math.ceil((size - step) * units))
+    units = 1 / video.time_base
+    times = [int(video.pts[row]) for row in video.keys]
+    spans = key_spans(times, video.end, int(size * units), math.ceil((size - step) * units))
     if spans is None:
         return None
-    pieces = tuple(_copied_piece(film, span, limits) for span in spans)
+    pieces = tuple(_copied_piece(video, span, limits) for span in spans)
     return pieces if all(p.input_bytes <= policy.max_media_bytes for p in pieces) else None
 
 
-def _copied_piece(film: Video, span: tuple[int, int], limits: VideoLimits) -> Piece:
+def _copied_piece(video: Video, span: tuple[int, int], limits: VideoLimits) -> Piece:
     first, stop = span
-    begin = int(film.keys[first])
-    is_last = stop == len(film.keys)
-    until = len(film.pts) if is_last else int(film.keys[stop])
-    sizes = film.sizes[begin:until]
+    begin = int(video.keys[first])
+    is_last = stop == len(video.keys)
+    until = len(video.pts) if is_last else int(video.keys[stop])
+    sizes = video.sizes[begin:until]
     weight = int(sizes.sum() * (1 + _GROWTH)) + _INDEX_BYTES * len(sizes)
-    weight += _HEADER_BYTES + 2 * film.header_bytes
-    start_time = int(film.pts[begin])
-    end_time = film.end if is_last else _end_before(film, stop)
+    weight += _HEADER_BYTES + 2 * video.header_bytes
+    start_time = int(video.pts[begin])
+    end_time = video.end if is_last else _end_before(video, stop)
     options = {"from": str(start_time), "mode": "copy"}
     if not is_last:
-        options["until"] = str(int(film.pts[until]))
-    seconds = (max(0.0, film.at(start_time)), film.at(end_time))
+        options["until"] = str(int(video.pts[until]))
+    seconds = (max(0.0, video.at(start_time)), video.at(end_time))
     recipe = Recipe("video", MP4, *seconds, options=tuple(sorted(options.items())))
     return _piece(limits, recipe, seconds, weight)
 
 
-def _end_before(film: Video, key: int) -> int:
+def _end_before(video: Video, key: int) -> int:
     """When a chunk ends that stops before a key frame.
 
     Frames that stand after the key frame in the file and are shown before it (an open group of
     pictures) need it, and are not in the chunk.
     """
-    row = int(film.keys[key])
-    following = int(film.keys[key + 1]) if key + 1 < len(film.keys) else len(film.pts)
-    return int(np.min(film.pts[row:following]))
+    row = int(video.keys[key])
+    following = int(video.keys[key + 1]) if key + 1 < len(video.keys) else len(video.pts)
+    return int(np.min(video.pts[row:following]))
 
 
-def _encoded(film: Video, policy: ChunkPolicy, limits: VideoLimits) -> tuple[Piece, ...]:
+def _encoded(video: Video, policy: ChunkPolicy, limits: VideoLimits) -> tuple[Piece, ...]:
     encoder = choose_encoder(limits.codecs)
     if encoder is None or MP4 not in limits.mime_types:
         raise RejectError(
             "video_type_not_taken",
-            f"the film ({film.codec}) must be encoded anew, and the model takes only "
+            f"the video ({video.codec}) must be encoded anew, and the model takes only "
             f"{', '.join(limits.mime_types)} with {', '.join(limits.codecs)}, for which there is "
             "no encoder here; convert it",
         )
     size, step = _sizes(policy, limits)
-    spans = time_spans(Fraction(film.end - film.origin) * film.time_base, size, step)
+    spans = time_spans(Fraction(video.end - video.origin) * video.time_base, size, step)
     longest = max(end - start for start, end in spans)
-    shape = choose_size((film.width, film.height), float(longest), policy.max_media_bytes)
+    shape = choose_size((video.width, video.height), float(longest), policy.max_media_bytes)
     pieces = []
     for start, end in spans:
         options = {
@@ -270,9 +270,9 @@ def _encoded(film: Video, policy: ChunkPolicy, limits: VideoLimits) -> tuple[Pie
             "from": str(start),
             "mode": "encode",
             "most": str(shape.most_bytes(float(end - start))),
-            "origin": str(film.origin),
+            "origin": str(video.origin),
             "rate": str(shape.rate),
-            "seek": "1" if film.seekable else "0",
+            "seek": "1" if video.seekable else "0",
             "side": str(shape.side),
             "until": str(end),
         }
@@ -294,14 +294,14 @@ def _piece(limits: VideoLimits, recipe: Recipe, seconds: tuple[float, float], we
     return Piece("video", recipe.mime_type, tokens, weight, start, end, "second", recipe=recipe)
 
 
-def _with_sound(
-    pieces: tuple[Piece, ...], film: Video, source: BinaryIO, policy: ChunkPolicy
+def _with_soundtrack(
+    pieces: tuple[Piece, ...], video: Video, source: BinaryIO, policy: ChunkPolicy
 ) -> Pieces:
-    """Add the pieces of the sound track; one that cannot be read is a warning, the film stays."""
+    """Add the pieces of the soundtrack; one that cannot be read is a warning, the video stays."""
     try:
-        sound = measure_audio(source)
-        late = sound.starts - float(film.origin * film.time_base)
-        return Pieces((*pieces, *cut_audio_part(sound, policy, max(0.0, late))))
+        audio = measure_audio(source)
+        late = audio.starts - float(video.origin * video.time_base)
+        return Pieces((*pieces, *cut_audio_part(audio, policy, max(0.0, late))))
     except RejectError as err:
         return Pieces(pieces, warnings=(f"soundtrack_left_out: {err}",))
 
@@ -329,7 +329,7 @@ def render_video(recipe: Recipe, source: BinaryIO) -> bytes:
 
 
 def cut_av(source: BinaryIO, mime_type: str, policy: ChunkPolicy) -> Pieces:
-    """Cut a film or a sound; a cover picture does not make a film of a sound.
+    """Cut a file that holds video or audio; a cover image does not make a video of audio.
 
     Args:
         source: the file's bytes, seekable.

@@ -107,13 +107,13 @@ def choose_size(size: tuple[int, int], seconds: float, max_bytes: int) -> Shape:
             return shape
     raise RejectError(
         "media_too_large",
-        f"{seconds:.1f} s of film are above {max_bytes} bytes even when made small; lower "
+        f"{seconds:.1f} s of video are above {max_bytes} bytes even when made small; lower "
         "chunking.video.max_seconds or raise batch.max_input_mb",
     )
 
 
 def encode_video(source: BinaryIO, part: Part) -> bytes:
-    """Decode a part of a film and encode it; with fewer bits where it came out too large.
+    """Decode a part of a video and encode it; with fewer bits where it came out too large.
 
     Raises:
         RejectError: ``video_unreadable``, ``media_changed``, ``media_too_large``.
@@ -126,19 +126,19 @@ def encode_video(source: BinaryIO, part: Part) -> bytes:
         rate //= 2
     raise RejectError(
         "media_too_large",
-        f"the film from {float(part.start)} to {float(part.end)} s does not become smaller than "
+        f"the video from {float(part.start)} to {float(part.end)} s does not become smaller than "
         f"the planned {part.most_bytes} bytes; convert it to MP4 with H.264",
     )
 
 
 def _encode(source: BinaryIO, part: Part, rate: int) -> bytes:
     with open_av(source, "video") as opened:
-        film = video_stream(opened)
-        if film is None or film.codec_context is None:
-            raise unreadable("video", "no stream of pictures")
-        begin = part.origin + int(part.start / film.time_base)
-        sought = part.seek and seek_before(opened, film, begin)
-        decoded = _decoded(opened, film, part.origin)
+        video = video_stream(opened)
+        if video is None or video.codec_context is None:
+            raise unreadable("video", "no video stream")
+        begin = part.origin + int(part.start / video.time_base)
+        sought = part.seek and seek_before(opened, video, begin)
+        decoded = _decoded(opened, video, part.origin)
         first = next(decoded, None)
         if part.seek and (not sought or first is None or first[0] > part.start):
             # The seek went wrong or too far.
@@ -148,26 +148,26 @@ def _encode(source: BinaryIO, part: Part, rate: int) -> bytes:
         if shown_first is None:
             raise RejectError(
                 "media_changed",
-                f"no frame decodes from {float(part.start)} to {float(part.end)} s of the film; "
+                f"no frame decodes from {float(part.start)} to {float(part.end)} s of the video; "
                 "plan again if it changed, else export it anew",
             )
-        turn = _Turn.of(film, shown_first[1], part.shape.side)
-        pictures = ((time, turn.apply(frame)) for time, frame in chain([shown_first], shown))
-        return _write(pictures, part, rate, (turn.width, turn.height))
+        turn = _Turn.of(video, shown_first[1], part.shape.side)
+        frames = ((time, turn.apply(frame)) for time, frame in chain([shown_first], shown))
+        return _write(frames, part, rate, (turn.width, turn.height))
 
 
 def _write(
-    pictures: Iterator[tuple[Fraction, Any]], part: Part, rate: int, size: tuple[int, int]
+    frames: Iterator[tuple[Fraction, Any]], part: Part, rate: int, size: tuple[int, int]
 ) -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format="mp4", options={"fflags": "+bitexact"}) as written:
         stream = _add_stream(written, part.encoder, rate, size)
-        for time, picture in pictures:
-            picture.pts = int((time - part.start) / _TIME_BASE)
-            picture.time_base = _TIME_BASE
+        for time, frame in frames:
+            frame.pts = int((time - part.start) / _TIME_BASE)
+            frame.time_base = _TIME_BASE
             # What kind of frame it was in the source must not force what it becomes.
-            picture.pict_type = PictureType.NONE
-            for packet in stream.encode(picture):
+            frame.pict_type = PictureType.NONE
+            for packet in stream.encode(frame):
                 written.mux(packet)
         # The last frame stays until the part ends.
         for packet in stream.encode(None):
@@ -215,24 +215,24 @@ def _shown(decoded: Iterator[tuple[Fraction, Any]], part: Part) -> Iterator[tupl
         yield held
 
 
-def _decoded(opened: Any, film: Any, origin: int) -> Iterator[tuple[Fraction, Any]]:
+def _decoded(opened: Any, video: Any, origin: int) -> Iterator[tuple[Fraction, Any]]:
     """Decode, giving each frame's seconds since `origin`, which is in units of the stream."""
-    base, step = Fraction(film.time_base), 1 / Fraction(film.average_rate or 25)
+    base, step = Fraction(video.time_base), 1 / Fraction(video.average_rate or 25)
     time = -step
-    for frame in _frames(opened, film):
+    for frame in _frames(opened, video):
         # A frame without a time follows the one before it at the usual pace.
         time = time + step if frame.pts is None else (frame.pts - origin) * base
         yield time, frame
 
 
-def _frames(opened: Any, film: Any) -> Iterator[Any]:
-    for packet in packets(opened, film):
+def _frames(opened: Any, video: Any) -> Iterator[Any]:
+    for packet in packets(opened, video):
         try:
             yield from packet.decode()
         except AV_ERRORS:
             continue  # A damaged packet costs its frames, as in every player.
     try:
-        yield from film.codec_context.decode(None)
+        yield from video.codec_context.decode(None)
     except AV_ERRORS:
         return
 
@@ -258,9 +258,9 @@ class _Turn:
     quarters: int
 
     @classmethod
-    def of(cls, film: Any, frame: Any, side: int) -> _Turn:
+    def of(cls, video: Any, frame: Any, side: int) -> _Turn:
         """Decide by the first frame."""
-        aspect = Fraction(film.sample_aspect_ratio or 1)
+        aspect = Fraction(video.sample_aspect_ratio or 1)
         wide, high = float(frame.width * aspect), float(frame.height)
         scale = min(1.0, side / max(wide, high))
         return cls((_even(wide * scale), _even(high * scale)), round(frame.rotation / 90) % 4)

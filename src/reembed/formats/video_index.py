@@ -30,11 +30,11 @@ _TIMED = ("mov", "matroska", "mpegts", "flv")
 _MOST_PIXELS = 1 << 27
 # So many packets are decoded before a beginning counts as undecodable.
 _PATIENCE = 120
-# A film of slides may stand still; one that does so longer would be cut into thousands of pieces.
+# A video of slides may stand still; one that does so longer would be cut into thousands of pieces.
 _LONGEST_GAP = 600.0
-# From one key frame to the end may be the whole film: only so much of it is decoded on trial.
+# From one key frame to the end may be the whole video: only so much of it is decoded on trial.
 _LONGEST_TAIL = 1500
-# Bytes of packets that are kept while a film is read.
+# Bytes of packets that are kept while a video is read.
 _MOST_HELD = 32 << 20
 _MISSING_SECONDS = 1.0
 _MISSING_SHARE = 0.02
@@ -42,7 +42,7 @@ _MISSING_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:
-    """The packets of a film in file order, times in `time_base` units.
+    """The packets of a video in file order, times in `time_base` units.
 
     `timed` says that the times are those of showing, each its own, and that key frames come in
     their order: what cutting without decoding needs. `origin` is when the first frame is shown,
@@ -63,7 +63,7 @@ class Video:
     seekable: bool
     timed: bool
     header_bytes: int
-    has_sound: bool
+    has_audio: bool
 
     @property
     def seconds(self) -> float:
@@ -71,12 +71,12 @@ class Video:
         return float((self.end - self.origin) * self.time_base)
 
     def at(self, time: int) -> float:
-        """Give a time in seconds since the film began."""
+        """Give a time in seconds since the video began."""
         return float((time - self.origin) * self.time_base)
 
 
 def index_video(source: BinaryIO, opened: Any | None = None) -> Video:
-    """Read all packets of the film; decode its beginning and its end.
+    """Read all packets of the video; decode its beginning and its end.
 
     Args:
         source: the file's bytes, seekable.
@@ -93,15 +93,15 @@ def index_video(source: BinaryIO, opened: Any | None = None) -> Video:
         if stream is None or stream.codec_context is None or not stream.time_base:
             raise RejectError(
                 "video_codec_unknown",
-                "no decoder knows this film's codec; convert it to MP4 with H.264",
+                "no decoder knows this video's codec; convert it to MP4 with H.264",
             )
         _check_pixels(stream)
         _check_index(container, size)
         read = _read(container, stream)
-        film = _film(container, stream, read)
-        _check_duration(container, film)
-        _check_end_decodes(container, stream, film, read.tail)
-    return film
+        video = _film(container, stream, read)
+        _check_duration(container, video)
+        _check_end_decodes(container, stream, video, read.tail)
+    return video
 
 
 @dataclass(slots=True)
@@ -156,7 +156,7 @@ def _read(opened: Any, stream: Any) -> _Read:
 def _undecoded(count: int) -> RejectError:
     if count:
         return unreadable("video", f"none of its {count} packets decodes")
-    return RejectError("video_no_frames", "the film has no frames; export it again")
+    return RejectError("video_no_frames", "the video has no frames; export it again")
 
 
 def _decoded(packet: Any) -> Sequence[Any]:
@@ -201,7 +201,7 @@ def _film(opened: Any, stream: Any, read: _Read) -> Video:
         seekable=seekable,
         timed=seekable and in_order and container.split(",")[0] in _TIMED,
         header_bytes=len(context.extradata or b""),
-        has_sound=audio_stream(opened) is not None,
+        has_audio=audio_stream(opened) is not None,
     )
 
 
@@ -218,7 +218,7 @@ def _check_gaps(steps: NDArray[np.int64], time_base: Fraction) -> None:
     if gap > _LONGEST_GAP:
         raise RejectError(
             "video_times_broken",
-            f"{gap:.0f} s lie between two frames, which means damaged times; export the film anew",
+            f"{gap:.0f} s lie between two frames, which means damaged times; export the video anew",
         )
 
 
@@ -227,7 +227,7 @@ def _check_pixels(stream: Any) -> None:
     if width * height > _MOST_PIXELS:
         raise RejectError(
             "video_too_many_pixels",
-            f"frames of {width} x {height} pixels are above {_MOST_PIXELS}; make the film smaller",
+            f"frames of {width} x {height} pixels are above {_MOST_PIXELS}; make the video smaller",
         )
 
 
@@ -242,48 +242,48 @@ def _check_index(opened: Any, size: int) -> None:
             raise _truncated(f"its index reaches to byte {reach}, the file ends at {size}")
 
 
-def _check_duration(opened: Any, film: Video) -> None:
-    if film.container.split(",")[0] not in ("mov", "matroska"):
+def _check_duration(opened: Any, video: Video) -> None:
+    if video.container.split(",")[0] not in ("mov", "matroska"):
         return
     declared = (opened.duration or 0) / av.time_base
-    if film.has_sound:
-        # The longest stream sets the container's duration; the sound may outlast the pictures.
+    if video.has_audio:
+        # The longest stream sets the container's duration; the audio may outlast the frames.
         own = video_stream(opened)
         known = own is not None and own.duration and own.time_base
         declared = float(own.duration * own.time_base) if own is not None and known else 0.0
-    if declared - film.seconds > max(_MISSING_SECONDS, declared * _MISSING_SHARE):
-        raise _truncated(f"it promises {declared:.1f} s, {film.seconds:.1f} s are there")
+    if declared - video.seconds > max(_MISSING_SECONDS, declared * _MISSING_SHARE):
+        raise _truncated(f"it promises {declared:.1f} s, {video.seconds:.1f} s are there")
 
 
-def _check_end_decodes(opened: Any, stream: Any, film: Video, tail: Sequence[Any]) -> None:
+def _check_end_decodes(opened: Any, stream: Any, video: Video, tail: Sequence[Any]) -> None:
     """Decode the end: a file that was filled up with zeros has a good index.
 
     What follows the last key frame tells enough where it decodes. Where it does not, decoding
     from well before the end decides.
     """
-    if not film.seekable:
+    if not video.seekable:
         return
     stream.codec_context.flush_buffers()
-    if tail and not _missing_end(stream, film, tail):
+    if tail and not _missing_end(stream, video, tail):
         return
-    if not seek_before(opened, stream, film.end):
+    if not seek_before(opened, stream, video.end):
         return
-    missing = _missing_end(stream, film, packets(opened, stream))
+    missing = _missing_end(stream, video, packets(opened, stream))
     if missing:
         raise _truncated(f"its last {missing:.1f} s do not decode")
 
 
-def _missing_end(stream: Any, film: Video, stored: Iterable[Any]) -> float:
+def _missing_end(stream: Any, video: Video, stored: Iterable[Any]) -> float:
     """Decode packets up to the end; give the seconds that are missing there, 0 for too few."""
-    last = film.origin
+    last = video.origin
     for tried, packet in enumerate(stored):
         last = _latest(_decoded(packet), last)
         if tried >= _LONGEST_TAIL:
             return 0.0
     last = _latest(_flushed(stream), last)
-    missing = float((film.end - last) * film.time_base)
-    still = float(film.end - film.pts.max()) * film.time_base
-    most = max(_MISSING_SECONDS, film.seconds * _MISSING_SHARE)
+    missing = float((video.end - last) * video.time_base)
+    still = float(video.end - video.pts.max()) * video.time_base
+    most = max(_MISSING_SECONDS, video.seconds * _MISSING_SHARE)
     return missing if missing - still > most else 0.0
 
 
@@ -297,5 +297,5 @@ def _latest(frames: Iterable[Any], last: int) -> int:
 
 def _truncated(reason: str) -> RejectError:
     return RejectError(
-        "video_truncated", f"the film is cut short: {reason}; get the whole file again"
+        "video_truncated", f"the video is cut short: {reason}; get the whole file again"
     )

@@ -109,9 +109,16 @@ class Layout:
         """Advisory, overwritable: how far a planning worker is; without a holder, the prefix."""
         return f"{self.plan_dir(plan)}/progress/{holder}"
 
-    def extracted(self, digest: str) -> str:
-        """Readable text that character offsets point into, by the source's SHA-256."""
-        return f"{self.run_dir}/extracted/{digest}.txt"
+    def extracted(self, digest: str, version: str = "") -> str:
+        """Name the readable text that character offsets point into.
+
+        Args:
+            digest: SHA-256 of the source.
+            version: of its format. Two versions read one file differently, so each keeps its own
+                text; of `text/1`, the first of HTML, the name has the digest alone.
+        """
+        own = "" if version in ("", "text/1") else "." + version.replace("/", "-")
+        return f"{self.run_dir}/extracted/{digest}{own}.txt"
 
     def inline_media(self) -> str:
         """Folder of media that the source held inline (`data:` URIs), each named by its SHA-256."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from reembed.config.job_limits import INLINE_BODY_BYTES
 from reembed.core.records import Need
 from reembed.machine import actions as act
 from reembed.machine.adaptive_quota import LONGEST_PATIENCE, Bound
 from reembed.machine.rules import Rules, SharedState
 from reembed.machine.states import AttemptState, ShardState
 
-# Above these an inline answer may not be fetchable: its payload stands twice in the reply.
-INLINE_MAX_WIRE_BYTES = 4_000_000
-INLINE_MAX_RESULT_BYTES = 4_000_000
 # A share of the token quota above this is worth a split, when the log has not grown for so many of
 # the shortest poll intervals.
 MIN_GAP_SHARE, QUIET_POLLS = 0.02, 4
@@ -30,17 +26,20 @@ def is_inline(need: Need, rules: Rules) -> bool:
     return rules.inline != "file" and need.input_bytes == 0
 
 
-def sends_inline(need: Need, rules: Rules, most_wire: int = INLINE_MAX_WIRE_BYTES) -> bool:
+def sends_inline(need: Need, rules: Rules, most_bytes: int | None = None) -> bool:
     """Whether an attempt's requests travel in the create's body.
 
     ``auto`` asks for a small body *and* a small predicted result, and for a service that gives the
     metadata back. Otherwise a file, since only a file can be deleted to fence a frozen holder.
+    `most_bytes` stands for the body's usual bound.
     """
     if rules.inline == "inline":
         return True
     if rules.inline == "file" or not rules.metadata_echo:
         return False
-    return need.input_bytes <= most_wire and need.result_bytes <= INLINE_MAX_RESULT_BYTES
+    service = rules.capabilities
+    most = service.inline_request_bytes if most_bytes is None else most_bytes
+    return need.input_bytes <= most and need.result_bytes <= service.inline_result_bytes
 
 
 def need_as_sent(name: str, need: Need, shared: SharedState, rules: Rules) -> Need:
@@ -58,7 +57,7 @@ def need_as_sent(name: str, need: Need, shared: SharedState, rules: Rules) -> Ne
     inline = inline_need(need)
     if sends_inline(need, rules):
         return inline
-    if not sends_inline(need, rules, INLINE_BODY_BYTES):
+    if not sends_inline(need, rules, rules.capabilities.max_inline_bytes):
         return need
     reserved = shared.reservations.live.get(name)
     if reserved is not None:

@@ -88,8 +88,10 @@ def epoch_of_job(state: ShardState, attempt: AttemptState, job: ListedJob, rules
     that of the newest holder before us. Attributing it to a wrong epoch would read the wrong list
     of requests that were not sent, and take their missing answers for lost keys.
     """
+    prefix = rules.capabilities.input_prefix
     for epoch in attempt.claims:
-        if job.input_file == input_file_name(rules.run, state.plan.shard, attempt.path, epoch):
+        name = input_file_name(prefix, rules.run, state.plan.shard, attempt.path, epoch)
+        if job.input_file == name:
             return epoch
     local = attempt.local
     unsent = attempt.epoch if local.epoch and local.create_unanswered_since is None else 0

@@ -7,18 +7,16 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from reembed.config.capabilities import LONGEST_RESULT_SECONDS, Capabilities
+from reembed.config.job_limits import token_quota
 from reembed.config.schema import Config
 from reembed.core.plans import PlanTotals
 from reembed.core.price import cap_nano
 
 TURNAROUNDS = (1.0, 4.0, 24.0)
-# Documented life of a file at the service. A result counts in the project's file storage for so
-# long after its job's end, since the service may refuse to delete it.
-RESULT_RETENTION_SECONDS = 48 * 3600.0
-_RESULT_HOURS = RESULT_RETENTION_SECONDS / 3600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quotas:
     """The project's quotas at the service, and the budget of the run.
 
@@ -28,6 +26,7 @@ class Quotas:
         file_bytes: input and result files together; None: inline jobs leave none.
         max_usd_nano: the cap in billionths of a dollar; None for no cap.
         largest_job: the most tokens that the service takes in one job; None: as many as in all.
+        result_hours: how long a result counts against the file storage after its job's end.
     """
 
     tokens: int
@@ -35,16 +34,18 @@ class Quotas:
     file_bytes: int | None
     max_usd_nano: int | None = None
     largest_job: int | None = None
+    result_hours: float = LONGEST_RESULT_SECONDS / 3600
 
     @classmethod
-    def of(cls, config: Config) -> Quotas:
+    def of(cls, config: Config, capabilities: Capabilities) -> Quotas:
         """The quotas of a configuration."""
         batch = config.batch
         return cls(
-            tokens=batch.enqueued_tokens,
+            tokens=token_quota(config, capabilities),
             jobs=batch.concurrent_jobs,
             file_bytes=None if batch.input == "inline" else int(batch.file_storage_gb * 1e9),
             max_usd_nano=cap_nano(config.budget.max_usd),
+            result_hours=capabilities.result_seconds / 3600,
         )
 
     @property
@@ -102,7 +103,9 @@ def days_under(quotas: Quotas, totals: PlanTotals, turnaround_hours: float) -> D
         "concurrent jobs": math.ceil(jobs / quotas.jobs) * turnaround_hours,
     }
     if quotas.file_bytes is not None:
-        hours["file storage"] = storage_hours(quotas.file_bytes, totals, turnaround_hours)
+        hours["file storage"] = storage_hours(
+            quotas.file_bytes, totals, turnaround_hours, quotas.result_hours
+        )
     slowest = max(hours, key=lambda name: hours[name])
     binds = slowest if hours[slowest] > turnaround_hours else "turnaround"
     days = {name: value / 24 for name, value in hours.items()}
@@ -132,16 +135,22 @@ def _token_rounds(quota: int, totals: PlanTotals) -> int:
     return -(-totals.jobs // max_concurrent)
 
 
-def storage_hours(quota: int, totals: PlanTotals, turnaround_hours: float) -> float:
+def storage_hours(
+    quota: int,
+    totals: PlanTotals,
+    turnaround_hours: float,
+    result_hours: float = LONGEST_RESULT_SECONDS / 3600,
+) -> float:
     """Hours until the last job ends, when each starts as soon as its files fit.
 
     A job of input a and predicted result r (means of the plan, in bytes) holds ``a + r`` while it
-    runs, T hours, since its result's room is reserved, and ``r`` for 48 hours more, since the
-    service may refuse to delete results. Job k starts at the earliest s_k >= s_(k-1) with::
+    runs, T hours, since its result's room is reserved, and ``r`` for H = `result_hours` more (48,
+    with Gemini), since the service may refuse to delete results. Job k starts at the earliest
+    s_k >= s_(k-1) with::
 
-        sum(a + r for running i) + sum(r for ended i, younger than 48 h) + a + r <= quota
+        sum(a + r for running i) + sum(r for ended i, younger than H) + a + r <= quota
 
-    and the answer is ``s_J + T``. For long plans that is near ``J (a T + r (T + 48)) / quota``.
+    and the answer is ``s_J + T``. For long plans that is near ``J (a T + r (T + H)) / quota``.
     A job that does not fit the empty storage counts as if it did, one at a time; the packing
     limits keep that from happening.
     """
@@ -149,10 +158,12 @@ def storage_hours(quota: int, totals: PlanTotals, turnaround_hours: float) -> fl
         return 0.0
     a, r = totals.input_bytes / totals.jobs, totals.result_bytes / totals.jobs
     room = max(float(quota), a + r)
-    return _last_start(totals.jobs, a, r, room, turnaround_hours) + turnaround_hours
+    times = turnaround_hours, result_hours
+    return _last_start(totals.jobs, a, r, room, times) + turnaround_hours
 
 
-def _last_start(jobs: int, a: float, r: float, room: float, turnaround: float) -> float:
+def _last_start(jobs: int, a: float, r: float, room: float, times: tuple[float, float]) -> float:
+    turnaround, result_hours = times
     if a + r == 0:
         return 0.0
     ends: deque[tuple[float, int]] = deque()
@@ -174,7 +185,7 @@ def _last_start(jobs: int, a: float, r: float, room: float, turnaround: float) -
         if next_end <= now:
             count = ends.popleft()[1]
             running, held = running - count, held + count
-            expiries.append((now + _RESULT_HOURS, count))
+            expiries.append((now + result_hours, count))
         if next_expiry <= now:
             held -= expiries.popleft()[1]
 

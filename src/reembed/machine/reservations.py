@@ -9,10 +9,11 @@ from typing import Literal
 
 from pydantic import field_validator
 
+from reembed.config.capabilities import LONGEST_RESULT_SECONDS
 from reembed.core.records import Need, Record, ReservationLine
 from reembed.machine.adaptive_quota import Ceiling, lower_after_refusal, reset_after_job_end
 from reembed.machine.layered_map import LayeredMap
-from reembed.machine.quotas import RESULT_RETENTION_SECONDS, Quotas
+from reembed.machine.quotas import Quotas
 
 # Whether a job fits now, may fit once others have ended, or never will under this cap.
 Admission = Literal["fits", "busy", "capped"]
@@ -180,7 +181,7 @@ class _Draft:
         # Nothing is retained for longer, so whatever is older by as much was gone when this was
         # written: without this a long run's log would only grow, and each decision sums it up.
         while self.retained_results and self.retained_results[0][0] <= (
-            until - RESULT_RETENTION_SECONDS
+            until - LONGEST_RESULT_SECONDS
         ):
             self.retained_results.popleft()
         self.retained_results.append((until, size))

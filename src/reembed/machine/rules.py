@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from reembed.config.capabilities import Capabilities
 from reembed.config.schema import Config
 from reembed.core.names import parse_display_name
-from reembed.machine.quotas import RESULT_RETENTION_SECONDS, Quotas
+from reembed.errors import UsageError
+from reembed.machine.quotas import Quotas
 from reembed.machine.reservations import Reservations
 
 # How long an input that met a 429 stays uploaded: the service's bucket is reported to refill in 10
@@ -28,14 +30,14 @@ class Rules:
         request_timeout: how long a sender waits for the answer to its create.
         list_lag: how much later than it was created the service may list a job.
         stuck_after: age at which a job that has not ended counts as stuck.
-        result_retention: how long a result counts in the file storage after its job's end.
+        job_list_retention: how long the service lists a job.
+        capabilities: what the service can do, and its limits.
         inline: the configured form of the input: ``auto``, ``inline`` or ``file``.
         metadata_echo: this service was seen to give inline metadata back; without it ``auto``
             never chooses inline, since answers could not be told apart.
         resubmit_stuck: stuck jobs are cancelled and sent again.
         accept_repay: answers that cannot be used are bought again.
         hold_input: how long an uploaded input is kept for another try after the first 429.
-        job_list_retention: how long the service lists a job.
         assume_lost: a job that may be too old to be listed is taken for lost, and sent again.
     """
 
@@ -47,19 +49,20 @@ class Rules:
     request_timeout: float
     list_lag: float
     stuck_after: float
-    result_retention: float
+    job_list_retention: float
+    capabilities: Capabilities
     inline: str = "auto"
     metadata_echo: bool = False
     resubmit_stuck: bool = False
     accept_repay: bool = False
     hold_input: float = 0.0
-    job_list_retention: float = 7 * 86400.0
     assume_lost: bool = False
 
     @classmethod
     def of(
         cls,
         config: Config,
+        capabilities: Capabilities,
         run: str,
         holder: str,
         metadata_echo: bool,
@@ -67,7 +70,12 @@ class Rules:
         assume_lost: bool = False,
         hold_input: float = 0.0,
     ) -> Rules:
-        """The rules of a configuration."""
+        """Collect the rules of a configuration.
+
+        Raises:
+            UsageError: jobs of the configured service cannot be driven without paying twice.
+        """
+        check_drivable(config.service.provider, capabilities)
         batch = config.batch
         return cls(
             run=run,
@@ -78,15 +86,36 @@ class Rules:
             request_timeout=config.service.timeout_seconds,
             list_lag=batch.list_lag_seconds,
             stuck_after=batch.stuck_hours * 3600,
-            result_retention=RESULT_RETENTION_SECONDS,
+            job_list_retention=(batch.job_list_days or capabilities.job_list_days) * 86400,
+            capabilities=capabilities,
             inline=batch.input,
             metadata_echo=metadata_echo,
             resubmit_stuck=batch.on_stuck == "resubmit",
             accept_repay=accept_repay,
             hold_input=hold_input,
-            job_list_retention=batch.job_list_days * 86400,
             assume_lost=assume_lost,
         )
+
+
+def check_drivable(provider: str, capabilities: Capabilities) -> None:
+    """Check that a service gives what every decision about a lost job rests on.
+
+    Raises:
+        UsageError: it does not; names what is missing.
+    """
+    # A create whose reply was lost is looked for by its display name: without a list it could
+    # only be sent again, and paid again.
+    if not capabilities.lists_jobs:
+        missing = "list its jobs by name, so a job whose reply was lost would be paid twice"
+    # A holder that was held up past its lease must be kept from creating beside its successor.
+    elif not capabilities.inputs_fence:
+        missing = "refuse a job whose input was deleted, so two runners could create it twice"
+    else:
+        return
+    raise UsageError(
+        f"service.provider: {provider} does not {missing}; give another provider, or have this one "
+        "keep its jobs in the run directory"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,18 @@
-"""The seam to the embedding service: what every implementation offers, in this package's words."""
+"""Seam to an embedding service: its batch jobs, its capabilities, its wire format."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
+
+from reembed.config.capabilities import Capabilities
+from reembed.config.schema import Config, ServiceConfig
+from reembed.core.wire import WireFormat
+from reembed.errors import RefusedError
+from reembed.providers.answer_files import whole_or_nothing
 
 JobState = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "UNKNOWN"]
 TERMINAL: frozenset[str] = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"})
@@ -169,3 +176,114 @@ class BatchService(Protocol):
 
     def embed(self, model: str, request: bytes) -> list[float]:
         """One vector by the online call; `request` is an EmbedContentRequest as JSON."""
+
+
+class MinimalService:
+    """Defaults for what a service may lack; a client derives from it and adds the rest.
+
+    Missing are `upload`, `create_from_file`, `get`, `list_jobs` and `stream`.
+    """
+
+    def __enter__(self) -> Self:
+        """Open nothing: connections are made when first needed."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close all connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; there are none."""
+
+    def create_inline(
+        self, model: str, display_name: str, requests: Sequence[bytes], priority: int
+    ) -> Job:
+        """Refuse: this service takes its requests from a file."""
+        raise RefusedError("this service takes no inline jobs; set batch.input to file")
+
+    def cancel(self, name: str) -> None:
+        """Do nothing: a job that cannot be cancelled is waited for."""
+
+    def delete(self, name: str) -> None:
+        """Do nothing: jobs go by themselves."""
+
+    def fetch(self: _Streams, job: Job, path: Path) -> int:
+        """Write a finished job's answers to `path`, by `stream`; returns the bytes.
+
+        Raises:
+            StorageError: the disk said no.
+        """
+        with whole_or_nothing(path) as file:
+            return self.stream(job, file)
+
+    def delete_file(self, name: str) -> None:
+        """Do nothing: files go by themselves. Never so where inputs are to fence."""
+
+    def list_files(self) -> Iterator[RemoteFile]:
+        """List nothing."""
+        return iter(())
+
+    def model(self, name: str) -> ModelInfo:
+        """Say nothing of a model but its name."""
+        return ModelInfo(name, 0)
+
+    def count_tokens(self, model: str, text: str) -> int:
+        """Refuse: this service does not count."""
+        raise RefusedError("this service does not count tokens; the plan's estimate stands")
+
+    def embed(self, model: str, request: bytes) -> list[float]:
+        """Refuse: this service has no online call."""
+        raise RefusedError("this service has no online call to compare with")
+
+
+class _Streams(Protocol):
+    def stream(self, job: Job, receiver: AnswerReceiver) -> int: ...
+
+
+# A service that is closed when its context ends.
+ClosingService = AbstractContextManager[BatchService]
+
+
+class Provider(Protocol):
+    """One embedding service, as a configuration's section `service` describes it.
+
+    Making one sends nothing and needs no key: plans ask it for sizes and limits.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What plans and the state machine may count on."""
+
+    def wire(self, config: Config) -> WireFormat:
+        """Make the wire format of a configuration."""
+
+    def settle(self, environ: Mapping[str, str]) -> ServiceConfig:
+        """Write what the environment decides into the section, so that it is frozen with it."""
+
+    def key(self, environ: Mapping[str, str]) -> str:
+        """Find the secret that `open` takes; empty for a service without one.
+
+        Raises:
+            UsageError: there is none; the message says where to put it.
+        """
+
+    def open(self, key: str) -> ClosingService:
+        """Open the service; nothing is sent yet."""
+
+
+class MinimalProvider:
+    """Defaults of a provider without a key; one derives from it and adds the rest.
+
+    Missing are `capabilities`, `wire` and `open`.
+    """
+
+    def __init__(self, settings: ServiceConfig) -> None:
+        self.settings = settings
+
+    def settle(self, environ: Mapping[str, str]) -> ServiceConfig:
+        """Take nothing from the environment."""
+        return self.settings
+
+    def key(self, environ: Mapping[str, str]) -> str:
+        """Need no key."""
+        return ""

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from reembed.config.crosscheck import largest_chunk_tokens
 from reembed.config.job_limits import job_limits
 from reembed.config.load import LoadedConfig
 from reembed.errors import AccessDeniedError, AlreadyExistsError, ReembedError, RemoteNotFoundError
-from reembed.providers.base import BatchService
-from reembed.providers.gemini.requests import result_line_bytes
+from reembed.providers.base import ClosingService
+from reembed.providers.open import find_provider
 from reembed.sources.open import open_source
 from reembed.storage.base import Storage
-
-# A service that is closed when its context ends.
-ClosingService = AbstractContextManager[BatchService]
 
 _METHOD = "asyncBatchEmbedContent"
 
@@ -70,9 +66,10 @@ def _check_run_dir(loaded: LoadedConfig, storage: Storage) -> str:
 
 def _check_limits(loaded: LoadedConfig) -> Check:
     config = loaded.config
-    limits = job_limits(config)
+    provider = find_provider(config.service)
+    limits = job_limits(config, provider.capabilities)
     chunk, quota = largest_chunk_tokens(config), config.batch.enqueued_tokens
-    rows = limits.result_bytes // result_line_bytes(config.model.dimensions)
+    rows = limits.result_bytes // provider.wire(config).result_line_bytes()
     if chunk > quota:
         said = (
             f"a chunk may have {chunk:,} tokens, and batch.enqueued_tokens is {quota:,}: cut "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,11 @@ import numpy as np
 from reembed.config.schema import Config
 from reembed.core.join import Answer
 from reembed.core.vectors import cosine
+from reembed.core.wire import Form, TextPart, WireFormat
 from reembed.driver.clock import Clock
-from reembed.driver.perform import JSONL
 from reembed.errors import RefusedError, RunFailedError
 from reembed.providers.base import BatchService, Job
-from reembed.providers.gemini.answers import read_answers
-from reembed.providers.gemini.requests import (
-    RequestOptions,
-    TextPart,
-    embed_request,
-    inline_request,
-    jsonl_line,
-    to_json,
-)
-
-_Body = dict[str, Any]
+from reembed.providers.open import find_provider
 
 _TEXTS = (
     "Rye bread rises slowly in a cold kitchen.",
@@ -36,6 +27,7 @@ _TEXTS = (
     "A lease may be renewed before it ends.",
     "The bishop takes the rook on the seventh rank.",
 )
+_PARTS = tuple(TextPart(text, "check") for text in _TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +75,22 @@ def check_live(
         RunFailedError: a job failed, or did not end in time.
     """
     started = clock.now()
-    options = RequestOptions.of(config)
-    bodies = [embed_request(TextPart(text, "check"), options) for text in _TEXTS]
+    wire, model = find_provider(config.service).wire(config), config.model.name
     label = f"reembed-doctor/{secrets.token_hex(4)}"
     with tempfile.TemporaryDirectory(prefix="reembed-doctor-") as folder:
         place = Path(folder)
-        file_job, name = _send_file(service, options, bodies, label, place)
+        file_job, name = _send_file(service, wire, model, label, place)
         listed = _until_listed(service, file_job, clock)
-        inline_job = _send_inline(service, options, bodies, label)
+        inline_job = _send_inline(service, wire, model, label)
         say(f"two jobs of {len(_TEXTS)} texts are sent: {file_job.name} and {inline_job.name}")
         file_job = _until_done(service, file_job, clock, started + patience, say)
         inline_job = _until_done(service, inline_job, clock, started + patience, say)
-        by_file = _answers(service, file_job, place / "file.jsonl")
-        by_inline = _answers(service, inline_job, place / "inline.jsonl")
+        by_file = _answers(service, wire, file_job, place / "file.jsonl")
+        by_inline = _answers(service, wire, inline_job, place / "inline.jsonl")
     service.delete_file(name)
     vectors = [a.values for a in (*by_file, *by_inline) if a.values is not None]
     norms = [float(np.linalg.norm(v)) for v in vectors] or [0.0]
-    online = np.asarray(service.embed(options.model, to_json(bodies[0])))
+    online = np.asarray(service.embed(model, wire.request("", _PARTS[0], "online")))
     first = {a.key: a.values for a in by_file}.get("file-0")
     return LiveFindings(
         base_url=config.service.base_url,
@@ -118,27 +109,21 @@ def check_live(
 
 
 def _send_file(
-    service: BatchService,
-    options: RequestOptions,
-    bodies: Sequence[_Body],
-    label: str,
-    place: Path,
+    service: BatchService, wire: WireFormat, model: str, label: str, place: Path
 ) -> tuple[Job, str]:
-    """Half of the lines name the model, half do not: does it matter?"""
-    path = place / "requests.jsonl"
-    model = {"model": f"models/{options.model}"}
-    named = [{**model, **body} if n % 2 else body for n, body in enumerate(bodies)]
-    path.write_bytes(b"".join(jsonl_line(f"file-{n}", body) for n, body in enumerate(named)))
+    """Send a file in which half of the lines name the model: it should make no difference."""
+    path = place / "requests"
+    forms: tuple[Form, Form] = ("file", "file_with_model")
+    lines = (wire.request(f"file-{n}", part, forms[n % 2]) for n, part in enumerate(_PARTS))
+    path.write_bytes(b"".join(lines))
     name = f"files/re-doctor-{secrets.token_hex(8)}"
-    service.upload(path, name, JSONL)
-    return service.create_from_file(options.model, f"{label}/file", name, 0), name
+    service.upload(path, name, wire.mime_type)
+    return service.create_from_file(model, f"{label}/file", name, 0), name
 
 
-def _send_inline(
-    service: BatchService, options: RequestOptions, bodies: Sequence[_Body], label: str
-) -> Job:
-    requests = [inline_request(options.model, f"inline-{n}", body) for n, body in enumerate(bodies)]
-    return service.create_inline(options.model, f"{label}/inline", requests, 0)
+def _send_inline(service: BatchService, wire: WireFormat, model: str, label: str) -> Job:
+    requests = [wire.request(f"inline-{n}", part, "inline") for n, part in enumerate(_PARTS)]
+    return service.create_inline(model, f"{label}/inline", requests, 0)
 
 
 def _until_listed(service: BatchService, job: Job, clock: Clock) -> float | None:
@@ -167,14 +152,14 @@ def _until_done(
     return job
 
 
-def _answers(service: BatchService, job: Job, path: Path) -> list[Answer]:
+def _answers(service: BatchService, wire: WireFormat, job: Job, path: Path) -> list[Answer]:
     service.fetch(job, path)
-    with path.open("rb") as stream:
-        # A line's values live in the parser's buffer until the next line is read.
-        return [
-            a._replace(values=None if a.values is None else np.array(a.values))
-            for a in read_answers(stream)
-        ]
+    reader = wire.answer_reader()
+    return [
+        # An answer's values live in the reader's buffer until the next one is asked for.
+        answer._replace(values=None if answer.values is None else np.array(answer.values))
+        for answer in chain(reader.feed(path.read_bytes()), reader.end())
+    ]
 
 
 def _try_delete(service: BatchService, job: Job) -> bool | None:

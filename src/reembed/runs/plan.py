@@ -21,7 +21,6 @@ from reembed.beam.read_items import ReadItems
 from reembed.config.frozen import frozen_view
 from reembed.config.load import LoadedConfig
 from reembed.config.schema import Config
-from reembed.core.pack import Packing
 from reembed.core.plans import (
     PartitionPlan,
     PlanSummary,
@@ -37,7 +36,7 @@ from reembed.errors import ObjectNotFoundError, RunFailedError, StagedError, Usa
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.ledger.plans import partitions_in, shards_of
-from reembed.providers.gemini.requests import RequestOptions
+from reembed.providers.open import find_provider, packing_of
 from reembed.runs.existing import DonorRows, read_findings, write_copies, write_existing
 from reembed.sources.base import Prepared, Source
 from reembed.sources.open import open_source
@@ -95,7 +94,8 @@ def make_plan(
     source, destination = open_source(loaded, storage), open_destination(config, storage)
     destination.check()
     frozen = frozen_view(config)
-    plan = plan_id(frozen, chain(source.identity(), destination.identity()))
+    versions = ChunkPolicy.of(config).table().versions()
+    plan = plan_id(frozen, versions, chain(source.identity(), destination.identity()))
     try:
         name = layout.plan_summary(plan)
         return PlanSummary.decode(storage.read(name), name)
@@ -200,7 +200,7 @@ def build_plan(
     wanted: Wanted | None = None,
 ) -> list[beam.PCollection[Any]]:
     """Wire the plan pipeline over a prepared source; returns what has come when all is written."""
-    policy, request_options = ChunkPolicy.of(config), RequestOptions.of(config)
+    policy, wire = ChunkPolicy.of(config), find_provider(config.service).wire(config)
     blocks = (
         pipeline
         | "Spans" >> beam.Create(prepared.spans)  # Span
@@ -209,8 +209,8 @@ def build_plan(
     partitions = (
         blocks
         # (partition, ChunkBatch)
-        | "ChunkItems" >> ChunkItems(layout, plan, policy, request_options, existing, config.source)
-        | "PackShards" >> PackShards(layout, plan, Packing.of(config))  # PartitionPlan
+        | "ChunkItems" >> ChunkItems(layout, plan, policy, wire, existing, config.source)
+        | "PackShards" >> PackShards(layout, plan, packing_of(config))  # PartitionPlan
     )
     if wanted is None or not wanted.keys:
         return [partitions]

@@ -14,6 +14,7 @@ from reembed.core.records import Commit
 from reembed.errors import UsageError
 from reembed.ledger.layout import Layout
 from reembed.machine.quotas import Quotas, rest_of, why_not_wait
+from reembed.providers.open import find_provider
 from reembed.runs.report import settled_shards
 from reembed.storage.base import Storage
 
@@ -51,7 +52,8 @@ def check_wait(call: RunCall, storage: Storage, plan: PlanSummary, commit: Commi
     config, totals = call.loaded.config, plan.plan_totals()
     if commit is not None:
         totals = rest_of(totals, settled_shards(storage, Layout(config.run_dir), commit))
-    why = why_not_wait(Quotas.of(config), totals, config.batch.max_wait_hours)
+    quotas = Quotas.of(config, find_provider(config.service).capabilities)
+    why = why_not_wait(quotas, totals, config.batch.max_wait_hours)
     if why:
         commands = " and then, until it exits 0, ".join(f"`{each}`" for each in call.instead)
         raise UsageError(

@@ -19,6 +19,7 @@ from reembed.ledger.commits import newest_commit
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.plans import shards_of
+from reembed.providers.open import packing_of
 from reembed.storage.base import Storage
 from reembed.storage.parallel import in_parallel
 
@@ -134,7 +135,7 @@ def _of_shard(
     if not chosen:
         return None
     ordinals = sorted(set(chosen))
-    need = need_of_requests(manifest, config)(ordinals)
+    need = need_of_requests(manifest, packing_of(config))(ordinals)
     child = Child(ordinals=ranges_of(ordinals), need=need)
     return Resend(plan.shard, Redrive(sent=child, chunks=len(chosen)))
 

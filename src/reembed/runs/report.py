@@ -20,7 +20,7 @@ from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.plans import partitions_in, shards_of
 from reembed.ledger.reservation_log import ReservationLog
-from reembed.machine.snapshot import ShardRecords
+from reembed.machine.snapshot import settlement_of
 from reembed.storage.base import Stat, Storage
 from reembed.storage.open import open_storage
 from reembed.storage.parallel import in_parallel
@@ -61,8 +61,8 @@ def count_run(storage: Storage, layout: Layout, commit: Commit, skipped: int = 0
     names = [plan.shard for plan in shards_of(storage, layout, commit.plan)]
     ledger = Ledger(storage, layout, commit.number, "report")
     for _, records in ledger.load(names, brief=True):
-        record = records.settled
-        if record is None or not _is_settled(records):
+        record = settlement_of(records)
+        if record is None:
             continue
         settled += 1
         jobs += record.jobs
@@ -93,12 +93,7 @@ def settled_shards(storage: Storage, layout: Layout, commit: Commit) -> int:
     """How many shards of a run are settled, by the ledger."""
     names = [plan.shard for plan in shards_of(storage, layout, commit.plan)]
     loaded = Ledger(storage, layout, commit.number, "report").load(names, brief=True)
-    return sum(1 for _, records in loaded if _is_settled(records))
-
-
-def _is_settled(records: ShardRecords) -> bool:
-    record = records.settled
-    return record is not None and record.generation >= max(records.redrives, default=0)
+    return sum(1 for _, records in loaded if settlement_of(records) is not None)
 
 
 def roll_up(storage: Storage, layout: Layout, commit: Commit, generation: int) -> None:

@@ -36,7 +36,7 @@ from reembed.ledger.commits import (
 )
 from reembed.ledger.layout import Layout
 from reembed.ledger.notes import read_notes
-from reembed.providers.gemini.client import open_service
+from reembed.providers.open import open_provider
 from reembed.runs.audit import Audit, audit_jobs
 from reembed.runs.plan import is_noop
 from reembed.runs.preflight import check_engine, check_wait
@@ -185,7 +185,7 @@ def _end(session: Session, key: str, say: Callable[[str], None], started: float)
         raise RunFailedError(f"run {session.run} is not the newest of {layout.run_dir} any more")
     commit, plan = newest.commit, read_plan(storage, layout, session.plan)
     roll_up(storage, layout, commit, session.generation)
-    with open_service(session.config.service, key) as service:
+    with open_provider(session.config.service, key) as service:
         audit = audit_jobs(storage, layout, commit, service)
     report = _report(session, commit, plan, storage, layout, audit, time.monotonic() - started)
     return _finish(session, report, commit, storage, say)
@@ -194,7 +194,7 @@ def _end(session: Session, key: str, say: Callable[[str], None], started: float)
 def _settled_before(config: Config, commit: Commit, key: str) -> dict[str, Any]:
     """The report of a run that is settled, with what the list of remote jobs says by now."""
     storage, layout = open_storage(), Layout(config.run_dir)
-    with open_service(config.service, key) as service:
+    with open_provider(config.service, key) as service:
         audit = audit_jobs(storage, layout, commit, service)
     report = {**read_report(storage, layout), **audit.as_json()}
     write_report(storage, layout, report)
@@ -208,7 +208,7 @@ def _reach(config: Config, key: str) -> None:
         UsageError: the key is refused.
         RunFailedError: nobody answers.
     """
-    with open_service(config.service, key) as service:
+    with open_provider(config.service, key) as service:
         try:
             next(iter(service.list_jobs()), None)  # one page is enough
         except AccessDeniedError as err:

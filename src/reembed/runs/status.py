@@ -16,7 +16,7 @@ from reembed.ledger.ledger import Ledger
 from reembed.ledger.notes import read_notes, sum_notes
 from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog
-from reembed.machine.snapshot import ShardRecords, state_of_shard
+from reembed.machine.snapshot import ShardRecords, settlement_of, state_of_shard
 from reembed.runs.run import read_plan
 from reembed.storage.base import Storage
 
@@ -98,9 +98,10 @@ def _open(storage: Storage, layout: Layout, commit: Commit, plan: PlanSummary) -
         if settled is not None:
             rows += settled.rows
             rejects += settled.rejects
-        if settled is not None and settled.generation >= max(records.redrives, default=0):
+        current = settlement_of(records)
+        if current is not None:
             states["settled"] += 1
-            jobs += settled.jobs
+            jobs += current.jobs
         else:
             begun[shard] = records
             jobs += len(records.created)

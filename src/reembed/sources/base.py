@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from reembed.config.base import Section
+from reembed.config.load import LoadedConfig
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Storage
 from reembed.types import Item
@@ -90,6 +92,21 @@ class Source(Protocol):
 
     def describe(self) -> str:
         """The source in a few words, with its size, for `doctor`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """Entry of the table `SOURCES`.
+
+    `open` makes the source of a configuration and checks all that can be checked for free.
+    `section` is the model of the kind's section below ``source:``; None for the kinds of this
+    package, whose sections are fields of `SourceConfig`. `samples` says that the source keeps to
+    ``source.sample`` (see `sources.rows.sample_digest`); others refuse it.
+    """
+
+    open: Callable[[LoadedConfig, Storage], Source]
+    section: type[Section] | None = None
+    samples: bool = False
 
 
 def cut_blocks(

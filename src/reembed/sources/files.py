@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Final
 
 import orjson
 import pyarrow as pa
@@ -13,7 +14,7 @@ from reembed.config.load import LoadedConfig
 from reembed.core.names import partition_of
 from reembed.core.plans import items_of, listing_table
 from reembed.ledger.layout import Layout
-from reembed.sources.base import BLOCK_ITEMS, Block, Prepared, Span
+from reembed.sources.base import BLOCK_ITEMS, Block, Prepared, SourceKind, Span
 from reembed.sources.sidecars import Told, find_manifest, with_sidecar_files, with_sidecar_manifest
 from reembed.sources.uris import Resolver
 from reembed.storage.base import Storage
@@ -91,6 +92,9 @@ def open_files(loaded: LoadedConfig, storage: Storage) -> ListingSource:
         items, said = told.items, told.said
     sample = config.source.sample
     return ListingSource(items if sample is None else sample_items(items, sample), said=said)
+
+
+FILES: Final = SourceKind(open_files, samples=True)
 
 
 def _told(items: list[Item], sidecar: str, loaded: LoadedConfig, storage: Storage) -> Told:

@@ -7,6 +7,7 @@ import heapq
 from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from typing import Final
 
 import numpy as np
 import orjson
@@ -15,7 +16,7 @@ from reembed.config.load import LoadedConfig
 from reembed.core.names import PARTITION_ITEMS, partition_of
 from reembed.errors import ObjectNotFoundError, RejectError, UsageError
 from reembed.ledger.layout import Layout
-from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, Span
+from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, SourceKind, Span
 from reembed.sources.entries import (
     Entry,
     Record,
@@ -273,6 +274,9 @@ def open_manifest(loaded: LoadedConfig, storage: Storage) -> ManifestLines:
     files = tuple(look_at(item, storage) for item in listed)
     resolver = Resolver(str(loaded.base), https=config.source.https)
     return ManifestLines(files, storage, resolver, config.source.sample)
+
+
+MANIFEST: Final = SourceKind(open_manifest, samples=True)
 
 
 def look_at(item: Item, storage: Storage) -> ManifestFile:

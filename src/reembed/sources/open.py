@@ -1,43 +1,39 @@
-"""Open the source that a configuration names."""
+"""Table of sources, and opening the one that a configuration names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from typing import Final, cast
+from typing import Final
 
 from reembed.config.load import LoadedConfig
 from reembed.errors import UsageError
-from reembed.sources.base import Source
-from reembed.sources.rows import UriRows
-from reembed.sources.uris import Resolver
+from reembed.registry import Table, load_extensions
+from reembed.sources.base import Source, SourceKind
 from reembed.storage.base import Storage
 
-Opener = Callable[[LoadedConfig, Storage], Source]
-
-# Key below `source:` → the function that opens it. Modules are imported when they are needed:
-# BigQuery's libraries take a second that a run over files never needs.
-SOURCES: Final[Mapping[str, str]] = {
-    "files": "reembed.sources.files:open_files",
-    "manifest": "reembed.sources.manifest:open_manifest",
-    "parquet": "reembed.sources.parquet:open_parquet",
-    "bigquery": "reembed.bigquery.source:open_bigquery",
-}
+# Key below `source:` → its kind. Modules are imported when they are needed: BigQuery's libraries
+# take a second that a run over files never needs.
+SOURCES: Final = Table[SourceKind](
+    "reembed.sources",
+    {
+        "files": "reembed.sources.files:FILES",
+        "manifest": "reembed.sources.manifest:MANIFEST",
+        "parquet": "reembed.sources.parquet:PARQUET",
+        "bigquery": "reembed.bigquery.source:BIGQUERY",
+    },
+)
 
 
 def open_source(loaded: LoadedConfig, storage: Storage) -> Source:
     """Open a configuration's source, and check everything that can be checked for free.
 
     Raises:
-        UsageError: a place, a table or a column is not there; a pattern matches nothing; two
+        UsageError: a file, a table or a column is not there; a pattern matches nothing; two
             inputs have one key.
     """
-    kind = loaded.config.source.kind
-    if kind not in SOURCES:
-        raise UsageError(f"source.{kind} cannot be read by this version; give source.files")
-    module, _, name = SOURCES[kind].partition(":")
-    source = cast(Opener, getattr(import_module(module), name))(loaded, storage)
-    columns = loaded.config.source.parquet or loaded.config.source.bigquery
-    if columns is None or columns.text is not None:
-        return source
-    return UriRows(source, Resolver(str(loaded.base), https=loaded.config.source.https))
+    config = loaded.config
+    load_extensions(config.extensions)
+    name = config.source.kind
+    kind = SOURCES.get(name)
+    if config.source.sample is not None and not kind.samples:
+        raise UsageError(f"source.sample: source.{name} takes no sample; leave source.sample out")
+    return kind.open(loaded, storage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Final
 
 import orjson
 import pyarrow as pa
@@ -15,8 +16,17 @@ from reembed.config.source import ParquetSource
 from reembed.core.names import PARTITION_ITEMS, partition_of
 from reembed.errors import ObjectNotFoundError, UsageError
 from reembed.ledger.layout import Layout
-from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, Span, cut_blocks
-from reembed.sources.rows import check_columns, items_of_rows, sample_digest
+from reembed.sources.base import (
+    BLOCK_ITEMS,
+    BLOCK_ROWS,
+    Block,
+    Prepared,
+    Source,
+    SourceKind,
+    Span,
+    cut_blocks,
+)
+from reembed.sources.rows import check_columns, items_of_rows, sample_digest, with_resolved_uris
 from reembed.storage.base import Storage
 from reembed.storage.listing import list_files
 from reembed.types import Item, Position
@@ -74,7 +84,7 @@ class ParquetRows:
         return f"{rows:,} rows in {len(self.files):,} Parquet files"
 
 
-def open_parquet(loaded: LoadedConfig, storage: Storage) -> ParquetRows:
+def open_parquet(loaded: LoadedConfig, storage: Storage) -> Source:
     """List the files and read their footers.
 
     Raises:
@@ -98,7 +108,12 @@ def open_parquet(loaded: LoadedConfig, storage: Storage) -> ParquetRows:
         meta = footer.metadata
         groups = tuple(meta.row_group(n).num_rows for n in range(meta.num_row_groups))
         files.append(_File(item.uri, item.generation, groups))
-    return ParquetRows(columns, tuple(files), config.source.sample)
+    return with_resolved_uris(
+        ParquetRows(columns, tuple(files), config.source.sample), columns, loaded
+    )
+
+
+PARQUET: Final = SourceKind(open_parquet, samples=True)
 
 
 @dataclass(frozen=True, slots=True)

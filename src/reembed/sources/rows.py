@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from reembed.config.load import LoadedConfig
 from reembed.config.source import Columns
 from reembed.errors import RejectError, UsageError
 from reembed.ledger.layout import Layout
@@ -211,9 +212,22 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def with_resolved_uris(source: Source, columns: Columns, loaded: LoadedConfig) -> Source:
+    """Make a source of rows resolve the URIs in its columns; one of texts stays as it is.
+
+    Args:
+        source: a table.
+        columns: of the table.
+        loaded: relative paths start from its folder; says whether web pages may be read.
+    """
+    if columns.text is not None:
+        return source
+    return UriRows(source, Resolver(str(loaded.base), https=loaded.config.source.https))
+
+
 @dataclass(frozen=True, slots=True)
 class UriRows:
-    """A source, and how the places in its rows are read."""
+    """A source whose rows name their content by URIs, and how these are resolved."""
 
     source: Source
     resolver: Resolver

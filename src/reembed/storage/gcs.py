@@ -51,8 +51,8 @@ def client_for(endpoint: str = "") -> Any:
 
 
 def _make(address: str) -> Any:
+    import google.cloud.storage as storage
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage
 
     # Else the library asks for the bucket too, in threads of its own, to label traces.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")

@@ -18,7 +18,7 @@ import orjson
 from reembed.config.models import ModelSpec
 from reembed.config.schema import Config
 from reembed.core.names import parse_wire_key
-from reembed.providers.gemini.requests import MediaPart, Part, TextPart, contents_of
+from reembed.core.wire import MediaPart, Part, TextPart, contents_of
 
 _PDF = "application/pdf"
 _LINE_FIELDS = frozenset({"key", "request"})

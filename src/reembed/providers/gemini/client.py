@@ -28,8 +28,8 @@ from reembed.errors import (
     TransientError,
     UnknownOutcomeError,
 )
-from reembed.providers.base import AnswerReceiver, Job, ModelInfo, RemoteFile
-from reembed.providers.gemini.downloads import stream_file, stream_inline, whole_or_nothing
+from reembed.providers.base import AnswerReceiver, Job, MinimalService, ModelInfo, RemoteFile
+from reembed.providers.gemini.downloads import stream_file, stream_inline
 from reembed.providers.gemini.http import Answer, Call, Endpoint, Wire
 from reembed.providers.gemini.operations import (
     checked_file_name,
@@ -70,7 +70,7 @@ def open_service(
     return GeminiService(base_url, settings.api_version, secret, settings.timeout_seconds)
 
 
-class GeminiService:
+class GeminiService(MinimalService):
     """Gemini's batch embedding service; see `BatchService` for what each method promises.
 
     Thread-safe. A pickle holds no key and no connection: where it is loaded, the key is read from
@@ -167,17 +167,6 @@ class GeminiService:
     def delete(self, name: str) -> None:
         """Remove the job's record; a repeat after a cut answer may raise RemoteNotFoundError."""
         self._read(self._job_call("delete", "DELETE", name))
-
-    def fetch(self, job: Job, path: Path) -> int:
-        """Write a finished job's answers to `path` as JSON lines; returns the bytes written.
-
-        The pieces go to ``<path>.tmp``, renamed when the answer is whole.
-
-        Raises:
-            StorageError: the disk said no.
-        """
-        with whole_or_nothing(path) as file:
-            return self.stream(job, file)
 
     def stream(self, job: Job, receiver: AnswerReceiver) -> int:
         """Pass a finished job's answers on as JSON lines, as they come; returns the bytes."""

@@ -1,18 +1,14 @@
-"""Results as a stream, resumed by Range after a cut, never short; to a file where one is wanted."""
+"""Results as a stream, resumed by Range after a cut, never short; never short."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 import httpx
 
-from reembed.errors import RefusedError, ServiceError, StorageError, TransientError
+from reembed.errors import RefusedError, ServiceError, TransientError
 from reembed.providers.base import AnswerReceiver, Job
 from reembed.providers.gemini.http import Answer, Call, Wire
 from reembed.providers.gemini.operations import (
@@ -23,7 +19,6 @@ from reembed.providers.gemini.operations import (
 )
 from reembed.providers.gemini.retries import RetryPolicy
 
-_WRITE_BUFFER = 1 << 20
 _MAX_CUTS = 200
 _SHOWN_BODY = 1 << 16
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
@@ -249,38 +244,3 @@ class _Download:
 def _stored_size(wire: Wire, retries: RetryPolicy, name: str) -> int:
     call = Call(f"length of {name}", "GET", wire.endpoint.url(name))
     return parse_file(retries.run(lambda: wire.read(call))).size_bytes
-
-
-class FileReceiver:
-    """An open file that takes an answer."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def write(self, piece: bytes, /) -> None:
-        """Write the next bytes."""
-        self._file.write(piece)
-
-    def rewind(self) -> None:
-        """Empty the file."""
-        self._file.seek(0)
-        self._file.truncate()
-
-
-@contextlib.contextmanager
-def whole_or_nothing(path: Path) -> Iterator[FileReceiver]:
-    """A temporary file beside `path` that takes its name at the end, and goes on an error.
-
-    Raises:
-        StorageError: the disk said no.
-    """
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with temporary.open("w+b", buffering=_WRITE_BUFFER) as file:
-            yield FileReceiver(file)
-        os.replace(temporary, path)
-    except OSError as err:
-        raise StorageError(f"{path} cannot be written: {err.strerror or err}") from err
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -5,38 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from reembed.config.schema import Config
 from reembed.config.tasks import DOCUMENT_TASK, TaskStyle, clean_title, wrap_text
+from reembed.core.wire import MediaPart, MixedPart, Part, TextPart, contents_of
 from reembed.errors import RejectError
-
-
-class TextPart(NamedTuple):
-    """A text to embed, and the title that the service may use with documents."""
-
-    text: str
-    title: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MediaPart:
-    """The bytes of a picture, sound, film or PDF, as they will be sent."""
-
-    data: bytes
-    mime_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class MixedPart:
-    """Several contents of one request, in order; one vector."""
-
-    parts: tuple[TextPart | MediaPart, ...]
-
-
-Part = TextPart | MediaPart | MixedPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +50,6 @@ def embed_request(part: Part, options: RequestOptions) -> dict[str, Any]:
             body["title"] = title
     body["outputDimensionality"] = options.dimensions
     return body
-
-
-def contents_of(part: Part) -> tuple[TextPart | MediaPart, ...]:
-    """The contents of a request, in order."""
-    return part.parts if isinstance(part, MixedPart) else (part,)
 
 
 def _wire_part(part: TextPart | MediaPart, options: RequestOptions) -> dict[str, Any]:

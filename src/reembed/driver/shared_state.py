@@ -1,31 +1,53 @@
-"""Shared state of all shards in one process: reservation log, stops, last job list."""
+"""Shared state of all shards in one process, kept up to date by the threads of its lanes."""
 
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from reembed.driver.clock import Clock
+from reembed.machine.halts import JobEndings, halt_after_refusals
 from reembed.machine.quotas import Quotas
 from reembed.machine.reservations import Reservations
-from reembed.machine.rules import Found, SharedState
+from reembed.machine.rules import ListedJob, SharedState, jobs_by_attempt
+from reembed.machine.snapshot import ShardRecords
 from reembed.providers.base import Job
 
-# So many jobs refused as malformed, with none that came through, speak of the configuration.
-REFUSALS_BEFORE_HALT = 3
+
+def listed_jobs(run: str, jobs: Iterable[Job]) -> list[ListedJob]:
+    """The jobs of a run among those that a service lists."""
+    found = (
+        ListedJob.of(
+            run,
+            job.name,
+            job.display_name,
+            create_time=job.create_time,
+            input_file=job.input_file,
+            state=job.state,
+            done=job.done,
+        )
+        for job in jobs
+    )
+    return [job for job in found if job is not None]
 
 
 class SharedStateStore:
-    """Shared, changing state; every method is safe among the threads of a lane."""
+    """Holds the `SharedState` of a process; every method is safe among the threads of a lane.
+
+    Args:
+        run: id of the run.
+        quotas: as configured.
+        clock: of this process.
+        offset: seconds from the clock to the storage's, measured once at the start.
+    """
 
     def __init__(self, run: str, quotas: Quotas, clock: Clock, offset: float) -> None:
         self._run, self.quotas, self._clock, self._offset = run, quotas, clock, offset
         self._lock = threading.Lock()
         self._shared = SharedState(clock.now(), 0.0, Reservations(), quotas)
-        self._refused = self._succeeded = 0
+        self._endings = JobEndings()
 
     def current(self) -> SharedState:
         """The shared state at this moment."""
@@ -41,7 +63,7 @@ class SharedStateStore:
         return self._clock.now() + self._offset
 
     def set_reservations(self, reservations: Reservations, refreshed_for: str = "") -> None:
-        """The spend log was read, for the attempt `refreshed_for` to see whether it fits now."""
+        """Take in the reservation log as just read, for the attempt `refreshed_for`."""
         at = self._clock.now()
 
         def read(shared: SharedState) -> dict[str, Any]:
@@ -56,46 +78,40 @@ class SharedStateStore:
 
         self._change(read)
 
-    def moved(self) -> None:
-        """Something is about to change what is reserved."""
+    def expect_reservations(self) -> None:
+        """Note that something is about to change what is reserved."""
         at = self._clock.now()
         self._change(lambda shared: {"reservations_changed_at": at})
 
     def set_stopped(self, stopped: bool) -> None:
-        """The stop records were read."""
+        """Take in the stop records as just read."""
         self._change(lambda shared: {"stopped": stopped})
 
     def halt(self, reason: str) -> None:
-        """No more creating in this process; the first reason stands."""
-        self._change(lambda shared: {"halted": shared.halted or reason})
+        """Create no more in this process, unless `reason` is empty; the first reason stands."""
+        if reason:
+            self._change(lambda shared: {"halted": shared.halted or reason})
 
-    def scanned(self, jobs: Iterable[Job], began: float) -> None:
-        """The remote jobs were listed; those of this run are kept by shard and attempt.
+    def set_listed_jobs(self, jobs: Iterable[Job], began: float) -> None:
+        """Take in the remote jobs as listed; those of this run are kept by shard and attempt.
 
         A job that came to be while the pages were read may be missing, so the moment that counts
         is when the listing `began`.
         """
-        found: dict[tuple[str, str], list[Found]] = defaultdict(list)
-        for job in jobs:
-            parts = job.display_name.split("/")
-            if len(parts) == 4 and parts[0] == self._run:
-                found[parts[1], parts[2]].append(
-                    Found(job.name, job.display_name, job.create_time, job.input_file, job.state)
-                )
-        by_name = {name: tuple(jobs) for name, jobs in found.items()}
-        self._change(lambda shared: {"listed_at": began, "listed_jobs": by_name})
+        found = jobs_by_attempt(listed_jobs(self._run, jobs))
+        self._change(lambda shared: {"listed_at": began, "listed_jobs": found})
 
-    def job_ended(self, state: str, request_shaped: bool) -> None:
-        """Count endings: when the first jobs are all refused as malformed, creating stops."""
+    def count_job_end(self, state: str, error_code: int) -> None:
+        """Count the end of a job; may halt."""
         with self._lock:
-            self._succeeded += state == "SUCCEEDED"
-            self._refused += request_shaped
-            stop = not self._succeeded and self._refused >= REFUSALS_BEFORE_HALT
-        if stop:
-            self.halt(
-                f"the first {REFUSALS_BEFORE_HALT} jobs were all refused as malformed: it is the "
-                "configuration or the service's rules, not single inputs; see the outcomes' causes"
-            )
+            self._endings = self._endings.add(state, error_code)
+            reason = halt_after_refusals(self._endings)
+        self.halt(reason)
+
+    def count_recorded(self, records: ShardRecords) -> None:
+        """Count the outcomes that an earlier call recorded."""
+        with self._lock:
+            self._endings = self._endings.add_recorded(records)
 
     def _change(self, changes: Callable[[SharedState], dict[str, Any]]) -> None:
         with self._lock:
