@@ -117,7 +117,11 @@ def test_others_are_collected_after_an_answer_that_cannot_be_trusted(site):
     run = site(40, batch={"max_requests": 17}, emulator={"pending_seconds": 0.6}, speed=10)
     run.faults({"job": 1, "do": "no_keys"})
     results = run.drive()
-    assert sorted(type(r).__name__ for r in results.values()) == ["Left", "Settled", "Settled"]
+    assert sorted(type(r).__name__ for r in results.values()) == [
+        "Settled",
+        "Settled",
+        "UnsettledShard",
+    ]
     assert len(run.jobs()) == 3
 
 
@@ -247,7 +251,11 @@ def test_a_lost_result_stops_buying_and_leaves_the_others_their_results(site):
     run = site(12, batch={"max_requests": 6}, emulator={"pending_seconds": 0.6}, speed=10)
     run.faults({"on": "files.download", "do": "status", "status": 404, "nth": 1})
     results = run.drive()
-    assert sorted(type(r).__name__ for r in results.values()) == ["Left", "Settled", "Settled"]
+    assert sorted(type(r).__name__ for r in results.values()) == [
+        "Settled",
+        "Settled",
+        "UnsettledShard",
+    ]
     assert "RESULT_LOST" in run.halted
     bought = len(run.jobs())
     run.drive()
