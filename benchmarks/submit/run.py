@@ -141,9 +141,9 @@ def _script(folder: Path, url: str) -> None:
             texts = table.column("text").to_pylist()
             with requests.open("wb") as file:
                 canaries = plan_canaries(shard.requests)
-                twins = {canary.ordinal: canary.twin for canary in canaries}
+                originals = {canary.ordinal: canary.original for canary in canaries}
                 for ordinal in wire_order(shard.requests, canaries):
-                    text = f"title: none | text: {texts[twins.get(ordinal, ordinal)]}"
+                    text = f"title: none | text: {texts[originals.get(ordinal, ordinal)]}"
                     body = {"content": {"parts": [{"text": text}]}, "outputDimensionality": 3072}
                     key = wire_key(shard.fingerprint, ordinal)
                     file.write(orjson.dumps({"key": key, "request": body}) + b"\n")

@@ -352,7 +352,7 @@ def test_other_cut_containers_are_seen_by_their_duration(container):
 def ends(request, monkeypatch):
     """Both ways to the last packets: kept from the reading, and sought where they weigh much."""
     if request.param == "sought":
-        monkeypatch.setattr(video_index, "_MOST_HELD", 0)
+        monkeypatch.setattr(video_index, "_MOST_KEPT", 0)
 
 
 @pytest.mark.usefixtures("ends")

@@ -181,7 +181,7 @@ class Measurement:
         plans = []
         for n, (start, end) in enumerate(pack(Weights(ones, tokens, ones, ones, -ones), limits)):
             sizes = tokens[start:end].tolist()
-            twins = [sizes[canary.twin] for canary in plan_canaries(len(sizes))]
+            repeated = [sizes[canary.original] for canary in plan_canaries(len(sizes))]
             shard = f"00000000-{n:06}"
             self.sizes[shard] = sizes
             plans.append(
@@ -189,9 +189,9 @@ class Measurement:
                     shard=shard,
                     chunks=len(sizes),
                     requests=len(sizes),
-                    canaries=len(twins),
+                    canaries=len(repeated),
                     rejects=0,
-                    tokens={"text": sum(sizes) + sum(twins)},
+                    tokens={"text": sum(sizes) + sum(repeated)},
                     wire_bytes=len(sizes),
                     result_bytes=len(sizes),
                     usd_nano=sum(sizes),

@@ -133,7 +133,7 @@ def test_columns_that_cannot_be_read(
 
 def test_a_file_that_is_none(opened: Open, tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("id,b\n1,2\n")
-    with pytest.raises(UsageError, match=r"a\.parquet is no Parquet file"):
+    with pytest.raises(UsageError, match=r"a\.parquet is not a Parquet file"):
         opened(text="b")
 
 

@@ -34,7 +34,7 @@ def test_a_json_beside_each_file(tmp_path: Path, source_of: Open, read_all: Read
     assert [item.position.index for item in found.values()] == [0, 1, 2, 3, 4]
     assert (found["z"].title, found["z"].metadata) == ("A boat", '{"n":1}')
     assert found["z"].uri == str(tmp_path / "b.jpg")
-    for key, said in (("c.txt", "title is no text"), ("d.txt", "has only key")):
+    for key, said in (("c.txt", "title is not text"), ("d.txt", "has only key")):
         reject = found[key].reject
         assert reject is not None
         assert reject.code == "bad_sidecar"
@@ -80,5 +80,5 @@ def test_a_sidecar_manifest_that_cannot_be_read(
     (tmp_path / "side.jsonl").write_text(text)
     with pytest.raises(UsageError, match=said):
         source_of(files=["*.txt"], sidecar="side.jsonl")
-    with pytest.raises(UsageError, match="names 2 files; give one manifest"):
+    with pytest.raises(UsageError, match="matches 2 files; give one manifest"):
         source_of(files=["*.txt"], sidecar="*.txt")

@@ -163,7 +163,7 @@ def test_bucket_is_no_object_and_a_word_no_generation(gcs_place: Place, tmp_path
     (tmp_path / "a").write_bytes(b"")
     with pytest.raises(StorageError, match="a bucket, not an object"):
         gcs_place.storage.read("gs://tests")
-    with pytest.raises(StorageError, match="'7-8' is no generation"):
+    with pytest.raises(StorageError, match="'7-8' is not a generation"):
         gcs_place.storage.publish(tmp_path / "a", gcs_place.at("a"), replace="7-8")
 
 

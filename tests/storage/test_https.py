@@ -106,7 +106,7 @@ def test_a_page_and_redirects(site: Site) -> None:
         ("403", StorageError, "says 403"),
         ("503", StorageError, "says 503"),
         ("short", StorageError, "IncompleteRead"),
-        ("packed", StorageError, "packs the page"),
+        ("packed", StorageError, "compresses the page"),
         ("to/to/to/to/to/to/page", StorageError, "redirects"),
         ("large", RejectError, "too_large"),
         ("to/http://127.0.0.1/", RejectError, "unsupported_uri"),

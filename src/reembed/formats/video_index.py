@@ -35,14 +35,14 @@ _LONGEST_GAP = 600.0
 # From one key frame to the end may be the whole video: only so much of it is decoded on trial.
 _LONGEST_TAIL = 1500
 # Bytes of packets that are kept while a video is read.
-_MOST_HELD = 32 << 20
+_MOST_KEPT = 32 << 20
 _MISSING_SECONDS = 1.0
 _MISSING_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:
-    """The packets of a video in file order, times in `time_base` units.
+    """Packets of a video in file order, times in `time_base` units.
 
     `timed` says that the times are those of showing, each its own, and that key frames come in
     their order: what cutting without decoding needs. `origin` is when the first frame is shown,
@@ -106,7 +106,7 @@ def index_video(source: BinaryIO, opened: Any | None = None) -> Video:
 
 @dataclass(slots=True)
 class _Read:
-    """What was read, packet by packet; `keys` and `shown` are indices of packets.
+    """Facts of the packets read so far; `keys` and `shown` are indices of packets.
 
     `tail` are the packets from the last key frame on, empty where they weigh too much to be kept.
     """
@@ -122,7 +122,7 @@ class _Read:
 
 
 def _read(opened: Any, stream: Any) -> _Read:
-    read, held, packet = _Read(), 0, None
+    read, kept, packet = _Read(), 0, None
     decoded = False
     for row, packet in enumerate(packets(opened, stream)):
         time, duration, size = packet.pts, packet.duration or 0, packet.size
@@ -135,17 +135,17 @@ def _read(opened: Any, stream: Any) -> _Read:
         read.sizes.append(size)
         if packet.is_keyframe:
             read.keys.append(row)
-            read.tail, held = [], 0
+            read.tail, kept = [], 0
         if read.keys and not packet.is_discard:
             read.shown.append(row)
-        held += size
-        if held <= _MOST_HELD and len(read.tail) <= _LONGEST_TAIL:
+        kept += size
+        if kept <= _MOST_KEPT and len(read.tail) <= _LONGEST_TAIL:
             read.tail.append(packet)
         if not decoded:
             decoded = bool(_decoded(packet))
             if not decoded and row + 1 >= _PATIENCE:
                 raise unreadable("video", f"none of the first {_PATIENCE} packets decodes")
-    if held > _MOST_HELD:
+    if kept > _MOST_KEPT:
         read.tail = []
     read.last_is_broken = packet is not None and bool(packet.is_corrupt)
     if not decoded and not (read.times and _flushed(stream)):
@@ -206,7 +206,7 @@ def _film(opened: Any, stream: Any, read: _Read) -> Video:
 
 
 def _end(pts: NDArray[np.int64], durations: NDArray[np.int64], steps: NDArray[np.int64]) -> int:
-    """When the last frame ends; one without a duration is shown as long as most others."""
+    """Find when the last frame ends; one without a duration is shown as long as most others."""
     if not np.all(durations > 0):
         usual = int(np.median(steps)) if len(steps) else 1
         durations = np.where(durations > 0, durations, max(1, usual))
@@ -258,7 +258,7 @@ def _check_duration(opened: Any, video: Video) -> None:
 def _check_end_decodes(opened: Any, stream: Any, video: Video, tail: Sequence[Any]) -> None:
     """Decode the end: a file that was filled up with zeros has a good index.
 
-    What follows the last key frame tells enough where it decodes. Where it does not, decoding
+    What follows the last key frame proves enough where it decodes. Where it does not, decoding
     from well before the end decides.
     """
     if not video.seekable:

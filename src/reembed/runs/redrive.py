@@ -14,6 +14,7 @@ from reembed.core.pack import need_of_requests
 from reembed.core.plans import ShardPlan
 from reembed.core.records import Child, Commit, Redrive, RunRedrive, Settled, ranges_of
 from reembed.core.rows import request_of
+from reembed.core.schema import INPUT_ORDER
 from reembed.errors import AlreadyExistsError, UsageError
 from reembed.ledger.commits import newest_commit
 from reembed.ledger.layout import Layout
@@ -25,7 +26,6 @@ from reembed.storage.parallel import in_parallel
 
 # Shards whose rejects and manifest are in memory beside each other.
 _TABLES = 16
-_SPOT = ("source_index", "offset", "part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def _of_shard(
 
 
 def _spots(table: pa.Table) -> Iterator[tuple[int, int, int]]:
-    return zip(*(table.column(name).to_pylist() for name in _SPOT), strict=True)
+    return zip(*(table.column(name).to_pylist() for name in INPUT_ORDER), strict=True)
 
 
 def _table(storage: Storage, uri: str) -> pa.Table:

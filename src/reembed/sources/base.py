@@ -1,4 +1,4 @@
-"""What every source offers: a name for its state, shares to read, and the items of a share."""
+"""Interface of a source: identity of its state, spans to read, and the items of a span."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from reembed.ledger.layout import Layout
 from reembed.storage.base import Storage
 from reembed.types import Item
 
-# Items of one block: small enough to spread media over workers, large enough for short texts.
+# Items of a block: few, so that media are spread over workers; enough, so that short texts do not
+# cost an element each.
 BLOCK_ITEMS = 64
-# Rows of a table that hold their text are cheap: fewer, larger elements.
+# Rows that hold their text themselves are cheap: fewer, larger elements.
 BLOCK_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A share of a source that one worker reads on its own.
+    """Part of a source that one worker reads on its own.
 
     `uri` and `generation` name the file (or stream) that holds it, `start` and `end` (half-open)
-    the rows in it, `first` the position's index of row `start`. Of a manifest `start` and `end`
-    are byte offsets, and `line` is the number of the line at `start`, from 1.
+    the rows in it; `first` is the index that row `start` has in the whole source. Of a manifest
+    `start` and `end` are byte offsets, and `line` is the number of the line at `start`, from 1.
     """
 
     uri: str
@@ -37,10 +38,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some items of one partition, in any order: their positions say theirs.
+    """Items of one partition, in any order: their positions have it.
 
-    `ranked` says that the offsets of these positions are given when the partition is together: the
-    ranks of their keys among those of all ranked blocks of the partition.
+    `ranked` says that the offsets of these positions are set when the partition is complete: to
+    the ranks of their keys among those of all ranked blocks of the partition.
     """
 
     partition: int
@@ -52,20 +53,19 @@ class Reader(Protocol):
     """Reads spans on a worker; picklable."""
 
     def read(self, storage: Storage, span: Span) -> Iterator[Block]:
-        """The items of one span.
+        """Read the items of one span; the same each time.
 
         Raises:
-            StorageError, BigQueryError: it cannot be read, or is not in the state that was
-                prepared.
+            StorageError, BigQueryError: it cannot be read, or is in another state than prepared.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A source made ready for one plan: what reads it, its spans, how many items they hold.
+    """Source prepared for one plan: its reader, its spans, and the number of items in them.
 
-    `items` is what the source itself counted, by its own means, so that an engine that loses
-    elements is found out.
+    `items` is counted by the source itself and compared with what the pipeline brings: an engine
+    that loses elements and says DONE would otherwise leave out inputs unnoticed.
     """
 
     reader: Reader
@@ -74,24 +74,24 @@ class Prepared:
 
 
 class Source(Protocol):
-    """A source, opened for one configuration.
+    """Source of items, opened for one configuration.
 
-    `unique` says that opening it has shown every key to be there once; otherwise the plan checks
-    the keys of what was read.
+    `unique`: opening or preparing it has shown that no key comes twice. Where False, the plan
+    checks the keys of all items, which costs a shuffle.
     """
 
     @property
     def unique(self) -> bool:
-        """See above."""
+        """Whether no key can come twice."""
 
     def identity(self) -> Iterator[bytes]:
-        """What names the present state of the source: the same state gives the same bytes."""
+        """Name the present state of the source: the same state gives the same bytes."""
 
     def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
-        """Make ready for reading; what is written lies under the plan's folder."""
+        """Prepare it for reading; whatever is written lies under the plan's folder."""
 
     def describe(self) -> str:
-        """The source in a few words, with its size, for `doctor`."""
+        """Describe the source in a few words, with its size, for `doctor`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,6 @@ class SourceKind:
 def cut_blocks(
     items: Sequence[Item], partition: int, size: int, *, ranked: bool = False
 ) -> Iterator[Block]:
-    """Items of one partition in blocks of at most `size`."""
+    """Cut items of one partition into blocks of at most `size`."""
     for start in range(0, len(items), size):
         yield Block(partition, tuple(items[start : start + size]), ranked)

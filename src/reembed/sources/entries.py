@@ -1,4 +1,4 @@
-"""Records of a JSONL or CSV manifest, with their positions, checked; a bad one is a reject."""
+"""Records of a JSONL or CSV manifest, with their offsets; fields checked, a bad one is a reject."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from reembed.errors import RejectError, UsageError
 from reembed.sources.rows import parts_of
 from reembed.types import ItemPart
 
-# A longer one is passed over in pieces: no manifest may fill the memory of who reads it.
+# A longer record is skipped in pieces: a file without line ends must not fill a worker's memory.
 MAX_RECORD_BYTES = 32_000_000
 _PIECE = 1 << 20
 
 
 class Record(NamedTuple):
-    """One record: where it begins, the number of its first line (from 1), and its bytes.
+    """One record: its offset, the number of its first line (from 1), and its bytes.
 
-    `end` is the offset behind it. `data` has no line end, and is None where it is too long.
+    `end` is the offset behind it. `data` is without line end; None where it is too long.
     """
 
     offset: int
@@ -46,7 +46,7 @@ def read_records(
         start: the offset of a record's first byte.
         line: the number of the line there.
         quoted: whether line ends between quotes belong to a field, as in CSV.
-        most: bytes of the longest record that is given out.
+        most: bytes of the longest record whose data is kept.
     """
     stream.seek(start)
     if quoted:
@@ -64,7 +64,7 @@ def read_records(
 
 
 def _rows(stream: BinaryIO, start: int, line: int, most: int) -> Iterator[Record]:
-    """Rows of CSV: lines joined where a quoted field holds their ends."""
+    """Read rows of CSV: lines are joined where a quoted field holds their ends."""
     at = start
     while True:
         first, begin = line, at
@@ -78,7 +78,7 @@ def _rows(stream: BinaryIO, start: int, line: int, most: int) -> Iterator[Record
             if piece is not None and whole:
                 parts.append(piece)
                 inside = ends_inside(piece, inside)
-            # Of what is too long the quotes are not looked for: it ends with its line.
+            # A line that is too long was not kept, so its quotes are unknown: the row ends with it.
             if not (inside and whole and size):
                 break
         if at == begin:
@@ -89,7 +89,7 @@ def _rows(stream: BinaryIO, start: int, line: int, most: int) -> Iterator[Record
 
 
 def _line(stream: BinaryIO, most: int) -> tuple[bytes | None, int]:
-    """One line with its end and its length; None for a line above `most` bytes."""
+    """Read a line with its end, and its length; None instead of a line above `most` bytes."""
     line = stream.readline(most + 1)
     if len(line) <= most or line.endswith(b"\n"):
         return line, len(line)
@@ -102,7 +102,7 @@ def _line(stream: BinaryIO, most: int) -> tuple[bytes | None, int]:
 
 
 def ends_inside(line: bytes, inside: bool) -> bool:
-    """Whether a quoted field of CSV is open at the end of a line.
+    """Tell whether a quoted field of CSV is open at the end of a line.
 
     Args:
         line: one line.
@@ -119,7 +119,7 @@ def ends_inside(line: bytes, inside: bool) -> bool:
             quote = line.find(b'"', at)
             if quote < 0:
                 return True
-            # Two quotes are one that belongs to the field.
+            # Two quotes stand for one that belongs to the field.
             inside = line[quote + 1 : quote + 2] == b'"'
             at = quote + (2 if inside else 1)
             continue
@@ -137,7 +137,7 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line that can be read; what it leaves out is None or empty."""
+    """Fields of a readable line; those that it leaves out are None or empty."""
 
     key: str | None
     uri: str | None = None
@@ -168,29 +168,29 @@ def read_entry(data: bytes | None, header: Sequence[str] | None) -> Entry:
     key, title, metadata = fields.get("key"), fields.get("title"), fields.get("metadata")
     if isinstance(key, int) and not isinstance(key, bool):
         key = str(key)
-    said: dict[str, Any] = {
+    texts: dict[str, Any] = {
         "key": key,
         "uri": fields.get("uri"),
         "text": fields.get("text"),
         "title": title,
     }
-    for name, value in said.items():
+    for name, value in texts.items():
         if value is not None and not isinstance(value, str):
-            raise _bad(f"{name} is no text")
+            raise _bad(f"{name} is not text")
     if metadata is not None and not isinstance(metadata, dict):
-        raise _bad("metadata is no object")
+        raise _bad("metadata is not an object")
     return Entry(
-        said["key"],
-        said["uri"],
-        said["text"],
+        texts["key"],
+        texts["uri"],
+        texts["text"],
         _parts(fields.get("parts")),
-        said["title"],
+        texts["title"],
         None if metadata is None else orjson.dumps(metadata).decode(),
     )
 
 
 def check_key(entry: Entry) -> str:
-    """The key of an entry.
+    """Return the key of an entry.
 
     Raises:
         RejectError: ``no_key``.
@@ -201,37 +201,41 @@ def check_key(entry: Entry) -> str:
 
 
 def check_content(entry: Entry) -> None:
-    """Hold an entry to having exactly one of `uri`, `text` and `parts`.
+    """Check that an entry has exactly one of `uri`, `text` and `parts`.
 
     Raises:
         RejectError: ``no_content``, ``bad_line``.
     """
-    given = [name for name in _CONTENT if getattr(entry, name) not in (None, ())]
-    if not given:
+    present = [name for name in _CONTENT if getattr(entry, name) not in (None, ())]
+    if not present:
         raise RejectError("no_content", "the line has none of uri, text and parts; give one")
-    if len(given) > 1:
-        raise _bad(f"it has {' and '.join(given)}, of which a line takes one")
+    if len(present) > 1:
+        raise _bad(f"it has {' and '.join(present)}, of which a line takes one")
 
 
-def read_header(data: bytes | None, place: str) -> tuple[str, ...]:
-    """The columns that the first record of a CSV manifest names.
+def read_header(data: bytes | None, uri: str) -> tuple[str, ...]:
+    """Read the columns that the first record of a CSV manifest names.
+
+    Args:
+        data: the record; None where it is too long.
+        uri: the manifest, for messages.
 
     Raises:
-        UsageError: they are none, unknown, or doubled.
+        UsageError: it is no header, or a column is unknown or named twice.
     """
     try:
         if data is None:
             raise ValueError("it is too long")
         names = tuple(name.strip().lower() for name in _csv_row(data.removeprefix(_BOM)))
     except (ValueError, csv.Error) as err:
-        raise UsageError(f"{place}: its first line is no header ({err})") from err
+        raise UsageError(f"{uri}: its first line is not a header ({err})") from err
     if unknown := [name for name in names if name not in FIELDS]:
         raise UsageError(
-            f"{place}: its first line has the unknown column {unknown[0][:80]!r}; a CSV manifest "
+            f"{uri}: its first line has the unknown column {unknown[0][:80]!r}; a CSV manifest "
             f"begins with a header of {', '.join(FIELDS)}"
         )
     if len(set(names)) < len(names):
-        raise UsageError(f"{place}: its header names a column twice; keep one of them")
+        raise UsageError(f"{uri}: its header names a column twice; keep one of them")
     return names
 
 
@@ -266,19 +270,19 @@ def _csv_fields(data: bytes, header: Sequence[str]) -> dict[str, Any]:
 
 def _csv_row(data: bytes) -> list[str]:
     if csv.field_size_limit() < MAX_RECORD_BYTES:
-        # The module has one limit for all; records are held to ours before they come here.
+        # The csv module has one limit for the process; records were measured against ours before.
         csv.field_size_limit(MAX_RECORD_BYTES)
     rows = list(csv.reader([data.decode()], strict=True))
     if len(rows) != 1:
-        raise ValueError("it is none")
+        raise ValueError("it is empty")
     return rows[0]
 
 
-def _parts(said: Any) -> tuple[ItemPart, ...]:
-    if said is None:
+def _parts(value: Any) -> tuple[ItemPart, ...]:
+    if value is None:
         return ()
     try:
-        return parts_of(said)
+        return parts_of(value)
     except ValueError as err:
         raise RejectError("bad_parts", f"its parts cannot be read: {err}") from err
 

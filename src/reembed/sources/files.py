@@ -1,4 +1,4 @@
-"""`source.files`: the files that patterns name, with their sidecars, sorted by key."""
+"""`source.files`: files that match patterns, with their sidecars, sorted by key."""
 
 from __future__ import annotations
 
@@ -15,23 +15,31 @@ from reembed.core.names import partition_of
 from reembed.core.plans import items_of, listing_table
 from reembed.ledger.layout import Layout
 from reembed.sources.base import BLOCK_ITEMS, Block, Prepared, SourceKind, Span
-from reembed.sources.sidecars import Told, find_manifest, with_sidecar_files, with_sidecar_manifest
+from reembed.sources.sidecars import (
+    Sidecars,
+    find_manifest,
+    with_sidecar_files,
+    with_sidecar_manifest,
+)
 from reembed.sources.uris import Resolver
 from reembed.storage.base import Storage
 from reembed.storage.listing import list_files, sample_items
 from reembed.types import Item
 
-# A span reads the row groups it touches, so these must not be much larger than a span.
+# A span reads the row groups that it touches, so these must not be much larger than a span.
 _GROUP_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class ListingSource:
-    """Items that are known one by one, in input order; written down as the plan's listing."""
+    """Items that are known one by one, in input order; written into the plan as its listing.
+
+    `note` is added to the description, for instance about sidecars that are missing.
+    """
 
     items: Sequence[Item]
     unique: bool = True
-    said: str = ""
+    note: str = ""
 
     def identity(self) -> Iterator[bytes]:
         """Every item, with its generation."""
@@ -57,17 +65,17 @@ class ListingSource:
         return Prepared(ListingReader(), tuple(spans), len(self.items))
 
     def describe(self) -> str:
-        """How many items, and their size."""
+        """Number of items, and their size."""
         size = sum(item.size for item in self.items)
-        told = f"; {self.said}" if self.said else ""
-        return f"{len(self.items):,} items, {size / 1e6:,.1f} MB{told}"
+        note = f"; {self.note}" if self.note else ""
+        return f"{len(self.items):,} items, {size / 1e6:,.1f} MB{note}"
 
 
 class ListingReader:
-    """Reads rows of a written listing; a span's `first` is its partition."""
+    """Reads rows of a written listing; `first` of its spans is the partition."""
 
     def read(self, storage: Storage, span: Span) -> Iterator[Block]:
-        """The one block that a span of a listing is."""
+        """Read the one block of a span."""
         with storage.open(span.uri) as stream:
             file = pq.ParquetFile(stream)
             first = span.start // _GROUP_ROWS
@@ -86,20 +94,22 @@ def open_files(loaded: LoadedConfig, storage: Storage) -> ListingSource:
     """
     config = loaded.config
     items = list_files(config.source.files, storage, loaded.base, exclude=(config.run_dir,))
-    sidecar, said = config.source.sidecar, ""
+    sidecar, note = config.source.sidecar, ""
     if sidecar is not None:
-        told = _told(items, sidecar, loaded, storage)
-        items, said = told.items, told.said
+        described = _with_sidecars(items, sidecar, loaded, storage)
+        items, note = described.items, described.note
     sample = config.source.sample
-    return ListingSource(items if sample is None else sample_items(items, sample), said=said)
+    return ListingSource(items if sample is None else sample_items(items, sample), note=note)
 
 
 FILES: Final = SourceKind(open_files, samples=True)
 
 
-def _told(items: list[Item], sidecar: str, loaded: LoadedConfig, storage: Storage) -> Told:
+def _with_sidecars(
+    items: list[Item], sidecar: str, loaded: LoadedConfig, storage: Storage
+) -> Sidecars:
     if sidecar == "json":
         return with_sidecar_files(items, storage)
-    named = list_files((sidecar,), storage, loaded.base, exclude=(loaded.config.run_dir,))
-    manifest = find_manifest(named, sidecar)
+    found = list_files((sidecar,), storage, loaded.base, exclude=(loaded.config.run_dir,))
+    manifest = find_manifest(found, sidecar)
     return with_sidecar_manifest(items, manifest, storage, Resolver(str(loaded.base)))

@@ -1,4 +1,10 @@
-"""`source.manifest`: JSONL or CSV, a line an input, read by ranges of lines; nothing is copied."""
+"""`source.manifest`: JSONL or CSV files, a line an input.
+
+Manifests are not copied into a listing: they may have hundreds of millions of lines. One reading
+parses every line, keeps 8 bytes of each key to find repeated ones, and cuts ranges of lines that
+lie in one partition; workers read the ranges. It happens only when a plan is made, since the
+identity is that of the files.
+"""
 
 from __future__ import annotations
 
@@ -37,16 +43,17 @@ _EXAMPLES = 3
 _HEAD = 4096
 _BOM = b"\xef\xbb\xbf"
 _JSON = (".jsonl", ".ndjson", ".json")
-# A span is one worker's: its lines are held in memory together.
+# Lines of a span are in a worker's memory together.
 _SPAN_BYTES = 8_000_000
+# How many texts an object counts for: it has to be fetched, which many workers share.
 _OBJECT_WEIGHT = BLOCK_ROWS // BLOCK_ITEMS
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
+_COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
-    """A manifest: its place and state, its short name, and the columns of CSV (None: JSON)."""
+    """A manifest: its URI and state, its short name, and the columns of CSV (None: JSON)."""
 
     uri: str
     generation: str
@@ -56,7 +63,7 @@ class ManifestFile:
     def records(
         self, storage: Storage, start: int = 0, line: int = 1, end: int | None = None
     ) -> Iterator[Record]:
-        """Its records from an offset on, up to another, without the header."""
+        """Read its records from an offset up to another, without the header."""
         quoted = self.header is not None
         with storage.open(self.uri, self.generation) as stream:
             records = read_records(stream, start, line, quoted=quoted)
@@ -65,13 +72,13 @@ class ManifestFile:
             for record in records:
                 if end is not None and record.offset >= end:
                     return
-                if record.data != _BOM:  # a file of nothing but a mark
+                if record.data != _BOM:  # a file of nothing but a byte order mark
                     yield record
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestLines:
-    """The lines of manifests, numbered over all of them in the order of the names."""
+    """Lines of manifests, numbered over all of them in the order of their names."""
 
     files: tuple[ManifestFile, ...]
     storage: Storage
@@ -80,7 +87,7 @@ class ManifestLines:
     unique: bool = True
 
     def identity(self) -> Iterator[bytes]:
-        """Every manifest in its generation; what its lines name is not looked at."""
+        """Every manifest in its generation; objects that its lines name are not looked at."""
         for file in self.files:
             yield orjson.dumps(asdict(file))
 
@@ -88,16 +95,16 @@ class ManifestLines:
         """Read all lines once, for their number, their keys and their ranges; write nothing.
 
         Raises:
-            UsageError: keys came more than once.
+            UsageError: keys come more than once, with examples and their lines.
         """
         scan = _Scan()
         for file in self.files:
             for record in file.records(storage):
                 scan.add(file, record)
         scan.close()
-        doubled = scan.doubled()
-        if doubled:
-            raise UsageError(self._examples(storage, doubled))
+        repeated = scan.repeated()
+        if repeated:
+            raise UsageError(self._explain_repeated(storage, repeated))
         reader = ManifestReader(self.files, self.resolver)
         if self.sample is None:
             return Prepared(reader, tuple(scan.spans), len(scan.digests))
@@ -106,17 +113,17 @@ class ManifestLines:
         reader = replace(reader, most=chosen[-1] if chosen else b"")
         return Prepared(reader, tuple(scan.spans), len(chosen))
 
-    def _examples(self, storage: Storage, doubled: frozenset[int]) -> str:
+    def _explain_repeated(self, storage: Storage, repeated: frozenset[int]) -> str:
         seen: dict[str, list[str]] = {}
         for file in self.files:
             for record in file.records(storage):
                 key = _key_of(file, record)
-                if _digest(key) in doubled:
+                if _digest(key) in repeated:
                     seen.setdefault(key, []).append(f"{file.name}:{record.line}")
-        found = {key: places for key, places in seen.items() if len(places) > 1}
+        found = {key: lines for key, lines in seen.items() if len(lines) > 1}
         shown = "; ".join(
-            f"{key!r} ({len(places):,} times, at {', '.join(places[:_EXAMPLES])})"
-            for key, places in list(found.items())[:_EXAMPLES]
+            f"{key!r} ({len(lines):,} times, at {', '.join(lines[:_EXAMPLES])})"
+            for key, lines in list(found.items())[:_EXAMPLES]
         )
         return (
             f"{len(found):,} keys came more than once, and a key names one input: {shown}; make "
@@ -124,18 +131,18 @@ class ManifestLines:
         )
 
     def describe(self) -> str:
-        """How many lines, in how many manifests, and how many cannot be read."""
+        """Number of lines and of manifests; number of lines that cannot be read."""
         lines = bad = 0
         for file in self.files:
             for record in file.records(self.storage):
                 lines += 1
                 bad += isinstance(_entry(file, record), Reject)
-        told = f", of which {bad:,} cannot be read" if bad else ""
-        return f"{lines:,} lines in {len(self.files):,} manifests{told}"
+        note = f", of which {bad:,} cannot be read" if bad else ""
+        return f"{lines:,} lines in {len(self.files):,} manifests{note}"
 
 
 class _Scan:
-    """What one reading of all lines gathers: 8 bytes a line, and the spans."""
+    """Result of reading all lines once: 8 bytes of each key, and the spans."""
 
     def __init__(self) -> None:
         self.digests, self.spans = array("Q"), list[Span]()
@@ -143,11 +150,10 @@ class _Scan:
         self._end = self._weight = 0
 
     def add(self, file: ManifestFile, record: Record) -> None:
-        """Count a record, and put it into the span that is open, or into a new one."""
+        """Count a record, and add it to the open span or to a new one."""
         index = len(self.digests)
         entry = _entry(file, record)
         self.digests.append(_digest(_key_in(file, record, entry)))
-        # Objects have to be fetched, which many workers share; texts are here already.
         cheap = isinstance(entry, Reject) or entry.text is not None
         weight = 1 if cheap else _OBJECT_WEIGHT
         if self._first is None or not self._fits(file, record, index, weight):
@@ -169,12 +175,15 @@ class _Scan:
         """End the span that is open."""
         if self._first is not None:
             file, record, index = self._first
-            place = file.uri, record.offset, self._end, index
-            self.spans.append(Span(*place, file.generation, record.line))
+            span = Span(file.uri, record.offset, self._end, index, file.generation, record.line)
+            self.spans.append(span)
         self._first = None
 
-    def doubled(self) -> frozenset[int]:
-        """Digests that came more than once; two keys in 2**64 may share one."""
+    def repeated(self) -> frozenset[int]:
+        """Digests that came more than once.
+
+        Different keys may share a digest, once in 2**64: `_explain_repeated` compares the keys.
+        """
         found = np.sort(np.frombuffer(self.digests, np.uint64))
         return frozenset(found[1:][found[1:] == found[:-1]].tolist())
 
@@ -192,7 +201,7 @@ def _key_of(file: ManifestFile, record: Record) -> str:
 
 
 def _key_in(file: ManifestFile, record: Record, entry: Entry | Reject) -> str:
-    """A line's key; that of a line which cannot be read is its place."""
+    """Return a line's key; that of an unreadable line is made of manifest and line number."""
     return f"{file.name}:{record.line}" if isinstance(entry, Reject) else check_key(entry)
 
 
@@ -208,16 +217,16 @@ def _entry(file: ManifestFile, record: Record) -> Entry | Reject:
 
 @dataclass(frozen=True, slots=True)
 class ManifestReader:
-    """Reads ranges of lines; `most` is the largest digest that a sample takes."""
+    """Reads ranges of lines; `most` is the largest digest that a sample includes."""
 
     files: tuple[ManifestFile, ...]
     resolver: Resolver
     most: bytes | None = None
 
     def read(self, storage: Storage, span: Span) -> Iterator[Block]:
-        """The items of a span, which lies in one partition, as one block."""
+        """Read the items of a span, which lies in one partition, as one block."""
         file = next(file for file in self.files if file.uri == span.uri)
-        # A path in a bucket's manifest is whose who wrote it, and the files are not.
+        # Whoever writes a manifest into a bucket must not choose files of this machine.
         resolver = replace(self.resolver, local=not is_gs(file.uri))
         items = []
         records = file.records(storage, span.start, span.line, span.end)
@@ -234,20 +243,20 @@ def _item(file: ManifestFile, record: Record, position: Position, resolver: Reso
     key = _key_in(file, record, entry)
     if isinstance(entry, Reject):
         return Item(key, file.uri, position, generation=file.generation, reject=entry)
-    place, generation, data = file.uri, file.generation, None
+    uri, generation, data = file.uri, file.generation, None
     parts: tuple[ItemPart, ...] = ()
     reject = None
     try:
         if entry.uri is not None and is_data(entry.uri):
-            place, data = f"{file.uri}:{record.line}", entry.uri
+            uri, data = f"{file.uri}:{record.line}", entry.uri
         elif entry.uri is not None:
-            place, generation = resolver.resolve(entry.uri), ""
+            uri, generation = resolver.resolve(entry.uri), ""
         parts = resolver.parts(entry.parts)
     except RejectError as err:
         reject = _reject(file, record, err)
     return Item(
         key,
-        place,
+        uri,
         position,
         generation=generation,
         title=entry.title,
@@ -264,14 +273,14 @@ def _reject(file: ManifestFile, record: Record, err: RejectError) -> Reject:
 
 
 def open_manifest(loaded: LoadedConfig, storage: Storage) -> ManifestLines:
-    """List the manifests of a configuration and look at how each begins.
+    """List the manifests of a configuration and inspect how each begins.
 
     Raises:
-        UsageError: a pattern matches nothing; a file is no manifest.
+        UsageError: a pattern matches nothing; a file is not a manifest.
     """
     config = loaded.config
     listed = list_files(config.source.manifest, storage, loaded.base, exclude=(config.run_dir,))
-    files = tuple(look_at(item, storage) for item in listed)
+    files = tuple(inspect_manifest(item, storage) for item in listed)
     resolver = Resolver(str(loaded.base), https=config.source.https)
     return ManifestLines(files, storage, resolver, config.source.sample)
 
@@ -279,7 +288,7 @@ def open_manifest(loaded: LoadedConfig, storage: Storage) -> ManifestLines:
 MANIFEST: Final = SourceKind(open_manifest, samples=True)
 
 
-def look_at(item: Item, storage: Storage) -> ManifestFile:
+def inspect_manifest(item: Item, storage: Storage) -> ManifestFile:
     """Tell JSONL from CSV, by the name, else by the first character.
 
     Raises:
@@ -290,16 +299,16 @@ def look_at(item: Item, storage: Storage) -> ManifestFile:
             head = stream.read(_HEAD)
             if head.startswith(_UTF16):
                 raise UsageError(f"{item.uri} is in UTF-16; save it as UTF-8")
-            if head.startswith(_PACKED):
-                raise UsageError(f"{item.uri} is packed; unpack it")
+            if head.startswith(_COMPRESSED):
+                raise UsageError(f"{item.uri} is compressed; decompress it")
             begins = head.removeprefix(_BOM).lstrip()
             name = item.uri.lower()
             if name.endswith(".csv") or (not name.endswith(_JSON) and begins[:1] != b"{"):
                 header = next(read_records(stream, quoted=True), None)
                 if header is None:
                     raise UsageError(f"{item.uri} is empty; give it a header and lines")
-                named = read_header(header.data, item.uri)
-                return ManifestFile(item.uri, item.generation, item.key, named)
+                columns = read_header(header.data, item.uri)
+                return ManifestFile(item.uri, item.generation, item.key, columns)
     except ObjectNotFoundError as err:
         raise UsageError(f"{item.uri} vanished while it was listed; run again") from err
     if begins.startswith(b"["):

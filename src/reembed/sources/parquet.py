@@ -1,4 +1,4 @@
-"""`source.parquet`: a row an input, read by row groups; only the named columns are read."""
+"""`source.parquet`: Parquet files, a row an input; read by row groups, configured columns only."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _BATCH_ROWS = 8192
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file of the source: its place and state, and the rows of each of its row groups."""
+    """A file of the source: its URI and state, and the number of rows in each row group."""
 
     uri: str
     generation: str
@@ -45,7 +45,7 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class ParquetRows:
-    """The rows of Parquet files, numbered over all of them in the order of the names."""
+    """Rows of Parquet files, numbered over all of them in the order of their names."""
 
     columns: ParquetSource
     files: tuple[_File, ...]
@@ -58,7 +58,7 @@ class ParquetRows:
             yield orjson.dumps(asdict(file))
 
     def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
-        """A span a row group; nothing is written."""
+        """Make a span of each row group; nothing is written."""
         spans, rows = [], 0
         for file in self.files:
             for number, count in enumerate(file.groups):
@@ -79,7 +79,7 @@ class ParquetRows:
                             yield sample_digest(str(key))
 
     def describe(self) -> str:
-        """How many rows, in how many files."""
+        """Number of rows and of files."""
         rows = sum(sum(file.groups) for file in self.files)
         return f"{rows:,} rows in {len(self.files):,} Parquet files"
 
@@ -88,8 +88,8 @@ def open_parquet(loaded: LoadedConfig, storage: Storage) -> Source:
     """List the files and read their footers.
 
     Raises:
-        UsageError: a pattern matches nothing; a file is no Parquet file, lacks a column, or has
-            it in a type that cannot be read.
+        UsageError: a pattern matches nothing; a file is not Parquet, lacks a column, or has one
+            of a type that does not fit.
     """
     config = loaded.config
     columns = config.source.parquet
@@ -101,7 +101,7 @@ def open_parquet(loaded: LoadedConfig, storage: Storage) -> Source:
             with storage.open(item.uri, item.generation) as stream:
                 footer = pq.ParquetFile(stream)
         except pa.ArrowInvalid as err:
-            raise UsageError(f"{item.uri} is no Parquet file ({err}); leave it out") from err
+            raise UsageError(f"{item.uri} is not a Parquet file ({err}); leave it out") from err
         except ObjectNotFoundError as err:
             raise UsageError(f"{item.uri} vanished while it was listed; run again") from err
         check_columns(footer.schema_arrow, columns, item.uri)
@@ -118,13 +118,13 @@ PARQUET: Final = SourceKind(open_parquet, samples=True)
 
 @dataclass(frozen=True, slots=True)
 class ParquetReader:
-    """Reads one row group a span; `most` is the largest digest that a sample takes."""
+    """Reads one row group a span; `most` is the largest digest that a sample includes."""
 
     columns: ParquetSource
     most: bytes | None = None
 
     def read(self, storage: Storage, span: Span) -> Iterator[Block]:
-        """The items of a row group, in blocks that lie in one partition each."""
+        """Read the items of a row group, in blocks that lie in one partition each."""
         at = span.first
         with storage.open(span.uri, span.generation) as stream:
             batches = pq.ParquetFile(stream).iter_batches(
@@ -144,7 +144,7 @@ class ParquetReader:
 
 
 def _block_size(items: Sequence[Item]) -> int:
-    """Texts are here already; objects have to be fetched, which many workers share."""
+    """Return the size of a block: objects have to be fetched, which many workers share."""
     return BLOCK_ROWS if items and items[0].text is not None else BLOCK_ITEMS
 
 

@@ -1,4 +1,4 @@
-"""Turn table rows into items: the same for Parquet files and BigQuery."""
+"""Rows of tables (Parquet files, BigQuery) become items; URIs in them are resolved."""
 
 from __future__ import annotations
 
@@ -24,16 +24,21 @@ from reembed.types import Item, ItemPart, Position, Reject
 STAGE = "read"
 
 
-def check_columns(schema: pa.Schema, columns: Columns, place: str) -> None:
+def check_columns(schema: pa.Schema, columns: Columns, name: str) -> None:
     """Refuse a table whose columns cannot be read as configured.
 
+    Args:
+        schema: of the table.
+        columns: as configured.
+        name: of the table, for messages.
+
     Raises:
-        UsageError: a column is not there, or of a type that cannot hold what it is said to.
+        UsageError: a column is not there, or its type does not fit.
     """
-    for name in columns.names:
-        if name not in schema.names:
+    for required in columns.names:
+        if required not in schema.names:
             raise UsageError(
-                f"{place} has no column {name!r}; it has {', '.join(schema.names[:20])}"
+                f"{name} has no column {required!r}; it has {', '.join(schema.names[:20])}"
             )
     kinds = (
         (columns.key, _is_key),
@@ -45,8 +50,8 @@ def check_columns(schema: pa.Schema, columns: Columns, place: str) -> None:
     for column, fits in kinds:
         if column is not None and not fits(schema.field(column).type):
             raise UsageError(
-                f"{place}: column {column!r} is {schema.field(column).type}; give a column of "
-                f"{_WANTED[fits]}"
+                f"{name}: column {column!r} is {schema.field(column).type}; give a column of "
+                f"{_EXPECTED[fits]}"
             )
 
 
@@ -70,15 +75,18 @@ def _is_parts(kind: pa.DataType) -> bool:
     return bool(names) and names <= {"text", "uri"}
 
 
-_WANTED = {
+_EXPECTED = {
     _is_text: "text",
     _is_key: "text or integers",
-    _is_parts: "lists of {text, uri}, or of JSON text that says the same",
+    _is_parts: "lists of {text, uri}, or of the same as JSON text",
 }
 
 
 def sample_digest(key: str) -> bytes:
-    """What a sample is chosen by: the items with the smallest of these."""
+    """Digest a key: a sample has the items with the smallest digests.
+
+    So a larger sample holds every smaller one, and a later full run finds its rows paid.
+    """
     return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
 
 
@@ -89,16 +97,16 @@ def items_of_rows(
     positions: Iterable[Position],
     most: bytes | None = None,
 ) -> list[Item]:
-    """An item for each row, but for those that a sample leaves out.
+    """Make an item of each row, except those that a sample leaves out.
 
-    A row without a key or without content is an item that is a reject.
+    A row without a key or without content becomes an item with a reject.
 
     Args:
-        rows: with at least the columns that are named.
-        columns: what they hold.
+        rows: with at least the configured columns.
+        columns: as configured.
         origin: URI and generation of the file or table.
         positions: one a row.
-        most: the largest `sample_digest` that is taken; None takes all.
+        most: the largest `sample_digest` that is included; None includes all.
     """
     keys = rows.column(columns.key).to_pylist()
     content = rows.column(columns.content).to_pylist()
@@ -145,8 +153,8 @@ def _item(
     )
 
 
-def placed(item: Item, resolver: Resolver) -> Item:
-    """The item with its places resolved, or as a reject where one cannot be read."""
+def resolve_item(item: Item, resolver: Resolver) -> Item:
+    """Make the URIs of an item absolute; one that may not be read makes it a reject."""
     if item.reject is not None or item.text is not None:
         return item
     try:
@@ -158,7 +166,7 @@ def placed(item: Item, resolver: Resolver) -> Item:
 
 
 def _content(columns: Columns, key: Any, content: Any) -> str | tuple[ItemPart, ...] | Reject:
-    """The text or URI of a row, or its parts, or why there is nothing to embed."""
+    """Return the text or URI of a row, its parts, or a reject where there is nothing to embed."""
     if key is None or key == "":
         return Reject("no_key", f"the row has no key in column {columns.key!r}", STAGE)
     if content is None:
@@ -171,23 +179,23 @@ def _content(columns: Columns, key: Any, content: Any) -> str | tuple[ItemPart, 
         return Reject("bad_parts", f"its parts cannot be read: {err}", STAGE)
 
 
-def parts_of(said: Any) -> tuple[ItemPart, ...]:
+def parts_of(value: Any) -> tuple[ItemPart, ...]:
     """Read a list of parts, each ``{text: …}`` or ``{uri: …}``.
 
     Raises:
-        ValueError: it is none, with what is wrong.
+        ValueError: it is not such a list; says why.
     """
-    if not isinstance(said, Sequence) or isinstance(said, str) or not said:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise ValueError("give a list of {text} and {uri}, not empty")
     parts = []
-    for number, one in enumerate(said):
-        given = {n: v for n, v in one.items() if v is not None} if isinstance(one, dict) else {}
-        if len(given) != 1 or not set(given) <= {"text", "uri"}:
+    for number, one in enumerate(value):
+        fields = {n: v for n, v in one.items() if v is not None} if isinstance(one, dict) else {}
+        if len(fields) != 1 or not set(fields) <= {"text", "uri"}:
             raise ValueError(f"part {number} must have exactly one of text and uri")
-        [(name, value)] = given.items()
-        if not isinstance(value, str) or not value:
+        [(name, content)] = fields.items()
+        if not isinstance(content, str) or not content:
             raise ValueError(f"part {number}: {name} must be text, not empty")
-        parts.append(ItemPart(**{name: value}))
+        parts.append(ItemPart(**{name: content}))
     return tuple(parts)
 
 
@@ -202,7 +210,7 @@ def _metadata(rows: pa.RecordBatch, names: Sequence[str]) -> list[str | None]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no form for: exact numbers and bytes as text, times in ISO 8601."""
+    """Convert what JSON has no form for: exact numbers and bytes as text, times in ISO 8601."""
     if isinstance(value, decimal.Decimal):
         return str(value)
     if isinstance(value, datetime.timedelta):
@@ -234,31 +242,33 @@ class UriRows:
 
     @property
     def unique(self) -> bool:
-        """As the source says."""
+        """That of the source."""
         return self.source.unique
 
     def identity(self) -> Iterator[bytes]:
-        """As the source says."""
+        """That of the source."""
         return self.source.identity()
 
     def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
-        """Prepare the source; its reader resolves places."""
+        """Prepare the source; its reader then resolves URIs."""
         prepared = self.source.prepare(storage, layout, plan)
         return replace(prepared, reader=UriRowsReader(prepared.reader, self.resolver))
 
     def describe(self) -> str:
-        """As the source says."""
+        """That of the source."""
         return self.source.describe()
 
 
 @dataclass(frozen=True, slots=True)
 class UriRowsReader:
-    """Reads as another does, and resolves the places of what it read."""
+    """Reads items by another reader and resolves their URIs."""
 
     reader: Reader
     resolver: Resolver
 
     def read(self, storage: Storage, span: Span) -> Iterator[Block]:
-        """The items of a span; one whose place may not be read is a reject."""
+        """Read the items of a span; one whose URI may not be read is a reject."""
         for block in self.reader.read(storage, span):
-            yield replace(block, items=tuple(placed(item, self.resolver) for item in block.items))
+            yield replace(
+                block, items=tuple(resolve_item(item, self.resolver) for item in block.items)
+            )

@@ -1,4 +1,4 @@
-"""Resolve URIs of manifests and tables: absolute, readable ones only; `data:` URIs decoded."""
+"""URIs in manifests and tables: which may be read, made absolute; `data:` URIs decoded."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from reembed.storage.https import split_https
 from reembed.storage.names import GS, split_gs
 from reembed.types import ItemPart
 
-# A line or a cell is held in memory whole; larger content belongs into an object.
+# A line or a cell is in memory as a whole; larger content belongs into an object.
 MAX_DATA_BYTES = 20_000_000
 
 
 def is_data(uri: str) -> bool:
-    """Whether a URI holds its content itself."""
+    """Tell whether a URI holds its content itself."""
     return uri[:5].lower() == "data:"
 
 
 def decode_data(uri: str) -> bytes:
-    """The content of a ``data:`` URI; its media type is not believed, so it is not returned.
+    """Decode a ``data:`` URI; its media type is ignored, since the bytes decide, as for files.
 
     Raises:
         RejectError: ``bad_uri`` where it cannot be read, ``too_large`` above `MAX_DATA_BYTES`.
     """
     head, comma, payload = uri.partition(",")
     if not is_data(uri) or not comma:
-        raise RejectError("bad_uri", f"{uri[:40]!r} is no data: URI: a comma parts type and data")
+        raise RejectError(
+            "bad_uri", f"{uri[:40]!r} is not a data: URI: it needs a comma between type and data"
+        )
     encoded = head[5:].rpartition(";")[2].strip().lower() == "base64"
     # Four characters hold three bytes; percent escapes only make it shorter.
     if len(payload) > 3 * MAX_DATA_BYTES + 4:
@@ -52,7 +54,7 @@ def _from_base64(data: bytes) -> bytes:
         return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
     except binascii.Error as err:
         raise RejectError(
-            "bad_uri", f"the base64 of its data: URI is malformed ({err}); encode it anew"
+            "bad_uri", f"the base64 of its data: URI is malformed ({err}); encode it again"
         ) from err
 
 
@@ -69,10 +71,11 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """How places are read.
+    """Makes URIs absolute and refuses those that may not be read.
 
-    Relative paths start from the folder `base`. `local` False: no path is, since who writes into
-    a bucket must not choose files of this machine. `https` allows pages of the web.
+    Relative paths start from the folder `base`. `local` False refuses paths: a manifest that
+    somebody wrote into a bucket must not choose files of the machine that runs. `https` allows
+    web pages.
     """
 
     base: str
@@ -80,7 +83,7 @@ class Resolver:
     https: bool = False
 
     def resolve(self, uri: str) -> str:
-        """The place as it will be opened: a path, ``gs://``, ``https://``, or ``data:`` as it is.
+        """Return the URI to open: absolute path, ``gs://…``, ``https://…``, or ``data:`` as it is.
 
         Raises:
             RejectError: ``unsupported_uri``, ``uri_not_allowed``, ``bad_uri``.
@@ -101,18 +104,18 @@ class Resolver:
         )
 
     def parts(self, parts: Iterable[ItemPart]) -> tuple[ItemPart, ...]:
-        """Parts with their places resolved.
+        """Resolve the URIs of parts.
 
         Raises:
             RejectError: as `resolve`, with the part's number.
         """
-        made = []
+        resolved = []
         for number, part in enumerate(parts, 1):
             try:
-                made.append(ItemPart(uri=self.resolve(part.uri)) if part.uri else part)
+                resolved.append(ItemPart(uri=self.resolve(part.uri)) if part.uri else part)
             except RejectError as err:
                 raise RejectError(err.code, f"part {number}: {err.message}") from err
-        return tuple(made)
+        return tuple(resolved)
 
     def _path(self, uri: str) -> str:
         if not self.local:
@@ -122,13 +125,13 @@ class Resolver:
                 f"give {GS}…",
             )
         if not uri.strip() or "\0" in uri:
-            raise RejectError("bad_uri", f"{uri[:200]!r} is no path of a file")
+            raise RejectError("bad_uri", f"{uri[:200]!r} is not the path of a file")
         return os.path.normpath(os.path.join(self.base, uri))
 
     def _page(self, uri: str) -> str:
         if not self.https:
             raise RejectError(
-                "uri_not_allowed", f"{uri[:200]}: pages of the web are read with source.https: true"
+                "uri_not_allowed", f"{uri[:200]}: web pages are read with source.https: true"
             )
         split_https(uri)
         return uri

@@ -20,7 +20,7 @@ HTTPS = "https://"
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Bytes to read, and the generation they are in; empty where the place keeps none."""
+    """Stream of bytes and their generation; empty for web pages, which have none."""
 
     stream: BinaryIO
     generation: str
@@ -41,18 +41,18 @@ class ContentReader:
 
     @classmethod
     def of(cls, source: SourceConfig, storage: Storage, inline_media: str) -> ContentReader:
-        """The places of a configuration."""
+        """Make the reader of a configuration."""
         rules = HttpsRules(int(source.max_https_mb * 1e6)) if source.https else None
         return cls(storage, rules, inline_media)
 
     @contextmanager
     def open(self, uri: str, generation: str = "") -> Iterator[Opened]:
-        """Open a place in a generation, or, without one, in the state that it has now.
+        """Open a URI in a generation, or, without one, in the state that it has now.
 
         Raises:
-            ObjectNotFoundError: it is not there, or not in this generation any more.
+            ObjectNotFoundError: it is not there, or has another generation by now.
             StorageError: it cannot be read.
-            RejectError: a page that may not be read, or is too large.
+            RejectError: a web page that may not be read, or is too large.
         """
         if uri.startswith(HTTPS):
             with self._page(uri) as stream:
@@ -64,19 +64,21 @@ class ContentReader:
 
     def _page(self, url: str) -> BinaryIO:
         if self.https is None:
-            raise RejectError("uri_not_allowed", f"{url}: pages are read with source.https: true")
+            raise RejectError(
+                "uri_not_allowed", f"{url}: web pages are read with source.https: true"
+            )
         return fetch(url, self.https)
 
     def keep(self, data: bytes) -> str:
-        """Keep contents under the name of their SHA-256; return their place."""
+        """Keep content under the name of its SHA-256; return its URI."""
         uri = join(self.inline_media, hashlib.sha256(data).hexdigest())
         try:
             self.storage.create(uri, data)
         except AlreadyExistsError:
-            return uri  # the same bytes
+            return uri  # the same bytes: the name is their hash
         return uri
 
 
 def name_of(uri: str) -> str:
-    """What tells the format and the title of a place where its bytes do not."""
+    """Return the name that tells a format and a title where the bytes do not."""
     return urlsplit(uri).path if uri.startswith(HTTPS) else uri

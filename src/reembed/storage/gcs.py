@@ -35,7 +35,7 @@ def client_for(endpoint: str = "") -> Any:
     """Return this process's client; threads share it, a forked process makes its own.
 
     Args:
-        endpoint: address of a stand-in that asks for no credentials; empty: the one that
+        endpoint: address of a local server that asks for no credentials; empty: the one that
             ``STORAGE_EMULATOR_HOST`` names, else the real service.
 
     Raises:
@@ -54,18 +54,18 @@ def _make(address: str) -> Any:
     import google.cloud.storage as storage
     from google.auth.credentials import AnonymousCredentials
 
-    # Else the library asks for the bucket too, in threads of its own, to label traces.
+    # Else the library also reads the bucket's description, in threads of its own, to label traces.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     options = {"api_endpoint": address} if address else None
     credentials = AnonymousCredentials() if address else find_credentials(_SCOPE, StorageError)
-    # Objects need no project; without one given, the library searches for it and fails.
+    # Requests for objects need no project; left to itself, the library searches for one and fails.
     client = storage.Client(project=None, credentials=credentials, client_options=options)
     return pooled(client, _POOL)
 
 
 def _after_fork() -> None:
     global _lock
-    # Sockets shared with the parent would mix the answers of two processes.
+    # Two processes that share a socket would read each other's answers.
     _lock = threading.Lock()
     _clients.clear()
 
@@ -76,7 +76,7 @@ os.register_at_fork(after_in_child=_after_fork)
 # Connecting, and the longest silence within an answer, in seconds.
 TIMEOUT: Final = (10.0, 60.0)
 DEADLINE: Final = 90.0
-# What needs no object to be there: a 404 is about the bucket.
+# Operations that need no object to be there: their 404 is about the bucket.
 _BUCKET_ONLY: Final = frozenset({"write", "list"})
 _FOREIGN: Final = (*FOREIGN, DataCorruption, InvalidResponse)
 
@@ -104,7 +104,7 @@ def retrying(on_error: Callable[[Exception], Any] | None = None) -> Retry:
 
 @contextmanager
 def gcs_errors(uri: str, doing: str) -> Iterator[None]:
-    """Translate the library's errors.
+    """Translate errors of the library that are raised in the block.
 
     Args:
         uri: the object or bucket that the request was about.
@@ -148,7 +148,7 @@ def _code(err: BaseException) -> int:
 
 # A part of a resumable upload, held in memory; the library's own is 100 MiB.
 _UPLOAD_CHUNK: Final = 16 << 20
-# Above this the library uploads in a session of several requests.
+# Above this size the library uploads in a session of several requests.
 _SINGLE_REQUEST: Final = 8 << 20
 _FIELDS: Final = "items(name,size,timeCreated,generation,crc32c,md5Hash),nextPageToken,prefixes"
 
@@ -160,7 +160,8 @@ class GcsStorage:
     No batch requests are sent: each operation is one request and its retries.
 
     Args:
-        endpoint: address of a stand-in; empty: ``STORAGE_EMULATOR_HOST``, else the real service.
+        endpoint: address of a local server; empty: ``STORAGE_EMULATOR_HOST``, else the real
+            service.
     """
 
     endpoint: str = ""
@@ -177,7 +178,7 @@ class GcsStorage:
         """Write a small object, replacing what is there (see `Storage.put`)."""
         with gcs_errors(uri, "write"):
             blob = self._blob(uri)
-            # Sent twice it leaves the same bytes: as good as idempotent.
+            # Sent twice it leaves the same bytes, so it may be retried without a condition.
             blob.upload_from_string(data, retry=retrying(), timeout=TIMEOUT)
             return _to_stat(uri, blob)
 
@@ -187,7 +188,7 @@ class GcsStorage:
             raise StorageError(f"{str(path)!r}: the file to publish as {uri} is not there")
         condition = 0 if replace is None else _generation(uri, replace)
         if path.stat().st_size > _SINGLE_REQUEST:
-            self._look_ahead(uri, replace)
+            self._refuse_early(uri, replace)
 
         def send(blob: Any, retry: Retry) -> None:
             blob.chunk_size = _UPLOAD_CHUNK
@@ -212,11 +213,11 @@ class GcsStorage:
             raise ObjectNotFoundError(f"{uri}: changed: {generation} is now {blob.generation}")
         pinned = self._blob(uri, blob.generation)
         if blob.content_encoding == "gzip":
-            return _unpacked(uri, pinned)
+            return _decompressed(uri, pinned)
 
         def fetch(start: int, end: int) -> bytes:
             with gcs_errors(uri, "read"):
-                # The service's checksum is of the whole object: none for a range.
+                # The service's checksum is that of the whole object: a range cannot be compared.
                 part = pinned.download_as_bytes(
                     start=start, end=end - 1, checksum=None, retry=retrying(), timeout=TIMEOUT
                 )
@@ -226,7 +227,7 @@ class GcsStorage:
 
     def stat(self, uri: str) -> Stat:
         """Describe one object (see `Storage.stat`)."""
-        with gcs_errors(uri, "look at"):
+        with gcs_errors(uri, "describe"):
             blob = self._blob(uri)
             blob.reload(retry=retrying(), timeout=TIMEOUT)
             return _to_stat(uri, blob)
@@ -244,13 +245,14 @@ class GcsStorage:
                 bucket, prefix=start or None, fields=_FIELDS, retry=retrying(), timeout=TIMEOUT
             )
             for blob in blobs:
+                # Readers merge sorted listings: one out of order would hide records.
                 if blob.name < before:
                     raise StorageError(f"{prefix}: listed out of order: {blob.name!r}")
                 before = blob.name
                 yield _to_stat(f"{GS}{bucket}/{blob.name}", blob)
 
     def delete(self, uri: str) -> None:
-        """Remove an object; no error when it is gone already."""
+        """Delete an object; no error where there is none."""
         try:
             with gcs_errors(uri, "delete"):
                 self._blob(uri).delete(retry=retrying(), timeout=TIMEOUT)
@@ -270,28 +272,36 @@ class GcsStorage:
             raise StorageError(f"{uri}: a bucket, not an object; give {GS}{bucket}/name")
         return client_for(self.endpoint).bucket(bucket).blob(name, generation=generation)
 
-    def _look_ahead(self, uri: str, replace: str | None) -> None:
-        """Spare a long upload that its condition, which alone decides, would refuse at the end."""
+    def _refuse_early(self, uri: str, replace: str | None) -> None:
+        """Refuse a long upload at once that its condition would refuse at the end.
+
+        The condition alone decides: between this look and the end another may write.
+        """
         try:
             found = self.stat(uri).generation
         except ObjectNotFoundError:
             found = None
         if found != replace:
             raise AlreadyExistsError(
-                f"{uri}: expected {_named(replace)}, found {_named(found)}; another was first"
+                f"{uri}: expected {_shown(replace)}, found {_shown(found)}; another was first"
             )
 
     def _send_once(
         self, uri: str, send: Callable[[Any, Retry], None], is_ours: Callable[[Stat], bool]
     ) -> Stat:
-        """Upload under a condition; after a lost answer, tell our own object from another's."""
+        """Upload under a condition; after a lost answer, tell our own object from another's.
+
+        A conditional upload whose answer was lost is sent again, and then refused (412) because
+        the first was taken. Reported as "somebody else was first", it would make a runner give
+        up a record that it wrote itself. So the object is compared by its bytes.
+        """
         lost: list[Exception] = []
         with gcs_errors(uri, "write"):
             blob = self._blob(uri)
             try:
                 send(blob, retrying(lost.append))
             except PreconditionFailed:
-                # Without a lost answer the refusal is final, even of equal bytes: one wins.
+                # Without a lost answer another was first, even with equal bytes: only one may win.
                 if not lost:
                     raise
                 found = self.stat(uri)
@@ -310,13 +320,13 @@ def _to_stat(uri: str, blob: Any) -> Stat:
     return Stat(uri, int(blob.size), created, str(blob.generation), checksum)
 
 
-def _named(generation: str | None) -> str:
+def _shown(generation: str | None) -> str:
     return "no object" if generation is None else f"generation {generation}"
 
 
 def _generation(uri: str, text: str) -> int:
     if not text.isdecimal():
-        raise StorageError(f"{uri}: {text!r} is no generation of Cloud Storage; give a number")
+        raise StorageError(f"{uri}: {text!r} is not a generation of Cloud Storage; give a number")
     return int(text)
 
 
@@ -328,8 +338,11 @@ def _checksum(path: Path) -> str:
     return f"crc32c:{base64.b64encode(total.digest()).decode()}"
 
 
-def _unpacked(uri: str, blob: Any) -> BinaryIO:
-    """Fetch an object that is stored compressed: its ranges are ranges of the packed bytes."""
+def _decompressed(uri: str, blob: Any) -> BinaryIO:
+    """Download an object that is stored compressed (``Content-Encoding: gzip``).
+
+    Ranges of it would be ranges of the compressed bytes.
+    """
     with gcs_errors(uri, "read"), ExitStack() as undo:
         target = undo.enter_context(tempfile.TemporaryFile())
         blob.download_to_file(target, retry=retrying(), timeout=TIMEOUT)

@@ -1,4 +1,11 @@
-"""Read public web pages by https alone, and never an address of an internal network."""
+"""Read public web pages: https only, and never an address of an internal network.
+
+A manifest may come from somebody else. A URL in it must not make the machine that runs fetch the
+metadata service of its cloud, or a server that only its network reaches (server-side request
+forgery). So the host is resolved here, every address is checked, and the connection goes to an
+address that was checked: left to the library, the name would be resolved a second time, and could
+answer otherwise then (DNS rebinding).
+"""
 
 from __future__ import annotations
 
@@ -18,17 +25,17 @@ from urllib.parse import quote, urljoin, urlsplit
 from reembed.errors import ObjectNotFoundError, RejectError, StorageError
 from reembed.version import __version__
 
-# Answers to virtual machines of one vendor with their settings, though its number is a public one.
+# Metadata service of one cloud vendor; its address is a public one by its number.
 _METADATA = frozenset({"168.63.129.16"})
-# Addresses of IPv6 that carry one of IPv4, which a gateway would follow.
-_CARRIERS = tuple(map(ipaddress.IPv6Network, ("2002::/16", "2001::/32", "64:ff9b::/32")))
+# Networks of IPv6 whose addresses contain one of IPv4, to which a gateway may forward.
+_EMBEDDING = tuple(map(ipaddress.IPv6Network, ("2002::/16", "2001::/32", "64:ff9b::/32")))
 
 
 def is_public(address: str) -> bool:
-    """Whether an address belongs to the open network.
+    """Tell whether an address belongs to the public internet.
 
     Loopback, private, link-local (with the metadata services), shared, multicast, reserved and
-    unspecified addresses do not, nor what carries or maps one of them.
+    unspecified addresses do not, nor addresses of IPv6 that map or contain one of IPv4.
 
     Args:
         address: an address of IPv4 or IPv6 as text, perhaps with a zone.
@@ -40,14 +47,14 @@ def is_public(address: str) -> bool:
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:
             return is_public(str(found.ipv4_mapped))
-        if found.scope_id is not None or any(found in net for net in _CARRIERS):
+        if found.scope_id is not None or any(found in net for net in _EMBEDDING):
             return False
     refused = found.is_multicast or found.is_reserved or str(found) in _METADATA
     return found.is_global and not refused
 
 
 def addresses_of(host: str, port: int) -> list[str]:
-    """Every address that a host's name stands for now, in the system's order.
+    """Resolve a host's name to all its addresses, in the system's order.
 
     Raises:
         OSError: the name does not resolve.
@@ -57,13 +64,13 @@ def addresses_of(host: str, port: int) -> list[str]:
 
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MOST_REDIRECTS: Final = 5
 _BLOCK: Final = 1 << 16
 _HEADERS: Final = {
     "User-Agent": f"reembed/{__version__}",
     "Accept": "*/*",
-    # What unpacks to more than it weighs is not asked for.
+    # A compressed page could expand to any size.
     "Accept-Encoding": "identity",
     "Connection": "close",
 }
@@ -71,11 +78,11 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class HttpsRules:
-    """What may be read from the web.
+    """Limits of reading web pages, and the functions that decide about addresses.
 
     `max_bytes` is of one page; `timeout` of a connect or a read and `deadline` of a whole page
-    are in seconds; `pauses` are the seconds before each further try. `allowed` judges an
-    address, `resolve` gives those of a host; `ca_file` replaces the system's certificates.
+    are in seconds; `pauses` are the seconds before each further try. `allowed` checks an
+    address, `resolve` returns those of a host; `ca_file` replaces the system's certificates.
     """
 
     max_bytes: int
@@ -89,36 +96,36 @@ class HttpsRules:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The address of a page: what to connect to, and what to ask for there."""
+    """Parts of a page's URL: host and port to connect to, target to request there."""
 
     host: str
     port: int
     target: str
 
 
-class _PassingError(StorageError):
-    """The same request may work later."""
+class _TransientError(StorageError):
+    """Error that may pass: the same request may work later."""
 
 
 def split_https(url: str) -> Page:
-    """Take a page's address apart.
+    """Split the URL of a page.
 
     Raises:
-        RejectError: ``unsupported_uri`` for another scheme, ``bad_uri`` for what is no address.
+        RejectError: ``unsupported_uri`` for another scheme, ``bad_uri`` for a malformed one.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         named = host.encode("idna").decode() if host and not host.isascii() else host
     except (ValueError, UnicodeError) as err:
-        raise RejectError("bad_uri", f"{url[:200]!r} is no address of a page ({err})") from err
+        raise RejectError("bad_uri", f"{url[:200]!r} is not the address of a page ({err})") from err
     if parts.scheme != "https":
         raise RejectError("unsupported_uri", f"{url[:200]!r}: only https:// pages are read")
     if not named or port == 0 or " " in parts.netloc or not url.isprintable():
-        raise RejectError("bad_uri", f"{url[:200]!r} is no address of a page")
+        raise RejectError("bad_uri", f"{url[:200]!r} is not the address of a page")
     if "@" in parts.netloc:
-        # The address is written into rows: it must not carry a password.
-        raise RejectError("bad_uri", "the address of a page holds a user's name; leave it out")
+        # The address is written into rows: it must not contain a password, nor does the message.
+        raise RejectError("bad_uri", "the address of a page contains a user's name; leave it out")
     target = quote(parts.path or "/", safe="/%:=&?~+!$,;'@()*[]")
     if parts.query:
         target += "?" + quote(parts.query, safe="/%:=&?~+!$,;'@()*[]")
@@ -126,21 +133,21 @@ def split_https(url: str) -> Page:
 
 
 def fetch(url: str, rules: HttpsRules) -> BinaryIO:
-    """Read a page into a temporary file, which is closed by who asked.
+    """Read a page into a temporary file, which the caller closes.
 
-    Every address that its host stands for must be allowed, and one of these very addresses is
-    connected to, so that a name which answers otherwise the next time gains nothing. Redirects
-    are judged anew, each. No proxy is used.
+    Every address of its host must be allowed. Each redirect is checked like a URL of its own: a
+    public page could redirect to an internal one. No proxy is used: it would resolve the name
+    itself.
 
     Raises:
-        ObjectNotFoundError: the page is not there.
+        ObjectNotFoundError: the server says that there is no such page.
         StorageError: it cannot be read.
         RejectError: ``uri_not_allowed``, ``too_large``, or the codes of `split_https`.
     """
     for pause in (*rules.pauses, None):
         try:
             return _follow(url, rules)
-        except _PassingError:
+        except _TransientError:
             if pause is None:
                 raise
             time.sleep(pause)
@@ -150,15 +157,15 @@ def fetch(url: str, rules: HttpsRules) -> BinaryIO:
 def _follow(url: str, rules: HttpsRules) -> BinaryIO:
     at = url
     for _ in range(_MOST_REDIRECTS + 1):
-        found = _ask(at, rules)
+        found = _request(at, rules)
         if not isinstance(found, str):
             return found
         at = urljoin(at, found)
     raise StorageError(f"{url}: more than {_MOST_REDIRECTS} redirects; give the last address")
 
 
-def _ask(url: str, rules: HttpsRules) -> str | BinaryIO:
-    """One request: the page, or where it redirects to."""
+def _request(url: str, rules: HttpsRules) -> str | BinaryIO:
+    """Send one request; return the page, or the target of a redirect."""
     page = split_https(url)
     connection = _Connection(page, rules)
     try:
@@ -172,10 +179,10 @@ def _ask(url: str, rules: HttpsRules) -> str | BinaryIO:
             return _body(url, response, rules)
     except (OSError, http.client.HTTPException) as err:
         late = f" within {rules.deadline:g} s" if connection.late else ""
-        said = f"{url}: cannot be read{late} ({type(err).__name__}: {err})"
-        # A certificate that does not fit will not fit in four seconds either.
-        passes = not connection.late and not isinstance(err, ssl.SSLCertVerificationError)
-        raise (_PassingError if passes else StorageError)(said) from err
+        message = f"{url}: cannot be read{late} ({type(err).__name__}: {err})"
+        # A wrong certificate will still be wrong in four seconds.
+        transient = not connection.late and not isinstance(err, ssl.SSLCertVerificationError)
+        raise (_TransientError if transient else StorageError)(message) from err
     finally:
         connection.close()
 
@@ -185,20 +192,20 @@ def _check_answer(url: str, response: http.client.HTTPResponse, rules: HttpsRule
     if status in (404, 410):
         raise ObjectNotFoundError(f"{url}: the server says {status}")
     if status != 200:
-        error = _PassingError if status in _PASSING else StorageError
+        error = _TransientError if status in _TRANSIENT else StorageError
         raise error(f"{url}: the server says {status} {response.reason[:80]}")
     encoding = (response.getheader("Content-Encoding") or "identity").strip().lower()
     if encoding != "identity":
-        raise StorageError(f"{url}: the server packs the page ({encoding[:40]}) unasked")
+        raise StorageError(f"{url}: the server compresses the page ({encoding[:40]}) unasked")
     if response.length is not None and response.length > rules.max_bytes:
         raise _too_large(url, rules)
 
 
 def _body(url: str, response: http.client.HTTPResponse, rules: HttpsRules) -> BinaryIO:
-    out = tempfile.TemporaryFile()  # noqa: SIM115 - handed over
+    out = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         size = 0
-        # One receive at a time: a server that drips must not hold a read for its whole block.
+        # One receive at a time: a server that sends byte by byte must not block a read for long.
         while block := response.read1(_BLOCK):
             size += out.write(block)
             if size > rules.max_bytes:
@@ -221,7 +228,7 @@ def _too_large(url: str, rules: HttpsRules) -> RejectError:
 
 
 class _Connection(http.client.HTTPSConnection):
-    """A connection to an address that was judged; the certificate must be the host's."""
+    """Connection to an address that was checked; the certificate must be the host's."""
 
     def __init__(self, page: Page, rules: HttpsRules) -> None:
         self._tls = ssl.create_default_context(cafile=rules.ca_file)
@@ -230,12 +237,12 @@ class _Connection(http.client.HTTPSConnection):
         self._raw: socket.socket | None = None
 
     def connect(self) -> None:
-        """Resolve, classify_failure, and connect to what was judged."""
+        """Resolve the host, check all its addresses, and connect to one of these very addresses."""
         addresses = self._rules.resolve(self.host, self.port)
         if not addresses or not all(map(self._rules.allowed, addresses)):
             raise RejectError(
                 "uri_not_allowed",
-                f"{self.host} stands for an address of an internal network, which is never read",
+                f"{self.host} has an address of an internal network, which is never read",
             )
         raw = _first_that_answers(addresses, self.port, self._rules.timeout)
         self._raw = raw
@@ -248,7 +255,11 @@ class _Connection(http.client.HTTPSConnection):
 
     @contextmanager
     def limited(self) -> Iterator[None]:
-        """Cut the connection at the deadline, whatever the server does meanwhile."""
+        """Cut the connection at the deadline, whatever the server does meanwhile.
+
+        Timeouts of the socket bound one read each: a server that sends a byte a second would
+        never meet them.
+        """
         timer = threading.Timer(self._rules.deadline, self._cut)
         timer.daemon = True
         timer.start()
@@ -262,7 +273,8 @@ class _Connection(http.client.HTTPSConnection):
         raw = self._raw
         if raw is not None:
             try:
-                # The plain one: that of a TLS socket would take the state from under the reader.
+                # The plain socket's shutdown: that of the TLS socket would change state that the
+                # reading thread is using.
                 socket.socket.shutdown(raw, socket.SHUT_RDWR)
             except OSError:
                 return  # closed already

@@ -1,4 +1,4 @@
-"""List and number the files that patterns name; sample them deterministically."""
+"""List the files that patterns match, number them, and sample them deterministically."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ _EXAMPLES: Final = 3
 def list_files(
     patterns: Sequence[str], storage: Storage, base: Path, exclude: Sequence[str] = ()
 ) -> list[Item]:
-    """List the files that any of the patterns names, each once, sorted by key.
+    """List the files that any of the patterns matches, each once, sorted by key.
 
     A pattern is a path, relative to `base`, or ``gs://bucket/…``; `reembed.storage.patterns` has
-    the wildcards. A name that exists as it is written is taken literally. A folder means
-    everything below it. Names that begin with a dot are skipped unless the pattern writes the
-    dot. Links to files and folders are followed; a link that leads nowhere is an item, so that
-    it ends as a reject. Folders, pipes, devices and the empty objects that stand for folders in
-    Cloud Storage are no items.
+    the wildcards. A name that exists as it is written is taken literally, even with wildcards in
+    it. A folder means everything below it. Names that begin with a dot are skipped unless the
+    pattern writes the dot. Links to files and folders are followed; a link that leads nowhere is
+    an item, so that it ends as a reject. Folders, pipes, devices and the empty objects that
+    represent folders in Cloud Storage are not items.
 
     Args:
         patterns: at least one.
-        storage: answers for Cloud Storage; the disk is walked folder by folder, so that folders
-            which cannot match are never opened.
+        storage: lists Cloud Storage; the disk is walked folder by folder, so that folders which
+            cannot match are never opened.
         base: the folder of the configuration; keys below it are relative to it.
         exclude: folders or files, absolute, that are never listed.
 
@@ -66,14 +66,16 @@ def list_files(
     if not patterns or "" in patterns:
         raise UsageError("no file pattern, or an empty one: give one, for instance ./corpus/**")
     root = os.path.abspath(base)
-    bars = _Bars.of(exclude)
+    excluded = _Excluded.of(exclude)
     found: dict[str, Stat] = {}
     for pattern in patterns:
-        matches = _in_bucket(pattern, storage) if is_gs(pattern) else _on_disk(pattern, root, bars)
-        named = {stat.uri: stat for stat in matches if not bars.holds(stat.uri)}
-        if not named:
-            raise UsageError(_nothing(pattern, root, exclude))
-        found |= named
+        matches = (
+            _in_bucket(pattern, storage) if is_gs(pattern) else _on_disk(pattern, root, excluded)
+        )
+        listed = {stat.uri: stat for stat in matches if not excluded.contains(stat.uri)}
+        if not listed:
+            raise UsageError(_no_match(pattern, root, exclude))
+        found |= listed
     return number_items(found.values(), lambda uri: _key(uri, root))
 
 
@@ -84,18 +86,18 @@ def number_items(found: Iterable[Stat], key_of: Callable[[str], str]) -> list[It
         UsageError: two files with one key, or a name that is not UTF-8; with examples.
     """
     by_key: dict[str, Stat] = {}
-    doubled: list[str] = []
-    foreign: list[str] = []
+    repeated: list[str] = []
+    undecodable: list[str] = []
     for stat in found:
         key = key_of(stat.uri)
         if not _is_text(key):
-            foreign.append(repr(os.fsencode(stat.uri)))
+            undecodable.append(repr(os.fsencode(stat.uri)))
         elif key in by_key:
-            doubled.append(f"{key!r} ({by_key[key].uri!r} and {stat.uri!r})")
+            repeated.append(f"{key!r} ({by_key[key].uri!r} and {stat.uri!r})")
         else:
             by_key[key] = stat
-    _refuse(foreign, "names that are not UTF-8, which no table can hold; rename them")
-    _refuse(doubled, "keys that name two files each; list fewer or rename them")
+    _refuse(undecodable, "names that are not UTF-8, which no table can hold; rename them")
+    _refuse(repeated, "keys that name two files each; list fewer or rename them")
     return [
         Item(key, stat.uri, Position(index), stat.size, stat.generation, stat.checksum)
         for index, (key, stat) in enumerate(sorted(by_key.items()))
@@ -103,40 +105,43 @@ def number_items(found: Iterable[Stat], key_of: Callable[[str], str]) -> list[It
 
 
 @dataclass(frozen=True, slots=True)
-class _Bars:
-    """What is never listed: by name, and on disk also by identity, whatever link leads there."""
+class _Excluded:
+    """Folders and files never to list: by name, and on disk by identity, whatever link leads there.
+
+    A run directory below the corpus must not be embedded, nor may a link to it.
+    """
 
     names: tuple[str, ...]
     identities: frozenset[Identity]
 
     @classmethod
-    def of(cls, exclude: Sequence[str]) -> _Bars:
+    def of(cls, exclude: Sequence[str]) -> _Excluded:
         names = tuple(uri if is_gs(uri) else local_path(uri) for uri in exclude)
         known = (identity(uri) for uri in names if not is_gs(uri))
         return cls(names, frozenset(each for each in known if each))
 
-    def holds(self, uri: str) -> bool:
+    def contains(self, uri: str) -> bool:
         return any(is_within(uri, name) for name in self.names)
 
 
-def _on_disk(pattern: str, root: str, bars: _Bars) -> Iterator[Stat]:
+def _on_disk(pattern: str, root: str, excluded: _Excluded) -> Iterator[Stat]:
     if "\0" in pattern:
         raise UsageError(f"{pattern!r}: a path cannot hold a NUL byte")
     if os.path.lexists(literal := os.path.join(root, pattern)):
-        return _named(os.path.normpath(literal), bars)
+        return _literal_path(os.path.normpath(literal), excluded)
     folder, rest = split_pattern(_tidy(pattern))
     top = os.path.normpath(os.path.join(root, folder))
     if rest is None:
-        return _named(top, bars)
+        return _literal_path(top, excluded)
     if any(segment.literal == ".." for segment in rest.segments):
         raise UsageError(f"{pattern!r}: .. cannot follow a wildcard; write the folder itself")
-    return _walked(top, rest, bars)
+    return _walked(top, rest, excluded)
 
 
-def _named(path: str, bars: _Bars) -> Iterator[Stat]:
-    """Yield the file of this very name, or everything below the folder of it."""
+def _literal_path(path: str, excluded: _Excluded) -> Iterator[Stat]:
+    """Yield the file of this very name, or everything below the folder of this name."""
     if os.path.isdir(path):
-        yield from _walked(path, EVERYTHING, bars)
+        yield from _walked(path, EVERYTHING, excluded)
     elif os.path.isfile(path):
         with disk_errors(path, "look at"):
             yield to_stat(path, os.stat(path))
@@ -144,7 +149,7 @@ def _named(path: str, bars: _Bars) -> Iterator[Stat]:
         yield Stat(path, 0, 0.0, MISSING)
 
 
-def _walked(top: str, pattern: Pattern, bars: _Bars) -> Iterator[Stat]:
+def _walked(top: str, pattern: Pattern, excluded: _Excluded) -> Iterator[Stat]:
     skip = len(top.rstrip("/")) + 1
 
     def enter(folder: str) -> bool:
@@ -153,11 +158,11 @@ def _walked(top: str, pattern: Pattern, bars: _Bars) -> Iterator[Stat]:
     def take(path: str) -> bool:
         return pattern.matches(path[skip:])
 
-    return walk(top, enter, take, bars.identities)
+    return walk(top, enter, take, excluded.identities)
 
 
 def _tidy(pattern: str) -> str:
-    """Drop empty names and single dots, which mean nothing in a path."""
+    """Drop empty names and single dots, which have no meaning in a path."""
     names = [name for name in pattern.split("/") if name not in ("", ".")]
     tail = "/" if names and pattern.endswith("/") else ""
     return ("/" if pattern.startswith("/") else "") + "/".join(names) + tail
@@ -170,7 +175,7 @@ def _in_bucket(pattern: str, storage: Storage) -> list[Stat]:
         return matched
     folder, rest = split_pattern(name)
     if rest is None:
-        # Escapes undone, it may be another name than the one written.
+        # With its escapes undone, it may be another name than the one written.
         return _literal(root, folder, storage) if folder != name else []
     return list(_objects(root + folder, rest, storage))
 
@@ -200,7 +205,7 @@ def _key(uri: str, root: str) -> str:
     return uri[len(root.rstrip("/")) + 1 :]
 
 
-def _nothing(pattern: str, root: str, exclude: Sequence[str]) -> str:
+def _no_match(pattern: str, root: str, exclude: Sequence[str]) -> str:
     where = "" if is_gs(pattern) else f" (looked from {root!r})"
     never = f", nor is what lies in {', '.join(exclude)}" if exclude else ""
     hint = "folders' contents are named by /**; hidden names are not listed"

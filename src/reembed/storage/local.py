@@ -1,4 +1,9 @@
-"""Objects as files on disk: written beside, synced, then published whole or not at all."""
+"""Objects as files on disk: written under a temporary name, synced, then linked or renamed.
+
+A process may be killed, and a machine lose its power, at any moment. So a file's bytes are made
+durable (fsync) before it gets its name, and the folder after: a name that is there after a crash
+leads to whole bytes, and a record that was reported as written is still there.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +33,11 @@ _NO_LOCK: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno
 
 
 @contextmanager
-def written_beside(target: str, data: bytes, durable: bool = True) -> Iterator[str]:
-    """Yield a temporary file in the target's folder that holds `data`; then remove it."""
+def temporary_file(target: str, data: bytes, durable: bool = True) -> Iterator[str]:
+    """Yield a temporary file with `data` in the target's folder; then remove its name.
+
+    In the same folder, since links and renames are atomic only within one file system.
+    """
 
     def write(name: str) -> None:
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -39,20 +47,20 @@ def written_beside(target: str, data: bytes, durable: bool = True) -> Iterator[s
             if durable:
                 os.fsync(out.fileno())
 
-    with _beside(target, write) as name:
+    with _temporary(target, write) as name:
         yield name
 
 
 @contextmanager
-def placed_beside(target: str, path: Path) -> Iterator[str]:
+def temporary_link(target: str, path: Path) -> Iterator[str]:
     """Yield a finished file under a temporary name in the target's folder; then remove the name.
 
-    A hard link where the file system allows one, a copy otherwise.
+    A hard link where the file system allows one, since parts are large; a copy otherwise.
     """
     with path.open("rb") as source:
         os.fsync(source.fileno())
 
-    def place(name: str) -> None:
+    def link_or_copy(name: str) -> None:
         try:
             os.link(path, name)
         except OSError as err:
@@ -63,14 +71,14 @@ def placed_beside(target: str, path: Path) -> Iterator[str]:
                 out.flush()
                 os.fsync(out.fileno())
 
-    with _beside(target, place) as name:
-        _let_go(name)
+    with _temporary(target, link_or_copy) as name:
+        _drop_cache(name)
         yield name
 
 
 @contextmanager
 def folder_lock(folder: str) -> Iterator[None]:
-    """Hold the folder's advisory lock; on file systems without locks, go on without one."""
+    """Take the folder's advisory lock; on file systems without locks, go on without one."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
@@ -80,14 +88,15 @@ def folder_lock(folder: str) -> Iterator[None]:
                 raise
         yield
     finally:
-        # Said aloud, since a process forked meanwhile would keep the lock of a closed handle.
+        # Unlocked explicitly: a process that was forked meanwhile keeps the handle, and so would
+        # keep the lock after this one closes it.
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_UN)
         os.close(handle)
 
 
 def sync_folder(folder: str) -> None:
-    """Make the names in a folder durable."""
+    """Make the names in a folder durable: a file's own fsync does not cover its name."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -95,24 +104,25 @@ def sync_folder(folder: str) -> None:
         os.close(handle)
 
 
-def _let_go(name: str) -> None:
-    """Let go of the memory that holds a durable file.
+def _drop_cache(name: str) -> None:
+    """Give back the page cache of a durable file.
 
-    Nothing reads a finished file again soon, and the next one is written into the same memory:
-    pages that a virtual machine must ask its host for take as long as a sixth of collecting.
+    Nothing reads a finished file again soon, and the next one is then written into the same
+    memory: pages that a virtual machine must get from its host took a sixth of the time of
+    collecting.
     """
-    # Not every file system or platform takes advice.
+    # Not every file system or platform supports this advice.
     with suppress(OSError, AttributeError), open(name, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager
-def _beside(target: str, make: Callable[[str], None]) -> Iterator[str]:
+def _temporary(target: str, make: Callable[[str], None]) -> Iterator[str]:
     folder = os.path.dirname(target)
     try:
         name = _first_free(folder, make)
     except FileNotFoundError:
-        # The folder is made only when it is missed: a stat for each record would cost more.
+        # The folder is made only when it is missing: a stat for each record would cost more.
         _make_folders(folder)
         name = _first_free(folder, make)
     try:
@@ -127,7 +137,7 @@ def _first_free(folder: str, make: Callable[[str], None]) -> str:
         try:
             make(candidate)
         except FileExistsError:
-            # Another machine with our process id writes here: take the next number.
+            # Another machine with the same process id writes here: take the next number.
             continue
         except BaseException:
             _remove(candidate)
@@ -140,7 +150,7 @@ def _candidate() -> str:
 
 
 def _remove(name: str) -> None:
-    # A name that cannot be removed is no reason to hide the error that led here.
+    # Failing to remove a temporary name must not hide the error that led here.
     with suppress(OSError):
         os.unlink(name)
 
@@ -159,25 +169,28 @@ def _make_folders(folder: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LocalStorage:
-    """A disk behind the `Storage` protocol; holds nothing, so it pickles and threads share it.
+    """Disk behind the `Storage` protocol; without state, so it pickles and threads share it.
 
-    The clock is the file system's. `put` and `publish(replace=…)` compare and replace under an
-    advisory lock on the folder. What that cannot exclude: a program that writes there without
-    this class, machines that share a network disk without locks, and, where time stamps are
-    coarser than a nanosecond, two states of equal size within one tick.
+    The clock is the file system's. `create` is a hard link, which fails where the name is taken:
+    one of many callers wins, on network disks too, and no reader sees half a file. (Opening with
+    ``O_EXCL`` is atomic as well, but shows the name before the bytes.) `put` and
+    `publish(replace=…)` compare and replace under an advisory lock on the folder. That does not
+    protect against programs that write there without this class, machines that share a network
+    disk without locks, and, where time stamps are coarser than a nanosecond, two states of equal
+    size within one tick.
     """
 
     def create(self, uri: str, data: bytes) -> Stat:
         """Write a small file only if its name is free (see `Storage.create`)."""
         target = local_path(uri)
-        with disk_errors(target, "create"), written_beside(target, data) as temporary:
+        with disk_errors(target, "create"), temporary_file(target, data) as temporary:
             return _link(temporary, target)
 
     def put(self, uri: str, data: bytes) -> Stat:
-        """Write a small file, replacing what is there (see `Storage.put`)."""
+        """Write a small file, replacing what has the name (see `Storage.put`)."""
         target = local_path(uri)
         folder = os.path.dirname(target)
-        with disk_errors(target, "write"), written_beside(target, data) as temporary:
+        with disk_errors(target, "write"), temporary_file(target, data) as temporary:
             with folder_lock(folder):
                 written = _replace(temporary, target, _current(target))
             sync_folder(folder)
@@ -189,8 +202,8 @@ class LocalStorage:
         if not path.is_file():
             raise StorageError(f"{str(path)!r}: the file to publish as {target!r} is not there")
         with disk_errors(target, "publish"):
-            with placed_beside(target, path) as temporary:
-                # The appearance counts as the creation, not the last byte written long before.
+            with temporary_link(target, path) as temporary:
+                # `created` is the time of appearance, not that of the last byte, long before.
                 os.utime(temporary)
                 published = (
                     _link(temporary, target)
@@ -209,7 +222,7 @@ class LocalStorage:
     def open(self, uri: str, generation: str = "") -> BinaryIO:
         """Open a file of this generation (see `Storage.open`)."""
         path = local_path(uri)
-        # First the look: opening a pipe would wait for its other end.
+        # Described first: opening a pipe would wait for its other end.
         self.stat(path)
         with disk_errors(path, "read"), ExitStack() as undo:
             source = undo.enter_context(open(path, "rb"))
@@ -231,7 +244,7 @@ class LocalStorage:
         """Yield the files whose path starts with `prefix`, sorted (see `Storage.list`).
 
         Raises:
-            StorageError: a folder that cannot be read, since leaving it out would hide records.
+            StorageError: a folder cannot be read; a partial listing would hide records.
         """
         folder, _, name = prefix.rpartition("/")
         start = local_path(folder + "/").rstrip("/") + "/" + name
@@ -243,7 +256,7 @@ class LocalStorage:
         return (entry for entry in found if entry.generation != MISSING)
 
     def delete(self, uri: str) -> None:
-        """Remove a file; no error when it is gone already."""
+        """Delete a file; no error where there is none."""
         path = local_path(uri)
         with disk_errors(path, "delete"):
             try:
@@ -254,9 +267,9 @@ class LocalStorage:
                     raise
 
     def now(self, scratch_uri: str) -> float:
-        """Read the file system's clock by a file that is written and removed; nothing stays."""
+        """Read the file system's clock by a file that is written and removed."""
         target = local_path(scratch_uri)
-        empty = written_beside(target, b"", durable=False)
+        empty = temporary_file(target, b"", durable=False)
         with disk_errors(target, "write"), empty as temporary:
             return to_stat(target, os.stat(temporary)).created
 
@@ -276,7 +289,8 @@ def _link(temporary: str, target: str) -> Stat:
     try:
         os.link(temporary, target)
     except FileExistsError:
-        # A network disk that repeats a link whose answer was lost finds its own: not a loss.
+        # A network disk repeats a link whose answer was lost, and then finds the name taken by the
+        # first: that is our own file, not another caller's.
         if not os.path.samefile(temporary, target):
             raise
     sync_folder(os.path.dirname(target))
@@ -296,7 +310,11 @@ def _compare_and_replace(temporary: str, target: str, generation: str) -> Stat:
 
 
 def _replace(temporary: str, target: str, old: Stat | None) -> Stat:
-    """Rename over `target`, with a time stamp above the old one: generations never repeat."""
+    """Rename over `target`, with a time stamp above the old one, so generations never repeat.
+
+    A generation is made of size and time stamp: two states of equal size within one tick of the
+    clock would pass for one, and a compare-and-set would replace what it never saw.
+    """
     status = os.stat(temporary)
     if old is not None:
         floor = int(old.generation.partition("-")[2]) + 1

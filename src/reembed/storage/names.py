@@ -1,4 +1,4 @@
-"""Names of objects: which storage they belong to, their parts, and our own temporary names."""
+"""Names of objects: their storage, their parts, and the temporary names of this tool."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BUCKET: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 
 
 def is_gs(uri: str) -> bool:
-    """Tell whether `uri` names Cloud Storage; everything else is a local path.
+    """Tell whether `uri` is in Cloud Storage; everything else is a local path.
 
     Raises:
         UsageError: another scheme, for instance ``s3://`` or ``file://``.
@@ -34,7 +34,7 @@ def split_gs(uri: str) -> tuple[str, str]:
     """Split ``gs://bucket/name`` into bucket and name; the name may be empty, nothing is decoded.
 
     Raises:
-        UsageError: there is no bucket in it, or its name cannot be one.
+        UsageError: it has no bucket, or its name is malformed.
     """
     bucket, _, name = uri.removeprefix(GS).partition("/")
     if not uri.startswith(GS) or not _BUCKET.fullmatch(bucket):
@@ -67,5 +67,5 @@ def is_within(uri: str, folder: str) -> bool:
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether the last part of a path is a half-written file of ours."""
+    """Tell whether the last part of a path names an unfinished file of this tool."""
     return name.startswith(TEMPORARY_PREFIX)

@@ -1,4 +1,4 @@
-"""Choose the storage by the scheme of a name; Cloud Storage's library is imported when needed."""
+"""Open the storage of a name by its scheme."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reembed.storage.names import is_gs
 
 
 def open_storage(uri: str = "") -> Storage:
-    """Return the storage of `uri`; without one, a storage that chooses for each name.
+    """Return the storage of `uri`; without one, a storage that chooses by each name.
 
     Raises:
         UsageError: a scheme that is neither a local path nor ``gs://``.
@@ -23,14 +23,14 @@ def open_storage(uri: str = "") -> Storage:
 
 @dataclass(frozen=True, slots=True)
 class AnyStorage:
-    """Disk and Cloud Storage as one: each call goes where its name says."""
+    """Disk and Cloud Storage as one: each call goes to the storage of its name."""
 
     def create(self, uri: str, data: bytes) -> Stat:
         """Write a small object only if its name is free (see `Storage.create`)."""
         return _chosen(uri).create(uri, data)
 
     def put(self, uri: str, data: bytes) -> Stat:
-        """Write a small object, replacing what is there (see `Storage.put`)."""
+        """Write a small object, replacing what has the name (see `Storage.put`)."""
         return _chosen(uri).put(uri, data)
 
     def publish(self, path: Path, uri: str, *, replace: str | None = None) -> Stat:
@@ -54,7 +54,7 @@ class AnyStorage:
         return _chosen(prefix).list(prefix)
 
     def delete(self, uri: str) -> None:
-        """Remove; no error when it is gone already."""
+        """Delete an object; no error where there is none."""
         _chosen(uri).delete(uri)
 
     def now(self, scratch_uri: str) -> float:
@@ -65,7 +65,7 @@ class AnyStorage:
 def _chosen(uri: str) -> Storage:
     if not is_gs(uri):
         return LocalStorage()
-    # Half a second of imports that a run on a disk never needs.
+    # Imported when needed: half a second that a run on a disk saves.
     from reembed.storage.gcs import GcsStorage
 
     return GcsStorage()

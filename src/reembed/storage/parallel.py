@@ -1,4 +1,4 @@
-"""Run many small storage calls at once: each mostly waits."""
+"""Many small storage calls at once: each mostly waits for an answer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-# As many connections as one client of Cloud Storage keeps open.
+# The number of connections that one client of Cloud Storage keeps open.
 MAX_CONCURRENT = 64
 
-# Set by whoever schedules all operations itself, such as a simulator: no threads beside it.
+# Set by the simulator, which schedules all operations itself: threads would escape its order.
 in_one_thread: ContextVar[bool] = ContextVar("in_one_thread", default=False)
 
 

@@ -1,4 +1,4 @@
-"""Patterns of names: parsed once, matched by a regular expression; no disk, no network.
+"""Patterns of file names: parsed once, matched by a regular expression.
 
 ``*`` is any run of characters within a name, ``?`` one character, ``[abc]``, ``[a-z]`` and
 ``[!abc]`` one of a class; ``**`` between slashes is any depth of folders, zero included. A class

@@ -1,4 +1,4 @@
-"""A seekable file over a function that fetches ranges of bytes."""
+"""Seekable file over a function that fetches ranges of bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import BinaryIO, Final, cast
 
 from reembed.errors import StorageError
 
-# Few requests for a film that is read through, not much waste where a reader hops.
+# Few requests for a video that is read through, little waste where a reader seeks.
 CHUNK: Final = 4 << 20
 
 
@@ -24,7 +24,7 @@ def open_ranges(fetch: Callable[[int, int], bytes], size: int, chunk: int = CHUN
 
 
 class _Ranges(io.RawIOBase):
-    """The unbuffered side: each read is one fetch."""
+    """Unbuffered side: each read is one fetch."""
 
     def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class _Ranges(io.RawIOBase):
         return len(data)
 
     def readall(self) -> bytes:
-        # The inherited one asks for 8 KiB at a time: a request each.
+        # The inherited method reads 8 KiB at a time: a request each.
         return self._next(self._size)
 
     def _next(self, count: int) -> bytes:

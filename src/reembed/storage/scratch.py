@@ -1,6 +1,6 @@
-"""Where large temporary files go: on a disk, since files in memory count as memory.
+"""Folders for large temporary files: on a disk, since files in memory count as memory.
 
-Their folders go again with the process; those of a process that was killed, with the next one.
+A folder is removed at the end of its process; that of a killed process, by the next one.
 """
 
 from __future__ import annotations
@@ -18,41 +18,43 @@ _ON_DISK = "/var/tmp"
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _NAMES = ("TMPDIR", "TEMP", "TMP")
 _PREFIX = "reembed-scratch-"
-# A folder is locked right after it is made; a younger one may be between the two.
+# A folder is locked right after it is made. Between the two it looks abandoned, so young folders
+# are left alone.
 _YOUNG_SECONDS = 3600.0
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder for large temporary files of this process, which goes at the end of the block.
+    """Make a folder for large temporary files, and remove it at the end of the block.
 
-    What killed processes left goes first: request files may be gigabytes, and hold the corpus.
+    Folders that killed processes left are removed first: request files may be gigabytes, and
+    contain the corpus.
     """
     parent = Path(scratch_parent() or tempfile.gettempdir())
-    _remove_left(parent)
+    _remove_abandoned(parent)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent) as name:
-        held = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            # Where there are no locks, nobody can tell that a folder was left, and it stays.
+            # Without locks nobody can tell that a folder was abandoned, and it stays.
             with suppress(OSError):
-                fcntl.flock(held, fcntl.LOCK_EX)
+                fcntl.flock(handle, fcntl.LOCK_EX)
             yield Path(name)
         finally:
-            os.close(held)
+            os.close(handle)
 
 
-def _remove_left(parent: Path) -> None:
-    """Remove the folders whose process is gone: its lock went with it."""
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the folders whose process has ended: the system released its lock."""
     for folder in sorted(parent.glob(f"{_PREFIX}*")):
         with suppress(OSError):
-            _remove_if_left(folder)
+            _remove_if_abandoned(folder)
 
 
-def _remove_if_left(folder: Path) -> None:
-    """Remove a folder that nobody holds.
+def _remove_if_abandoned(folder: Path) -> None:
+    """Remove a folder that no process has locked.
 
     Raises:
-        OSError: it is held, another user's, gone meanwhile, or there are no locks.
+        OSError: it is locked, another user's, removed meanwhile, or there are no locks.
     """
     if time.time() - folder.lstat().st_mtime < _YOUNG_SECONDS:
         return
@@ -65,10 +67,10 @@ def _remove_if_left(folder: Path) -> None:
 
 
 def scratch_parent(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The folder for large temporary files; None for the one of all temporary files.
+    """Choose the folder for large temporary files; None: that of all temporary files.
 
-    Many systems keep ``/tmp`` in memory, where files count against a memory limit and cannot be
-    given back. ``/var/tmp`` is on a disk there. A folder that the user names is taken as it is.
+    Many systems keep ``/tmp`` in memory, where files count against a container's memory limit.
+    ``/var/tmp`` is on a disk there. A folder that the user chose is kept.
     """
     if any(environ.get(name) for name in _NAMES):
         return None
@@ -82,20 +84,20 @@ def scratch_parent(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def is_in_memory(folder: str, mounts: str) -> bool:
-    """Whether a folder's file system lies in memory.
+    """Tell whether a folder's file system is in memory.
 
     Args:
         folder: absolute.
-        mounts: lines as in ``/proc/self/mounts``: device, place, type.
+        mounts: lines as in ``/proc/self/mounts``: device, mount point, type.
     """
     best, kind = -1, ""
     for line in mounts.splitlines():
         words = line.split(" ")
         if len(words) < 3:
             continue
-        place = words[1].replace("\\040", " ").rstrip("/")
-        inside = folder == place or folder.startswith(f"{place}/")
-        # Of two at one place, the later hides the earlier.
-        if inside and len(place) >= best:
-            best, kind = len(place), words[2]
+        point = words[1].replace("\\040", " ").rstrip("/")
+        inside = folder == point or folder.startswith(f"{point}/")
+        # Of two mounts at one point, the later hides the earlier.
+        if inside and len(point) >= best:
+            best, kind = len(point), words[2]
     return kind in _IN_MEMORY

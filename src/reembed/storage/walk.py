@@ -1,4 +1,4 @@
-"""Walk a folder in path order, aware of cycles and vanishing files; translate OS errors."""
+"""Walk of a folder in path order, safe against cycles and vanishing files; errors of the disk."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def to_stat(path: str, status: os.stat_result) -> Stat:
 
 
 def is_gone(err: OSError) -> bool:
-    """Tell whether the error means that the name leads to nothing."""
+    """Tell whether an error means that the name leads to nothing."""
     return err.errno in _GONE
 
 
 @contextmanager
 def disk_errors(path: str, doing: str) -> Iterator[None]:
-    """Translate the errors of the operating system.
+    """Translate errors of the operating system that are raised in the block.
 
     Args:
-        path: what to name when the system names nothing.
+        path: for the message.
         doing: a verb for the message, for instance ``read``.
 
     Raises:
@@ -73,25 +73,26 @@ def walk(
     top: str,
     enter: Callable[[str], bool],
     take: Callable[[str], bool],
-    barred: frozenset[Identity] = frozenset(),
+    excluded: frozenset[Identity] = frozenset(),
 ) -> Iterator[Stat]:
     """Yield the regular files below `top`, sorted by the code points of their full paths.
 
     Links are followed; a link to a folder that is being walked is not entered again. A link that
-    leads nowhere is yielded with generation `MISSING`, so that its absence can be told. Files
-    that vanish meanwhile, sockets, pipes, devices and our own temporary files are left out.
+    leads nowhere is yielded with generation `MISSING`, so that it becomes a reject instead of
+    missing silently. Files that vanish meanwhile, sockets, pipes, devices and temporary files of
+    this tool are left out.
 
     Args:
         top: an absolute folder; nothing is yielded when it is not there.
-        enter: asked for the path of each folder.
-        take: asked for the path of each file, before anything is read of it.
-        barred: folders never to enter, under whatever name (see `identity`).
+        enter: decides about each folder, by its path.
+        take: decides about each file, by its path, before anything is read of it.
+        excluded: folders never to enter, under whatever name (see `identity`).
 
     Raises:
         StorageError: a folder or file that cannot be looked at.
     """
     start = identity(top)
-    if start is None or start in barred:
+    if start is None or start in excluded:
         return
     trail = [start]
     levels = [iter(_entries(top))]
@@ -103,18 +104,18 @@ def walk(
             continue
         _, found, is_folder = entry
         if not is_folder:
-            status = _look(found) if take(found.path) else None
+            status = _describe(found) if take(found.path) else None
             if status is not None:
                 yield status
         elif enter(found.path):
             inner = identity(found.path)
-            if inner is not None and inner not in trail and inner not in barred:
+            if inner is not None and inner not in trail and inner not in excluded:
                 trail.append(inner)
                 levels.append(iter(_entries(found.path)))
 
 
 def identity(path: str) -> Identity | None:
-    """Name a folder by device and number, whatever path led to it; None when it is not there."""
+    """Identify a folder by device and inode, whatever path led to it; None: there is none."""
     with disk_errors(path, "look at"):
         try:
             status = os.stat(path)
@@ -133,7 +134,7 @@ def _entries(folder: str) -> list[_Entry]:
                 entries = [(e, _is_folder(e)) for e in found if not is_temporary(e.name)]
         except (FileNotFoundError, NotADirectoryError):
             return []
-    # "a.txt" sorts before "a/b", since "." is before "/": a folder's name counts with its slash.
+    # "a.txt" sorts before "a/b", since "." is before "/": a folder is sorted with its slash.
     keyed = [(e.name + "/" if folder_ else e.name, e, folder_) for e, folder_ in entries]
     return sorted(keyed, key=lambda entry: entry[0])
 
@@ -147,7 +148,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         raise
 
 
-def _look(entry: os.DirEntry[str]) -> Stat | None:
+def _describe(entry: os.DirEntry[str]) -> Stat | None:
     with disk_errors(entry.path, "look at"):
         try:
             status = entry.stat()
