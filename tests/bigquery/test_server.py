@@ -32,6 +32,7 @@ from reembed.errors import (
 )
 from support.bigquery import BigQueryServer
 from support.gcs import GcsServer
+from support.waiting import DEADLINE
 
 pytestmark = pytest.mark.bigquery
 
@@ -255,7 +256,7 @@ def test_another_process_reads_a_stream_without_being_told_more(
         [sys.executable, "-c", code],
         input=pickle.dumps((bigquery, stream)),
         capture_output=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=True,
     )
     assert done.stdout == b"3\n"

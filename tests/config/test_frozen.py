@@ -1,6 +1,5 @@
 """Frozen keys bind within a commit; free ones do not."""
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,11 +10,8 @@ from reembed.config.frozen import (
     frozen_digest,
     frozen_view,
     key_hash,
-    resolve_max_tokens,
 )
-from reembed.config.job_limits import job_limits
 from reembed.errors import ConfigError, UsageError
-from reembed.providers.gemini.provider import CAPABILITIES
 
 FREE = [
     "budget.max_usd=7",
@@ -173,30 +169,3 @@ def test_key_hashes_depend_on_key_and_salt() -> None:
 def test_a_commit_of_another_version_is_refused(load) -> None:
     with pytest.raises(UsageError, match="schema 99"):
         check_frozen({**view(load), "schema": 99}, view(load))
-
-
-@pytest.mark.parametrize(
-    ("overrides", "tokens"),
-    [
-        (["batch.enqueued_tokens=5000000"], 250_000),
-        (["batch.max_tokens=12345"], 12_345),
-        # A twentieth of the quota is 2,500: less than a sound of 180 seconds.
-        (["batch.enqueued_tokens=50000"], 4_500),
-        (["batch.enqueued_tokens=2000"], 2_000),
-        (["batch.enqueued_tokens=20000", "chunking.audio.max_seconds=10"], 2_112),
-        (["batch.enqueued_tokens=20000", "model.name=gemini-embedding-001"], 1_024),
-    ],
-)
-def test_max_tokens_are_resolved(load, overrides: list[str], tokens: int) -> None:
-    assert resolve_max_tokens(load(*overrides).config) == tokens
-
-
-def test_a_job_fits_the_file_storage(load) -> None:
-    usual = job_limits(load().config, CAPABILITIES)
-    assert (usual.input_bytes, usual.result_bytes) == (512_000_000, 256_000_000)
-    small = job_limits(load("batch.file_storage_gb=0.384").config, CAPABILITIES)
-    assert (small.input_bytes, small.result_bytes) == (256_000_000, 128_000_000)
-    inline = job_limits(
-        load("batch.file_storage_gb=0.1", "batch.input=inline").config, CAPABILITIES
-    )
-    assert inline == replace(usual, input_bytes=19_000_000)  # a create's body stays below 20 MB

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from reembed.config.load import config_from_mapping, load_config, resolve_place
-from reembed.config.schema import ServiceConfig
 from reembed.errors import ConfigError, UsageError
 
 HANDBOOK = """\
@@ -264,56 +263,3 @@ def test_text_that_is_not_unicode() -> None:
 def test_a_configuration_survives_json(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, HANDBOOK)).config
     assert type(config).model_validate_json(config.model_dump_json()) == config
-
-
-@pytest.mark.parametrize(
-    ("notify", "words"),
-    [
-        ({"webhook": "chat.example.com/T0/secret"}, "notify.webhook: (not shown): not an http"),
-        ({"webhook": "https://a.example/secret", "webhook_env": "HOOK"}, "not both"),
-        ({"webhook_env": "no name"}, "notify.webhook_env"),
-        ({"events": ["ended"]}, "notify.events"),
-        ({"timeout_seconds": 0}, "notify.timeout_seconds"),
-        ({"attempts": 0}, "notify.attempts"),
-    ],
-)
-def test_what_notify_cannot_be_is_refused_without_the_address(
-    notify: dict[str, object], words: str, tmp_path: Path
-) -> None:
-    data = {"name": "x", "source": {"files": ["*"]}, "notify": notify}
-    with pytest.raises(UsageError) as caught:
-        config_from_mapping(data, tmp_path)
-    assert words in str(caught.value)
-    assert "secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "projects/my-project/secrets/gemini/versions/3",
-        "projects/123456/secrets/gemini_key-2/versions/latest",
-        "projects/example.com:old/secrets/k/versions/1",
-        "projects/my-project/locations/europe-west4/secrets/gemini/versions/3",
-    ],
-)
-def test_a_secret_is_named_in_full(name: str) -> None:
-    assert ServiceConfig(api_key_secret=name).api_key_secret == name
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "AIzaSy0123456789abcdefghijklmnop",
-        "",
-        "projects/my-project/secrets/gemini",
-        "secrets/gemini/versions/3",
-        "projects/my-project/secrets/gemini/versions/3 ",
-        "projects/my project/secrets/gemini/versions/3",
-        "projects/p1/locations/here/secrets/gemini/versions/3",
-    ],
-)
-def test_what_is_no_name_of_a_secret_is_refused_and_not_shown(name: str) -> None:
-    data = {"name": "a", "source": {"files": ["**"]}, "service": {"api_key_secret": name}}
-    with pytest.raises(UsageError, match="versions/VERSION, never the key itself") as caught:
-        config_from_mapping(data, Path())
-    assert not name or name not in str(caught.value)

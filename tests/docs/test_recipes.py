@@ -24,7 +24,7 @@ from reembed.notifications.notices import RunPlace
 from reembed.notifications.notifier import failed_notice
 from support.hooks import serve_hook
 from support.shells import Shell, open_shell
-from support.waiting import wait_until
+from support.waiting import DEADLINE, wait_until
 
 RECIPES = ROOT / "docs" / "recipes"
 PAGES = "".join((ROOT / "docs" / name).read_text() for name in ("scheduling.md", "observing.md"))
@@ -275,7 +275,7 @@ def test_the_pager_takes_a_notice_once() -> None:
         }
         words = [sys.executable, str(script)]
         for _ in range(2):
-            subprocess.run(words, input=notice.body(False), env=env, check=True, timeout=30)
+            subprocess.run(words, input=notice.body(False), env=env, check=True, timeout=DEADLINE)
         first, second = hook.bodies()
     assert first == second
     assert first["dedup_key"] == notice.id

@@ -215,7 +215,7 @@ def test_the_beam_mains_do_what_the_commands_do(
     main = ROOT / "pipelines" / f"{script}.py"
     arguments = [str(job.config), "--json", "--", "--runner=FnApiRunner"]
     done = subprocess.run(
-        [sys.executable, str(main), *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, str(main), *arguments], capture_output=True, text=True, timeout=DEADLINE
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

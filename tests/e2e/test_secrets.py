@@ -117,7 +117,7 @@ def test_no_process_shows_the_key_in_its_command_line(
             seen.update(descendants(process.pid))
             return process.poll() is not None
 
-        wait_until(has_ended, "the run ends")
+        wait_until(has_ended, "the run ends", every=0.1)
         out, err = process.communicate(timeout=DEADLINE)
     finally:
         if process.poll() is None:

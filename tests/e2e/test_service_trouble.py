@@ -94,12 +94,15 @@ def test_a_service_that_comes_back_finds_the_run_waiting(
     assert job.results().report["rows"] == ITEMS
 
 
-def test_a_storm_of_429_costs_time_and_nothing_else(project: Callable[..., Project]) -> None:
+def test_a_storm_of_429_costs_time_and_nothing_else(
+    project: Callable[..., Project], tmp_path: Path
+) -> None:
     storm: dict[str, Any] = {"on": "batches.create", "do": "status", "status": 429}
     with emulator() as remote:
         remote.faults({**storm, "retry_after": 3600})
         job = project(remote.url, batch={"max_requests": 14}).write(texts(ITEMS))
-        assert invoke("submit", job.config).code == 75, "a round does not wait for the quota"
+        apart = ("--run-dir", tmp_path / "a run that nobody goes on with")
+        assert invoke("submit", job.config, *apart).code == 75, "a round waits for no quota"
         assert remote.jobs() == []
         remote.faults({**storm, "retry_after": 1, "times": 3})
         done = invoke("run", job.config)

@@ -5,7 +5,6 @@ import io
 import json
 import subprocess
 import sys
-import time
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -22,6 +21,7 @@ from reembed_emulator.messages import Content, EmbedRequest, Part, parse
 from reembed_emulator.models import MODELS
 from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
+from support.waiting import DEADLINE, wait_until
 
 QUICK: dict[str, Any] = {"port": 0, "pending_seconds": 0.05, "running_seconds": 0.05}
 MODEL = "gemini-embedding-2"
@@ -42,9 +42,11 @@ class Api:
     def __init__(self, server, **options):
         self.server = server
         options.setdefault("headers", {"x-goog-api-key": "secret-key"})
-        self.http = httpx.Client(base_url=server.base_url, timeout=20, verify=False, **options)
+        self.http = httpx.Client(
+            base_url=server.base_url, timeout=DEADLINE, verify=False, **options
+        )
         # Chunks go without the key.
-        self.bare = httpx.Client(base_url=server.base_url, timeout=20, verify=False)
+        self.bare = httpx.Client(base_url=server.base_url, timeout=DEADLINE, verify=False)
 
     def start_upload(self, size, name="", mime_type="application/jsonl", **headers):
         send = {
@@ -88,23 +90,23 @@ class Api:
 
     def wait(self, created, state=None):
         name = created.json()["name"] if hasattr(created, "json") else created
-        for _ in range(400):
+
+        def reached():
             operation = self.get(name)
             found = operation["metadata"]["state"]
-            if found == state or (state is None and operation.get("done")):
-                return operation
-            time.sleep(0.02)
-        raise AssertionError(f"{name} is still {found}")
+            return operation if found == state or (not state and operation.get("done")) else None
+
+        return wait_until(reached, f"{name} is {state or 'done'}")
 
     def wait_for_results(self, name):
         """Wait for a job whose Operation may be too large to get."""
-        for _ in range(400):
+
+        def succeeded():
             jobs = self.http.get("/emulator/jobs").json()["jobs"]
             (state,) = (job["state"] for job in jobs if job["name"] == name)
-            if state == "BATCH_STATE_SUCCEEDED":
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"{name} is still {state}")
+            return state == "BATCH_STATE_SUCCEEDED"
+
+        wait_until(succeeded, f"{name} succeeds")
 
     def download(self, name):
         answer = self.http.get(f"/v1beta/{name}:download", params={"alt": "media"})
@@ -174,11 +176,11 @@ class Process:
 
     def end(self, how):
         self.process.send_signal(how)
-        return self.process.wait(timeout=5)
+        return self.process.wait(timeout=DEADLINE)
 
     def close(self):
         self.process.kill()
-        self.process.wait(timeout=5)
+        self.process.wait(timeout=DEADLINE)
         self.process.stdout.close()
 
 

@@ -8,11 +8,15 @@ import subprocess
 
 import pytest
 
+from support.waiting import DEADLINE
+
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
 def curl(*arguments):
-    done = subprocess.run(["curl", "-sS", *arguments], capture_output=True, timeout=30, check=True)
+    done = subprocess.run(
+        ["curl", "-sS", *arguments], capture_output=True, timeout=DEADLINE, check=True
+    )
     return done.stdout.decode()
 
 

@@ -41,7 +41,7 @@ def test_cut_body_leaves_a_short_download(serve, request_of):
 
 def test_delay_and_times(serve):
     api = serve()
-    api.faults({"on": "models.list", "do": "delay", "seconds": 1, "times": 1})
+    api.faults({"on": "models.list", "do": "delay", "seconds": 30, "times": 1})
     with pytest.raises(httpx.ReadTimeout):
         api.http.get("/v1beta/models", timeout=0.1)
     assert api.http.get("/v1beta/models").is_success

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import time
 import warnings
 from typing import Any
 
 import pytest
 from google import genai
 from google.genai import errors, types
+
+from support.waiting import wait_until
 
 MODEL = "gemini-embedding-2"
 
@@ -29,12 +30,11 @@ def create(client, **options):
 
 
 def finished(client, job):
-    for _ in range(300):
+    def ended():
         found = client.batches.get(name=job.name)
-        if found.done:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"{job.name} is {found.state}")
+        return found if found.done else None
+
+    return wait_until(ended, f"{job.name} ends")
 
 
 def upload(client, lines_of, request_of, name):

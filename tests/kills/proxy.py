@@ -78,7 +78,7 @@ class KillingProxy:
         os.kill(self.killed, signal.SIGKILL)
 
     def upstream(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self._target, timeout=60)
+        return http.client.HTTPConnection(self._target, timeout=DEADLINE)
 
 
 class _Server(ThreadingHTTPServer):

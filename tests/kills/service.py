@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import orjson
 
+from support.waiting import DEADLINE
+
 
 @dataclass(frozen=True, slots=True)
 class Paid:
@@ -51,12 +53,12 @@ class Emulator:
             self._process.kill()
             raise RuntimeError(f"the emulator did not start: {said!r}")
         self.url = found.group()
-        self._client = httpx.Client(base_url=self.url, timeout=30)
+        self._client = httpx.Client(base_url=self.url, timeout=DEADLINE)
 
     def close(self) -> None:
         self._client.close()
         self._process.terminate()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=DEADLINE)
         assert self._process.stdout is not None
         self._process.stdout.close()
 

@@ -122,7 +122,7 @@ def test_without_a_point_it_only_counts() -> None:
         proxy.arm(None)
         process = start(proxy)
         process.communicate(timeout=DEADLINE)
-        connection = http.client.HTTPConnection(proxy.url.removeprefix("http://"), timeout=5)
+        connection = http.client.HTTPConnection(proxy.url.removeprefix("http://"), timeout=DEADLINE)
         connection.request("POST", "/elsewhere", b"")
         assert len(connection.getresponse().read()) == len(BODY)
         connection.close()

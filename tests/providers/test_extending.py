@@ -104,8 +104,3 @@ def test_a_service_whose_jobs_could_be_paid_twice_is_refused(
     check_drivable("toy", CAPABILITIES)
     with pytest.raises(UsageError, match=rf"service\.provider: toy does not .*{why}"):
         check_drivable("toy", lacking)
-
-
-def test_results_may_not_stay_for_longer_than_reservations_remember() -> None:
-    with pytest.raises(ValueError, match="result_seconds is 172801; give 0 to 172800"):
-        replace(CAPABILITIES, result_seconds=172_801.0)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support.waiting import DEADLINE
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_corpus.py"
 
 
@@ -17,7 +19,7 @@ def make_corpus(
         [sys.executable, SCRIPT, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=DEADLINE,
         cwd=cwd,
         env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONUTF8": "1"},
     )

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from reembed.version import __version__
+from support.waiting import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = "europe-west4-docker.pkg.dev/demo-project/images/reembed"
@@ -28,7 +29,7 @@ LAUNCH = {
 
 def call(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["bash", str(ROOT / "scripts" / script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
 
 def printed(done: subprocess.CompletedProcess[str]) -> list[list[str]]:

@@ -27,6 +27,7 @@ from reembed.errors import QuotaError, RemoteNotFoundError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import RunDir
 from reembed.machine import actions as act
 from reembed.machine.endings import split_attempt
 from reembed.machine.quotas import Quotas
@@ -235,7 +236,7 @@ class Measurement:
         )
 
     def _runner(self, process: Process, scratch: Path) -> SimRunner:
-        storage, layout = IndexedStorage(self.disk, process), Layout(RUN_DIR)
+        run_dir = RunDir(IndexedStorage(self.disk, process), Layout(RUN_DIR))
         clock = SimClock(process)
         quotas = Quotas(tokens=QUOTA, jobs=100, file_bytes=10**15)
         context = Context(
@@ -243,11 +244,10 @@ class Measurement:
             commit=1,
             plan="plan",
             rules=_rules(process.name),
-            layout=layout,
-            storage=storage,
+            run_dir=run_dir,
             service=self.service,  # type: ignore[arg-type]
-            ledger=Ledger(storage, layout, 1, process.name, max_concurrent=1),
-            spend=ReservationLog(storage, layout, 1, max_concurrent=1),
+            ledger=Ledger(run_dir, 1, process.name, max_concurrent=1),
+            spend=ReservationLog(run_dir, 1, max_concurrent=1),
             clock=clock,
             scratch=scratch,
         )

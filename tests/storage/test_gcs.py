@@ -20,6 +20,7 @@ from reembed.storage.gcs import GcsStorage, client_for, gcs_errors, is_transient
 from support.gcs import GcsServer
 from support.place import Place
 from support.proxy import start_proxy
+from support.waiting import DEADLINE
 
 pytestmark = pytest.mark.gcs
 
@@ -211,7 +212,7 @@ def test_missing_credentials_are_told_at_once(tmp_path: Path) -> None:
         environment |= {"GCE_METADATA_HOST": metadata, "GCE_METADATA_DETECT_RETRIES": "1"}
         code = "from reembed.storage.gcs import GcsStorage; GcsStorage().read('gs://a/b')"
         run = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, timeout=20
+            [sys.executable, "-c", code], env=environment, capture_output=True, timeout=DEADLINE
         )
 
     assert b"StorageError: no Google credentials: set GOOGLE_APPLICATION_CRED" in run.stderr

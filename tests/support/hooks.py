@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from support.waiting import DEADLINE
+
 
 class Hook:
     """Answers with `statuses` one after the other, then 200; 0 means that it never answers."""
@@ -43,7 +45,7 @@ def _handler(hook: Hook) -> type[BaseHTTPRequestHandler]:
             hook.headers.append(dict(self.headers))
             status = hook.statuses.pop(0) if hook.statuses else 200
             if not status:
-                hook.end.wait(30)
+                hook.end.wait(DEADLINE)
                 return
             self.send_response(status)
             if hook.location:

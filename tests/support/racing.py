@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from reembed.errors import AlreadyExistsError
 from reembed.storage.base import Storage
+from support.waiting import DEADLINE
 
 
 def race_threads(count: int, write: Callable[[int], object]) -> list[int]:
@@ -16,7 +17,7 @@ def race_threads(count: int, write: Callable[[int], object]) -> list[int]:
     start = threading.Barrier(count)
 
     def run(number: int) -> bool:
-        start.wait(timeout=30)
+        start.wait(timeout=DEADLINE)
         return _won(lambda: write(number))
 
     with ThreadPoolExecutor(count) as pool:
@@ -34,9 +35,9 @@ def race_processes(count: int, storage: Storage, uris: Sequence[str]) -> list[li
     ]
     for process in processes:
         process.start()
-    won = [answers.get(timeout=60) for _ in processes]
+    won = [answers.get(timeout=DEADLINE) for _ in processes]
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=DEADLINE)
     answers.close()
     answers.join_thread()
     return [[number for number, names in won if uri in names] for uri in uris]
@@ -45,7 +46,7 @@ def race_processes(count: int, storage: Storage, uris: Sequence[str]) -> list[li
 def _create_all(number, storage, uris, start, answers):
     # The first call imports and connects; only then are all equally fast.
     storage.put(f"{uris[0]}-warm-{number}", b"")
-    start.wait(timeout=60)
+    start.wait(timeout=DEADLINE)
     answers.put((number, [u for u in uris if _won(lambda u=u: storage.create(u, b"%d" % number))]))
 
 

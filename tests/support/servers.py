@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from support.scripts import SCRIPTS
-from support.waiting import wait_until
+from support.waiting import DEADLINE, wait_until
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _variables(script: Script, process: subprocess.Popen[str], log: Path) -> dic
     assert process.stdout is not None
     lines = [process.stdout.readline(), process.stdout.readline()]
     if not all(lines):
-        code, reason = process.wait(timeout=10), log.read_text().strip()
+        code, reason = process.wait(timeout=DEADLINE), log.read_text().strip()
         if script.is_missing(code, reason):
             pytest.skip(reason)
         raise RuntimeError(f"the {script.what} server did not start: {reason}")
