@@ -13,7 +13,7 @@ from pathlib import Path
 from kills.writes import Watch, install
 from reembed.core.records import Settled
 from reembed.driver.context import Context
-from reembed.driver.lane import Lane
+from reembed.driver.lane import Lane, UnsettledShard
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, drive_lane, open_context, quotas_of, service_key
 from reembed.driver.shared_state import SharedStateStore
