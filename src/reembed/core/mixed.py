@@ -56,7 +56,7 @@ def chunk_parts(item: Item, parts: Iterable[OpenPart], policy: ChunkPolicy) -> C
         OSError, StorageError: reading a part failed.
     """
     title = clean_title(item.title) if policy.chunking.text.title else None
-    whole = uncut(policy)
+    whole = with_model_limits(policy)
     made: list[_Made] = []
     for number, part in enumerate(parts, 1):
         try:
@@ -78,7 +78,7 @@ class _Made:
     warnings: tuple[str, ...] = ()
 
 
-def uncut(policy: ChunkPolicy) -> ChunkPolicy:
+def with_model_limits(policy: ChunkPolicy) -> ChunkPolicy:
     """Give the same policy with the model's limits as sizes: what it cuts takes several requests.
 
     Soundtracks are left out, since they would be a second piece.

@@ -122,7 +122,7 @@ def _mime(audio: Audio, source: BinaryIO) -> str:
         name = _SENT_AS.get((audio.container, audio.codec))
         return format_named(name).mime_type if name else ""
     data = find_wav_data(source)
-    plain = audio.codec in _PLAIN_PCM and data is not None and data.is_honest
+    plain = audio.codec in _PLAIN_PCM and data is not None and data.is_exact
     return WAV if plain else ""
 
 

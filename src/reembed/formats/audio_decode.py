@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import av
 
 from reembed.errors import RejectError
-from reembed.formats.av import AV_ERRORS, audio_stream, open_av, packets, place_kept
+from reembed.formats.av import AV_ERRORS, audio_stream, keep_position, open_av, packets
 
 HEADER_BYTES = 44
 BYTES_PER_SAMPLE = 2
@@ -30,7 +30,7 @@ class WavData:
     present: int
 
     @property
-    def is_honest(self) -> bool:
+    def is_exact(self) -> bool:
         """Whether the header's size is exactly what is there."""
         return self.declared == self.present
 
@@ -243,7 +243,7 @@ def measure_audio(source: BinaryIO, opened: Any | None = None) -> Audio:
         RejectError: ``audio_no_samples``, ``audio_unreadable``, ``audio_truncated``,
             ``audio_damaged``.
     """
-    with place_kept(source):
+    with keep_position(source):
         cut_short = _wav_reject(source)
     if cut_short is not None:
         raise cut_short
