@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.names import wire_key
-from reembed.core.pack import fingerprint_under
+from reembed.core.pack import shard_fingerprint
 from reembed.core.plans import PartitionPlan
 from reembed.driver.render import Renderer
 from reembed.formats.policy import ChunkPolicy
@@ -118,7 +118,7 @@ def _product(folder: Path, url: str) -> None:
             with places.storage.open(layout.manifest(plan, shard.shard)) as stream:
                 manifest = pq.read_table(stream)
             model = config.model
-            found = fingerprint_under(manifest, model.name, model.task, model.dimensions)
+            found = shard_fingerprint(manifest, model.name, model.task, model.dimensions)
             assert found == shard.fingerprint
             prepared, unsent = renderer.render(shard, manifest, None, requests)
             assert not unsent

@@ -146,11 +146,11 @@ def test_rejects_of_the_plan_and_of_requests_in_input_order() -> None:
     errors[9] = RowError("missing", "a canary's")
     table = reject_table(chunks, errors, lineage(attempt="0.1"))
     assert table.schema == REJECT
-    told = [
+    found = [
         (r["source_index"], r["reason"], r["message"], r["stage"], r["attempt"], r["job"])
         for r in table.to_pylist()
     ]
-    assert told == [
+    assert found == [
         (0, "internal", "broke", "embed", "0.1", "batches/0.1"),
         (1, "pdf_encrypted", "give the password", "chunk", "", ""),
         (3, "internal", "broke", "embed", "0.1", "batches/0.1"),

@@ -12,9 +12,9 @@ from reembed.cli.logs import logs_to_file
 from reembed.cli.screen import Screen, console, print_json
 from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
-from reembed.core.price import Price, cap_words, format_usd, price
+from reembed.core.price import Price, format_cap, format_usd, price
 from reembed.ledger.run_dir import open_run_dir
-from reembed.machine.quotas import Days, ProjectQuotas, days_table
+from reembed.machine.quotas import Days, Quotas, days_table
 from reembed.providers.open import find_provider
 from reembed.runs.loading import load_service_config
 
@@ -49,7 +49,7 @@ def plan_as_json(plan: PlanSummary, config: Config) -> dict[str, Any]:
         **plan.totals,
         "usd_online": float(costs.online_usd),
         "usd_batch": float(costs.batch_usd),
-        "max_usd": cap_words(costs.batch_usd_nano),
+        "max_usd": format_cap(costs.batch_usd_nano),
         "usd_saved_by_sharing": float(price(totals.shared_tokens, config.model.spec()).batch_usd),
         "prices_as_of": costs.as_of,
         "days": [
@@ -96,8 +96,8 @@ def show_plan(plan: PlanSummary, config: Config, out: Console) -> None:
     out.print(_days_table(days_table(_quotas(config), totals)))
 
 
-def _quotas(config: Config) -> ProjectQuotas:
-    return ProjectQuotas.of(config, find_provider(config.service).capabilities)
+def _quotas(config: Config) -> Quotas:
+    return Quotas.of(config, find_provider(config.service).capabilities)
 
 
 def _note(note: str, count: int) -> str:

@@ -20,7 +20,7 @@ from reembed.cli.plan import show_plan
 from reembed.cli.screen import Screen, console, print_json
 from reembed.config.load import LoadedConfig
 from reembed.core.plans import PlanSummary
-from reembed.core.price import cap_words, format_usd, price
+from reembed.core.price import format_cap, format_usd, price
 from reembed.driver.session import interrupted
 from reembed.errors import ReembedError, UsageError
 from reembed.ledger.run_dir import open_run_dir
@@ -108,7 +108,7 @@ def _show_repay(loaded: LoadedConfig, quiet: bool) -> None:
         f"{costs.attempts:,} answers cannot be used; buying them again costs up to "
         f"{format_usd(costs.usd_nano)}, beside {format_usd(costs.reserved)} reserved or spent"
     )
-    enough = f"--max-usd {cap_words(costs.needed)} (over all of this run) allows it"
+    enough = f"--max-usd {format_cap(costs.needed)} (over all of this run) allows it"
     if costs.cap is None:
         ask(words, "Buy them again?", enough, quiet)
     elif costs.cap < costs.needed:
@@ -202,7 +202,7 @@ def show_report(report: dict[str, Any], out: Console) -> None:
     for late in report.get("late", ()):
         out.print(
             f"ended well too late: {late['job']} (shard {late['shard']}, attempt "
-            f"{late['attempt']}) had read {late['held']}; its requests were sent again or are "
+            f"{late['attempt']}) had read {late['recorded']}; its requests were sent again or are "
             "rejects, and its answer is not used",
             style="bold",
         )

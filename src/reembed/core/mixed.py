@@ -56,9 +56,10 @@ def chunk_parts(item: Item, parts: Iterable[OpenPart], policy: ChunkPolicy) -> C
         OSError, StorageError: reading a part failed.
     """
     title = clean_title(item.title) if policy.chunking.text.title else None
-    whole = uncut(policy)
+    whole = with_model_limits(policy)
     made: list[_Made] = []
     for number, part in enumerate(parts, 1):
+        # Checked after each part, so that the reject names the first one that is too much.
         try:
             made.append(_make(part, title, whole))
             check_parts((one.part for one in made), policy.spec)
@@ -78,7 +79,7 @@ class _Made:
     warnings: tuple[str, ...] = ()
 
 
-def uncut(policy: ChunkPolicy) -> ChunkPolicy:
+def with_model_limits(policy: ChunkPolicy) -> ChunkPolicy:
     """Give the same policy with the model's limits as sizes: what it cuts takes several requests.
 
     Soundtracks are left out, since they would be a second piece.

@@ -23,7 +23,7 @@ from reembed.core.names import shard_id
 from reembed.core.plans import PlanTotals, ShardPlan
 from reembed.core.price import price
 from reembed.core.records import Need
-from reembed.core.rows import first_rows, request_of
+from reembed.core.rows import first_rows, request_ordinals
 from reembed.core.schema import INPUT_ORDER
 from reembed.core.wire import WireFormat
 
@@ -212,6 +212,7 @@ def pack_partition(chunks: pa.Table, partition: int, packing: Packing) -> Iterat
 
 
 def _weights(chunks: pa.Table, groups: NDArray[np.int64], packing: Packing) -> Weights:
+    # Rejects and copies send nothing: they weigh 0 in every limit.
     sent = (groups >= 0).astype(np.int64)
     tokens = chunks.column("token_count").to_numpy(zero_copy_only=False) * sent
     wire = chunks.column("input_bytes").to_numpy(zero_copy_only=False) * sent
@@ -219,9 +220,10 @@ def _weights(chunks: pa.Table, groups: NDArray[np.int64], packing: Packing) -> W
 
 
 def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
-    requests = request_of(manifest)
+    requests = request_ordinals(manifest)
     chosen = first_rows(manifest)
     canaries = plan_canaries(len(chosen))
+    # A canary costs what its original costs, so it is priced and weighed like it.
     originals = chosen[[canary.original for canary in canaries]] if canaries else chosen[:0]
     rows = np.concatenate([chosen, originals])
     counts = TokenCounts.of(manifest)
@@ -234,25 +236,25 @@ def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
         chunks=manifest.num_rows,
         requests=len(chosen),
         canaries=len(canaries),
-        rejects=_valid(manifest, "reject_code"),
+        rejects=_count_set(manifest, "reject_code"),
         tokens=dict(sorted(by_modality.items())),
         wire_bytes=int(wire[rows].sum()),
         result_bytes=len(rows) * packing.result_line_bytes,
         usd_nano=price(by_modality, packing.spec).usd_nano(packing.price),
-        fingerprint=fingerprint_under(
+        fingerprint=shard_fingerprint(
             manifest, packing.spec.name, packing.task, packing.dimensions
         ),
         shared=int(np.count_nonzero(requests >= 0)) - len(chosen),
-        copies=_valid(manifest, "donor"),
+        copies=_count_set(manifest, "donor"),
     )
 
 
-def fingerprint_under(manifest: pa.Table, model: str, task: str, dimensions: int) -> str:
+def shard_fingerprint(manifest: pa.Table, model: str, task: str, dimensions: int) -> str:
     """Fingerprint a shard: its chunks, and what else shapes its requests."""
     return fingerprint_of(manifest, orjson.dumps([model, task, dimensions]))
 
 
-def _valid(table: pa.Table, column: str) -> int:
+def _count_set(table: pa.Table, column: str) -> int:
     return int(table.num_rows - table.column(column).null_count)
 
 
@@ -290,7 +292,7 @@ def totals_of(shards: list[PackedShard], items: int, skipped: int = 0) -> PlanTo
 def _spared(shard: PackedShard) -> Counter[str]:
     """Count the tokens of chunks whose vector exists, or is asked for, already; by modality."""
     manifest, spared = shard.manifest, Counter[str]()
-    requests, seen = request_of(manifest).tolist(), set[int]()
+    requests, seen = request_ordinals(manifest).tolist(), set[int]()
     counts, donors = TokenCounts.of(manifest), manifest.column("donor").to_pylist()
     for row, (request, donor) in enumerate(zip(requests, donors, strict=True)):
         if donor is not None or request in seen:

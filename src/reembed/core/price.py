@@ -84,6 +84,7 @@ def price(tokens: Mapping[str, int], spec: ModelSpec) -> Price:
         if count == 0:
             continue
         listed = spec.prices.get(modality)
+        # A missing price must not count as free: the cap would hold nothing back.
         if listed is None:
             raise ConfigError(
                 f"model.limits.prices.{modality}",
@@ -113,10 +114,10 @@ def cap_nano(max_usd: float | None) -> int | None:
     return math.floor(Fraction(str(max_usd)) * NANO)
 
 
-def cap_words(nano: int) -> str:
+def format_cap(nano: int) -> str:
     """Format a cap of at least so many billionths for ``--max-usd``, rounded up to six places."""
     return (
-        f"{Decimal(nano) / NANO:.6f}" if nano % 1000 == 0 else cap_words(nano - nano % 1000 + 1000)
+        f"{Decimal(nano) / NANO:.6f}" if nano % 1000 == 0 else format_cap(nano - nano % 1000 + 1000)
     )
 
 

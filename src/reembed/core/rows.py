@@ -56,7 +56,7 @@ class Lineage:
 _FROM_LINEAGE = ("run", "shard", "job", "attempt", "embedded_at", "model", "dimensions", "task")
 
 
-def request_of(manifest: pa.Table) -> NDArray[np.int64]:
+def request_ordinals(manifest: pa.Table) -> NDArray[np.int64]:
     """Return the ordinal of each chunk's request, int64 of shape (rows,); -1 where it has none."""
     column = pc.fill_null(manifest.column("request"), -1)
     ordinals: NDArray[np.int64] = column.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -68,7 +68,7 @@ def first_rows(manifest: pa.Table) -> NDArray[np.int64]:
 
     Rows that share a request ask for the same, so that one of them is enough.
     """
-    ordinals, rows = np.unique(request_of(manifest), return_index=True)
+    ordinals, rows = np.unique(request_ordinals(manifest), return_index=True)
     return rows[ordinals >= 0]
 
 
@@ -103,7 +103,8 @@ def row_batches(
         raise ValueError(
             f"vectors of {joined.matrix.shape[1]} values, the lineage says {lineage.dimensions}"
         )
-    slots = joined.slots(request_of(manifest))
+    # By ordinal, never by the order of the answer.
+    slots = joined.slots(request_ordinals(manifest))
     chosen = np.flatnonzero((slots >= 0) & joined.ok[slots] if len(joined.ok) else slots >= 0)
     for start in range(0, len(chosen), batch_rows):
         rows = chosen[start : start + batch_rows]
@@ -186,7 +187,8 @@ def reject_table(
     Returns:
         Schema `REJECT`.
     """
-    requests = request_of(manifest)
+    requests = request_ordinals(manifest)
+    # Chunks that share a failed request all fail: each is a reject, so that counts close.
     failed = np.isin(requests, np.fromiter(errors, np.int64, len(errors)))
     refused = manifest.column("reject_code").is_valid().to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(failed | (refused if planned else False))

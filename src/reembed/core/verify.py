@@ -45,7 +45,7 @@ from numpy.typing import NDArray
 
 from reembed.core.canaries import Canary
 from reembed.core.join import Joined
-from reembed.core.rows import request_of
+from reembed.core.rows import request_ordinals
 from reembed.core.vectors import cosine
 
 CANARY_COSINE = 0.999
@@ -113,7 +113,7 @@ def text_lengths(manifest: pa.Table, canaries: Iterable[Canary] = ()) -> NDArray
         canaries: they take the length of their originals.
     """
     canaries = tuple(canaries)
-    requests = request_of(manifest)
+    requests = request_ordinals(manifest)
     tokens = manifest.column("token_count").to_numpy(zero_copy_only=False)
     texts = pc.equal(manifest.column("modality"), "text").to_numpy(zero_copy_only=False)
     largest = max((int(requests.max(initial=-1)), *(c.ordinal for c in canaries)))
@@ -156,6 +156,7 @@ def _canaries_agree(joined: Joined, canaries: Sequence[Canary]) -> Iterable[Find
     first = joined.slots(np.array([canary.ordinal for canary in canaries], np.int64))
     second = joined.slots(np.array([canary.original for canary in canaries], np.int64))
     for canary, a, b in zip(canaries, first.tolist(), second.tolist(), strict=True):
+        # One that has no vector is a reject of its own, and proves nothing about keys.
         if a < 0 or b < 0 or not (joined.ok[a] and joined.ok[b]):
             continue
         likeness = cosine(joined.matrix[a], joined.matrix[b])

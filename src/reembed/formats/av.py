@@ -53,7 +53,7 @@ def open_av(source: BinaryIO, modality: str, opened: Any | None = None) -> Itera
 
 
 @contextmanager
-def place_kept(source: BinaryIO) -> Iterator[None]:
+def keep_position(source: BinaryIO) -> Iterator[None]:
     """Put the file back where it stood: a decoder does not notice that it was moved."""
     place = source.tell()
     try:

@@ -16,9 +16,9 @@ from reembed.errors import RejectError
 from reembed.formats.av import (
     AV_ERRORS,
     audio_stream,
+    keep_position,
     open_av,
     packets,
-    place_kept,
     seek_before,
     unreadable,
     video_stream,
@@ -86,7 +86,7 @@ def index_video(source: BinaryIO, opened: Any | None = None) -> Video:
         RejectError: ``video_unreadable``, ``video_codec_unknown``, ``video_no_frames``,
             ``video_truncated``, ``video_too_many_pixels``, ``video_times_broken``.
     """
-    with place_kept(source):
+    with keep_position(source):
         size = source.seek(0, os.SEEK_END)
     with open_av(source, "video", opened) as container:
         stream = video_stream(container)
@@ -98,7 +98,7 @@ def index_video(source: BinaryIO, opened: Any | None = None) -> Video:
         _check_pixels(stream)
         _check_index(container, size)
         read = _read(container, stream)
-        video = _film(container, stream, read)
+        video = _describe(container, stream, read)
         _check_duration(container, video)
         _check_end_decodes(container, stream, video, read.tail)
     return video
@@ -126,6 +126,7 @@ def _read(opened: Any, stream: Any) -> _Read:
     decoded = False
     for row, packet in enumerate(packets(opened, stream)):
         time, duration, size = packet.pts, packet.duration or 0, packet.size
+        # AVI has no times of showing: decoding times serve for its length, not for cutting.
         if time is None:
             read.has_times, time = False, packet.dts
         if time is None:
@@ -175,7 +176,7 @@ def _flushed(stream: Any) -> Sequence[Any]:
     return frames
 
 
-def _film(opened: Any, stream: Any, read: _Read) -> Video:
+def _describe(opened: Any, stream: Any, read: _Read) -> Video:
     context, container = stream.codec_context, str(opened.format.name)
     if read.last_is_broken:
         raise _truncated("its last packet is broken")

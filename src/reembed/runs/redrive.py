@@ -13,7 +13,7 @@ from reembed.core.names import partitions_of
 from reembed.core.pack import need_of_requests
 from reembed.core.plans import ShardPlan
 from reembed.core.records import Child, Commit, Redrive, Settled, ranges_of
-from reembed.core.rows import request_of
+from reembed.core.rows import request_ordinals
 from reembed.core.schema import INPUT_ORDER
 from reembed.errors import UsageError
 from reembed.ledger.ledger import Ledger
@@ -122,7 +122,7 @@ def _of_shard(
         for spot, reason in zip(_spots(rejects), rejects.column("reason").to_pylist(), strict=True)
         if not reasons or reason in reasons
     }
-    pairs = zip(_spots(manifest), request_of(manifest).tolist(), strict=True)
+    pairs = zip(_spots(manifest), request_ordinals(manifest).tolist(), strict=True)
     chosen = [request for spot, request in pairs if request >= 0 and spot in wanted]
     if not chosen:
         return None

@@ -13,7 +13,7 @@ from reembed.config.load import LoadedConfig
 from reembed.config.notifications import NotifyConfig
 from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
-from reembed.core.price import cap_words, format_usd
+from reembed.core.price import format_cap, format_usd
 from reembed.core.records import Commit, RunSettled
 from reembed.destinations.base import SettledRun
 from reembed.destinations.open import open_destination
@@ -338,7 +338,8 @@ def _open_words(report: dict[str, Any], rest: Costs | None) -> str:
     shards = report["shards"]
     budget = (
         f"; {format_usd(rest.reserved)} are reserved or spent, the {rest.attempts:,} jobs that are "
-        f"left cost up to {format_usd(rest.usd_nano)}: --max-usd {cap_words(rest.needed)} buys them"
+        f"left cost up to {format_usd(rest.usd_nano)}: --max-usd {format_cap(rest.needed)} buys "
+        "them"
         if rest is not None
         else ""
     )

@@ -26,9 +26,9 @@ from reembed.sources.base import (
     Span,
     cut_blocks,
 )
-from reembed.sources.rows import check_columns, items_of_rows, sample_digest, with_resolved_uris
+from reembed.sources.rows import check_columns, items_of_rows, with_resolved_uris
 from reembed.storage.base import Storage
-from reembed.storage.listing import list_files
+from reembed.storage.listing import list_files, sample_digest
 from reembed.types import Item, Position
 
 _BATCH_ROWS = 8192
@@ -36,7 +36,7 @@ _BATCH_ROWS = 8192
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file of the source: its URI and state, and the number of rows in each row group."""
+    """File of the source: its URI and state, and the number of rows in each row group."""
 
     uri: str
     generation: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import Block, Prepared, Reader, Source, Span
 from reembed.sources.uris import Resolver, is_data
 from reembed.storage.base import Storage
+from reembed.storage.listing import sample_digest
 from reembed.types import Item, ItemPart, Position, Reject
 
 STAGE = "read"
@@ -80,14 +80,6 @@ _EXPECTED = {
     _is_key: "text or integers",
     _is_parts: "lists of {text, uri}, or of the same as JSON text",
 }
-
-
-def sample_digest(key: str) -> bytes:
-    """Digest a key: a sample has the items with the smallest digests.
-
-    So a larger sample holds every smaller one, and a later full run finds its rows paid.
-    """
-    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
 
 
 def items_of_rows(
@@ -235,18 +227,18 @@ def with_resolved_uris(source: Source, columns: Columns, loaded: LoadedConfig) -
 
 @dataclass(frozen=True, slots=True)
 class UriRows:
-    """A source whose rows name their content by URIs, and how these are resolved."""
+    """Source whose rows name their content by URIs, and the resolver of these."""
 
     source: Source
     resolver: Resolver
 
     @property
     def unique(self) -> bool:
-        """That of the source."""
+        """Uniqueness of keys, as in the source."""
         return self.source.unique
 
     def identity(self) -> Iterator[bytes]:
-        """That of the source."""
+        """Identity of the source."""
         return self.source.identity()
 
     def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
@@ -255,7 +247,7 @@ class UriRows:
         return replace(prepared, reader=UriRowsReader(prepared.reader, self.resolver))
 
     def describe(self) -> str:
-        """That of the source."""
+        """Description of the source."""
         return self.source.describe()
 
 

@@ -128,7 +128,7 @@ def max_result_line_bytes(dimensions: int) -> int:
 
 
 def media_request_bytes(media_bytes: int) -> int:
-    """Bytes of the line of a picture, sound, film or PDF: base64 and what stands around it."""
+    """Count the bytes of a line with media: base64, and what stands around it."""
     return 4 * -(-media_bytes // 3) + ENVELOPE_BYTES
 
 
