@@ -51,7 +51,7 @@ def _few(dimensions: int) -> list[bytes]:
 def _shuffled(count: int) -> Iterator[tuple[int, int]]:
     """Ordinal on the wire and number of the vector, canaries among them."""
     pairs = [(ordinal, ordinal) for ordinal in range(count)]
-    pairs += [(canary.ordinal, canary.twin) for canary in plan_canaries(count)]
+    pairs += [(canary.ordinal, canary.original) for canary in plan_canaries(count)]
     order = np.random.default_rng(SEED).permutation(len(pairs))
     return (pairs[place] for place in order.tolist())
 

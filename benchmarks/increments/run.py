@@ -28,7 +28,7 @@ from reembed.core.schema import ROW
 from reembed.destinations.parquet import ParquetParts
 from reembed.destinations.parts import write_part
 from reembed.formats.policy import ChunkPolicy
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.plan import make_plan
 from reembed.storage.open import open_storage
 from reembed.types import Item, Position
@@ -129,7 +129,7 @@ def _constant(field: pa.Field, count: int) -> pa.Array:
 
 def _skip_set(place: Path) -> str:
     config = _loaded(place, "night").config
-    parts = ParquetParts(config, open_storage(), Layout(config.run_dir))
+    parts = ParquetParts(config, open_run_dir(config.run_dir))
     held = ExistingRows.of(index_of(parts.existing()))
     return f"{len(held):,} rows held, {held.index.nbytes / 1e6:,.0f} MB of index"
 

@@ -43,7 +43,7 @@ def session_of(root: Path, base_url: str, per_shard: int) -> Session:
 
 def write_plan(session: Session, vectors: int) -> list[ShardPlan]:
     """Pack that many texts into shards and write what a lane needs of a plan."""
-    storage, layout = LocalStorage(), session.layout
+    storage, layout = LocalStorage(), session.run_dir.layout
     wire = GeminiWire.of(session.config)
     table = manifest_of([_chunk(index) for index in range(vectors)], wire)
     plans = []

@@ -22,6 +22,7 @@ from reembed.driver.session import open_context, quotas_of
 from reembed.driver.state import SharedStateStore
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import RunDir
 from reembed.providers.gemini.client import open_service
 from reembed.storage.local import LocalStorage
 
@@ -39,19 +40,20 @@ def main() -> None:
     plans = write_plan(session, given.shards * (given.per_shard - 8))
     records = Timed(LocalStorage() if given.ledger == "real" else Memory())
     storage = cast(Any, Split(LocalStorage(), records))
+    run_dir = RunDir(storage, session.run_dir.layout)
     scratch = given.folder / "scratch"
     scratch.mkdir()
     began, times = time.perf_counter(), os.times()
     with open_service(session.config.service, "any-key") as service:
         context = open_context(session, scratch, service)
-        ledger = Timed(Ledger(storage, session.layout, 1, "side"))
-        spend = Timed(ReservationLog(storage, session.layout, 1))
+        ledger = Timed(Ledger(run_dir, 1, "side"))
+        spend = Timed(ReservationLog(run_dir, 1))
         context = replace(
-            context, storage=storage, ledger=cast(Any, ledger), spend=cast(Any, spend)
+            context, run_dir=run_dir, ledger=cast(Any, ledger), spend=cast(Any, spend)
         )
         offset = context.ledger.storage_now() - context.clock.now()
         state = SharedStateStore(session.run, quotas_of(session.config), context.clock, offset)
-        progress = Progress(storage, session.layout, 1, 0)
+        progress = Progress(run_dir, 1, 0)
         lane = Lane(context, state, progress, threading.Event())
         settled = [result for _, result in lane.run(plans) if isinstance(result, Settled)]
     seconds, now = time.perf_counter() - began, os.times()

@@ -72,9 +72,9 @@ def loaded(folder: Path) -> LoadedConfig:
 def _plan(folder: Path) -> None:
     config = loaded(folder)
     # What is imported when it is first needed is imported now.
-    storage, _ = open_storage(), open_parquet(config, open_storage())
+    open_parquet(config, open_storage())
     watch = Stopwatch()
-    totals = make_plan(config, storage).plan_totals()
+    totals = make_plan(config).plan_totals()
     watch.report(totals.requests, shards=totals.shards)
 
 

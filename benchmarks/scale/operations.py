@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ledger"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
@@ -26,6 +26,7 @@ from reembed.driver.session import open_context, quotas_of
 from reembed.driver.state import SharedStateStore
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import RunDir
 from reembed.providers.gemini.client import open_service
 from reembed.storage.local import LocalStorage
 from reembed_emulator.server import EmulatorServer
@@ -74,18 +75,17 @@ def drive(shards: int) -> Counter[tuple[str, str]]:
         # The limit of a job counts its canary too.
         plans = write_plan(session, shards * (_ROWS - 1))
         storage = Counted(LocalStorage())
+        run_dir = RunDir(storage, session.run_dir.layout)
         scratch = Path(folder) / "scratch"
         scratch.mkdir()
         with open_service(session.config.service, "any-key") as service:
             context = open_context(session, scratch, service)
-            ledger = Ledger(storage, session.layout, 1, "lane")
-            spend = ReservationLog(storage, session.layout, 1)
-            context = replace(
-                context, storage=cast(Any, storage), ledger=ledger, spend=spend, clock=clock
-            )
+            ledger = Ledger(run_dir, 1, "lane")
+            spend = ReservationLog(run_dir, 1)
+            context = replace(context, run_dir=run_dir, ledger=ledger, spend=spend, clock=clock)
             offset = context.ledger.storage_now() - context.clock.now()
             state = SharedStateStore(session.run, quotas_of(session.config), context.clock, offset)
-            progress = Progress(storage, session.layout, 1, 0)
+            progress = Progress(run_dir, 1, 0)
             lane = Lane(context, state, progress, threading.Event())
             ended = [result for _, result in lane.run(plans)]
     if len(plans) != shards or not all(isinstance(result, Settled) for result in ended):

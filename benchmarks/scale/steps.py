@@ -29,8 +29,8 @@ from reembed.driver.session import open_context, quotas_of
 from reembed.driver.state import SharedStateStore
 from reembed.ledger.commits import check_plan
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.reservations import Quotas
 from reembed.runs.audit import audit_jobs
 from reembed.runs.plan import read_packed
@@ -71,34 +71,34 @@ def _commit(planted: Planted) -> Commit:
 
 def plan_end(planted: Planted, storage: Any) -> object:
     """The end of `plan`: the partitions' records are read and summed up."""
-    return read_packed(storage, planted.layout, PLAN)
+    return read_packed(RunDir(storage, planted.layout), PLAN)
 
 
 def check(planted: Planted, storage: Any) -> object:
     """The begin of a resumed call: the plan's digest."""
-    check_plan(storage, planted.layout, _commit(planted))
+    check_plan(RunDir(storage, planted.layout), _commit(planted))
     return None
 
 
 def status(planted: Planted, storage: Any) -> object:
     """`status` of a run that is half way."""
-    return read_status(storage, planted.layout)
+    return read_status(RunDir(storage, planted.layout))
 
 
 def audit(planted: Planted, storage: Any) -> object:
     """The audit at the end of each call."""
     service: Any = Listing(planted)
-    return audit_jobs(storage, planted.layout, _commit(planted), service)
+    return audit_jobs(RunDir(storage, planted.layout), _commit(planted), service)
 
 
 def count(planted: Planted, storage: Any) -> object:
     """The counts of the report at the end of each call."""
-    return count_run(storage, planted.layout, _commit(planted))
+    return count_run(RunDir(storage, planted.layout), _commit(planted))
 
 
 def spend(planted: Planted, storage: Any) -> object:
     """Two hundred lines of the spend log, as a hundred jobs bring."""
-    log = ReservationLog(storage, planted.layout, 1)
+    log = ReservationLog(RunDir(storage, planted.layout), 1)
     for number in range(100):
         attempt = f"99999999-{number:06}/0"
         log.reserve(attempt, 1, planted.need(), WIDE, lambda: NOW)
@@ -108,7 +108,7 @@ def spend(planted: Planted, storage: Any) -> object:
 
 def count_settled(planted: Planted, storage: Any) -> object:
     """The same once every shard is settled: the footers of all parts."""
-    counts = count_run(storage, planted.layout, _commit(planted))
+    counts = count_run(RunDir(storage, planted.layout), _commit(planted))
     assert counts.settled == counts.shards
     return counts
 
@@ -119,14 +119,16 @@ def lane(planted: Planted, storage: Any) -> object:
         service: Any = Listing(planted)
         context = open_context(planted.session(), Path(folder), service)
         clock = JumpingClock()
-        ledger = Ledger(storage, planted.layout, 1, "lane")
-        log = ReservationLog(storage, planted.layout, 1)
-        context = replace(context, storage=storage, ledger=ledger, spend=log, clock=clock)
+        ledger = Ledger(RunDir(storage, planted.layout), 1, "lane")
+        log = ReservationLog(RunDir(storage, planted.layout), 1)
+        context = replace(
+            context, run_dir=RunDir(storage, planted.layout), ledger=ledger, spend=log, clock=clock
+        )
         state = SharedStateStore(RUN, quotas_of(planted.config), clock, NOW)
         state.scanned(context.service.list_jobs(), clock.now())
         ended = Until(clock, LANE_SECONDS)
-        one = Lane(context, state, Progress(storage, planted.layout, 1, 0), ended)
-        mine = list(islice(shards_of(storage, planted.layout, PLAN), 0, None, LANES))
+        one = Lane(context, state, Progress(RunDir(storage, planted.layout), 1, 0), ended)
+        mine = list(islice(RunDir(storage, planted.layout).shards(PLAN), 0, None, LANES))
         return len([None for _ in one.run(mine)])
 
 

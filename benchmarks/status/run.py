@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.runs.status import read_status
 from reembed.storage.local import LocalStorage
 from sides import say
@@ -31,9 +31,7 @@ def main() -> None:
         if options.runs and name not in options.runs:
             continue
         with tempfile.TemporaryDirectory(prefix="status-", dir=options.folder) as folder:
-            made = Made(
-                LocalStorage(), Layout(f"{folder}/run"), partitions, options.shards // partitions
-            )
+            made = Made(open_run_dir(f"{folder}/run"), partitions, options.shards // partitions)
             made.plan()
             make(made)
             _measure(name, made, options)
@@ -87,7 +85,7 @@ def _measure(name: str, made: Made, options: argparse.Namespace) -> None:
     for _ in range(options.rounds):
         storage = CountingStorage(LocalStorage(), options.milliseconds / 1000)
         began = time.perf_counter()
-        status = read_status(storage, made.layout)
+        status = read_status(RunDir(storage, made.layout))
         seconds.append(time.perf_counter() - began)
     assert status is not None
     said = ", ".join(f"{count} {state}" for state, count in status.shards.items())

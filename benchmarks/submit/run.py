@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.names import wire_key
-from reembed.core.pack import fingerprint_under
+from reembed.core.pack import shard_fingerprint
 from reembed.core.plans import PartitionPlan
 from reembed.driver.render import Renderer
 from reembed.formats.policy import ChunkPolicy
@@ -118,7 +118,7 @@ def _product(folder: Path, url: str) -> None:
             with places.storage.open(layout.manifest(plan, shard.shard)) as stream:
                 manifest = pq.read_table(stream)
             model = config.model
-            found = fingerprint_under(manifest, model.name, model.task, model.dimensions)
+            found = shard_fingerprint(manifest, model.name, model.task, model.dimensions)
             assert found == shard.fingerprint
             prepared, unsent = renderer.render(shard, manifest, None, requests)
             assert not unsent
@@ -141,9 +141,9 @@ def _script(folder: Path, url: str) -> None:
             texts = table.column("text").to_pylist()
             with requests.open("wb") as file:
                 canaries = plan_canaries(shard.requests)
-                twins = {canary.ordinal: canary.twin for canary in canaries}
+                originals = {canary.ordinal: canary.original for canary in canaries}
                 for ordinal in wire_order(shard.requests, canaries):
-                    text = f"title: none | text: {texts[twins.get(ordinal, ordinal)]}"
+                    text = f"title: none | text: {texts[originals.get(ordinal, ordinal)]}"
                     body = {"content": {"parts": [{"text": text}]}, "outputDimensionality": 3072}
                     key = wire_key(shard.fingerprint, ordinal)
                     file.write(orjson.dumps({"key": key, "request": body}) + b"\n")

@@ -47,10 +47,10 @@ def submit(client: httpx.Client, config: Config, shard: PackedShard, work: Path)
     """Write a shard's requests, upload them, create its job; returns the job's name."""
     texts, requests = shard.manifest.column("text").to_pylist(), work / "requests.jsonl"
     canaries = plan_canaries(shard.plan.requests)
-    twins = {canary.ordinal: canary.twin for canary in canaries}
+    originals = {canary.ordinal: canary.original for canary in canaries}
     with requests.open("wb") as file:
         for ordinal in wire_order(shard.plan.requests, canaries):
-            text = f"title: none | text: {texts[twins.get(ordinal, ordinal)]}"
+            text = f"title: none | text: {texts[originals.get(ordinal, ordinal)]}"
             body = {
                 "content": {"parts": [{"text": text}]},
                 "outputDimensionality": config.model.dimensions,

@@ -20,7 +20,7 @@ from emulator import emulator
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.runs.run import RunCall, run
 from sides import Mark, Stopwatch, interleave, keep, middle, ratio, run_side, say, table
 from texts import make_table
@@ -112,7 +112,7 @@ class _Timed:
     def __init__(self) -> None:
         self.laps = _Laps()
 
-    def planning(self, layout: Layout) -> None:
+    def planning(self, run_dir: RunDir) -> None:
         self.laps.end("start")
 
     def planned(self, plan: PlanSummary) -> None:

@@ -1,4 +1,4 @@
-"""The values that travel between the stages: frozen, slotted, sortable where order matters."""
+"""Values that travel between the stages: frozen, slotted, sortable where order matters."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Operation = str
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """The place of an item in the input order; two int64 that sort.
+    """Place of an item in the input order; two int64 that sort.
 
     A file's `index` is its number in the sorted listing; a manifest line's, its number among all
     lines, with the byte offset of the line as `offset`; a row of a Parquet file's, its number
     among all rows. A table is in the order of its keys: of integers, `index` is 0 and the key is
-    `offset`, whatever else the table holds; of texts, `index` is the partition and `offset` the
+    `offset`, whatever else the table has; of texts, `index` is the partition and `offset` the
     key's rank in it.
     """
 
@@ -28,7 +28,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Why a chunk has no vector: a code to group by, a message to act on, the stage."""
+    """Reason for a chunk without a vector: a code to group by, a message to act on, the stage."""
 
     code: str
     message: str
@@ -37,7 +37,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class ItemPart:
-    """One of several contents that share a vector: a text, or an object by its URI."""
+    """Part of an input whose contents share a vector: a text, or an object by its URI."""
 
     text: str | None = None
     uri: str = ""
@@ -45,14 +45,14 @@ class ItemPart:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One input as its source named it.
+    """Input as its source named it.
 
     Its content is the object at `uri`; or `text`, `data` (a ``data:`` URI) or `parts`, which share
-    one vector, with `uri` saying where these stood. `generation` names the state of the object at
+    one vector, with `uri` naming where these stood. `generation` names the state of the object at
     `uri` (Cloud Storage: its generation; disk: size and modification time in nanoseconds; empty:
-    whatever is there when it is read), `checksum` is what the listing says of the bytes
-    (``crc32c:…``, ``md5:…``) and may be empty. `reject` says that the source itself could not make
-    an input of it.
+    whatever is there when it is read), `checksum` is the listing's of the bytes
+    (``crc32c:…``, ``md5:…``) and may be empty. `reject` is set where the source itself could not
+    make an input of it.
     """
 
     key: str
@@ -71,7 +71,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class RecipePart:
-    """One content of a mixed request: a text, or media with the state of their object.
+    """Part of a mixed request: a text, or media with the state of their object.
 
     `tokens` and `input_bytes` are as a `Piece` has them; `generation` and `source_hash` as a
     `Chunk`.
@@ -89,7 +89,7 @@ class RecipePart:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the bytes of a media piece are made from its object when its shard is submitted.
+    """Instructions that make a media piece's bytes from its object when its shard is submitted.
 
     `start` and `end` are seconds (audio, video) or 1-based inclusive page numbers (pdf); None
     means the whole. `options` are sorted (name, value) pairs that the operation needs to make the
@@ -108,10 +108,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a modality's chunker cuts from an item: a chunk that does not know its item yet.
+    """Piece that is cut from a file: a chunk that does not know its item yet.
 
-    `start` and `end` are character offsets (half-open), seconds, or 1-based inclusive pages, as
-    `unit` says; None for what has no extent (a image). `tokens` is a conservative (never too
+    `start` and `end` are character offsets (half-open), seconds, or 1-based inclusive pages, by
+    `unit`; None for what has no extent (an image). `tokens` is a conservative (never too
     low) estimate, `input_bytes` the bytes of the media or of the UTF-8 text that will be sent,
     before base64. Exactly one of `text` and `recipe` is set.
     """
@@ -129,10 +129,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """An item, cut.
+    """Pieces of one file, in order.
 
     `extracted` is the readable text that character offsets point into where that is not the
-    decoded source itself (HTML). `notes` are facts that the plan counts, for instance
+    decoded source itself (as for HTML). `notes` are facts that the plan counts, for instance
     ``video_with_sound``.
     """
 
@@ -145,7 +145,7 @@ class Pieces:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The part of an item that becomes one vector, or a reject.
+    """Part of an item that becomes one vector, or a reject.
 
     An unusable item is one chunk with part 0 of 1 and `reject` set. `source_hash` is the SHA-256
     of the item's bytes; `content_hash` covers the source and everything in the configuration that
@@ -181,7 +181,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class ChunkedItem:
-    """All chunks of one item, in order, and the extracted text if its offsets need one."""
+    """Chunks of one item, in order, and the extracted text if its offsets need one."""
 
     chunks: tuple[Chunk, ...]
     extracted: str | None = field(default=None)

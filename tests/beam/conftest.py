@@ -1,4 +1,4 @@
-"""A configuration and a layout in the test's folder; steps run on elements."""
+"""A configuration and a run directory in the test's folder; steps run on elements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from reembed.beam.engine import LOCAL_RUNNER
 from reembed.config.load import config_from_mapping
 from reembed.config.schema import Config
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.types import Item, Position
 
 
@@ -23,8 +23,8 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def layout(config: Config) -> Layout:
-    return Layout(config.run_dir)
+def run_dir(config: Config) -> RunDir:
+    return open_run_dir(config.run_dir)
 
 
 @pytest.fixture

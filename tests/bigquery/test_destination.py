@@ -19,7 +19,7 @@ from reembed.core.schema import ROW
 from reembed.destinations.base import EXISTING, Published, SettledRun
 from reembed.destinations.parts import part_metadata, write_part
 from reembed.errors import RunFailedError, UsageError
-from reembed.storage.local import LocalStorage
+from reembed.ledger.run_dir import open_run_dir
 from support.duck_bigquery import DuckBigQuery, Dying, Killed
 
 DEST = TableName("test-project", "data", "vectors")
@@ -52,7 +52,9 @@ class Place:
 
     def table(self, bigquery: Any = None, **model: Any) -> BigQueryTable:
         config = config_from_mapping({**self.data, "model": model}, self.folder).config
-        return BigQueryTable(config, LocalStorage(), bigquery or self.bigquery, self.said.append)
+        return BigQueryTable(
+            config, open_run_dir(config.run_dir), bigquery or self.bigquery, self.said.append
+        )
 
     def write(self, commit: int, *rows: dict[str, Any], seq: int = 0) -> None:
         name = f"part-{commit:04}-00000000-{seq:06}.parquet"

@@ -24,6 +24,7 @@ from reembed.config.source import BigQuerySource
 from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import BigQueryDeniedError, BigQueryError, StatementRefusedError, UsageError
 from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.sources.base import Block, Prepared, Source
 from reembed.sources.rows import sample_digest
 from reembed.storage.local import LocalStorage
@@ -53,7 +54,7 @@ def opened(tmp_path: Path, tables: MemoryTables) -> Open:
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> Callable[[Source], Prepared]:
-    return lambda source: source.prepare(LocalStorage(), Layout(str(tmp_path / "run")), PLAN)
+    return lambda source: source.prepare(open_run_dir(str(tmp_path / "run")), PLAN)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from reembed.cli.logs import logs_to_file
 from reembed.cli.screen import Screen, console, print_json
 from reembed.errors import UsageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 
 
 def test_json_is_one_object_with_a_line_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,7 +27,7 @@ def test_json_is_one_object_with_a_line_end(capsys: pytest.CaptureFixture[str]) 
 def test_a_quiet_screen_says_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with Screen(quiet=True) as screen:
         screen.say("words")
-        screen.planning(Layout(str(tmp_path)))
+        screen.planning(open_run_dir(str(tmp_path)))
     assert capsys.readouterr() == ("", "")
 
 
@@ -42,7 +42,7 @@ def test_what_is_about_the_work_goes_to_the_error_output() -> None:
 def test_a_screen_can_end_twice_and_begin_again(tmp_path: Path) -> None:
     with contextlib.redirect_stderr(io.StringIO()), Screen(False) as screen:
         for _ in range(2):
-            screen.planning(Layout(str(tmp_path)))
+            screen.planning(open_run_dir(str(tmp_path)))
             screen.ended()
             screen.ended()
 

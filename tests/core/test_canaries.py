@@ -24,10 +24,10 @@ def test_twins_are_spread_and_canaries_numbered_behind(requests: int) -> None:
     canaries = plan_canaries(requests)
     ordinals = [canary.ordinal for canary in canaries]
     assert ordinals == list(range(requests, requests + len(canaries)))
-    twins = [canary.twin for canary in canaries]
-    assert twins == sorted(set(twins))
-    assert all(0 <= twin < requests for twin in twins)
-    gaps = [b - a for a, b in zip([-1, *twins], [*twins, requests], strict=True)]
+    originals = [canary.original for canary in canaries]
+    assert originals == sorted(set(originals))
+    assert all(0 <= original < requests for original in originals)
+    gaps = [b - a for a, b in zip([-1, *originals], [*originals, requests], strict=True)]
     assert max(gaps) <= requests // len(canaries) + 2
 
 
@@ -40,12 +40,12 @@ def test_the_wire_has_every_ordinal_once_and_canaries_far_away(requests: int) ->
     assert [ordinal for ordinal in order if ordinal < requests] == list(range(requests))
     place = {ordinal: index for index, ordinal in enumerate(order)}
     for canary in canaries:
-        assert abs(place[canary.ordinal] - place[canary.twin]) >= requests // 2
+        assert abs(place[canary.ordinal] - place[canary.original]) >= requests // 2
 
 
 def test_the_plan_is_the_same_each_time() -> None:
     assert plan_canaries(6500) == plan_canaries(6500)
-    assert [c.twin for c in plan_canaries(200)] == [25, 75, 125, 175]
+    assert [c.original for c in plan_canaries(200)] == [25, 75, 125, 175]
     assert wire_order(2, plan_canaries(2)) == [0, 1, 2]
     assert wire_order(5, plan_canaries(5)) == [0, 1, 2, 3, 5, 4]
 
@@ -53,10 +53,10 @@ def test_the_plan_is_the_same_each_time() -> None:
 def test_no_rotation_of_an_answer_goes_unseen() -> None:
     for requests in (*range(2, 60), 99, 100, 149, 150, 151):
         canaries = plan_canaries(requests)
-        twin_of = {canary.ordinal: canary.twin for canary in canaries}
-        content = [twin_of.get(n, n) for n in wire_order(requests, canaries)]
+        original_of = {canary.ordinal: canary.original for canary in canaries}
+        content = [original_of.get(n, n) for n in wire_order(requests, canaries)]
         place = {n: at for at, n in enumerate(wire_order(requests, canaries))}
         for turn in range(1, len(content)):
             answered = content[turn:] + content[:turn]
-            pairs = [(answered[place[c.ordinal]], answered[place[c.twin]]) for c in canaries]
+            pairs = [(answered[place[c.ordinal]], answered[place[c.original]]) for c in canaries]
             assert any(one != other for one, other in pairs), (requests, turn)

@@ -78,7 +78,7 @@ def test_a_text_file_and_a_page_are_texts(mixed):
 
 
 @pytest.mark.parametrize(
-    ("labels", "code", "said"),
+    ("labels", "code", "words"),
     [
         (["PNG"] * 7, "parts_over_limit", "part 7: it is number 7 of its kind, image"),
         (["WAV", "MP3"], "parts_over_limit", "part 2: it is number 2 of its kind, audio"),
@@ -90,11 +90,11 @@ def test_a_text_file_and_a_page_are_texts(mixed):
         (["=\ud800"], "text_not_unicode", "part 1"),
     ],
 )
-def test_what_does_not_fit_one_request(mixed, labels, code, said):
+def test_what_does_not_fit_one_request(mixed, labels, code, words):
     chunk = mixed(*labels)
     assert chunk.reject is not None
     assert chunk.reject.code == code
-    assert said in chunk.reject.message
+    assert words in chunk.reject.message
 
 
 def test_a_long_sound_is_not_cut(mixed):

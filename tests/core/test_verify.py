@@ -22,7 +22,7 @@ class Job:
         self.canaries = plan_canaries(requests)
         self.order = np.array(wire_order(requests, self.canaries))
         content = np.concatenate(
-            [np.arange(requests), np.array([c.twin for c in self.canaries], np.int64)]
+            [np.arange(requests), np.array([c.original for c in self.canaries], np.int64)]
         )
         lengths = np.exp(self.random.normal(5.5, spread, requests))
         self.lengths = np.maximum(1, lengths).astype(np.int64)[content]
@@ -50,7 +50,7 @@ class Job:
         )
 
     def harmless(self, places: np.ndarray) -> bool:
-        """Whether every key keeps its content: nothing moved, or only between twins."""
+        """Whether every key keeps its content: nothing moved but between equal requests."""
         return bool((self.answer(places).matrix == self.matrix).all())
 
     def caught(self, places: np.ndarray | None = None, tokens: bool = True) -> bool:
@@ -151,7 +151,7 @@ def test_scripts_in_turns_raise_no_alarm() -> None:
     script = np.arange(5000) // 37 % 4
     job.tokens[:5000] = job.tokens[:5000] * np.array([1.0, 0.8, 0.55, 1.4])[script]
     for canary in job.canaries:
-        job.tokens[canary.ordinal] = job.tokens[canary.twin]
+        job.tokens[canary.ordinal] = job.tokens[canary.original]
     assert not job.caught()
 
 
@@ -175,7 +175,7 @@ def test_very_short_texts_raise_no_alarm() -> None:
     job.lengths = job.random.integers(1, 16, len(job.lengths))
     job.tokens = job.random.integers(1, 5, len(job.tokens))
     for canary in job.canaries:
-        job.tokens[canary.ordinal] = job.tokens[canary.twin]
+        job.tokens[canary.ordinal] = job.tokens[canary.original]
     assert not job.caught()
 
 
@@ -188,7 +188,7 @@ def test_media_bear_no_witness() -> None:
     # What the service counts for media has nothing to do with the plan's estimate.
     job.tokens[:500][media] = job.random.integers(1, 9999, media.sum())
     for canary in job.canaries:
-        job.tokens[canary.ordinal] = job.tokens[canary.twin]
+        job.tokens[canary.ordinal] = job.tokens[canary.original]
     assert verify(job.answer(), job.canaries, text_lengths(chunks, job.canaries)).ok
 
 
@@ -202,7 +202,7 @@ def test_a_service_that_counts_nothing_or_always_the_same_raises_no_alarm(count:
 def test_lengths_come_from_texts_and_canaries_take_their_twins() -> None:
     modality = ["text", "image", "text", "text", "text"]
     chunks = manifest([0, 1, None, 2, 0], tokens=[5, 6, 7, 8, 5], modality=modality)
-    canaries = (Canary(ordinal=3, twin=2), Canary(ordinal=4, twin=1))
+    canaries = (Canary(ordinal=3, original=2), Canary(ordinal=4, original=1))
     assert text_lengths(chunks, canaries).tolist() == [5, 0, 8, 8, 0]
     assert text_lengths(manifest([None])).tolist() == []
 
@@ -230,7 +230,7 @@ def test_canaries_without_a_vector_or_not_sent_say_nothing() -> None:
     answer.matrix[40] = -answer.matrix[20]
     answer.ok[40] = False
     assert verify(answer, job.canaries, None).ok
-    assert verify(answer, (Canary(ordinal=99, twin=20),), None).ok
+    assert verify(answer, (Canary(ordinal=99, original=20),), None).ok
 
 
 @pytest.mark.parametrize(

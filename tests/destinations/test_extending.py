@@ -17,7 +17,7 @@ from reembed.config.load import config_from_mapping
 from reembed.config.schema import Config
 from reembed.destinations.open import DESTINATIONS, open_destination
 from reembed.errors import ConfigError
-from reembed.storage.local import LocalStorage
+from reembed.ledger.run_dir import open_run_dir
 
 TOY = "destinations.toy_destination"
 TESTS = Path(__file__).parents[1]
@@ -45,7 +45,7 @@ def test_parquet_is_the_default_and_bigquery_is_named() -> None:
 def test_a_toy_destination_is_opened(tmp_path: Path) -> None:
     config = load(tmp_path, one_file={"path": str(tmp_path / "all.parquet")})
     assert config.destination.kind == "one_file"
-    assert list(open_destination(config, LocalStorage()).existing()) == []
+    assert list(open_destination(config, open_run_dir(config.run_dir)).existing()) == []
     frozen = frozen_view(config)["destination"]
     assert frozen["one_file"] == {"path": str(tmp_path / "all.parquet")}
 

@@ -16,6 +16,7 @@ from reembed.destinations.base import EXISTING, SettledRun
 from reembed.destinations.open import open_destination
 from reembed.destinations.parquet import ParquetParts
 from reembed.destinations.parts import part_metadata, write_part
+from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.storage.local import LocalStorage
 from support.counting import CountingStorage
 
@@ -27,7 +28,8 @@ def parts(tmp_path: Path) -> ParquetParts:
     data = {"name": "t", "source": {"files": ["*"]}, "run_dir": str(tmp_path / "run")}
     (tmp_path / "run" / "vectors").mkdir(parents=True)
     (tmp_path / "run" / "rejects").mkdir()
-    found = open_destination(config_from_mapping(data, tmp_path).config, LocalStorage())
+    config = config_from_mapping(data, tmp_path).config
+    found = open_destination(config, open_run_dir(config.run_dir))
     assert isinstance(found, ParquetParts)
     return found
 
@@ -128,7 +130,7 @@ def test_parts_are_read_side_by_side(parts: ParquetParts, tmp_path: Path) -> Non
         write(tmp_path, 1, row(f"old-{seq}"), row(f"kept-{seq}"), seq=seq)
     write(tmp_path, 2, *(row(f"old-{seq}", "new") for seq in range(20)))
     storage = CountingStorage(LocalStorage(), gather=9)
-    slow = ParquetParts(parts._config, storage, parts._layout)
+    slow = ParquetParts(parts._config, RunDir(storage, parts._run_dir.layout))
     assert sum(batch.num_rows for batch in slow.existing()) == 60
     assert storage.max_concurrent > 8
     found = pa.Table.from_batches(list(slow.rows(["kept-3", "old-5"])))

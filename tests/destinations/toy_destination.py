@@ -6,7 +6,7 @@ from pyarrow import compute, concat_tables, parquet
 
 from reembed.config.base import Section
 from reembed.core.schema import ROW
-from reembed.destinations.base import Destination, DestinationKind, Published, parts_of_run
+from reembed.destinations.base import Destination, DestinationKind, Published
 from reembed.destinations.replace import Replacement
 from reembed.registry import add
 
@@ -16,10 +16,10 @@ class OneFile(Section):
 
 
 class OneFileTable(Destination):
-    def __init__(self, config: Any, storage: Any, report: Any) -> None:
+    def __init__(self, config: Any, run_dir: Any, report: Any) -> None:
         self.path = p = config.destination.added(OneFile).path
-        self.parts = lambda commit: parts_of_run(storage, config.run_dir, commit)
-        self.table = parquet.read_table(p) if any(storage.list(p)) else ROW.empty_table()
+        self.parts = run_dir.parts
+        self.table = parquet.read_table(p) if any(run_dir.storage.list(p)) else ROW.empty_table()
 
     def identity(self) -> Any:
         yield repr(self.table.to_pylist()).encode()

@@ -26,7 +26,7 @@ from reembed.driver.lane import Lane, LaneResult
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, open_context, quotas_of
 from reembed.driver.state import SharedStateStore
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.providers.base import BatchService
 from reembed.providers.gemini.client import GeminiService
 from reembed.providers.gemini.retries import RetryPolicy
@@ -87,7 +87,8 @@ class Site:
             }
         )
         self.session = Session(self.config, "a1b2c3d4e5f6", PLAN, 1)
-        self.layout, self.storage = Layout(self.config.run_dir), LocalStorage()
+        self.run_dir = open_run_dir(self.config.run_dir)
+        self.layout, self.storage = self.run_dir.layout, self.run_dir.storage
         self.plans = self._write_plan(chunks)
         self.interrupted = threading.Event()
         self.halted = ""
@@ -133,7 +134,7 @@ class Site:
         offset = context.ledger.storage_now() - clock.now()
         shared = SharedStateStore(self.session.run, quotas_of(self.config), clock, offset)
         shared.scanned(context.service.list_jobs(), clock.now())
-        progress = Progress(context.storage, context.layout, 1, 0)
+        progress = Progress(context.run_dir, 1, 0)
         found = {}
         lane = Lane(context, shared, progress, self.interrupted, one_round)
         for shard, result in lane.run(self.plans):

@@ -301,7 +301,7 @@ def test_a_source_that_changed_or_vanished_is_a_reject_and_the_rest_goes_on(site
 
 def test_many_canaries_that_could_not_be_rendered_are_no_lost_keys(site, tmp_path, disk):
     chunks = pictures(tmp_path, disk, range(250))
-    # All five twins are among these: 25, 75, 125, 175, 225.
+    # All five originals are among these: 25, 75, 125, 175, 225.
     for n in range(1, 250, 2):
         (tmp_path / f"{n}.png").unlink()
     run = site(chunks, batch={"max_tokens": 500_000})

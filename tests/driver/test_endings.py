@@ -311,7 +311,7 @@ def test_pieces_of_a_split_share_the_job_that_ended_well_later(site):
 
 
 def test_a_late_answer_is_verified_as_a_whole_before_any_piece_is_taken(site):
-    # In the order of the wire the twin changes places with its neighbour, the canary with none.
+    # In the order of the wire the original changes places with its neighbour, the canary with none.
     run = site(40, emulator={"shuffle_results": False}, budget={"max_usd": 0.0001})
     run.faults(
         KEPT,

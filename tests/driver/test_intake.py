@@ -32,7 +32,7 @@ def attempt(requests: int, ordinals: list[int] | None = None, path: str = "0") -
 def answer(path: Path, requests: int, truth: np.ndarray, moved: int = 0) -> Path:
     """All requests and canaries, shuffled; with `moved`, each key has what stands further on."""
     canaries = plan_canaries(requests)
-    content = {n: n for n in range(requests)} | {c.ordinal: c.twin for c in canaries}
+    content = {n: n for n in range(requests)} | {c.ordinal: c.original for c in canaries}
     wire = wire_order(requests, canaries)
     pairs = list(zip(wire, wire[moved:] + wire[:moved], strict=True))
     shuffled = np.random.default_rng(0).permutation(len(pairs)).tolist()

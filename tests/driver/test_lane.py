@@ -182,8 +182,8 @@ def test_the_log_is_read_after_the_records_whose_reservations_it_must_hold(site)
             return super().read()
 
     context = run.context()
-    ledger = Records(context.storage, context.layout, 1, "me")
-    run.drive(replace(context, ledger=ledger, spend=Log(context.storage, context.layout, 1)))
+    ledger = Records(context.run_dir, 1, "me")
+    run.drive(replace(context, ledger=ledger, spend=Log(context.run_dir, 1)))
     assert asked[:2] == ["records", "log"]
 
 
@@ -199,7 +199,7 @@ def test_one_reading_of_the_log_is_for_all_shards_that_wait(site):
 
     run.jump(lambda: run.clock.at > 4 and run.interrupted.set())
     context = run.context()
-    run.drive(replace(context, spend=Log(context.storage, context.layout, 1)))
+    run.drive(replace(context, spend=Log(context.run_dir, 1)))
     # 14 of 15 shards wait for over three seconds: by turns they would have asked a hundred times.
     assert len(run.jobs()) == 1
     assert len(reads) < 20

@@ -16,7 +16,6 @@ from reembed.driver.progress import Progress
 from reembed.driver.session import open_context
 from reembed.driver.state import SharedStateStore
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.machine.reservations import Quotas
 from reembed.machine.rules import SharedState
@@ -60,19 +59,19 @@ class Site:
         self.planted = Planted(MemoryStorage(), shards, 24, 10, settled=settled, running=RUNNING)
         self.planted.plant()
         self.clock, self.service = JumpingClock(), StillService(self.planted)
-        storage, layout = self.planted.storage, self.planted.layout
+        run_dir = self.planted.run_dir
         context = open_context(self.planted.session(), scratch, cast(BatchService, self.service))
-        ledger, spend = Ledger(storage, layout, 1, "lane"), ReservationLog(storage, layout, 1)
+        ledger, spend = Ledger(run_dir, 1, "lane"), ReservationLog(run_dir, 1)
         self.context = replace(
-            context, storage=storage, ledger=ledger, spend=spend, clock=self.clock
+            context, run_dir=run_dir, ledger=ledger, spend=spend, clock=self.clock
         )
         wide = Quotas(max_usd_nano=None, jobs=RUNNING, tokens=10**15, file_bytes=10**18)
         self.shared = CountingState(RUN, replace(wide, **quotas), self.clock, NOW)
-        self.plans = list(shards_of(storage, layout, PLAN))
+        self.plans = list(run_dir.shards(PLAN))
 
     def drive(self, seconds: float, one_round: bool = False) -> dict[str, LaneResult]:
         """Drive the lane until it leaves, or is interrupted after so long."""
-        progress = Progress(self.context.storage, self.planted.layout, 1, 0)
+        progress = Progress(self.planted.run_dir, 1, 0)
         until = Until(self.clock, seconds)
         lane = Lane(self.context, self.shared, progress, until, one_round)
         return dict(lane.run(self.plans))
@@ -131,8 +130,8 @@ def test_one_round_leaves_every_shard_at_once(
 
 def test_a_shard_far_behind_is_looked_after_once_another_reserves_for_it(tmp_path: Path) -> None:
     site = Site(tmp_path, 400)
-    last, log = site.plans[-1].shard, ReservationLog(site.planted.storage, site.planted.layout, 1)
-    other = Ledger(site.planted.storage, site.planted.layout, 1, "other")
+    last, log = site.plans[-1].shard, ReservationLog(site.planted.run_dir, 1)
+    other = Ledger(site.planted.run_dir, 1, "other")
     wide = Quotas(max_usd_nano=None, jobs=10**6, tokens=10**15, file_bytes=10**18)
 
     def reserve() -> None:

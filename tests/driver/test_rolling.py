@@ -8,6 +8,7 @@ from reembed.driver.progress import Progress
 from reembed.driver.session import quotas_of
 from reembed.driver.state import SharedStateStore
 from reembed.ledger.ledger import Ledger, read_standing
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.rules import root_need
 from reembed.runs.redrive import Resend, write_redrive
 from support.counting import CountingStorage
@@ -24,7 +25,7 @@ def drive_some(run, plans):
     clock = context.clock
     offset = context.ledger.storage_now() - clock.now()
     shared = SharedStateStore(run.session.run, quotas_of(run.config), clock, offset)
-    lane = Lane(context, shared, Progress(context.storage, context.layout, 1, 0), run.interrupted)
+    lane = Lane(context, shared, Progress(context.run_dir, 1, 0), run.interrupted)
     return dict(lane.run(plans))
 
 
@@ -40,7 +41,7 @@ def test_a_call_after_the_roll_up_reads_it_and_no_record_of_a_shard(site):
     run = site(40, batch={"max_requests": 17})
     before = run.drive()
     storage = CountingStorage(run.storage)
-    context = replace(run.context(), ledger=Ledger(storage, run.layout, 1, "again"))
+    context = replace(run.context(), ledger=Ledger(RunDir(storage, run.layout), 1, "again"))
     assert run.drive(context) == before
     # The roll-ups and the stop records; the clock twice, for a lane's start and for ages.
     assert dict(storage.counts) == {"list": 2, "read": 1, "now": 2}
@@ -58,8 +59,8 @@ def test_what_is_sent_again_is_open_until_the_next_roll_up(site):
         number=1, run="r", plan="p", digest="", planned=40, items=40, frozen={}, key_salt="",
         key_hash="",
     )  # fmt: skip
-    write_redrive(run.storage, run.layout, commit, 1, [Resend(shard, Redrive(sent=sent, chunks=1))])
-    assert not read_standing(run.storage, run.layout, 1).holds(PARTITION)
+    write_redrive(run.run_dir, commit, 1, [Resend(shard, Redrive(sent=sent, chunks=1))])
+    assert not read_standing(run.run_dir, 1).holds(PARTITION)
     run.session = replace(run.session, generation=1)
     again = run.drive()
     assert rolled_up(run) == [f"{PARTITION}.g0", f"{PARTITION}.g1", f"{PARTITION}.g1.open"]

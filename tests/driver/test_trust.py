@@ -71,7 +71,7 @@ def test_no_job_but_ours_is_cancelled(site, tmp_path):
     ledger = run.context(service).ledger
     ledger.created(SHARD, "0", Created(job=theirs.name, display_name="x", epoch=1))
     commit: Any = FakeCommit(run.session.run, run.session.plan, 1)
-    assert cancel_jobs(run.storage, run.layout, commit, service).asked == 0
+    assert cancel_jobs(run.run_dir, commit, service).asked == 0
     assert service.get(theirs.name).state == "PENDING"
     assert service.get(ours.name).state == "PENDING", "the ledger does not name it"
 

@@ -26,7 +26,7 @@ from reembed.config.load import load_config
 from reembed.core.canaries import canary_count
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed_emulator.server import EmulatorServer
 from reembed_emulator.settings import EmulatorSettings
 from support.waiting import DEADLINE
@@ -265,7 +265,7 @@ class Results:
 class Silent:
     """An observer that shows nothing."""
 
-    def planning(self, layout: Layout) -> None: ...
+    def planning(self, run_dir: RunDir) -> None: ...
 
     def planned(self, plan: PlanSummary) -> None: ...
 

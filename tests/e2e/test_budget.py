@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from e2e.harness import Done, Project, Remote, emulator, invoke, start, texts
-from reembed.ledger.layout import Layout
 from reembed.ledger.reservation_log import ReservationLog
-from reembed.storage.local import LocalStorage
+from reembed.ledger.run_dir import open_run_dir
 from support.waiting import DEADLINE
 
 ITEMS = 40
@@ -24,7 +23,7 @@ def fresh() -> Iterator[Remote]:
 
 def reserved(job: Project) -> int:
     """Billionths of a dollar, over all calls."""
-    return ReservationLog(LocalStorage(), Layout(str(job.run_dir)), 1).read().usd_nano
+    return ReservationLog(open_run_dir(str(job.run_dir)), 1).read().usd_nano
 
 
 def at_the_cap(done: Done, left: int) -> str:

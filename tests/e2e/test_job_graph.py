@@ -16,13 +16,12 @@ from apache_beam.transforms.display import DisplayData
 from e2e.harness import Project, texts
 from reembed.beam.engine import beam_options, runner_of, workers_of
 from reembed.beam.run_lanes import build_embed
+from reembed.beam.run_plan import Planning, build_plan
 from reembed.config.load import LoadedConfig, load_config
 from reembed.driver.session import Session, service_key
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.providers.gemini.client import open_service
-from reembed.runs.plan import build_plan
 from reembed.sources.open import open_source
-from reembed.storage.open import open_storage
 from support.graphs import holds, opened_payload, unfolded
 
 KEY = "some-secret-AIzaSy0123456789abcdefghijklmnop"
@@ -52,15 +51,15 @@ def session(project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) ->
 
 def graphs(session: Session, arguments: list[str]) -> Iterator[tuple[str, beam.Pipeline]]:
     """Both pipelines, built and not run."""
-    layout, storage = Layout(session.config.run_dir), open_storage()
+    run_dir = open_run_dir(session.config.run_dir)
     loaded = LoadedConfig(session.config, Path(session.config.run_dir).parent)
-    source = open_source(loaded, storage)
-    prepared = source.prepare(storage, layout, session.plan)
+    source = open_source(loaded, run_dir.storage)
+    prepared = source.prepare(run_dir, session.plan)
     for name in ("plan", "embed"):
         # Only what is built shows here; the engine of the options is not started.
         pipeline = beam.Pipeline(runner="FnApiRunner", options=beam_options(arguments))
         if name == "plan":
-            build_plan(pipeline, session.config, layout, session.plan, prepared)
+            build_plan(pipeline, Planning(session.config, run_dir, session.plan, prepared))
         else:
             build_embed(pipeline, session, 2)
         yield name, pipeline

@@ -15,17 +15,16 @@ from reembed.config.load import load_config
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
 from reembed.ledger.commits import commit_plan
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.plan import make_plan
-from reembed.storage.open import open_storage
 
 
 def committed(job: Project) -> tuple[Session, PlanSummary]:
     """A run that was planned and committed, and of which nothing was sent."""
-    loaded, storage = load_config(job.config), open_storage()
-    config, layout = loaded.config, Layout(loaded.config.run_dir)
-    plan = make_plan(loaded, storage)
-    commit = commit_plan(storage, layout, config, plan, "")
+    loaded = load_config(job.config)
+    config, run_dir = loaded.config, open_run_dir(loaded.config.run_dir)
+    plan = make_plan(loaded)
+    commit = commit_plan(run_dir, config, plan, "")
     return Session(config, commit.run, commit.plan, commit.number), plan
 
 

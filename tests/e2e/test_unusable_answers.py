@@ -17,7 +17,7 @@ SETTINGS: dict[str, Any] = {"batch": {"max_requests": 12, "concurrent_jobs": 1}}
 
 @pytest.fixture
 def fresh() -> Iterator[Remote]:
-    # In order: in a shuffled answer the fault may by chance exchange a canary with its own twin.
+    # In order: in a shuffled answer the fault may by chance exchange a canary with its original.
     with emulator(shuffle_results=False) as served:
         yield served
 

@@ -165,8 +165,8 @@ def test_channels_without_a_named_layout_are_mixed(channels):
 
 
 def test_channels_that_nothing_mixes_are_refused_when_cutting():
-    told = rejects(wav(tone(4_000, 16_000, 9), 16_000), "audio_unreadable")
-    assert "mix it to stereo" in told
+    message = rejects(wav(tone(4_000, 16_000, 9), 16_000), "audio_unreadable")
+    assert "mix it to stereo" in message
 
 
 def test_audio_above_the_weight_becomes_mono_of_16_khz():
@@ -178,8 +178,8 @@ def test_audio_above_the_weight_becomes_mono_of_16_khz():
 
 
 def test_audio_that_cannot_be_made_small_enough_is_refused():
-    told = rejects(wav(tone(32_000, 16_000), 16_000), "media_too_large", max_media_bytes=20_000)
-    assert "lower chunking.audio.max_seconds" in told
+    message = rejects(wav(tone(32_000, 16_000), 16_000), "media_too_large", max_media_bytes=20_000)
+    assert "lower chunking.audio.max_seconds" in message
 
 
 def test_a_model_that_takes_no_wav_gets_no_conversion():
@@ -202,7 +202,7 @@ def test_a_streamed_wav_is_read_to_its_end_and_gets_an_honest_header(declared):
     ((piece, written),) = sent(data)
     assert piece.recipe.operation == "audio"
     assert np.array_equal(wav_values(written)[1], values)
-    assert find_wav_data(io.BytesIO(written)).is_honest
+    assert find_wav_data(io.BytesIO(written)).is_exact
 
 
 @pytest.mark.parametrize("keep", [44, 36, 20])
@@ -214,8 +214,8 @@ def test_a_wav_of_only_a_header_has_no_samples(keep):
 
 def test_half_a_wav_is_truncated_and_says_what_is_missing():
     data = wav(tone(16_000, 16_000), 16_000)
-    told = rejects(data[: len(data) // 2], "audio_truncated")
-    assert "counts 32000 bytes of samples, 15978 are there" in told
+    message = rejects(data[: len(data) // 2], "audio_truncated")
+    assert "counts 32000 bytes of samples, 15978 are there" in message
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from reembed.formats.render import render
 from reembed.formats.table import format_named, load_table, register_format
 from reembed.ledger.layout import Layout
 from reembed.runs.plan import make_plan
-from reembed.storage.local import LocalStorage
 from reembed.types import Recipe
 
 TOY = "formats.toy_format"
@@ -47,7 +46,7 @@ def load(tmp_path: Path) -> Iterator[Load]:
 
 def rows_of(loaded: LoadedConfig) -> tuple[str, dict[str, dict[str, Any]]]:
     """Plan; return the plan's name, and its chunks by key."""
-    plan = make_plan(loaded, LocalStorage()).plan
+    plan = make_plan(loaded).plan
     folder = Path(Layout(loaded.config.run_dir).plan_dir(plan))
     tables = [pq.read_table(path).to_pylist() for path in sorted(folder.glob("shards/*.parquet"))]
     return plan, {row["key"].rpartition("/")[2]: row for rows in tables for row in rows}

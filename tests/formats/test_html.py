@@ -1,4 +1,4 @@
-"""Readable text of pages: nothing said is lost, nothing around it is kept."""
+"""Readable text of pages: no content is lost, nothing around it is kept."""
 
 import io
 

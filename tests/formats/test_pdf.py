@@ -204,8 +204,8 @@ def test_a_cut_pdf_is_damaged(share):
 
 def test_a_pdf_cut_between_two_objects_is_damaged():
     data = pdf(9)
-    told = rejects(data[: data.index(b"endobj", len(data) // 2) + 7], "pdf_damaged")
-    assert "is missing" in told
+    message = rejects(data[: data.index(b"endobj", len(data) // 2) + 7], "pdf_damaged")
+    assert "is missing" in message
 
 
 def test_fewer_pages_than_declared_are_damage():
@@ -244,8 +244,8 @@ def test_no_pages_are_a_reject():
 
 @pytest.mark.parametrize("data", [b"", b"%PDF-1.7\n", b"not a pdf", b"%PDF-1.4\n" + b"\0" * 500])
 def test_what_is_no_pdf_is_damaged(data):
-    told = rejects(data, "pdf_damaged")
-    assert "BytesIO" not in told
+    message = rejects(data, "pdf_damaged")
+    assert "BytesIO" not in message
 
 
 def test_heavy_pages_make_pieces_of_fewer_pages():
@@ -256,9 +256,9 @@ def test_heavy_pages_make_pieces_of_fewer_pages():
 
 def test_a_page_too_heavy_for_any_request_is_refused():
     data = pdf(2, image_side=200, image_on=(2,))
-    told = rejects(data, "media_too_large", max_media_bytes=50_000)
-    assert "page 2 alone weighs" in told
-    assert "raise batch.max_input_mb" in told
+    message = rejects(data, "media_too_large", max_media_bytes=50_000)
+    assert "page 2 alone weighs" in message
+    assert "raise batch.max_input_mb" in message
 
 
 def test_pages_that_are_gone_since_the_plan_are_a_reject():

@@ -10,8 +10,7 @@ import pikepdf
 import pytest
 from pikepdf import Array, Dictionary, Name
 
-from reembed.formats.pdf import render_pdf
-from reembed.formats.pdf_open import must_be_pruned
+from reembed.formats.pdf import must_be_pruned, render_pdf
 from reembed.types import Recipe
 
 IMAGE = 20_000

@@ -221,15 +221,15 @@ def test_a_copy_keeps_the_rotation(degrees):
     data = turned(video_file(frames=100), degrees)
     for _, written in sent(data, video=SHORT):
         with av.open(io.BytesIO(written)) as file, av.open(io.BytesIO(data)) as source:
-            told = next(source.decode(video=0)).rotation
-            assert told != 0
-            assert next(file.decode(video=0)).rotation == told
+            rotation = next(source.decode(video=0)).rotation
+            assert rotation != 0
+            assert next(file.decode(video=0)).rotation == rotation
 
 
 def test_encoding_applies_the_rotation():
     data = turned(video_file(frames=45, every=1000), 90)
     with av.open(io.BytesIO(data)) as file:
-        told = next(file.decode(video=0)).rotation
+        rotation = next(file.decode(video=0)).rotation
     (_, written), *_ = sent(data, video={"max_seconds": 4.0, "overlap_seconds": 0.5})
     with av.open(io.BytesIO(written)) as file:
         frames = list(file.decode(video=0))
@@ -237,8 +237,8 @@ def test_encoding_applies_the_rotation():
         assert frames[0].rotation == 0
         # Bit 0 is the left bar: a quarter turn puts it at the bottom or the top.
         grey = frames[1].to_ndarray(format="gray")
-    bright = grey[-4:].mean() if told == 90 else grey[:4].mean()
-    dark = grey[:4].mean() if told == 90 else grey[-4:].mean()
+    bright = grey[-4:].mean() if rotation == 90 else grey[:4].mean()
+    dark = grey[:4].mean() if rotation == 90 else grey[-4:].mean()
     assert bright > 150 > 100 > dark
 
 
@@ -261,9 +261,9 @@ def test_the_first_encoder_whose_codec_is_taken_is_chosen():
 
 def test_a_model_that_takes_nothing_we_can_write_is_told_so():
     limits = {"video": {"codecs": ["theora"]}}
-    told = rejects(video_file(frames=20), "video_type_not_taken", limits=limits)
-    assert "(h264)" in told
-    assert "theora" in told
+    message = rejects(video_file(frames=20), "video_type_not_taken", limits=limits)
+    assert "(h264)" in message
+    assert "theora" in message
 
 
 def test_the_models_seconds_hold_above_the_configured():
@@ -282,8 +282,8 @@ def test_a_copy_above_the_weight_is_encoded_smaller():
 
 
 def test_a_video_that_cannot_be_made_small_enough_is_refused():
-    told = rejects(video_file(frames=100), "media_too_large", max_media_bytes=900)
-    assert "lower chunking.video.max_seconds" in told
+    message = rejects(video_file(frames=100), "media_too_large", max_media_bytes=900)
+    assert "lower chunking.video.max_seconds" in message
 
 
 def test_a_dropped_soundtrack_is_noted():
@@ -338,8 +338,8 @@ def test_a_video_without_its_index_is_unreadable():
 def test_a_video_whose_index_stands_first_is_seen_to_be_cut_short():
     data = video_file(muxing={"moov_size": "20000"})
     assert len(data) > 21_000
-    told = rejects(data[:-500], "video_truncated")
-    assert f"the file ends at {len(data) - 500}" in told
+    message = rejects(data[:-500], "video_truncated")
+    assert f"the file ends at {len(data) - 500}" in message
 
 
 @pytest.mark.parametrize("container", ["matroska", "webm"])
@@ -352,7 +352,7 @@ def test_other_cut_containers_are_seen_by_their_duration(container):
 def ends(request, monkeypatch):
     """Both ways to the last packets: kept from the reading, and sought where they weigh much."""
     if request.param == "sought":
-        monkeypatch.setattr(video_index, "_MOST_HELD", 0)
+        monkeypatch.setattr(video_index, "_MOST_KEPT", 0)
 
 
 @pytest.mark.usefixtures("ends")

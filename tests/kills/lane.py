@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from kills.writes import Watch, install
 from reembed.core.records import Settled
 from reembed.driver.context import Context
@@ -19,9 +17,7 @@ from reembed.driver.lane import Lane, Left
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, drive_lane, open_context, quotas_of, service_key
 from reembed.driver.state import SharedStateStore
-from reembed.ledger.plans import shards_of
 from reembed.providers.gemini.client import open_service
-from reembed.storage.open import open_storage
 
 SETTLED, FAILED, COME_AGAIN = 0, 1, 75
 
@@ -44,12 +40,11 @@ def main(call: Call) -> None:
     install(call.watch)
     ways = _planted(call.session, call.plant) if call.plant else drive_lane(call.session, 0, 1)
     settled = {shard for shard, _ in ways}
-    storage, layout = open_storage(), call.session.layout
-    wanted = {plan.shard for plan in shards_of(storage, layout, call.session.plan)}
+    run_dir = call.session.run_dir
+    wanted = {plan.shard for plan in run_dir.shards(call.session.plan)}
     if settled == wanted:
         sys.exit(SETTLED)
-    for stat in storage.list(layout.progresses(call.session.commit)):
-        note = orjson.loads(storage.read(stat.uri))
+    for note in run_dir.lane_notes(call.session.commit):
         if note.get("failed"):
             print(note["failed"], file=sys.stderr, flush=True)
             sys.exit(FAILED)
@@ -68,11 +63,9 @@ def _planted(session: Session, plant: str) -> Iterator[tuple[str, Settled]]:
         context = open_context(session, Path(folder), service)
         offset = context.ledger.storage_now() - context.clock.now()
         shared = SharedStateStore(session.run, quotas_of(session.config), context.clock, offset)
-        progress = Progress(context.storage, session.layout, session.commit, 0, 1e6)
+        progress = Progress(context.run_dir, session.commit, 0, 1e6)
         lane = _Planted(context, shared, progress, performer)
-        for shard, result in lane.run(
-            list(shards_of(context.storage, context.layout, session.plan))
-        ):
+        for shard, result in lane.run(list(context.run_dir.shards(session.plan))):
             if not isinstance(result, Left):
                 yield shard, result
 

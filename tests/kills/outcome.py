@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 
 from kills.service import Paid
 from reembed.core.records import Commit
-from reembed.ledger.layout import Layout
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.report import count_run
-from reembed.storage.open import open_storage
 
 # What may differ between two runs over the same input.
 # An attempt that the service lost, for instance to a fence, goes on as its child.
@@ -84,7 +83,7 @@ def _money(run_dir: Path, commit: Commit, paid: Paid) -> Iterable[Problem]:
         yield Problem("paid twice", f"{paid.twice} rows")
     if sum(paid.rows.values()) != paid.billed:
         yield Problem("bill", f"{sum(paid.rows.values())} answers, {paid.billed} rows billed")
-    live = ReservationLog(open_storage(), Layout(str(run_dir)), commit.number).read().live
+    live = ReservationLog(open_run_dir(str(run_dir)), commit.number).read().live
     if live:
         yield Problem("still reserved", ", ".join(sorted(live)))
 
@@ -101,7 +100,7 @@ def _rows(output: Output, reference: Output | None) -> Iterable[Problem]:
 
 
 def _counts(run_dir: Path, commit: Commit) -> Iterable[Problem]:
-    counts = count_run(open_storage(), Layout(str(run_dir)), commit)
+    counts = count_run(open_run_dir(str(run_dir)), commit)
     if not counts.closes:
         yield Problem("counts", f"{counts}")
 

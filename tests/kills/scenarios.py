@@ -14,8 +14,7 @@ from PIL import Image
 
 from reembed.config.load import LoadedConfig, load_config
 from reembed.core.records import Commit
-from reembed.ledger.layout import Layout
-from reembed.storage.open import open_storage
+from reembed.ledger.run_dir import open_run_dir
 
 # Quick polling, and leases that a dead holder's successor need not wait for.
 BATCH = {"poll_seconds": [0.05, 0.3], "lease_seconds": 1.2, "list_lag_seconds": 0.1}
@@ -142,8 +141,8 @@ def prepare(scenario: Scenario, folder: Path) -> Prepared:
     write_project(scenario, folder)
     config = write_config(scenario, folder, folder / "prepared", "http://127.0.0.1:1")
     loaded = load_config(config)
-    storage, layout = open_storage(), Layout(loaded.config.run_dir)
-    plan = make_plan(loaded, storage)
-    commit = commit_plan(storage, layout, loaded.config, plan, "local")
+    run_dir = open_run_dir(loaded.config.run_dir)
+    plan = make_plan(loaded)
+    commit = commit_plan(run_dir, loaded.config, plan, "local")
     scenario.after_plan(folder / "corpus")
     return Prepared(scenario, folder, loaded, commit)

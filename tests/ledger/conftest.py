@@ -5,27 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.storage.open import open_storage
+from reembed.ledger.run_dir import RunDir, open_run_dir
 
 SHARD = "00000003-000007"
 _numbers = itertools.count()
 
 
 @pytest.fixture(params=["disk", pytest.param("gcs", marks=pytest.mark.gcs)])
-def layout(request: pytest.FixtureRequest, tmp_path: Path) -> Layout:
-    """Names under a temporary folder, or under a prefix of a bucket."""
+def run_dir(request: pytest.FixtureRequest, tmp_path: Path) -> RunDir:
+    """Run directory in a temporary folder, or under a prefix of a bucket."""
     if request.param == "disk":
-        return Layout(str(tmp_path / "run"))
+        return open_run_dir(str(tmp_path / "run"))
     request.getfixturevalue("gcs_server")
-    return Layout(f"gs://tests/ledger-{next(_numbers)}/run")
+    return open_run_dir(f"gs://tests/ledger-{next(_numbers)}/run")
 
 
 @pytest.fixture
-def ledger(layout: Layout) -> Ledger:
+def ledger(run_dir: RunDir) -> Ledger:
     """The ledger of commit 1."""
-    return Ledger(open_storage(), layout, 1, "me")
+    return Ledger(run_dir, 1, "me")
 
 
 @pytest.fixture

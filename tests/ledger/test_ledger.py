@@ -14,7 +14,7 @@ from reembed.machine.snapshot import ShardRecords
 from reembed.storage.open import open_storage
 
 # They set or look at files.
-ON_DISK = pytest.mark.parametrize("layout", ["disk"], indirect=True)
+ON_DISK = pytest.mark.parametrize("run_dir", ["disk"], indirect=True)
 
 
 def created(job="batches/1"):
@@ -33,8 +33,8 @@ def test_the_first_claim_of_an_epoch_wins(ledger, shard):
     assert {epoch: claim.holder for epoch, claim in claims.items()} == {1: "me", 2: "you"}
 
 
-def test_the_first_record_of_each_kind_stands_and_is_given_back(ledger, layout, shard):
-    other = Ledger(open_storage(), layout, 1, "you")
+def test_the_first_record_of_each_kind_stands_and_is_given_back(ledger, run_dir, shard):
+    other = Ledger(run_dir, 1, "you")
     assert ledger.created(shard, "0", created("batches/1")).job == "batches/1"
     assert other.created(shard, "0", created("batches/2")).job == "batches/1"
     assert ledger.outcome(shard, "0", Outcome(state="SUCCEEDED", job="a", rows=3)).rows == 3
@@ -48,7 +48,7 @@ def test_the_first_record_of_each_kind_stands_and_is_given_back(ledger, layout, 
     assert other.read_unsent(shard, "0", 2) == Unsent(requests={})
 
 
-def test_a_look_reads_back_all_that_was_written(ledger, layout, shard):
+def test_a_look_reads_back_all_that_was_written(ledger, run_dir, shard):
     ended = Outcome(
         state="SUCCEEDED",
         job="batches/1",
@@ -63,7 +63,7 @@ def test_a_look_reads_back_all_that_was_written(ledger, layout, shard):
     ledger.created(shard, "0", created())
     ledger.outcome(shard, "0", ended)
     ledger.claim(shard, "0.0", Claim(holder="me", epoch=1))
-    records = Ledger(open_storage(), layout, 1, "you").look(shard)
+    records = Ledger(run_dir, 1, "you").look(shard)
     assert sorted(records.claims) == ["0", "0.0"]
     assert records.voids == {("0", 1)}
     assert records.created == {"0": created()}
@@ -97,10 +97,10 @@ def test_the_newest_generation_counts(ledger, shard):
 
 
 @ON_DISK
-def test_age_is_by_the_storages_clock_and_from_the_newest_renewal(ledger, layout, shard):
+def test_age_is_by_the_storages_clock_and_from_the_newest_renewal(ledger, run_dir, shard):
     ledger.claim(shard, "0", Claim(holder="me", epoch=1))
     ledger.claim(shard, "0.0", Claim(holder="me", epoch=1))
-    folder = layout.shard_records(1, shard)
+    folder = run_dir.layout.shard_records(1, shard)
     old = time.time() - 1000
     os.utime(f"{folder}0.e1.claim", (old, old))
     os.utime(f"{folder}0.0.e1.claim", (old, old))
@@ -111,18 +111,18 @@ def test_age_is_by_the_storages_clock_and_from_the_newest_renewal(ledger, layout
 
 
 @ON_DISK
-def test_a_claim_from_the_future_has_age_0(ledger, layout, shard):
+def test_a_claim_from_the_future_has_age_0(ledger, run_dir, shard):
     ledger.claim(shard, "0", Claim(holder="me", epoch=1))
     later = time.time() + 1000
-    os.utime(layout.shard_records(1, shard) + "0.e1.claim", (later, later))
+    os.utime(run_dir.layout.shard_records(1, shard) + "0.e1.claim", (later, later))
     assert ledger.look(shard).ages["0", 1] == 0.0
 
 
 @ON_DISK
-def test_reading_the_clock_leaves_nothing(ledger, layout):
+def test_reading_the_clock_leaves_nothing(ledger, run_dir):
     before = time.time()
     assert before - 1 <= ledger.storage_now() <= time.time() + 1
-    assert list(open_storage().list(layout.clock("")))[:1] == []
+    assert list(open_storage().list(run_dir.layout.clock("")))[:1] == []
 
 
 def test_stop_and_lift_take_turns(ledger):
@@ -139,9 +139,9 @@ def test_stop_and_lift_take_turns(ledger):
     assert ledger.stopped()
 
 
-def test_a_stop_and_a_lift_of_one_moment_are_a_stop(ledger, layout):
+def test_a_stop_and_a_lift_of_one_moment_are_a_stop(ledger, run_dir):
     ledger.stop("stop", "enough")
-    lift = layout.stops(1) + "lift.1"
+    lift = run_dir.layout.stops(1) + "lift.1"
     open_storage().create(lift, b"{}")
     assert ledger.stopped()
 
@@ -158,21 +158,21 @@ def test_a_stop_and_a_lift_of_one_moment_are_a_stop(ledger, layout):
     ],
     ids=["version", "cut", "field", "list", "empty", "bytes"],
 )
-def test_a_record_that_cannot_be_read_stops_the_run_and_says_which(ledger, layout, shard, data):
-    name = layout.shard_records(1, shard) + "0.e1.claim"
+def test_a_record_that_cannot_be_read_stops_the_run_and_says_which(ledger, run_dir, shard, data):
+    name = run_dir.layout.shard_records(1, shard) + "0.e1.claim"
     open_storage().create(name, data)
     with pytest.raises(RunFailedError, match=r"0\.e1\.claim: not a Claim record") as caught:
         ledger.look(shard)
     assert "use the version that wrote it" in str(caught.value)
 
 
-def test_a_field_of_a_later_release_is_passed_over(ledger, layout, shard):
-    name = layout.shard_records(1, shard) + "0.e1.claim"
+def test_a_field_of_a_later_release_is_passed_over(ledger, run_dir, shard):
+    name = run_dir.layout.shard_records(1, shard) + "0.e1.claim"
     body = {"schema": 1, "holder": "me", "epoch": 1, "mood": "good"}
     open_storage().create(name, orjson.dumps(body))
     assert ledger.look(shard).claims["0"][1] == Claim(holder="me", epoch=1)
 
 
-def test_strange_files_among_the_records_are_passed_over(ledger, layout, shard):
-    open_storage().create(layout.shard_records(1, shard) + ".DS_Store", b"?")
+def test_strange_files_among_the_records_are_passed_over(ledger, run_dir, shard):
+    open_storage().create(run_dir.layout.shard_records(1, shard) + ".DS_Store", b"?")
     assert ledger.look(shard) == ShardRecords()

@@ -1,16 +1,14 @@
-from reembed.ledger.notes import PlanProgress, read_notes, sum_notes
-from reembed.storage.open import open_storage
+from reembed.ledger.notes import PlanProgress, sum_notes
 
 
-def test_notes_of_several_workers_add_up_and_damage_is_left_out(layout):
-    storage = open_storage()
-    workers = [PlanProgress(storage, layout, "p") for _ in range(2)]
+def test_notes_of_several_workers_add_up_and_damage_is_left_out(run_dir):
+    workers = [PlanProgress(run_dir, "p") for _ in range(2)]
     workers[0].add(3, 9)
     workers[0].add(1, 1)
     workers[0].tell(last=True)
     workers[1].add(2, 4)
-    storage.put(layout.plan_progress("p", "broken"), b"{")
-    notes = read_notes(storage, layout.plan_progress("p"))
+    run_dir.storage.put(run_dir.layout.plan_progress("p", "broken"), b"{")
+    notes = run_dir.notes(run_dir.layout.plan_progress("p"))
     assert sorted(note["items"] for note in notes) == [2, 4]
     assert sum_notes(notes) == {"items": 6, "chunks": 14}
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from reembed.core.records import Need, ReservationLine
 from reembed.errors import RunFailedError
-from reembed.ledger.layout import Layout
 from reembed.ledger.reservation_log import ReservationLog, is_folded
+from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.machine.reservations import Quotas, Reservations
 from reembed.storage.open import open_storage
 from support.counting import CountingStorage
@@ -23,12 +23,12 @@ from support.waiting import DEADLINE
 
 
 @pytest.fixture
-def log(layout):
-    return ReservationLog(open_storage(), layout, 1)
+def log(run_dir):
+    return ReservationLog(run_dir, 1)
 
 
-def lines_of(layout):
-    stats = open_storage().list(layout.run(1) + "/spend/")
+def lines_of(run_dir):
+    stats = open_storage().list(run_dir.layout.run(1) + "/spend/")
     return [ReservationLine.decode(open_storage().read(stat.uri), stat.uri) for stat in stats]
 
 
@@ -77,27 +77,27 @@ def test_a_later_epoch_overtakes_without_paying_twice(log):
     assert log.read().usd_nano == 0
 
 
-def test_the_same_reservation_or_release_again_writes_nothing(log, layout):
+def test_the_same_reservation_or_release_again_writes_nothing(log, run_dir):
     for _ in range(3):
         assert log.reserve("a", 1, ONE, WIDE, early)
     for _ in range(3):
         log.release("a", 1, "end", 9.0)
     log.release("never", 1, "void", 9.0)
-    assert [line.kind for line in lines_of(layout)] == ["reserve", "end"]
+    assert [line.kind for line in lines_of(run_dir)] == ["reserve", "end"]
 
 
-def test_another_process_goes_on_where_the_log_ends(log, layout):
+def test_another_process_goes_on_where_the_log_ends(log, run_dir):
     log.reserve("a", 1, ONE, WIDE, early)
-    other = ReservationLog(open_storage(), layout, 1)
+    other = ReservationLog(run_dir, 1)
     other.reserve("b", 1, ONE, WIDE, early)
     other.release("a", 1, "void", 0.0)
-    assert log.read() == other.read() == ReservationLog(open_storage(), layout, 1).read()
-    assert ReservationLog(open_storage(), layout, 2).read() == Reservations()
+    assert log.read() == other.read() == ReservationLog(run_dir, 1).read()
+    assert ReservationLog(run_dir, 2).read() == Reservations()
 
 
-def test_eight_threads_never_pass_the_cap_and_leave_no_gap(layout):
+def test_eight_threads_never_pass_the_cap_and_leave_no_gap(run_dir):
     quotas = replace(WIDE, max_usd_nano=200)
-    logs = [ReservationLog(open_storage(), layout, 1) for _ in range(4)]
+    logs = [ReservationLog(run_dir, 1) for _ in range(4)]
     start = threading.Barrier(8)
 
     def work(number):
@@ -110,14 +110,14 @@ def test_eight_threads_never_pass_the_cap_and_leave_no_gap(layout):
     with ThreadPoolExecutor(8) as pool:
         won = sum(pool.map(work, range(8)))
     assert won == 20
-    _check(layout, 20, 200)
+    _check(run_dir, 20, 200)
 
 
-def test_four_processes_never_pass_the_cap_and_leave_no_gap(layout):
+def test_four_processes_never_pass_the_cap_and_leave_no_gap(run_dir):
     context = multiprocessing.get_context("spawn")
     start, answers = context.Barrier(4), context.Queue()
     processes = [
-        context.Process(target=spend_ten, args=(layout.run_dir, number, start, answers))
+        context.Process(target=spend_ten, args=(run_dir.layout.run_dir, number, start, answers))
         for number in range(4)
     ]
     for process in processes:
@@ -128,20 +128,20 @@ def test_four_processes_never_pass_the_cap_and_leave_no_gap(layout):
     answers.close()
     answers.join_thread()
     assert won == 20
-    _check(layout, 20, 200)
+    _check(run_dir, 20, 200)
 
 
-def _check(layout, count, usd_nano):
-    names = [stat.uri for stat in open_storage().list(layout.run(1) + "/spend/")]
-    assert names == [layout.spend(1, seq) for seq in range(1, count + 1)]
-    totals = [line.total_usd_nano for line in lines_of(layout)]
+def _check(run_dir, count, usd_nano):
+    names = [stat.uri for stat in open_storage().list(run_dir.layout.run(1) + "/spend/")]
+    assert names == [run_dir.layout.spend(1, seq) for seq in range(1, count + 1)]
+    totals = [line.total_usd_nano for line in lines_of(run_dir)]
     assert totals == list(range(10, usd_nano + 1, 10))
 
 
-def test_a_line_of_an_unknown_version_is_refused(log, layout):
+def test_a_line_of_an_unknown_version_is_refused(log, run_dir):
     log.reserve("a", 1, ONE, WIDE, early)
     body = {"schema": 2, "kind": "reserve", "attempt": "b", "epoch": 1}
-    open_storage().create(layout.spend(1, 2), orjson.dumps(body))
+    open_storage().create(run_dir.layout.spend(1, 2), orjson.dumps(body))
     with pytest.raises(RunFailedError, match="000000002: not a ReservationLine record"):
         log.read()
 
@@ -157,8 +157,8 @@ ACTS = st.tuples(
 @settings(deadline=None, max_examples=60)
 @given(st.lists(ACTS, max_size=25), st.integers(0, 90))
 def test_whatever_happens_the_total_is_the_sum_and_under_the_cap(tmp_path_factory, acts, cap):
-    layout = Layout(str(tmp_path_factory.mktemp("spend")))
-    logs = [ReservationLog(open_storage(), layout, 1) for _ in range(2)]
+    run_dir = open_run_dir(str(tmp_path_factory.mktemp("spend")))
+    logs = [ReservationLog(run_dir, 1) for _ in range(2)]
     quotas = replace(WIDE, max_usd_nano=cap, jobs=3)
     needs = {}
     for turn, (kind, attempt, epoch, usd) in enumerate(acts):
@@ -172,14 +172,14 @@ def test_whatever_happens_the_total_is_the_sum_and_under_the_cap(tmp_path_factor
         reservations = log.read()
         assert 0 <= reservations.usd_nano <= cap
         assert reservations.used(0.0).jobs <= 3
-    lines = lines_of(layout)
+    lines = lines_of(run_dir)
     assert logs[0].read() == logs[1].read()
     assert logs[0].read().lines == len(lines)
     assert [line.total_usd_nano for line in lines[-1:]] == [logs[0].read().usd_nano][: len(lines)]
 
 
-def folds_of(layout):
-    return [stat.uri.rsplit("/", 1)[1] for stat in open_storage().list(layout.folds(1))]
+def folds_of(run_dir):
+    return [stat.uri.rsplit("/", 1)[1] for stat in open_storage().list(run_dir.layout.folds(1))]
 
 
 @settings(deadline=None, max_examples=40)
@@ -187,52 +187,48 @@ def folds_of(layout):
 def test_a_reader_of_folds_has_the_book_of_a_reader_of_lines(
     tmp_path_factory, acts, fold_every, max_concurrent
 ):
-    layout = Layout(str(tmp_path_factory.mktemp("spend")))
-    log = ReservationLog(open_storage(), layout, 1, fold_every=fold_every)
+    run_dir = open_run_dir(str(tmp_path_factory.mktemp("spend")))
+    log = ReservationLog(run_dir, 1, fold_every=fold_every)
     for kind, attempt, epoch, usd in acts:
         if kind == "reserve":
             log.reserve(attempt, epoch, Need(usd_nano=usd, jobs=1, result_bytes=7), WIDE, early)
         else:
             log.release(attempt, epoch, kind, usd / 3)
-    reservations, lines = Reservations(), lines_of(layout)
+    reservations, lines = Reservations(), lines_of(run_dir)
     for line in lines:
         reservations = reservations.add(line)
-    assert (
-        ReservationLog(open_storage(), layout, 1, max_concurrent).read()
-        == reservations
-        == log.read()
-    )
+    assert ReservationLog(run_dir, 1, max_concurrent).read() == reservations == log.read()
     expected = [f"{seq:09}" for seq in range(fold_every, len(lines) + 1, fold_every)]
-    assert folds_of(layout) == expected
+    assert folds_of(run_dir) == expected
 
 
-def test_the_same_lines_give_the_same_fold_from_any_writer(layout):
-    logs = [ReservationLog(open_storage(), layout, 1, fold_every=4) for _ in range(2)]
+def test_the_same_lines_give_the_same_fold_from_any_writer(run_dir):
+    logs = [ReservationLog(run_dir, 1, fold_every=4) for _ in range(2)]
     for number in range(3):
         logs[number % 2].reserve(f"z{9 - number}", 1, ONE, WIDE, early)
     logs[0].release("z9", 1, "end", 9.5)
-    name = layout.fold(1, 4)
+    name = run_dir.layout.fold(1, 4)
     first = open_storage().read(name)
     open_storage().delete(name)
     # Begun from another fold: that of the first two lines.
-    ReservationLog(open_storage(), layout, 1, fold_every=4)._fold(logs[1].read())
+    ReservationLog(run_dir, 1, fold_every=4)._fold(logs[1].read())
     assert open_storage().read(name) == first
 
 
-def test_a_fold_that_a_dead_writer_left_out_is_not_missed(layout):
-    log = ReservationLog(open_storage(), layout, 1, fold_every=3)
+def test_a_fold_that_a_dead_writer_left_out_is_not_missed(run_dir):
+    log = ReservationLog(run_dir, 1, fold_every=3)
     for number in range(10):
         log.reserve(f"a{number}", 1, ONE, WIDE, early)
-    open_storage().delete(layout.fold(1, 9))
-    assert ReservationLog(open_storage(), layout, 1).read() == log.read()
+    open_storage().delete(run_dir.layout.fold(1, 9))
+    assert ReservationLog(run_dir, 1).read() == log.read()
 
 
-def test_only_the_lines_after_the_newest_fold_are_read(layout):
-    log = ReservationLog(open_storage(), layout, 1, fold_every=50)
+def test_only_the_lines_after_the_newest_fold_are_read(run_dir):
+    log = ReservationLog(run_dir, 1, fold_every=50)
     for number in range(57):
         log.reserve(f"a{number}", 1, ONE, WIDE, early)
     storage = CountingStorage(open_storage())
-    reader = ReservationLog(storage, layout, 1, max_concurrent=16)
+    reader = ReservationLog(RunDir(storage, run_dir.layout), 1, max_concurrent=16)
     assert reader.read().lines == 57
     # One page of folds, the newest; the seven lines are among the first eight asked for.
     assert dict(storage.counts) == {"list": 1, "read": 1 + 8}
@@ -243,18 +239,18 @@ def test_only_the_lines_after_the_newest_fold_are_read(layout):
     assert reader.read().lines == 77
 
 
-def test_a_line_that_came_between_two_reads_of_one_look_waits_for_the_next(layout):
+def test_a_line_that_came_between_two_reads_of_one_look_waits_for_the_next(run_dir):
     """Line 2 is there when it is read, line 1 was not yet."""
     late = []
 
     def before(call, uri):
         if uri.endswith("000000002") and not late:
-            late.append(ReservationLog(open_storage(), layout, 1))
+            late.append(ReservationLog(run_dir, 1))
             late[0].reserve("a", 1, ONE, WIDE, early)
             late[0].reserve("b", 1, ONE, WIDE, early)
 
     reader = ReservationLog(
-        CountingStorage(open_storage(), before=before), layout, 1, max_concurrent=1
+        RunDir(CountingStorage(open_storage(), before=before), run_dir.layout), 1, max_concurrent=1
     )
     assert reader.read().lines == 0
     found = reader._lines(range(1, 4))
@@ -263,10 +259,12 @@ def test_a_line_that_came_between_two_reads_of_one_look_waits_for_the_next(layou
     assert reader.read().lines == 2
 
 
-def test_a_fold_of_an_unknown_version_is_refused(layout):
-    open_storage().create(layout.fold(1, 256), orjson.dumps({"schema": 2, "reservations": {}}))
+def test_a_fold_of_an_unknown_version_is_refused(run_dir):
+    open_storage().create(
+        run_dir.layout.fold(1, 256), orjson.dumps({"schema": 2, "reservations": {}})
+    )
     with pytest.raises(RunFailedError, match="000000256: not a Fold record"):
-        ReservationLog(open_storage(), layout, 1).read()
+        ReservationLog(run_dir, 1).read()
 
 
 def test_results_are_forgotten_once_nothing_can_hold_them_any_more():

@@ -7,6 +7,7 @@ import pytest
 from reembed.core.records import Child, Created, Need, Outcome, Redrive, Settled
 from reembed.errors import RunFailedError
 from reembed.ledger.ledger import Ledger, read_standing
+from reembed.ledger.run_dir import RunDir
 from reembed.storage.open import open_storage
 from support.counting import CountingStorage
 
@@ -39,8 +40,9 @@ def settle(ledger: Ledger, shard: str, generation: int = 0) -> None:
     )  # fmt: skip
 
 
-def of(layout, storage=None) -> Ledger:
-    return Ledger(storage or open_storage(), layout, 1, "reader", max_concurrent=4)
+def of(run_dir, storage=None) -> Ledger:
+    reader = RunDir(storage or open_storage(), run_dir.layout)
+    return Ledger(reader, 1, "reader", max_concurrent=4)
 
 
 def told(records):
@@ -53,22 +55,22 @@ def told(records):
     return records.settled, jobs, states, open_again
 
 
-def test_a_partition_is_rolled_up_once_its_last_shard_is_settled(ledger, layout):
+def test_a_partition_is_rolled_up_once_its_last_shard_is_settled(ledger, run_dir):
     for number, shard in enumerate(SHARDS):
         assert not ledger.roll_up(PARTITION, SHARDS, 0), number
         settle(ledger, shard)
     assert ledger.roll_up(PARTITION, SHARDS, 0)
     assert ledger.roll_up(PARTITION, SHARDS, 0)
-    names = [stat.uri for stat in open_storage().list(layout.rollups(1))]
-    assert names == [layout.rollup(1, PARTITION, 0)]
+    names = [stat.uri for stat in open_storage().list(run_dir.layout.rollups(1))]
+    assert names == [run_dir.layout.rollup(1, PARTITION, 0)]
 
 
-def test_a_roll_up_says_what_the_records_say(ledger, layout):
+def test_a_roll_up_says_what_the_records_say(ledger, run_dir):
     for shard in SHARDS:
         settle(ledger, shard)
-    before = {shard: told(records) for shard, records in of(layout).load(SHARDS)}
+    before = {shard: told(records) for shard, records in of(run_dir).load(SHARDS)}
     assert ledger.roll_up(PARTITION, SHARDS, 0)
-    assert {shard: told(records) for shard, records in of(layout).load(SHARDS)} == before
+    assert {shard: told(records) for shard, records in of(run_dir).load(SHARDS)} == before
     assert before[SHARDS[0]][1] == {
         "0": f"batches/{SHARDS[0]}-0",
         "0.0": f"batches/{SHARDS[0]}-0.0",
@@ -76,29 +78,27 @@ def test_a_roll_up_says_what_the_records_say(ledger, layout):
     assert before[SHARDS[0]][2] == {"0": "FAILED", "0.0": "SUCCEEDED", "0.1": "NOT_SENT"}
 
 
-def test_whoever_rolls_up_writes_the_same_bytes(ledger, layout):
+def test_whoever_rolls_up_writes_the_same_bytes(ledger, run_dir):
     for shard in SHARDS:
         settle(ledger, shard)
-    name = layout.rollup(1, PARTITION, 0)
+    name = run_dir.layout.rollup(1, PARTITION, 0)
     seen = set()
     for max_concurrent in (1, 8):
-        Ledger(open_storage(), layout, 1, f"w{max_concurrent}", max_concurrent).roll_up(
-            PARTITION, SHARDS, 0
-        )
+        Ledger(run_dir, 1, f"w{max_concurrent}", max_concurrent).roll_up(PARTITION, SHARDS, 0)
         seen.add(open_storage().read(name))
         open_storage().delete(name)
     # A process that froze says only now what it created: that belongs to no attempt's end.
     ledger.created(SHARDS[0], "0.1", Created(job="batches/late", display_name="d", epoch=1))
-    of(layout).roll_up(PARTITION, SHARDS[::-1], 0)
+    of(run_dir).roll_up(PARTITION, SHARDS[::-1], 0)
     assert seen == {open_storage().read(name)}
 
 
-def test_of_a_partition_that_is_rolled_up_nothing_else_is_listed_or_read(ledger, layout):
+def test_of_a_partition_that_is_rolled_up_nothing_else_is_listed_or_read(ledger, run_dir):
     for shard in SHARDS:
         settle(ledger, shard)
     ledger.roll_up(PARTITION, SHARDS, 0)
     storage = CountingStorage(open_storage())
-    assert len(dict(of(layout, storage).load(SHARDS))) == 3
+    assert len(dict(of(run_dir, storage).load(SHARDS))) == 3
     assert dict(storage.counts) == {"list": 1, "read": 1}
 
 
@@ -109,40 +109,40 @@ def test_a_partition_without_a_shard_of_the_plan_is_not_rolled_up(ledger):
     assert ledger.roll_up(PARTITION, SHARDS[:2], 0)
 
 
-def test_a_redrive_makes_the_roll_up_stale_and_a_new_one_follows(ledger, layout):
+def test_a_redrive_makes_the_roll_up_stale_and_a_new_one_follows(ledger, run_dir):
     for shard in SHARDS:
         settle(ledger, shard)
     ledger.roll_up(PARTITION, SHARDS, 0)
     ledger.reopen(PARTITION, 1)
-    assert {s: told(r) for s, r in of(layout).load(SHARDS)}[SHARDS[1]][3] is False
+    assert {s: told(r) for s, r in of(run_dir).load(SHARDS)}[SHARDS[1]][3] is False
     ledger.redrive(SHARDS[1], 1, AGAIN)
-    assert {s: told(r)[3] for s, r in of(layout).load(SHARDS)}[SHARDS[1]] is True
+    assert {s: told(r)[3] for s, r in of(run_dir).load(SHARDS)}[SHARDS[1]] is True
     assert not ledger.roll_up(PARTITION, SHARDS, 1)
     settle(ledger, SHARDS[1], 1)
-    before = {shard: told(records) for shard, records in of(layout).load(SHARDS)}
+    before = {shard: told(records) for shard, records in of(run_dir).load(SHARDS)}
     assert ledger.roll_up(PARTITION, SHARDS, 1)
-    assert {shard: told(records) for shard, records in of(layout).load(SHARDS)} == before
+    assert {shard: told(records) for shard, records in of(run_dir).load(SHARDS)} == before
     assert [before[shard][0].generation for shard in SHARDS] == [0, 1, 0]
-    assert read_standing(open_storage(), layout, 1).holds(PARTITION)
+    assert read_standing(run_dir, 1).holds(PARTITION)
 
 
-def test_a_partition_opened_beyond_the_runs_generation_is_left_alone(ledger, layout):
+def test_a_partition_opened_beyond_the_runs_generation_is_left_alone(ledger, run_dir):
     """The redrive was cut off, or is still writing its shards: nobody can tell."""
     for shard in SHARDS:
         settle(ledger, shard)
     ledger.reopen(PARTITION, 1)
     assert not ledger.roll_up(PARTITION, SHARDS, 0)
-    assert not read_standing(open_storage(), layout, 1).holds(PARTITION)
-    assert len(dict(of(layout).load(SHARDS))) == 3
+    assert not read_standing(run_dir, 1).holds(PARTITION)
+    assert len(dict(of(run_dir).load(SHARDS))) == 3
 
 
 # On a disk alone: which calls are made does not depend on the storage.
-@pytest.mark.parametrize("layout", ["disk"], indirect=True)
+@pytest.mark.parametrize("run_dir", ["disk"], indirect=True)
 @pytest.mark.parametrize("calls", range(12))
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("standing", [False, True], ids=["new", "rolled up before"])
 def test_a_redrive_at_any_moment_of_a_roll_up_never_hides_an_open_shard(
-    ledger, layout, calls, steps, standing
+    ledger, run_dir, calls, steps, standing
 ):
     """The redrive does its first `steps` steps before the call of that number."""
     for shard in SHARDS:
@@ -164,53 +164,56 @@ def test_a_redrive_at_any_moment_of_a_roll_up_never_hides_an_open_shard(
         count += 1
 
     writer = Ledger(
-        CountingStorage(open_storage(), before=before), layout, 1, "w", max_concurrent=1
+        RunDir(CountingStorage(open_storage(), before=before), run_dir.layout),
+        1,
+        "w",
+        max_concurrent=1,
     )
     writer.roll_up(PARTITION, SHARDS, 0)
     done = todo if count <= calls else todo[steps:]
     for step in done:
         step()
-    opened = {shard for shard, records in of(layout).load(SHARDS) if told(records)[3]}
+    opened = {shard for shard, records in of(run_dir).load(SHARDS) if told(records)[3]}
     assert opened == set(SHARDS[1:])
     for shard in SHARDS[1:]:
         settle(ledger, shard, 1)
-    assert of(layout).roll_up(PARTITION, SHARDS, 1)
-    rolled = {shard: told(records)[0].generation for shard, records in of(layout).load(SHARDS)}
+    assert of(run_dir).roll_up(PARTITION, SHARDS, 1)
+    rolled = {shard: told(records)[0].generation for shard, records in of(run_dir).load(SHARDS)}
     assert [rolled[shard] for shard in SHARDS] == [0, 1, 1]
 
 
-def test_all_that_is_due_is_rolled_up_and_nothing_else(ledger, layout):
+def test_all_that_is_due_is_rolled_up_and_nothing_else(ledger, run_dir):
     partitions = {f"{number:08}": [f"{number:08}-000000"] for number in range(5)}
     for shards in list(partitions.values())[:3]:
         settle(ledger, shards[0])
     ledger.roll_up("00000000", partitions["00000000"], 0)
-    of(layout).roll_up_all(partitions, 0)
-    standing = read_standing(open_storage(), layout, 1)
+    of(run_dir).roll_up_all(partitions, 0)
+    standing = read_standing(run_dir, 1)
     assert [partition for partition in partitions if standing.holds(partition)] == list(partitions)[
         :3
     ]
 
 
-def test_an_open_partition_is_read_by_several_threads(ledger, layout):
+def test_an_open_partition_is_read_by_several_threads(ledger, run_dir):
     for shard in SHARDS:
         settle(ledger, shard)
     storage = CountingStorage(open_storage(), gather=2)
-    found = dict(of(layout, storage).load(SHARDS))
+    found = dict(of(run_dir, storage).load(SHARDS))
     assert len(found) == 3
     # The roll-ups, the partition; a settlement, three outcomes and two jobs of each shard.
     assert dict(storage.counts) == {"list": 2, "read": 18}
     assert 2 <= storage.max_concurrent <= 4
 
 
-def test_a_roll_up_that_cannot_be_read_stops_the_run_and_says_which(ledger, layout):
-    open_storage().create(layout.rollup(1, PARTITION, 0), b"{}")
+def test_a_roll_up_that_cannot_be_read_stops_the_run_and_says_which(ledger, run_dir):
+    open_storage().create(run_dir.layout.rollup(1, PARTITION, 0), b"{}")
     with pytest.raises(RunFailedError, match=r"00000003\.g0: not a Rollup record"):
-        dict(of(layout).load(SHARDS))
+        dict(of(run_dir).load(SHARDS))
 
 
-def test_strange_files_among_the_roll_ups_are_passed_over(layout):
+def test_strange_files_among_the_roll_ups_are_passed_over(run_dir):
     for name in (".DS_Store", "00000003.g0.open.tmp", "3.g0", "00000003.g-1"):
-        open_storage().create(layout.rollups(1) + name, b"?")
-    standing = read_standing(open_storage(), layout, 1)
+        open_storage().create(run_dir.layout.rollups(1) + name, b"?")
+    standing = read_standing(run_dir, 1)
     assert not standing.holds(PARTITION)
     assert standing.generation(PARTITION) == 0

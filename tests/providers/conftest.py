@@ -9,7 +9,7 @@ import pytest
 
 from providers.scripted import KEY, ScriptedServer
 from reembed.providers.gemini.client import GeminiService
-from reembed.providers.gemini.http import Endpoint, Wire
+from reembed.providers.gemini.http import Endpoint, GeminiHttp
 from reembed.providers.gemini.retries import RetryPolicy
 from reembed.providers.keys import Secret
 
@@ -39,8 +39,8 @@ def service(server: ScriptedServer, retries: RetryPolicy) -> Iterator[GeminiServ
 
 
 @pytest.fixture
-def wire(server: ScriptedServer) -> Iterator[Wire]:
-    wire = Wire(Endpoint(server.url, "v1beta", 5.0), Secret(KEY))
+def wire(server: ScriptedServer) -> Iterator[GeminiHttp]:
+    wire = GeminiHttp(Endpoint(server.url, "v1beta", 5.0), Secret(KEY))
     yield wire
     wire.close()
 

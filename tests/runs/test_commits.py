@@ -15,12 +15,9 @@ from reembed.ledger.commits import (
     check_plan,
     check_resumable,
     commit_plan,
-    newest_commit,
-    record_settled,
 )
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.runs.plan import make_plan
-from reembed.storage.local import LocalStorage
 from support.racing import race_threads
 
 Load = Callable[..., LoadedConfig]
@@ -28,23 +25,22 @@ SETTLED = RunSettled(shards=1, rows=10, rejects=0, jobs=1)
 
 
 @pytest.fixture
-def planned(load: Load) -> tuple[LoadedConfig, PlanSummary, Layout]:
+def planned(load: Load) -> tuple[LoadedConfig, PlanSummary, RunDir]:
     loaded = load()
-    plan = make_plan(loaded, LocalStorage())
-    return loaded, plan, Layout(loaded.config.run_dir)
+    plan = make_plan(loaded)
+    return loaded, plan, open_run_dir(loaded.config.run_dir)
 
 
 def test_there_is_no_commit_before_the_first(load: Load) -> None:
-    assert newest_commit(LocalStorage(), Layout(load().config.run_dir)) is None
+    assert open_run_dir(load().config.run_dir).newest_commit() is None
 
 
 def test_a_commit_is_found_with_all_that_a_resume_needs(
-    planned: tuple[LoadedConfig, PlanSummary, Layout],
+    planned: tuple[LoadedConfig, PlanSummary, RunDir],
 ) -> None:
-    loaded, plan, layout = planned
-    storage = LocalStorage()
-    made = commit_plan(storage, layout, loaded.config, plan, "a-key")
-    found = newest_commit(storage, layout)
+    loaded, plan, run_dir = planned
+    made = commit_plan(run_dir, loaded.config, plan, "a-key")
+    found = run_dir.newest_commit()
     assert found is not None
     assert found.commit == made
     assert not found.settled
@@ -54,35 +50,34 @@ def test_a_commit_is_found_with_all_that_a_resume_needs(
 
 
 def test_a_settled_commit_says_so_and_the_next_has_the_next_number(
-    planned: tuple[LoadedConfig, PlanSummary, Layout],
+    planned: tuple[LoadedConfig, PlanSummary, RunDir],
 ) -> None:
-    loaded, plan, layout = planned
-    storage = LocalStorage()
-    first = commit_plan(storage, layout, loaded.config, plan, "")
+    loaded, plan, run_dir = planned
+    first = commit_plan(run_dir, loaded.config, plan, "")
     for _ in range(2):
-        record_settled(storage, layout, first, 0, SETTLED)
-    found = newest_commit(storage, layout)
+        run_dir.record_settled(first.number, 0, SETTLED)
+    found = run_dir.newest_commit()
     assert found is not None
     assert found.settled
-    second = commit_plan(storage, layout, loaded.config, plan, "", after=1)
+    second = commit_plan(run_dir, loaded.config, plan, "", after=1)
     assert second.number == 2
     assert second.run != first.run
-    found = newest_commit(storage, layout)
+    found = run_dir.newest_commit()
     assert found is not None
     assert (found.commit.number, found.settled) == (2, False)
 
 
 def test_of_many_that_planned_at_once_one_commits(
-    planned: tuple[LoadedConfig, PlanSummary, Layout],
+    planned: tuple[LoadedConfig, PlanSummary, RunDir],
 ) -> None:
-    loaded, plan, layout = planned
-    storage = LocalStorage()
+    loaded, plan, run_dir = planned
+    storage = run_dir.storage
     runs: list[str] = []
     refusals: list[str] = []
 
     def commit(number: int) -> None:
         try:
-            runs.append(commit_plan(storage, layout, loaded.config, plan, "").run)
+            runs.append(commit_plan(run_dir, loaded.config, plan, "").run)
         except RunFailedError as err:
             refusals.append(str(err))
 
@@ -91,14 +86,14 @@ def test_of_many_that_planned_at_once_one_commits(
     commit(9)
     assert (len(runs), len(refusals)) == (1, 8)
     assert all("run again to join it" in refusal for refusal in refusals)
-    assert len(list(storage.list(layout.commits()))) == 1
+    assert len(list(storage.list(run_dir.layout.commits()))) == 1
 
 
 def test_a_frozen_key_binds_and_a_free_one_does_not(
-    planned: tuple[LoadedConfig, PlanSummary, Layout], load: Load
+    planned: tuple[LoadedConfig, PlanSummary, RunDir], load: Load
 ) -> None:
-    loaded, plan, layout = planned
-    commit = commit_plan(LocalStorage(), layout, loaded.config, plan, "a-key")
+    loaded, plan, run_dir = planned
+    commit = commit_plan(run_dir, loaded.config, plan, "a-key")
     check_resumable(commit, loaded.config, "a-key", key_rotated=False)
     free = load(budget={"max_usd": 3}, batch={"poll_seconds": [1, 2]})
     check_resumable(commit, free.config, "a-key", key_rotated=False)
@@ -111,47 +106,45 @@ def test_a_frozen_key_binds_and_a_free_one_does_not(
 
 
 def test_no_number_is_skipped_by_commits_one_after_the_other(
-    planned: tuple[LoadedConfig, PlanSummary, Layout],
+    planned: tuple[LoadedConfig, PlanSummary, RunDir],
 ) -> None:
-    loaded, plan, layout = planned
+    loaded, plan, run_dir = planned
     with ThreadPoolExecutor(1) as pool:
         made = [
-            pool.submit(
-                commit_plan, LocalStorage(), layout, loaded.config, plan, "", after=number
-            ).result()
+            pool.submit(commit_plan, run_dir, loaded.config, plan, "", after=number).result()
             for number in range(11)
         ]
     assert [commit.number for commit in made] == list(range(1, 12))
-    found = newest_commit(LocalStorage(), layout)
+    found = run_dir.newest_commit()
     assert found is not None
     assert found.commit.number == 11
 
 
 def test_a_file_beside_the_commits_is_none(
-    planned: tuple[LoadedConfig, PlanSummary, Layout],
+    planned: tuple[LoadedConfig, PlanSummary, RunDir],
 ) -> None:
-    loaded, plan, layout = planned
-    storage = LocalStorage()
-    commit = commit_plan(storage, layout, loaded.config, plan, "key")
+    loaded, plan, run_dir = planned
+    storage = run_dir.storage
+    commit = commit_plan(run_dir, loaded.config, plan, "key")
     for name in ("commit.0001~", "commit.0002.bak", "commit.", "commit.0x02"):
-        storage.put(f"{layout.run_dir}/ledger/{name}", b"?")
-    found = newest_commit(storage, layout)
+        storage.put(f"{run_dir.path}/ledger/{name}", b"?")
+    found = run_dir.newest_commit()
     assert found is not None
     assert found.commit == commit
-    storage.put(layout.commit(2), commit.encode())
+    storage.put(run_dir.layout.commit(2), commit.encode())
     with pytest.raises(RunFailedError, match="says that it is commit 1"):
-        newest_commit(storage, layout)
+        run_dir.newest_commit()
 
 
 def test_a_plan_that_was_changed_after_its_commit_is_refused(
-    planned: tuple[LoadedConfig, PlanSummary, Layout],
+    planned: tuple[LoadedConfig, PlanSummary, RunDir],
 ) -> None:
-    loaded, plan, layout = planned
-    storage = LocalStorage()
-    commit = commit_plan(storage, layout, loaded.config, plan, "key")
-    check_plan(storage, layout, commit)
-    [partition] = storage.list(layout.partitions(plan.plan))
+    loaded, plan, run_dir = planned
+    storage = run_dir.storage
+    commit = commit_plan(run_dir, loaded.config, plan, "key")
+    check_plan(run_dir, commit)
+    [partition] = storage.list(run_dir.layout.partitions(plan.plan))
     data = storage.read(partition.uri)
-    storage.put(layout.partition(plan.plan, 1), data)
+    storage.put(run_dir.layout.partition(plan.plan, 1), data)
     with pytest.raises(RunFailedError, match="are not those that were committed: restore"):
-        check_plan(storage, layout, commit)
+        check_plan(run_dir, commit)

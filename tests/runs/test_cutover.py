@@ -15,7 +15,7 @@ from reembed.config.load import config_from_mapping
 from reembed.core.plans import PlanSummary
 from reembed.core.records import Commit, RunSettled, Stop
 from reembed.errors import RunFailedError, UsageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.cutover import ViewChange, cut_over, roll_back
 from reembed.storage.local import LocalStorage
 from support.duck_bigquery import DuckBigQuery, Dying, Killed
@@ -39,7 +39,8 @@ class Place:
             "destination": {"bigquery": {"table": str(TABLE), "view": str(VIEW), **destination}},
         }
         self.config = config_from_mapping(data, folder).config
-        self.layout = Layout(self.config.run_dir)
+        self.run_dir = open_run_dir(self.config.run_dir)
+        self.layout = self.run_dir.layout
         self.commit()
         settled = RunSettled(shards=0, rows=0, rejects=0, jobs=0)
         self.storage.create(self.layout.run_settled(1, 0), settled.encode())
@@ -58,10 +59,10 @@ class Place:
         self.storage.put(self.layout.plan_summary("p1"), plan.encode())
 
     def cut_over(self, bigquery: Any = None) -> ViewChange:
-        return cut_over(self.config, self.storage, bigquery or self.bigquery)
+        return cut_over(self.config, self.run_dir, bigquery or self.bigquery)
 
     def roll_back(self, bigquery: Any = None) -> ViewChange:
-        return roll_back(self.config, self.storage, bigquery or self.bigquery)
+        return roll_back(self.config, self.run_dir, bigquery or self.bigquery)
 
     def says(self) -> str:
         found = self.bigquery.table(VIEW)

@@ -1,6 +1,7 @@
 """The end of planning: partitions are summed up, read many at a time."""
 
 from reembed.core.plans import PartitionPlan, digest_of
+from reembed.ledger.run_dir import RunDir
 from reembed.runs.plan import read_packed
 from support.counting import CountingStorage
 from support.memory import MemoryStorage
@@ -11,7 +12,7 @@ def test_partitions_are_read_side_by_side_and_come_to_the_same_as_one_by_one():
     planted = Planted(MemoryStorage(), shards=100, per_partition=3, rows=7)
     planted.plant_partitions()
     storage = CountingStorage(planted.storage, gather=9)
-    packed = read_packed(storage, planted.layout, PLAN)
+    packed = read_packed(RunDir(storage, planted.layout), PLAN)
     names = [stat.uri for stat in planted.storage.list(planted.layout.partitions(PLAN))]
     one_by_one = [PartitionPlan.decode(planted.storage.read(name), name) for name in names]
     assert packed.digest == digest_of(one_by_one)
@@ -30,4 +31,4 @@ def test_shards_with_copies_are_named():
     copying = partition.shards[1].model_copy(update={"copies": 2})
     changed = (partition.shards[0], copying, partition.shards[2])
     planted.storage.put(name, partition.model_copy(update={"shards": changed}).encode())
-    assert read_packed(planted.storage, planted.layout, PLAN).copying == (copying,)
+    assert read_packed(planted.run_dir, PLAN).copying == (copying,)

@@ -27,7 +27,7 @@ def files_under(folder: str) -> dict[str, bytes]:
 
 def test_a_plan_stands_whole_under_its_name(load: Load) -> None:
     loaded = load(batch={"max_requests": 4})
-    plan = make_plan(loaded, LocalStorage())
+    plan = make_plan(loaded)
     totals = plan.plan_totals()
     assert (plan.items, totals.items, totals.chunks, totals.requests) == (10, 10, 10, 10)
     assert totals.shards == totals.jobs >= 3
@@ -38,19 +38,19 @@ def test_a_plan_stands_whole_under_its_name(load: Load) -> None:
 
 def test_the_same_input_gives_the_same_plan_in_every_folder(load: Load) -> None:
     loaded = load()
-    first = make_plan(loaded, LocalStorage())
+    first = make_plan(loaded)
     other = load(run_dir="./other")
-    second = make_plan(other, LocalStorage())
+    second = make_plan(other)
     assert (first.plan, first.digest) == (second.plan, second.digest)
     assert files_under(loaded.config.run_dir) == files_under(other.config.run_dir)
 
 
 def test_a_plan_that_stands_is_taken_and_not_made_again(load: Load) -> None:
     loaded = load()
-    first = make_plan(loaded, LocalStorage())
+    first = make_plan(loaded)
     name = Layout(loaded.config.run_dir).plan_summary(first.plan)
     before = os.stat(name).st_mtime_ns
-    assert make_plan(loaded, LocalStorage()) == first
+    assert make_plan(loaded) == first
     assert os.stat(name).st_mtime_ns == before
 
 
@@ -65,29 +65,29 @@ def test_a_plan_that_stands_is_taken_and_not_made_again(load: Load) -> None:
     ids=lambda value: next(iter(value)),
 )
 def test_what_is_frozen_makes_another_plan(load: Load, change: dict[str, object]) -> None:
-    one = make_plan(load(), LocalStorage()).plan
-    two = make_plan(load(**change), LocalStorage()).plan
+    one = make_plan(load()).plan
+    two = make_plan(load(**change)).plan
     assert one != two
 
 
 def test_a_changed_file_makes_another_plan(load: Load) -> None:
     loaded = load()
-    before = make_plan(loaded, LocalStorage()).plan
+    before = make_plan(loaded).plan
     (loaded.base / "corpus" / "3.txt").write_text("Now it says this.")
-    assert make_plan(loaded, LocalStorage()).plan != before
+    assert make_plan(loaded).plan != before
 
 
 def test_a_damaged_summary_is_refused(load: Load) -> None:
     loaded = load()
-    plan = make_plan(loaded, LocalStorage())
+    plan = make_plan(loaded)
     Path(Layout(loaded.config.run_dir).plan_summary(plan.plan)).write_text('{"schema": 99}')
     with pytest.raises(RunFailedError, match="another version"):
-        make_plan(loaded, LocalStorage())
+        make_plan(loaded)
 
 
 def test_the_listing_leaves_out_the_run_directory_and_samples(load: Load) -> None:
     loaded = load(run_dir="./corpus/run")
-    make_plan(loaded, LocalStorage())
+    make_plan(loaded)
     assert len(open_files(loaded, LocalStorage()).items) == 10
     sampled = load(source={"files": ["corpus/**"], "sample": 4})
     keys = [item.key for item in open_files(sampled, LocalStorage()).items]
@@ -106,7 +106,7 @@ def test_the_engine_is_named_and_its_workers_are_counted() -> None:
 
 def test_an_engine_that_is_none_is_refused(load: Load) -> None:
     with pytest.raises(UsageError, match="NoSuchRunner"):
-        make_plan(load(), LocalStorage(), ["--runner=NoSuchRunner"])
+        make_plan(load(), ["--runner=NoSuchRunner"])
 
 
 def test_whatever_fails_on_a_worker_becomes_one_line(load: Load) -> None:
@@ -128,6 +128,6 @@ def test_a_place_that_cannot_be_written_fails_the_plan_and_leaves_none(load: Loa
     run_dir.mkdir()
     (run_dir / "plans").write_text("a file where a folder must be")
     with pytest.raises(Exception, match="plans"):
-        make_plan(loaded, LocalStorage())
+        make_plan(loaded)
     (run_dir / "plans").unlink()
-    assert make_plan(loaded, LocalStorage()).items == 10
+    assert make_plan(loaded).items == 10

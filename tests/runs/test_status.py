@@ -9,6 +9,7 @@ import pytest
 
 from reembed.core.records import Commit
 from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.providers.base import BatchService, Job
 from reembed.runs.audit import audit_jobs
 from reembed.runs.report import count_run
@@ -28,7 +29,7 @@ def made() -> Made:
 
 def ask(made: Made, gather: int = 0) -> tuple[RunStatus, CountingStorage]:
     storage = CountingStorage(made.storage, gather=gather)
-    status = read_status(storage, made.layout)
+    status = read_status(RunDir(storage, made.layout))
     assert status is not None
     return status, storage
 
@@ -78,9 +79,9 @@ def test_counts_are_the_same_before_and_after_the_roll_up(made: Made) -> None:
     made.settle(list(made.all_shards())[:-1])
     name = made.layout.commit(1)
     commit = Commit.decode(made.storage.read(name), name)
-    before = ask(made)[0], count_run(made.storage, made.layout, commit)
+    before = ask(made)[0], count_run(made.run_dir, commit)
     made.roll_up()
-    assert (ask(made)[0], count_run(made.storage, made.layout, commit)) == before
+    assert (ask(made)[0], count_run(made.run_dir, commit)) == before
     assert before[0].shards == {"planned": 1, "settled": 59}
     assert before[1].settled == 59
 
@@ -101,11 +102,11 @@ def test_an_open_run_is_counted_without_its_files_and_a_settled_one_by_them(made
     name = made.layout.commit(1)
     commit = Commit.decode(made.storage.read(name), name)
     storage = CountingStorage(made.storage)
-    assert count_run(storage, made.layout, commit).rows == 59 * ROWS
+    assert count_run(RunDir(storage, made.layout), commit).rows == 59 * ROWS
     assert storage.counts["open"] == 0
     made.settle(list(made.all_shards())[-1:])
     # The records say that all is there; no file is.
-    assert count_run(storage, made.layout, commit).rows == 0
+    assert count_run(RunDir(storage, made.layout), commit).rows == 0
 
 
 def test_an_audit_reads_the_shards_that_the_service_lists_a_job_of(made: Made) -> None:
@@ -115,7 +116,7 @@ def test_an_audit_reads_the_shards_that_the_service_lists_a_job_of(made: Made) -
     listed = [f"{commit.run}/{shard}/0/ffffffff" for shard in (*made.shards(7), "nonsense")]
     service = Listed([*listed, f"{commit.run}/99999999-000000/0/ffffffff"])
     storage = CountingStorage(made.storage)
-    audit = audit_jobs(storage, made.layout, commit, cast(BatchService, service))
+    audit = audit_jobs(RunDir(storage, made.layout), commit, cast(BatchService, service))
     # A job each of a name that the plan does not have, and none of those of the ledger.
     assert [(twin.shard, twin.kept) for twin in audit.twins] == [
         *((shard, f"batches/{shard}") for shard in made.shards(7)),

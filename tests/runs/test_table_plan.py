@@ -10,15 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from reembed.beam.engine import beam_options, engine
+from reembed.beam.run_plan import Planning, Wanted, build_plan
 from reembed.bigquery.base import BigQuery
 from reembed.bigquery.source import open_bigquery
 from reembed.config.load import LoadedConfig
 from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import UsageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.existing import read_findings
-from reembed.runs.plan import Wanted, build_plan
-from reembed.storage.local import LocalStorage
 from support.tables import MemoryTables
 
 Load = Callable[..., LoadedConfig]
@@ -27,13 +26,14 @@ NAME = "proj-1.data.items"
 
 def planned(loaded: LoadedConfig, tables: MemoryTables) -> list[dict[str, Any]]:
     """Run the plan pipeline over a table; the rows of its manifests in the order of shards."""
-    storage, layout = LocalStorage(), Layout(loaded.config.run_dir)
-    source = open_bigquery(loaded, storage, lambda _: cast(BigQuery, tables))
-    prepared = source.prepare(storage, layout, "p")
+    run_dir = open_run_dir(loaded.config.run_dir)
+    source = open_bigquery(loaded, run_dir.storage, lambda _: cast(BigQuery, tables))
+    prepared = source.prepare(run_dir, "p")
+    planning = Planning(loaded.config, run_dir, "p", prepared, wanted=Wanted(True, False))
     with engine(beam_options(())) as pipeline:
-        build_plan(pipeline, loaded.config, layout, "p", prepared, wanted=Wanted(True, False))
-    read_findings(storage, layout, "p")
-    shards = sorted(Path(layout.plan_dir("p"), "shards").glob("*.parquet"))
+        build_plan(pipeline, planning)
+    read_findings(run_dir, "p")
+    shards = sorted(Path(run_dir.layout.plan_dir("p"), "shards").glob("*.parquet"))
     rows = [row for shard in shards for row in pq.read_table(shard).to_pylist()]
     assert len(rows) == prepared.items
     return rows

@@ -13,6 +13,7 @@ import pytest
 from reembed.config.load import LoadedConfig, config_from_mapping
 from reembed.errors import NotificationError, StorageError
 from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.notifications.channels import Message
 from reembed.notifications.notices import RunPlace, kind_of
 from reembed.notifications.notifier import (
@@ -59,7 +60,7 @@ def place(tmp_path: Path) -> RunPlace:
 
 def teller(loaded: LoadedConfig, *channels: Heard, said: list[str] | None = None) -> Notifier:
     layout, say = Layout(loaded.config.run_dir), (said if said is not None else []).append
-    return Notifier(LocalStorage(), layout, channels, loaded, say, sleep=lambda _: None)
+    return Notifier(RunDir(LocalStorage(), layout), channels, loaded, say, sleep=lambda _: None)
 
 
 def test_each_channel_hears_of_it_once(
@@ -144,7 +145,10 @@ def test_a_ledger_that_takes_no_record_fails_nothing(
     loaded: Callable[..., LoadedConfig], place: RunPlace
 ) -> None:
     heard, said = Heard(), []
-    telling = replace(teller(loaded(), heard, said=said), storage=_NoRoom())
+    telling = replace(
+        teller(loaded(), heard, said=said),
+        run_dir=RunDir(_NoRoom(), Layout(loaded().config.run_dir)),
+    )
     telling.tell(settled_notice(place, REPORT))
     assert len(heard.got) == 1
     assert "settled could not be put on record as told by webhook" in said[0]
@@ -155,8 +159,9 @@ def test_nobody_to_tell_and_an_address_that_is_not_set(
     loaded: Callable[..., LoadedConfig],
 ) -> None:
     said: list[str] = []
-    assert open_notifier(loaded(), LocalStorage(), said.append) is None
-    found = open_notifier(loaded(webhook_env="NO_SUCH_HOOK_IS_SET"), LocalStorage(), said.append)
+    run_dir = open_run_dir(loaded().config.run_dir)
+    assert open_notifier(loaded(), run_dir, said.append) is None
+    found = open_notifier(loaded(webhook_env="NO_SUCH_HOOK_IS_SET"), run_dir, said.append)
     assert found is not None
     assert list(found.channels) == []
     assert "NO_SUCH_HOOK_IS_SET is not set" in said[0]

@@ -14,9 +14,9 @@ from reembed.core.records import RunSettled
 from reembed.driver.context import Context
 from reembed.driver.session import rules_of
 from reembed.driver.state import SharedStateStore
-from reembed.ledger.commits import newest_commit, record_settled
 from reembed.ledger.layout import Layout
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.reservations import Quotas
 from reembed.machine.rules import Rules
 from reembed.runs.report import count_run, require_closed, roll_up
@@ -68,8 +68,7 @@ class Call:
 
     def __init__(self, setting: Setting, process: Process) -> None:
         self._setting, self._process = setting, process
-        self._storage = SimStorage(setting.disk, process)
-        self._layout = Layout(RUN_DIR)
+        self._run_dir = RunDir(SimStorage(setting.disk, process), Layout(RUN_DIR))
         self._client = SimClient(
             setting.remote, process, setting.config.service.timeout_seconds, setting.checks
         )
@@ -77,27 +76,26 @@ class Call:
 
     def run(self, one_round: bool) -> None:
         """`reembed run`, or `advance` with `one_round`, on what is committed."""
-        before = newest_commit(self._storage, self._layout)
+        before = self._run_dir.newest_commit()
         assert before is not None
         if before.settled:
             return
         self._drive(self._setting.corpus.shards, one_round, before.generation)
-        roll_up(self._storage, self._layout, before.commit, before.generation)
+        roll_up(self._run_dir, before.commit, before.generation)
         self.audit()
-        counts = count_run(self._storage, self._layout, before.commit)
+        counts = count_run(self._run_dir, before.commit)
         if counts.settled == counts.shards:
             require_closed(counts)
             settled = RunSettled(
                 shards=counts.shards, rows=counts.rows, rejects=counts.rejects, jobs=counts.jobs
             )
-            record_settled(self._storage, self._layout, before.commit, before.generation, settled)
+            self._run_dir.record_settled(before.commit.number, before.generation, settled)
 
     def audit(self) -> None:
         """Compare the remote jobs with the ledger; the world judges what is said of them."""
-        newest = newest_commit(self._storage, self._layout)
+        newest = self._run_dir.newest_commit()
         assert newest is not None
-        parts, storage = self._setting.parts, self._storage
-        audit = parts.audit(storage, self._layout, newest.commit, self._client)
+        audit = self._setting.parts.audit(self._run_dir, newest.commit, self._client)
         if audit.twins:
             self._process.kernel.note(f"{self._process.name} reports {audit.twins}")
         self._setting.checks.audited(audit)
@@ -125,17 +123,16 @@ class Call:
         self.left = runner.left
 
     def _tools(self, scratch: Path, generation: int) -> Context:
-        setting, storage, layout = self._setting, self._storage, self._layout
+        setting, run_dir = self._setting, self._run_dir
         return SimTools(
             config=setting.config,
             commit=1,
             plan=PLAN,
             rules=self._rules(),
-            layout=layout,
-            storage=storage,
+            run_dir=run_dir,
             service=self._client,
-            ledger=setting.parts.ledger(storage, layout, 1, self._process.name),
-            spend=ReservationLog(storage, layout, 1, fold_every=_FOLD_EVERY),
+            ledger=setting.parts.ledger(run_dir, 1, self._process.name),
+            spend=ReservationLog(run_dir, 1, fold_every=_FOLD_EVERY),
             clock=SimClock(self._process),
             scratch=scratch,
             generation=generation,

@@ -11,8 +11,8 @@ from reembed.core.records import Child, Claim, Commit, Created, Need, Outcome, R
 from reembed.driver.context import Context
 from reembed.driver.perform import Performer
 from reembed.driver.state import SharedStateStore
-from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
+from reembed.ledger.run_dir import RunDir
 from reembed.machine import actions as act
 from reembed.machine.decide import decide
 from reembed.machine.reduce import Result
@@ -21,7 +21,6 @@ from reembed.machine.snapshot import ShardRecords
 from reembed.machine.states import PendingOutcome, ShardState
 from reembed.runs.audit import Audit
 from reembed.runs.redrive import Resend, plan_redrive
-from reembed.storage.base import Storage
 from simulation.runner import Parts
 
 Way = Callable[[Performer, ShardState, Any], Result]
@@ -221,9 +220,9 @@ def redrive_sends_rows_again() -> Parts:
     """A redrive sends whole shards, not only what was rejected."""
 
     def careless(
-        storage: Storage, layout: Layout, config: Config, reasons: Sequence[str]
+        run_dir: RunDir, config: Config, reasons: Sequence[str]
     ) -> tuple[Commit, int, list[Resend]]:
-        commit, generation, found = plan_redrive(storage, layout, config, reasons)
+        commit, generation, found = plan_redrive(run_dir, config, reasons)
         whole = []
         for resend in found:
             need = resend.redrive.sent.need

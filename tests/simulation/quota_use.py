@@ -27,6 +27,7 @@ from reembed.errors import QuotaError, RemoteNotFoundError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import RunDir
 from reembed.machine import actions as act
 from reembed.machine.endings import split
 from reembed.machine.reduce import FileWritten, Result
@@ -180,7 +181,7 @@ class Measurement:
         plans = []
         for n, (start, end) in enumerate(pack(Weights(ones, tokens, ones, ones, -ones), limits)):
             sizes = tokens[start:end].tolist()
-            twins = [sizes[canary.twin] for canary in plan_canaries(len(sizes))]
+            repeated = [sizes[canary.original] for canary in plan_canaries(len(sizes))]
             shard = f"00000000-{n:06}"
             self.sizes[shard] = sizes
             plans.append(
@@ -188,9 +189,9 @@ class Measurement:
                     shard=shard,
                     chunks=len(sizes),
                     requests=len(sizes),
-                    canaries=len(twins),
+                    canaries=len(repeated),
                     rejects=0,
-                    tokens={"text": sum(sizes) + sum(twins)},
+                    tokens={"text": sum(sizes) + sum(repeated)},
                     wire_bytes=len(sizes),
                     result_bytes=len(sizes),
                     usd_nano=sum(sizes),
@@ -234,7 +235,7 @@ class Measurement:
         )
 
     def _runner(self, process: Process, scratch: Path) -> SimRunner:
-        storage, layout = IndexedStorage(self.disk, process), Layout(RUN_DIR)
+        run_dir = RunDir(IndexedStorage(self.disk, process), Layout(RUN_DIR))
         clock = SimClock(process)
         quotas = Quotas(None, 100, QUOTA, 10**15)
         context = Context(
@@ -242,11 +243,10 @@ class Measurement:
             commit=1,
             plan="plan",
             rules=_rules(process.name),
-            layout=layout,
-            storage=storage,
+            run_dir=run_dir,
             service=self.service,  # type: ignore[arg-type]
-            ledger=Ledger(storage, layout, 1, process.name, max_concurrent=1),
-            spend=ReservationLog(storage, layout, 1, max_concurrent=1),
+            ledger=Ledger(run_dir, 1, process.name, max_concurrent=1),
+            spend=ReservationLog(run_dir, 1, max_concurrent=1),
             clock=clock,
             scratch=scratch,
         )

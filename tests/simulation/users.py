@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reembed.errors import StorageError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
+from reembed.ledger.run_dir import RunDir
 from reembed.runs.redrive import write_redrive
 from simulation.corpus import RUN_DIR
 from simulation.disk import SimStorage
@@ -32,7 +33,7 @@ class Users:
         kernel = self._world.kernel
 
         def act(process: Process) -> None:
-            ledger = Ledger(SimStorage(self._world.disk, process), _LAYOUT, 1, "user")
+            ledger = Ledger(RunDir(SimStorage(self._world.disk, process), _LAYOUT), 1, "user")
             ledger.stop("stop", "enough")
             if self._random.random() < 0.5:
                 kernel.pause(self._random.choice((1.0, 300.0, 5_000.0)))
@@ -74,11 +75,11 @@ class Users:
         storage = SimStorage(self._world.disk, process)
         plan = self._world.parts.plan_redrive
         try:
-            commit, generation, found = plan(storage, _LAYOUT, self._world.config, reasons)
+            commit, generation, found = plan(RunDir(storage, _LAYOUT), self._world.config, reasons)
         except UsageError as err:
             self._world.kernel.note(f"{process.name} redrives nothing: {err}")
             return
-        write_redrive(storage, _LAYOUT, commit, generation, found)
+        write_redrive(RunDir(storage, _LAYOUT), commit, generation, found)
 
     def _spawn(self, act: Callable[[Process], None], delay: float, again: bool = True) -> None:
         """Let a user act; who is cut off tries again, or lets it be."""

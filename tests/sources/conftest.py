@@ -10,7 +10,7 @@ import pytest
 
 from reembed.config.load import config_from_mapping
 from reembed.core.names import PARTITION_ITEMS
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.sources.base import Source
 from reembed.sources.open import open_source
 from reembed.storage.local import LocalStorage
@@ -33,7 +33,7 @@ def read_all(tmp_path: Path) -> Callable[[Source], list[Item]]:
     """Prepare a source and read every span: each block in one partition, the count as promised."""
 
     def read(source: Source) -> list[Item]:
-        prepared = source.prepare(LocalStorage(), Layout(str(tmp_path / "run")), "p")
+        prepared = source.prepare(open_run_dir(str(tmp_path / "run")), "p")
         blocks = [b for span in prepared.spans for b in prepared.reader.read(LocalStorage(), span)]
         for block in blocks:
             assert {item.position.index // PARTITION_ITEMS for item in block.items} == {

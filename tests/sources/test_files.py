@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reembed.core.names import PARTITION_ITEMS
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.sources.base import BLOCK_ITEMS
 from reembed.sources.files import ListingSource
 from reembed.storage.local import LocalStorage
@@ -18,7 +18,7 @@ def items(*indexes: int) -> list[Item]:
 
 def test_spans_hold_every_item_once_in_its_partition(tmp_path: Path) -> None:
     listed = items(*range(1500), PARTITION_ITEMS - 1, PARTITION_ITEMS, 3 * PARTITION_ITEMS + 7)
-    prepared = ListingSource(listed).prepare(LocalStorage(), Layout(str(tmp_path)), "p")
+    prepared = ListingSource(listed).prepare(open_run_dir(str(tmp_path)), "p")
     assert prepared.items == len(listed)
     blocks = [b for span in prepared.spans for b in prepared.reader.read(LocalStorage(), span)]
     assert all(len(block.items) <= BLOCK_ITEMS for block in blocks)
@@ -33,7 +33,7 @@ def test_everything_of_an_item_comes_back(tmp_path: Path) -> None:
         Item("b", "gs://b/m.jsonl", Position(1, 40), parts=(ItemPart("x"), ItemPart(uri="gs://c"))),
         Item("c", "gs://b/m.jsonl", Position(2, 90), reject=Reject("bad_line", "no", "list")),
     ]
-    prepared = ListingSource(listed).prepare(LocalStorage(), Layout(str(tmp_path)), "p")
+    prepared = ListingSource(listed).prepare(open_run_dir(str(tmp_path)), "p")
     [block] = prepared.reader.read(LocalStorage(), prepared.spans[0])
     assert list(block.items) == listed
 

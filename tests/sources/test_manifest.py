@@ -15,6 +15,7 @@ from reembed.config.load import config_from_mapping
 from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import ObjectNotFoundError, UsageError
 from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import Source
 from reembed.sources.manifest import ManifestFile, ManifestReader
 from reembed.sources.open import open_source
@@ -245,4 +246,4 @@ def test_whatever_the_lines_hold_each_is_an_item(
         if item.reject is None and item.generation:
             assert sum(each is not None for each in content) == 1
     layout = Layout(str(tmp_path / "run"))
-    assert source.prepare(LocalStorage(), layout, "p").items == len(items)
+    assert source.prepare(RunDir(LocalStorage(), layout), "p").items == len(items)

@@ -13,7 +13,7 @@ import pytest
 from reembed.config.load import config_from_mapping
 from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import ObjectNotFoundError, UsageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.sources.base import Source
 from reembed.sources.open import open_source
 from reembed.sources.parquet import ParquetRows
@@ -38,7 +38,7 @@ def opened(tmp_path: Path) -> Open:
 
 
 def items_of(source: Source, tmp_path: Path) -> list[Item]:
-    prepared = source.prepare(LocalStorage(), Layout(str(tmp_path / "run")), "p")
+    prepared = source.prepare(open_run_dir(str(tmp_path / "run")), "p")
     blocks = [b for span in prepared.spans for b in prepared.reader.read(LocalStorage(), span)]
     for block in blocks:
         assert {item.position.index // PARTITION_ITEMS for item in block.items} == {block.partition}

@@ -27,6 +27,7 @@ from reembed.core.records import (
 )
 from reembed.driver.session import Session
 from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.reservations import Fold, Reservations
 from reembed.providers.base import Job
 from support.memory import MemoryStorage
@@ -61,6 +62,11 @@ class Planted:
     def layout(self) -> Layout:
         """The names."""
         return Layout(RUN_DIR)
+
+    @property
+    def run_dir(self) -> RunDir:
+        """The run directory."""
+        return RunDir(self.storage, self.layout)
 
     @cached_property
     def config(self) -> Config:

@@ -63,7 +63,9 @@ class Repeated(beam.DoFn):
     def start_bundle(self) -> None:
         self._elements: list[Any] = []
 
-    def process(self, element: Any) -> None:
+    def process(self, element: Any, *arguments: Any) -> None:
+        # Side inputs are the same for every element: all is in the one global window.
+        self._arguments = arguments
         self._elements.append(element)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -102,7 +104,7 @@ class Repeated(beam.DoFn):
         try:
             fn.start_bundle()
             for element in self._elements:
-                for value in fn.process(element) or ():
+                for value in fn.process(element, *self._arguments) or ():
                     yield GlobalWindows.windowed_value_at_end_of_window(value)
             yield from fn.finish_bundle() or ()
         finally:

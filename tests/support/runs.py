@@ -11,10 +11,11 @@ from reembed.config.schema import Config
 from reembed.core.names import partition_id, shard_id
 from reembed.core.plans import PartitionPlan, PlanSummary, ShardPlan
 from reembed.core.records import Claim, Created, Need, Outcome, RunSettled, Settled
-from reembed.ledger.commits import commit_plan, newest_commit, record_settled
+from reembed.ledger.commits import commit_plan
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.reservations import Quotas
 from reembed.storage.base import Storage
 
@@ -32,6 +33,11 @@ class Made:
     layout: Layout
     partitions: int
     each: int
+
+    @property
+    def run_dir(self) -> RunDir:
+        """The run directory."""
+        return RunDir(self.storage, self.layout)
 
     def shards(self, partition: int) -> list[str]:
         """The shards of a partition."""
@@ -53,15 +59,15 @@ class Made:
         config = Config.model_validate(
             {"name": "made", "run_dir": self.layout.run_dir, "source": {"files": ["/x/*"]}}
         )
-        commit_plan(self.storage, self.layout, config, summary, "")
+        commit_plan(self.run_dir, config, summary, "")
 
     def ledger(self) -> Ledger:
         """Somebody's ledger."""
-        return Ledger(self.storage, self.layout, 1, "made")
+        return Ledger(self.run_dir, 1, "made")
 
     def settle(self, shards: list[str]) -> None:
         """Bring shards to their end, with their lines in the spend log."""
-        ledger, spend = self.ledger(), ReservationLog(self.storage, self.layout, 1)
+        ledger, spend = self.ledger(), ReservationLog(self.run_dir, 1)
         for shard in shards:
             attempt = f"{shard}/0"
             spend.reserve(attempt, 1, _NEED, _WIDE, lambda: 0.0)
@@ -97,9 +103,9 @@ class Made:
         """Say that the run is settled."""
         number = self.partitions * self.each
         record = RunSettled(shards=number, rows=number * ROWS, rejects=0, jobs=number)
-        newest = newest_commit(self.storage, self.layout)
+        newest = self.run_dir.newest_commit()
         assert newest is not None
-        record_settled(self.storage, self.layout, newest.commit, 0, record)
+        self.run_dir.record_settled(newest.commit.number, 0, record)
 
     def all_shards(self) -> Iterator[str]:
         """Every shard."""

@@ -3,10 +3,9 @@
 from dataclasses import replace
 
 from reembed.core.records import Need
-from reembed.ledger.layout import Layout
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import open_run_dir
 from reembed.machine.reservations import Quotas
-from reembed.storage.open import open_storage
 from support.waiting import DEADLINE
 
 WIDE = Quotas(max_usd_nano=None, jobs=1000, tokens=10**9, file_bytes=10**12)
@@ -18,7 +17,7 @@ def early():
 
 
 def spend_ten(run_dir, number, start, answers):
-    log = ReservationLog(open_storage(), Layout(run_dir), 1)
+    log = ReservationLog(open_run_dir(run_dir), 1)
     start.wait(timeout=DEADLINE)
     quotas = replace(WIDE, max_usd_nano=200)
     answers.put(sum(log.reserve(f"{number}-{n}", 1, ONE, quotas, early) for n in range(10)))

@@ -9,17 +9,20 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class ChunkBatch:
-    """The chunks of a block as an Arrow stream of schema `MANIFEST`: one element, many chunks.
+    """Chunks of a block as an Arrow stream of schema `MANIFEST`: one element, many chunks.
 
-    `items` are all of the block; `skipped` counts the chunks that the destination holds, which
-    are left out. `keys` are those of all items, skipped ones too, as an Arrow stream of schema
-    `core.keys.KEYS`, where offsets are to be their ranks; empty where items have their offsets.
+    One element a chunk would cost several times more: each is pickled, and grouped, by itself.
+    `items` are all of the block; `skipped` counts the chunks that the destination has, which
+    are left out of `chunks` and counted in `all_chunks`. `keys` are those of all items, skipped
+    ones too, as an Arrow stream of schema `core.keys.KEYS`, where offsets are to be their ranks;
+    empty where items have their offsets.
     """
 
     items: int
     chunks: bytes
     skipped: int = 0
     keys: bytes = b""
+    all_chunks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 from reembed.beam.blocks import SeenKeys, from_bytes, to_bytes
 from reembed.core.keys import BUCKETS, SEEN, KeyFindings, check_bucket, into_buckets
 from reembed.errors import ObjectNotFoundError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import Block
 from reembed.storage.base import Storage
-from reembed.storage.open import open_storage
 
 # Keys that are split into buckets together: a block alone would leave a few to a bucket, and each
 # share of a bucket is a stream of its own.
@@ -61,16 +60,12 @@ class GatheredKeys:
 
 
 def write_findings(
-    storage: Storage,
-    layout: Layout,
-    plan: str,
-    bucket: int,
-    seen: Iterable[SeenKeys],
-    removed: bool,
+    run_dir: RunDir, plan: str, bucket: int, seen: Iterable[SeenKeys], removed: bool
 ) -> KeyFindings:
     """Check one bucket and write what was found; with `removed`, also what the source lacks."""
     tables = [from_bytes(each.keys) for each in seen]
     table = pa.concat_tables([SEEN.empty_table(), *tables])
+    storage, layout = run_dir.storage, run_dir.layout
     existing = _existing_keys(storage, layout.existing_keys(plan, bucket)) if removed else None
     findings, lost = check_bucket(bucket, table, existing)
     if lost.num_rows:
@@ -93,14 +88,14 @@ class CheckKeys(beam.PTransform):
     """Blocks of items in, one `KeyFindings` a bucket out, written under the plan.
 
     Args:
-        layout: names under the run directory.
+        run_dir: run directory of the plan.
         plan: the plan's id.
         removed: whether to look for keys of the destination that the source has no more.
     """
 
-    def __init__(self, layout: Layout, plan: str, removed: bool) -> None:
+    def __init__(self, run_dir: RunDir, plan: str, removed: bool) -> None:
         super().__init__()
-        self._layout, self._plan, self._removed = layout, plan, removed
+        self._run_dir, self._plan, self._removed = run_dir, plan, removed
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[KeyFindings]:
         """Gather each bucket, then check it; buckets that no key fell into are checked too."""
@@ -112,7 +107,7 @@ class CheckKeys(beam.PTransform):
             (seen, every)
             | "RunConcurrently" >> beam.Flatten()
             | "Gather" >> beam.GroupByKey()  # (bucket, keys)
-            | "Check" >> beam.ParDo(_Check(self._layout, self._plan, self._removed))  # KeyFindings
+            | "Check" >> beam.ParDo(_Check(self._run_dir, self._plan, self._removed))  # KeyFindings
         )
 
 
@@ -129,10 +124,9 @@ class _Keys(beam.DoFn):
 
 
 class _Check(beam.DoFn):
-    def __init__(self, layout: Layout, plan: str, removed: bool) -> None:
-        self._layout, self._plan, self._removed = layout, plan, removed
-        self._storage = open_storage()
+    def __init__(self, run_dir: RunDir, plan: str, removed: bool) -> None:
+        self._run_dir, self._plan, self._removed = run_dir, plan, removed
 
     def process(self, element: tuple[int, Iterable[SeenKeys]]) -> Iterator[KeyFindings]:
         bucket, seen = element
-        yield write_findings(self._storage, self._layout, self._plan, bucket, seen, self._removed)
+        yield write_findings(self._run_dir, self._plan, bucket, seen, self._removed)

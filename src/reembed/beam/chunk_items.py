@@ -6,14 +6,14 @@ import io
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import apache_beam as beam
 import pyarrow as pa
 
 from reembed.beam.blocks import ChunkBatch, to_bytes
 from reembed.beam.metrics import PLAN, count
-from reembed.config.source import SourceConfig
+from reembed.config.schema import Config
 from reembed.core.chunk import chunk_item, chunk_text_item, rejected_item
 from reembed.core.existing import ExistingRows, skip_existing
 from reembed.core.keys import KEYS
@@ -22,13 +22,13 @@ from reembed.core.mixed import OpenPart, chunk_parts
 from reembed.core.wire import WireFormat
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RejectError, StorageError
 from reembed.formats.policy import ChunkPolicy
-from reembed.ledger.layout import Layout
 from reembed.ledger.notes import PlanProgress
+from reembed.ledger.run_dir import RunDir
+from reembed.providers.open import find_provider
 from reembed.sources.base import Block
 from reembed.sources.uris import decode_data, is_data
 from reembed.storage.base import Storage
 from reembed.storage.content import ContentReader, name_of
-from reembed.storage.open import open_storage
 from reembed.types import Chunk, ChunkedItem, Item, ItemPart
 
 
@@ -98,32 +98,71 @@ def _opened(content: ContentReader, parts: Iterable[ItemPart]) -> Iterator[OpenP
             raise RejectError(err.code, f"part {number}: {err.message}") from err
 
 
-class ChunkItems(beam.PTransform):
-    """Blocks of items in; (partition, batch of chunks) out, without what the destination has.
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """Everything that decides how blocks are cut.
 
-    Args:
-        layout: names under the run directory, for extracted texts.
-        plan: the plan's id.
-        policy: how items are cut.
-        wire: format of the requests, for their size.
-        existing: URI of the index of the rows that the destination has; empty for none.
-        source: says which pages of the web may be read; None: none.
+    `policy` says how items are cut, `wire` how large their requests are.
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        plan: str,
-        policy: ChunkPolicy,
-        wire: WireFormat,
-        existing: str = "",
-        source: SourceConfig | None = None,
-    ) -> None:
+    run_dir: RunDir
+    policy: ChunkPolicy
+    wire: WireFormat
+    content: ContentReader
+
+    @classmethod
+    def of(cls, config: Config, run_dir: RunDir) -> Chunking:
+        """Take it from a configuration."""
+        content = ContentReader.of(config.source, run_dir.storage, run_dir.layout.inline_media())
+        return cls(
+            run_dir, ChunkPolicy.of(config), find_provider(config.service).wire(config), content
+        )
+
+
+def chunk_block(
+    chunking: Chunking, block: Block, existing: ExistingRows | None = None
+) -> ChunkBatch:
+    """Read and cut the items of a block; leave out the chunks that the destination has.
+
+    Extracted texts are kept in the run directory, since the offsets of rows point into them.
+    """
+    chunked = [read_and_chunk(chunking.content, item, chunking.policy) for item in block.items]
+    for one in chunked:
+        _keep_extracted(chunking.run_dir, one)
+    chunks = [chunk for one in chunked for chunk in one.chunks]
+    table, skipped = manifest_of(chunks, chunking.wire), 0
+    if existing is not None:
+        table, skipped = skip_existing(table, existing)
+    count(PLAN, _counts_of(block, len(chunks), skipped))
+    keys = _keys_of(block) if block.ranked else b""
+    return ChunkBatch(len(block.items), to_bytes(table), skipped, keys, len(chunks))
+
+
+def _keep_extracted(run_dir: RunDir, chunked: ChunkedItem) -> None:
+    if chunked.extracted is None:
+        return
+    first = chunked.chunks[0]
+    uri = run_dir.layout.extracted(first.source_hash, first.chunker)
+    try:
+        run_dir.storage.create(uri, chunked.extracted.encode())
+    except AlreadyExistsError:
+        return  # the same bytes give the same text
+
+
+class ChunkItems(beam.PTransform):
+    """Cut blocks of items into batches of chunks.
+
+    Input: `Block`. Output: ``(partition, ChunkBatch)``, without what the destination has.
+
+    Args:
+        chunking: how items are cut.
+        plan: the plan's id, for progress notes.
+        existing: URI of the index of the rows that the destination has; empty for none.
+    """
+
+    def __init__(self, chunking: Chunking, plan: str, existing: str = "") -> None:
         super().__init__()
-        content = ContentReader(open_storage(), inline_media=layout.inline_media())
-        if source is not None:
-            content = ContentReader.of(source, content.storage, content.inline_media)
-        self._chunk = _Chunk(layout, plan, policy, wire, existing, content)
+        self._chunk = _Chunk(chunking, plan, existing)
 
     def expand(self, blocks: beam.PCollection[Block]) -> beam.PCollection[tuple[int, ChunkBatch]]:
         """Cut every block."""
@@ -131,52 +170,22 @@ class ChunkItems(beam.PTransform):
 
 
 class _Chunk(beam.DoFn):
-    def __init__(
-        self,
-        layout: Layout,
-        plan: str,
-        policy: ChunkPolicy,
-        wire: WireFormat,
-        existing: str,
-        content: ContentReader,
-    ) -> None:
-        self._layout, self._plan = layout, plan
-        self._policy, self._wire = policy, wire
-        self._existing_uri = existing
-        self._content = content
-        self._storage = content.storage
+    def __init__(self, chunking: Chunking, plan: str, existing: str) -> None:
+        self._chunking, self._plan, self._existing_uri = chunking, plan, existing
 
     def setup(self) -> None:
-        self._note = PlanProgress(self._storage, self._layout, self._plan)
-        self._existing = (
-            read_existing(self._storage, self._existing_uri) if self._existing_uri else None
-        )
+        run_dir = self._chunking.run_dir
+        self._note = PlanProgress(run_dir, self._plan)
+        uri = self._existing_uri
+        self._existing = read_existing(run_dir.storage, uri) if uri else None
 
     def teardown(self) -> None:
         self._note.tell(last=True)
 
     def process(self, element: Block) -> Iterator[tuple[int, ChunkBatch]]:
-        chunked = [read_and_chunk(self._content, item, self._policy) for item in element.items]
-        for one in chunked:
-            self._keep_extracted(one)
-        chunks = [chunk for one in chunked for chunk in one.chunks]
-        table, skipped = manifest_of(chunks, self._wire), 0
-        if self._existing is not None:
-            table, skipped = skip_existing(table, self._existing)
-        self._note.add(len(element.items), len(chunks))
-        count(PLAN, _counts_of(element, len(chunks), skipped))
-        keys = _keys_of(element) if element.ranked else b""
-        yield element.partition, ChunkBatch(len(element.items), to_bytes(table), skipped, keys)
-
-    def _keep_extracted(self, chunked: ChunkedItem) -> None:
-        if chunked.extracted is None:
-            return
-        first = chunked.chunks[0]
-        uri = self._layout.extracted(first.source_hash, first.chunker)
-        try:
-            self._storage.create(uri, chunked.extracted.encode())
-        except AlreadyExistsError:
-            return  # the same bytes give the same text
+        batch = chunk_block(self._chunking, element, self._existing)
+        self._note.add(batch.items, batch.all_chunks)
+        yield element.partition, batch
 
 
 def _counts_of(block: Block, chunks: int, skipped: int) -> dict[str, int]:

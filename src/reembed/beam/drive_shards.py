@@ -29,18 +29,21 @@ class _Result(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    what: Callable[[], None]
+    function: Callable[[], None]
 
 
 class RunConcurrently(Generic[T]):
-    """Runs calls in threads of their own and gives on what they yield, as it comes.
+    """Runs calls in threads of their own and yields their results in the order they come.
+
+    A bundle may hold several lanes, and a lane waits for hours for its remote jobs. Run one after
+    the other, the second lane would create no job before the last job of the first has ended.
 
     The threads do not keep a process alive: an engine that ended a job waits for nothing here.
     """
 
     def __init__(self) -> None:
         self._pool = shared_unbounded_instance()
-        self._given: queue.SimpleQueue[_Result[T] | _Call | Future[None]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Result[T] | _Call | Future[None]] = queue.SimpleQueue()
         self._running = 0
 
     def begin(self, call: Callable[[], Iterable[T]]) -> None:
@@ -48,18 +51,21 @@ class RunConcurrently(Generic[T]):
 
         def run() -> None:
             for each in call():
-                self._given.put(_Result(each))
+                self._queue.put(_Result(each))
 
         self._running += 1
         future: Future[None] = self._pool.submit(run)
-        future.add_done_callback(self._given.put)
+        future.add_done_callback(self._queue.put)
 
-    def call(self, what: Callable[[], None]) -> None:
-        """Have something done on the thread that reads the results, before what is given later."""
-        self._given.put(_Call(what))
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function on the thread that reads the results, before results that come later.
+
+        Beam finds the bundle that a metric belongs to by its thread, and these threads have none.
+        """
+        self._queue.put(_Call(function))
 
     def results(self, seconds: float | None = None) -> Iterator[T]:
-        """Yield what calls gave, until all have ended or the time is over.
+        """Yield what the calls yield, until all have ended or the time is over.
 
         Raises whatever a call raised.
         """
@@ -69,33 +75,45 @@ class RunConcurrently(Generic[T]):
             if left is not None and left <= 0:
                 return
             try:
-                given = self._given.get(timeout=left)
+                entry = self._queue.get(timeout=left)
             except queue.Empty:
                 return
-            if isinstance(given, Future):
+            if isinstance(entry, Future):
                 self._running -= 1
-                given.result()
-            elif isinstance(given, _Call):
-                given.what()
+                entry.result()
+            elif isinstance(entry, _Call):
+                entry.function()
             else:
-                yield given.value
+                yield entry.value
 
 
-# How long a worker keeps to one lane of its bundle, so that an engine that can split a bundle
-# gives the others to workers that have none.
+# How long a worker keeps to one lane of its bundle before it takes the next. An engine that can
+# split a bundle gives the rest of it to workers that have none; a worker that took all lanes at
+# once would leave nothing to give.
 HAND_ON_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class LaneSpec:
-    """Lane `number` of `lanes`: it takes every `lanes`-th shard of the plan."""
+    """Lane `number` of `lanes`: it drives every `lanes`-th shard of the plan, from `number` on."""
 
     number: int
     lanes: int
 
 
+def deal_lanes(lanes: int) -> list[LaneSpec]:
+    """Make the lanes that together drive every shard once."""
+    return [LaneSpec(number, lanes) for number in range(lanes)]
+
+
 class DealLanes(beam.PTransform):
     """Make as many lanes as asked for, spread over the workers.
+
+    Input: the beginning of a pipeline. Output: `LaneSpec`.
+
+    An element is a lane, a control loop over many shards, and not a shard. Nearly all the time of
+    a shard is waiting: one sleeping loop a shard would need a thread each, and a splittable DoFn
+    that defers its rest spins on some engines and loses elements on others.
 
     Args:
         lanes: how many control loops; as many as there are workers.
@@ -109,45 +127,44 @@ class DealLanes(beam.PTransform):
 
     def expand(self, root: beam.pvalue.PBegin) -> beam.PCollection[LaneSpec]:
         """One element a lane."""
-        specs = [LaneSpec(number, self._lanes) for number in range(self._lanes)]
-        return root | "Lanes" >> beam.Create(specs) | "Spread" >> beam.Reshuffle()
+        lanes = beam.Create(deal_lanes(self._lanes)).with_output_types(LaneSpec)
+        return root | "Lanes" >> lanes | "Spread" >> beam.Reshuffle()
 
 
 class DriveShards(beam.PTransform):
-    """Lanes in, (shard, settled record) out; what a lane leaves is in its progress record.
+    """Drive the shards of lanes until they are settled.
+
+    Input: `LaneSpec`. Output: ``(shard, Settled)`` for every shard that is settled. Shards that a
+    lane leaves, and why, stand in its progress note: an exception would make the engine begin
+    the stage again.
 
     Args:
-        session: everything that a worker needs to open the run; no key.
+        session: everything that a worker needs to open the run, but no API key; or a side input
+            that holds it, where the run is committed in the same pipeline.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session | beam.pvalue.AsSingleton) -> None:
         super().__init__()
         self._session = session
 
     def expand(self, lanes: beam.PCollection[LaneSpec]) -> beam.PCollection[tuple[str, Settled]]:
         """Drive every lane."""
-        return lanes | "Drive" >> beam.ParDo(_Drive(self._session))
+        return lanes | "Drive" >> beam.ParDo(_Drive(), self._session)
 
 
 class _Drive(beam.DoFn):
-    """Drives the lanes of a bundle at the same time.
-
-    Engines put several lanes into one bundle, or give one to a worker that has one already. Driven
-    one after the other, the second would wait for the jobs of the first to end.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    """Drives the lanes of a bundle concurrently: see `RunConcurrently`."""
 
     def start_bundle(self) -> None:
         self._lanes: RunConcurrently[tuple[str, Settled]] = RunConcurrently()
 
-    def process(self, element: LaneSpec) -> Iterator[tuple[str, Settled]]:
+    def process(self, element: LaneSpec, session: Session) -> Iterator[tuple[str, Settled]]:
         watch = OnBundleThread(LaneMetrics(), self._lanes.call)
-        lane = partial(drive_lane, self._session, element.number, element.lanes, watch)
+        lane = partial(drive_lane, session, element.number, element.lanes, watch)
         self._lanes.begin(lane)
         yield from self._lanes.results(HAND_ON_SECONDS)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
+        # A bundle has no element any more whose window its results could take.
         for result in self._lanes.results():
             yield GlobalWindows.windowed_value_at_end_of_window(result)

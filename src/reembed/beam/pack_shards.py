@@ -13,9 +13,7 @@ from reembed.beam.blocks import ChunkBatch, from_bytes
 from reembed.beam.metrics import count_partition
 from reembed.core.pack import PackedShard, Packing, pack_partition, rank_by_key, totals_of
 from reembed.core.plans import PartitionPlan
-from reembed.ledger.layout import Layout
-from reembed.storage.base import Storage
-from reembed.storage.open import open_storage
+from reembed.ledger.run_dir import RunDir
 from reembed.storage.parallel import in_parallel
 
 # A manifest is small, and its write mostly waits for the disk or the network.
@@ -23,8 +21,7 @@ _WRITERS = 8
 
 
 def pack_shards(
-    storage: Storage,
-    layout: Layout,
+    run_dir: RunDir,
     plan: str,
     partition: int,
     chunks: Iterable[ChunkBatch],
@@ -39,7 +36,8 @@ def pack_shards(
         buffer = pa.BufferOutputStream()
         # Read whole, never searched: the least and greatest text would be a quarter of the file.
         pq.write_table(shard.manifest, buffer, compression="zstd", write_statistics=False)
-        storage.put(layout.manifest(plan, shard.plan.shard), buffer.getvalue().to_pybytes())
+        name = run_dir.layout.manifest(plan, shard.plan.shard)
+        run_dir.storage.put(name, buffer.getvalue().to_pybytes())
 
     in_parallel(write, shards, _WRITERS)
     skipped = sum(batch.skipped for batch in batches)
@@ -47,7 +45,7 @@ def pack_shards(
     record = PartitionPlan(
         partition=partition, shards=tuple(shard.plan for shard in shards), totals=asdict(totals)
     )
-    storage.put(layout.partition(plan, partition), record.encode())
+    run_dir.storage.put(run_dir.layout.partition(plan, partition), record.encode())
     return record
 
 
@@ -72,14 +70,14 @@ class PackShards(beam.PTransform):
     """(partition, batch of chunks) in, one `PartitionPlan` a partition out, manifests written.
 
     Args:
-        layout: names under the run directory.
+        run_dir: run directory of the plan.
         plan: the plan's id.
         packing: limits of a job.
     """
 
-    def __init__(self, layout: Layout, plan: str, packing: Packing) -> None:
+    def __init__(self, run_dir: RunDir, plan: str, packing: Packing) -> None:
         super().__init__()
-        self._layout, self._plan, self._packing = layout, plan, packing
+        self._run_dir, self._plan, self._packing = run_dir, plan, packing
 
     def expand(
         self, chunks: beam.PCollection[tuple[int, ChunkBatch]]
@@ -88,19 +86,16 @@ class PackShards(beam.PTransform):
         return (
             chunks
             | "Gather" >> beam.GroupByKey()  # (partition, batches)
-            | "Pack" >> beam.ParDo(_Pack(self._layout, self._plan, self._packing))  # PartitionPlan
+            | "Pack" >> beam.ParDo(_Pack(self._run_dir, self._plan, self._packing))  # PartitionPlan
         )
 
 
 class _Pack(beam.DoFn):
-    def __init__(self, layout: Layout, plan: str, packing: Packing) -> None:
-        self._layout, self._plan, self._packing = layout, plan, packing
-        self._storage = open_storage()
+    def __init__(self, run_dir: RunDir, plan: str, packing: Packing) -> None:
+        self._run_dir, self._plan, self._packing = run_dir, plan, packing
 
     def process(self, element: tuple[int, Iterable[ChunkBatch]]) -> Iterator[PartitionPlan]:
         partition, chunks = element
-        plan = pack_shards(
-            self._storage, self._layout, self._plan, partition, chunks, self._packing
-        )
+        plan = pack_shards(self._run_dir, self._plan, partition, chunks, self._packing)
         count_partition(plan.plan_totals(), sum(shard.usd_nano for shard in plan.shards))
         yield plan

@@ -31,7 +31,7 @@ def run_embed(
     """
     options = beam_options(beam_arguments)
     lanes = session.config.batch.lanes or workers_of(options)
-    notes = session.layout.progresses(session.commit)
+    notes = session.run_dir.layout.progresses(session.commit)
     with engine(options, Watchdog(open_storage(), notes)) as pipeline:
         settled = build_embed(pipeline, session, lanes)
         if is_staged(options):

@@ -33,8 +33,7 @@ from reembed.errors import (
     RunFailedError,
     UsageError,
 )
-from reembed.ledger.layout import Layout
-from reembed.storage.base import Storage
+from reembed.ledger.run_dir import RunDir
 
 # Of a statement with its parameters: https://cloud.google.com/bigquery/quotas#query_jobs allows
 # 10 MB and 10,000 parameters (an array is one).
@@ -45,13 +44,13 @@ _EXAMPLES: Final = 5
 _COMPLETE: Final = " AND ".join(f"`{field.name}` IS NOT NULL" for field in EXISTING)
 
 
-def open_bigquery_table(config: Config, storage: Storage, report: Report) -> BigQueryTable:
+def open_bigquery_table(config: Config, run_dir: RunDir, report: Report) -> BigQueryTable:
     """Open the table that a configuration names; the price of a MERGE is reported before it runs.
 
     Raises:
         UsageError: the table's name is malformed.
     """
-    return BigQueryTable(config, storage, client_of(config), report)
+    return BigQueryTable(config, run_dir, client_of(config), report)
 
 
 BIGQUERY: Final = DestinationKind(open_bigquery_table)
@@ -72,7 +71,7 @@ class BigQueryTable:
 
     Args:
         config: names table, staging and options.
-        storage: where the run's parts lie.
+        run_dir: where the run's parts lie.
         bigquery: client of the project that pays.
         report: called with what is about to cost money.
     """
@@ -80,13 +79,12 @@ class BigQueryTable:
     def __init__(
         self,
         config: Config,
-        storage: Storage,
+        run_dir: RunDir,
         bigquery: BigQuery,
         report: Report = lambda _: None,
     ) -> None:
-        self._config, self._storage, self._bigquery = config, storage, bigquery
-        self._layout = Layout(config.run_dir)
-        self._target = Target(config, storage, self._layout, bigquery, report)
+        self._config, self._run_dir, self._bigquery = config, run_dir, bigquery
+        self._target = Target(config, run_dir, bigquery, report)
         self._name = self._target.table
 
     def check(self) -> None:
@@ -107,7 +105,7 @@ class BigQueryTable:
                 probe = Statement(probe_sql(self._name), location=location)
                 self._bigquery.dry_run(probe)
         seen = {"table": str(self._name), "there": table is not None}
-        self._storage.put(self._layout.destination_seen(), orjson.dumps(seen))
+        self._run_dir.storage.put(self._run_dir.layout.destination_seen(), orjson.dumps(seen))
 
     def identity(self) -> Iterator[bytes]:
         """The table with its etag, which changes with its rows and columns, and its row count.
@@ -158,7 +156,7 @@ class BigQueryTable:
         Raises:
             RunFailedError: the table was changed since the plan, or BigQuery refused a step.
         """
-        drop_older_rejects(self._storage, self._layout.run_dir, settled.commit)
+        drop_older_rejects(self._run_dir, settled.commit)
         try:
             publication = Publication.of(self._target, settled)
             table = self._get_or_make(settled)
@@ -169,7 +167,7 @@ class BigQueryTable:
         except BigQueryError as err:
             raise RunFailedError(
                 f"run {settled.run} is not in {self._name} yet: {err}. Its rows wait under "
-                f"{self._layout.run_dir}/vectors and nothing is paid again: run again"
+                f"{self._run_dir.path}/vectors and nothing is paid again: run again"
             ) from err
 
     def _get_or_make(self, settled: SettledRun) -> Table:
@@ -223,7 +221,7 @@ class BigQueryTable:
     def _was_there_when_planned(self) -> bool | None:
         """Tell whether the last plan found the table; None: no plan has recorded it."""
         try:
-            seen = orjson.loads(self._storage.read(self._layout.destination_seen()))
+            seen = orjson.loads(self._run_dir.storage.read(self._run_dir.layout.destination_seen()))
         except (ObjectNotFoundError, orjson.JSONDecodeError):
             return None
         return bool(seen["there"]) if seen.get("table") == str(self._name) else None
@@ -249,7 +247,7 @@ class BigQueryTable:
         It expires, should the process die between the two.
         """
         probe = schema.table_beside(self._config, "probe")
-        now = self._storage.now(self._layout.clock("check"))
+        now = self._run_dir.storage.now(self._run_dir.layout.clock("check"))
         new = NewTable((Field("key", "STRING"),), expires_ms=round(now * 1000) + _HOUR_MS)
         self._bigquery.create_table(probe, new)
         self._bigquery.delete_table(probe)

@@ -20,7 +20,7 @@ from reembed.bigquery.sql import count_sql, merge_sql, repeated_parts_sql, vecto
 from reembed.config.schema import Config
 from reembed.core.records import Merge
 from reembed.core.schema import ROW
-from reembed.destinations.base import Published, Report, SettledRun, parts_of_run
+from reembed.destinations.base import Published, Report, SettledRun
 from reembed.destinations.parts import write_part
 from reembed.errors import (
     AlreadyExistsError,
@@ -29,7 +29,7 @@ from reembed.errors import (
     RunFailedError,
     StatementRefusedError,
 )
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.storage.base import Stat, Storage
 from reembed.storage.names import is_gs
 from reembed.storage.scratch import scratch_folder
@@ -197,8 +197,7 @@ class Target:
     """
 
     config: Config
-    storage: Storage
-    layout: Layout
+    run_dir: RunDir
     bigquery: BigQuery
     report: Report
 
@@ -301,8 +300,8 @@ class Publication:
         takes up a killed one needs them for its report.
         """
         target, settled = self.target, self.settled
-        record = target.layout.run_merge(settled.commit, settled.generation)
-        if not any(stat.uri == record for stat in target.storage.list(record)):
+        record = target.run_dir.layout.run_merge(settled.commit, settled.generation)
+        if not any(stat.uri == record for stat in target.run_dir.storage.list(record)):
             size = target.bigquery.dry_run(statement)
             rows = self._count(count_sql(table, keys)) if keys is not None else 0
             usd = query_usd(size, 2 if keys is None else 3)
@@ -312,8 +311,9 @@ class Publication:
             )
             # Another call may have estimated it at the same moment.
             with contextlib.suppress(AlreadyExistsError):
-                target.storage.create(record, Merge(job=step, size=size, removed=rows).encode())
-        return Merge.decode(target.storage.read(record), record)
+                merge = Merge(job=step, size=size, removed=rows)
+                target.run_dir.storage.create(record, merge.encode())
+        return Merge.decode(target.run_dir.storage.read(record), record)
 
     def _stage(self) -> None:
         """Load the run's parts into its staging table, and check what it holds then.
@@ -323,10 +323,10 @@ class Publication:
         """
         target, settled = self.target, self.settled
         with scratch_folder() as folder:
-            parts = parts_of_run(target.storage, target.layout.run_dir, settled.commit)
+            parts = list(target.run_dir.parts(settled.commit))
             local = bool(parts) and not is_gs(parts[0].uri)
             if local and self._staging_folder:
-                parts = stage_parts(target.storage, parts, self._staging_folder)
+                parts = stage_parts(target.run_dir.storage, parts, self._staging_folder)
             groups = groups_of(parts)
             sources = [lambda _, g=group: source_of(g, folder) for group in groups]
             self._load(self._staging, schema.new_table(target.config, self._labels), sources)
@@ -354,7 +354,7 @@ class Publication:
     ) -> None:
         """Make a table that expires, and load into it what is not there yet."""
         target = self.target
-        now = target.storage.now(target.layout.clock("publish"))
+        now = target.run_dir.storage.now(target.run_dir.layout.clock("publish"))
         expires = round((now + _STAGING_DAYS * 86_400) * 1000)
         target.bigquery.create_table(name, replace(new, expires_ms=expires))
         table = target.bigquery.table(name)
@@ -381,8 +381,8 @@ class Publication:
         for name in (self._staging, self._removed):
             target.bigquery.delete_table(name)
         if self._staging_folder:
-            for stat in target.storage.list(f"{self._staging_folder}/"):
-                target.storage.delete(stat.uri)
+            for stat in target.run_dir.storage.list(f"{self._staging_folder}/"):
+                target.run_dir.storage.delete(stat.uri)
 
     def _index(self, table: Table) -> None:
         option = schema.destination_of(self.target.config).vector_index
@@ -423,7 +423,7 @@ class Publication:
     def _staging_folder(self) -> str:
         """Folder in Cloud Storage for local parts; empty: they are uploaded with the jobs."""
         folder = (schema.destination_of(self.target.config).staging or "").rstrip("/")
-        if not folder or is_gs(self.target.layout.run_dir):
+        if not folder or is_gs(self.target.run_dir.path):
             return ""
         return f"{folder}/{self.settled.run}-g{self.settled.generation}"
 

@@ -36,7 +36,7 @@ from reembed.errors import (
     StatementRefusedError,
     UsageError,
 )
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import Prepared, Source, SourceKind, Span
 from reembed.sources.rows import with_resolved_uris
 from reembed.storage.base import Storage
@@ -237,13 +237,13 @@ class TableRows:
         types = [[field.name, field.sql_type] for field in fields if field is not None]
         yield orjson.dumps([str(table.name), table.modified_ms, table.rows, table.size, types])
 
-    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+    def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Fix what is read, once a plan, and open a read session over it.
 
         A table that changed since `identity` was called is read as it is now: the next plan has
         another id, and nothing is missed.
         """
-        snapshot, resumed = self._snapshot(storage, layout, plan)
+        snapshot, resumed = self._snapshot(run_dir, plan)
         reader = self._reader(snapshot, b"")
         after = (len(snapshot.borders) + 1) * PARTITION_ITEMS
         spans = [
@@ -259,7 +259,7 @@ class TableRows:
             then = datetime.fromtimestamp(snapshot.moment / 1000, UTC)
             raise UsageError(
                 f"{err}; the plan was begun with the table as of {then:%Y-%m-%d %H:%M:%S} UTC: if "
-                f"that is out of reach by now, remove {layout.plan_dir(plan)} and run again"
+                f"that is out of reach by now, remove {run_dir.layout.plan_dir(plan)} and run again"
             ) from err
         if streams and snapshot.items > snapshot.keyless:
             reader = self._reader(snapshot, streams[0].schema)
@@ -283,13 +283,13 @@ class TableRows:
     def _dry_run(self, sql: str) -> int:
         return self.bigquery.dry_run(Statement(sql, location=self.location))
 
-    def _snapshot(self, storage: Storage, layout: Layout, plan: str) -> tuple[Snapshot, bool]:
+    def _snapshot(self, run_dir: RunDir, plan: str) -> tuple[Snapshot, bool]:
         """Read the plan's snapshot, or take it and put it on record; and tell which.
 
         A plan that was cut off goes on with the moment and the borders that it began with: workers
         that read at two moments would miss rows, or see some twice.
         """
-        uri = layout.snapshot(plan)
+        storage, uri = run_dir.storage, run_dir.layout.snapshot(plan)
         try:
             return Snapshot.decode(storage.read(uri), uri), True
         except ObjectNotFoundError:
@@ -359,9 +359,9 @@ class QueryRows:
         """Identity of the table that holds the result; the query runs."""
         return self._result().identity()
 
-    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+    def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Fix the borders and open a read session over the result."""
-        return self._result().prepare(storage, layout, plan)
+        return self._result().prepare(run_dir, plan)
 
     def describe(self) -> str:
         """Price of the query, by a dry run."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reembed.cli.loading import load_service_config
 from reembed.cli.run import ask, run_command
 from reembed.cli.screen import console, print_json
 from reembed.core.price import format_usd
 from reembed.driver.session import open_service, service_key
 from reembed.errors import RunFailedError, ServiceError
 from reembed.ledger.commits import check_resumable
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.cancel import cancel_jobs, write_stop
+from reembed.runs.loading import load_service_config
 from reembed.runs.redrive import plan_redrive, write_redrive
-from reembed.storage.open import open_storage
 
 
 def cancel_command(
@@ -22,8 +21,8 @@ def cancel_command(
 ) -> int:
     """Write the stop, cancel what runs, and take what has finished; or lift the stop."""
     loaded = load_service_config(path, overrides, run_dir)
-    storage, layout = open_storage(), Layout(loaded.config.run_dir)
-    commit = write_stop(storage, layout, lift)
+    folder = open_run_dir(loaded.config.run_dir)
+    commit = write_stop(folder, lift)
     if lift:
         if as_json:
             print_json({"schema": 1, "run": commit.run, "stopped": False})
@@ -32,7 +31,7 @@ def cancel_command(
         return 0
     with open_service(loaded.config) as service:
         try:
-            done = cancel_jobs(storage, layout, commit, service)
+            done = cancel_jobs(folder, commit, service)
         except ServiceError as err:
             raise RunFailedError(
                 f"the stop is on record, and nothing more is bought; but the jobs that run could "
@@ -57,8 +56,8 @@ def redrive_command(
     """Send rejects of a settled run again, after their price was accepted."""
     loaded = load_service_config(path, overrides, run_dir)
     config = loaded.config
-    storage, layout = open_storage(), Layout(config.run_dir)
-    commit, generation, found = plan_redrive(storage, layout, config, reasons)
+    folder = open_run_dir(config.run_dir)
+    commit, generation, found = plan_redrive(folder, config, reasons)
     check_resumable(commit, config, service_key(config), key_rotated=False)
     chunks = sum(resend.redrive.chunks for resend in found)
     cost = format_usd(sum(resend.redrive.sent.need.usd_nano for resend in found))
@@ -67,5 +66,5 @@ def redrive_command(
         ask(words, "Send?", "give --max-usd (over all of this run)", as_json)
     elif not as_json:
         console().print(f"{words}.")
-    write_redrive(storage, layout, commit, generation, found)
+    write_redrive(folder, commit, generation, found)
     return run_command(path, overrides, run_dir, beam, False, as_json)

@@ -7,11 +7,11 @@ from dataclasses import asdict
 
 from reembed.bigquery.client import open_bigquery_client
 from reembed.bigquery.names import parse_table
-from reembed.cli.loading import load_from
 from reembed.cli.screen import console, print_json
 from reembed.errors import UsageError
+from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.cutover import ViewChange, cut_over, roll_back
-from reembed.storage.open import open_storage
+from reembed.runs.loading import load_from
 
 
 def cutover_command(
@@ -23,7 +23,7 @@ def cutover_command(
     if destination is None:
         raise UsageError("destination.bigquery is not given; only a table can be cut over to")
     bigquery = open_bigquery_client(destination.project or parse_table(destination.table).project)
-    change = (roll_back if back else cut_over)(config, open_storage(), bigquery)
+    change = (roll_back if back else cut_over)(config, open_run_dir(config.run_dir), bigquery)
     if as_json:
         print_json({"schema": 1, **asdict(change)})
     else:

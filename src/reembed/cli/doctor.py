@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
-from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
 from reembed.cli.screen import Screen, console, print_json
 from reembed.driver.clock import SystemClock
 from reembed.driver.session import open_service
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.doctor import check_all
 from reembed.runs.live_check import LiveFindings, check_live
+from reembed.runs.loading import load_service_config
 from reembed.storage.open import open_storage
 
 _PATIENCE = 24 * 3600.0
@@ -38,8 +36,7 @@ def doctor_command(
             with open_service(loaded.config) as service:
                 clock = SystemClock()
                 seen = check_live(loaded.config, service, clock, _PATIENCE, screen.say)
-            record = orjson.dumps(seen.as_json(), option=orjson.OPT_INDENT_2)
-            storage.put(Layout(loaded.config.run_dir).doctor(), record)
+            open_run_dir(loaded.config.run_dir).write_live_findings(seen.as_json())
             found["live"] = seen.as_json()
             if not as_json:
                 _show_live(seen)

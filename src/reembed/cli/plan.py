@@ -8,15 +8,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
 from reembed.cli.screen import Screen, console, print_json
 from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
-from reembed.core.price import Price, cap_words, format_usd, price
+from reembed.core.price import Price, format_cap, format_usd, price
+from reembed.ledger.run_dir import open_run_dir
 from reembed.machine.quotas import Days, ProjectQuotas, days_table
 from reembed.providers.open import find_provider
-from reembed.storage.open import open_storage
+from reembed.runs.loading import load_service_config
 
 
 def plan_command(
@@ -27,10 +27,8 @@ def plan_command(
     from reembed.runs.plan import make_plan
 
     with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:
-        from reembed.ledger.layout import Layout
-
-        screen.planning(Layout(loaded.config.run_dir))
-        summary = make_plan(loaded, open_storage(), beam)
+        screen.planning(open_run_dir(loaded.config.run_dir))
+        summary = make_plan(loaded, beam)
         screen.ended()
     if as_json:
         print_json(plan_as_json(summary, loaded.config))
@@ -51,7 +49,7 @@ def plan_as_json(plan: PlanSummary, config: Config) -> dict[str, Any]:
         **plan.totals,
         "usd_online": float(costs.online_usd),
         "usd_batch": float(costs.batch_usd),
-        "max_usd": cap_words(costs.batch_usd_nano),
+        "max_usd": format_cap(costs.batch_usd_nano),
         "usd_saved_by_sharing": float(price(totals.shared_tokens, config.model.spec()).batch_usd),
         "prices_as_of": costs.as_of,
         "days": [

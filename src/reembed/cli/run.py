@@ -15,20 +15,19 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from reembed.cli.loading import load_service_config
 from reembed.cli.logs import logs_to_file
 from reembed.cli.plan import show_plan
 from reembed.cli.screen import Screen, console, print_json
 from reembed.config.load import LoadedConfig
 from reembed.core.plans import PlanSummary
-from reembed.core.price import cap_words, format_usd, price
+from reembed.core.price import format_cap, format_usd, price
 from reembed.driver.session import interrupted
 from reembed.errors import ReembedError, UsageError
+from reembed.ledger.run_dir import open_run_dir
+from reembed.runs.loading import load_service_config
 from reembed.runs.notified import run_with_notifications
 from reembed.runs.repay import price_of_repay
-from reembed.runs.report import last_report
 from reembed.runs.run import Mode, RunCall
-from reembed.storage.open import open_storage
 
 _INTERRUPTED = 130
 # Seconds that an engine has to end after Ctrl-C.
@@ -65,7 +64,7 @@ def run_command(
             report = run_with_notifications(call)
         except ReembedError as err:
             if as_json:
-                print_json({**last_report(loaded.config.run_dir), "error": str(err)})
+                print_json({**open_run_dir(loaded.config.run_dir).last_report(), "error": str(err)})
             raise
         except KeyboardInterrupt:
             screen.ended()
@@ -102,14 +101,14 @@ def _show_repay(loaded: LoadedConfig, quiet: bool) -> None:
 
     Refused before anything is on record: what is on record is no longer in question.
     """
-    costs = price_of_repay(open_storage(), loaded.config)
+    costs = price_of_repay(open_run_dir(loaded.config.run_dir), loaded.config)
     if not costs.attempts:
         raise UsageError("no answer is in question; run again without --accept-repay")
     words = (
         f"{costs.attempts:,} answers cannot be used; buying them again costs up to "
         f"{format_usd(costs.usd_nano)}, beside {format_usd(costs.reserved)} reserved or spent"
     )
-    enough = f"--max-usd {cap_words(costs.needed)} (over all of this run) allows it"
+    enough = f"--max-usd {format_cap(costs.needed)} (over all of this run) allows it"
     if costs.cap is None:
         ask(words, "Buy them again?", enough, quiet)
     elif costs.cap < costs.needed:

@@ -18,9 +18,8 @@ from reembed.cli.console import logs_are_json
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
 from reembed.errors import StorageError
-from reembed.ledger.layout import Layout
-from reembed.ledger.notes import read_notes, sum_notes
-from reembed.storage.open import open_storage
+from reembed.ledger.notes import sum_notes
+from reembed.ledger.run_dir import RunDir
 
 _LIVE_EVERY, _LINES_EVERY = 1.0, 10.0
 logger = logging.getLogger("reembed.run")
@@ -75,10 +74,10 @@ class Screen:
         if not self._quiet and not self._json:
             self._err.print(text, soft_wrap=True)
 
-    def planning(self, layout: Layout) -> None:
+    def planning(self, run_dir: RunDir) -> None:
         """Show items and chunks while they are planned."""
         self._tell("planning", "Planning: listing, reading and cutting ...")
-        self._begin(lambda bars: _PlanBars(layout, bars))
+        self._begin(lambda bars: _PlanBars(run_dir, bars))
 
     def planned(self, plan: PlanSummary) -> None:
         """Stop showing the planning."""
@@ -140,34 +139,27 @@ class Screen:
 class _Bars:
     """One stage's bars: `update` reads the notes, moves the bars, and says it in a line."""
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix, self._storage = prefix, open_storage()
-
     def update(self) -> str:
         """Read, move, and return what a plain line would say."""
         try:
-            return self._move(sum_notes(read_notes(self._storage, self._prefix)))
+            return self._move(sum_notes(self._notes()))
         except StorageError:
             return ""  # shown again when it can be read
+
+    def _notes(self) -> list[dict[str, Any]]:
+        raise AssertionError("each stage reads its own notes")
 
     def _move(self, total: dict[str, int]) -> str:
         raise AssertionError("each stage moves its own bars")
 
 
 class _PlanBars(_Bars):
-    def __init__(self, layout: Layout, bars: Progress) -> None:
-        super().__init__(f"{layout.run_dir}/plans/")
-        self._bars = bars
+    def __init__(self, run_dir: RunDir, bars: Progress) -> None:
+        self._run_dir, self._bars = run_dir, bars
         self._task = bars.add_task("items", total=None, said="")
 
-    def update(self) -> str:
-        """Only the notes of plans that are under way count."""
-        try:
-            stats = [s for s in self._storage.list(self._prefix) if "/progress/" in s.uri]
-            notes = [orjson.loads(self._storage.read(stat.uri)) for stat in stats]
-        except (StorageError, orjson.JSONDecodeError):
-            return ""
-        return self._move(sum_notes([note for note in notes if not note.get("ended")]))
+    def _notes(self) -> list[dict[str, Any]]:
+        return self._run_dir.plan_notes()
 
     def _move(self, total: dict[str, int]) -> str:
         chunks = total.get("chunks", 0)
@@ -177,11 +169,14 @@ class _PlanBars(_Bars):
 
 class _EmbedBars(_Bars):
     def __init__(self, session: Session, plan: PlanSummary, bars: Progress) -> None:
-        super().__init__(session.layout.progresses(session.commit))
+        self._run_dir, self._commit = session.run_dir, session.commit
         totals = plan.plan_totals()
         self._bars, self._shards, self._all = bars, totals.shards, totals.chunks
         self._chunk_bar = bars.add_task("chunks", total=totals.chunks, said="")
         self._shard_bar = bars.add_task("shards", total=totals.shards, said="")
+
+    def _notes(self) -> list[dict[str, Any]]:
+        return self._run_dir.lane_notes(self._commit)
 
     def _move(self, total: dict[str, int]) -> str:
         settled = total.get("shards.settled", 0)

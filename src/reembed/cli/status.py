@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from reembed.cli.loading import load_from
 from reembed.cli.screen import console, print_json
 from reembed.errors import UsageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
+from reembed.runs.loading import load_from
 from reembed.runs.status import RunStatus, read_status
-from reembed.storage.open import open_storage
 
 _EVERY = 5.0
 
@@ -20,11 +19,11 @@ def status_command(
 ) -> int:
     """Print where a run stands; 0 settled, 75 not settled."""
     loaded = load_from(path, overrides, run_dir)
-    layout = Layout(loaded.config.run_dir)
+    folder = open_run_dir(loaded.config.run_dir)
     while True:
-        found = read_status(open_storage(), layout)
+        found = read_status(folder)
         if found is None:
-            raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed run` begins")
+            raise UsageError(f"nothing was committed in {folder.path}; `reembed run` begins")
         if as_json:
             print_json(found.as_json())
         else:

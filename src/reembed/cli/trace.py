@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import orjson
 from rich.console import Console
 
-from reembed.cli.loading import load_from
 from reembed.cli.screen import console, print_json
 from reembed.errors import UsageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import open_run_dir
 from reembed.machine.history import Step
+from reembed.runs.loading import load_from
 from reembed.runs.trace import Way, trace_key
-from reembed.storage.open import open_storage
 
 
 def trace_command(
@@ -21,11 +20,11 @@ def trace_command(
 ) -> int:
     """Print what became of a key in every run that sent it or rejected it."""
     loaded = load_from(path, overrides, run_dir)
-    layout = Layout(loaded.config.run_dir)
-    found = list(trace_key(open_storage(), layout, key))
+    folder = open_run_dir(loaded.config.run_dir)
+    found = list(trace_key(folder, key))
     if not found:
         raise UsageError(
-            f"no run in {layout.run_dir} planned the key {key!r}; keys of files are their paths "
+            f"no run in {folder.path} planned the key {key!r}; keys of files are their paths "
             "from the configuration's folder, or their gs:// URIs"
         )
     if as_json:

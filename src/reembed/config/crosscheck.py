@@ -26,7 +26,7 @@ def check_sections(config: Config) -> None:
 def largest_chunk_tokens(config: Config) -> int:
     """The most tokens that one chunk of this configuration may count.
 
-    Sounds count by the second; films one frame a second and one at the end, up to the model's
+    Audio counts by the second; video one frame a second and one at the end, up to the model's
     number of frames; PDFs by the page.
     """
     spec, chunking = config.model.spec(), config.chunking
@@ -67,7 +67,7 @@ def _above_the_model(config: Config) -> Iterator[Problem]:
 
 
 def _job_problems(config: Config) -> Iterator[Problem]:
-    # Only texts are certain to be there: whether a film of the largest size is, the plan shows.
+    # Only texts are certain to be there: whether a video of the largest size is, the plan shows.
     batch, chunk = config.batch, config.chunking.text.max_tokens
     limits = {"enqueued_tokens": batch.enqueued_tokens}
     if batch.max_tokens != "auto":

@@ -196,6 +196,16 @@ def load_config(
     return LoadedConfig(loaded.config, loaded.base, absolute)
 
 
+def read_mapping(path: Path) -> Mapping[str, Any]:
+    """Read the keys and values of a configuration file, unchecked.
+
+    Raises:
+        UsageError: the file cannot be read or is not YAML; the message has file and line.
+    """
+    shown = str(path)
+    return _mapping(_parsed(_text(Path(os.path.abspath(path)), path), shown), shown)
+
+
 def config_from_text(
     text: str, shown: str, base: Path, overrides: Sequence[str] = (), run_dir: str | None = None
 ) -> LoadedConfig:

@@ -34,7 +34,7 @@ class TextLimits(_Frozen):
 
 
 class ImageLimits(_Frozen):
-    """Pictures in one request."""
+    """Images in one request."""
 
     mime_types: tuple[str, ...] = ("image/png", "image/jpeg")
     tokens_each: int = Field(258, gt=0)
@@ -42,7 +42,7 @@ class ImageLimits(_Frozen):
 
 
 class AudioLimits(_Frozen):
-    """A sound in a request."""
+    """Audio in one request."""
 
     mime_types: tuple[str, ...] = ("audio/mpeg", "audio/wav")
     max_seconds: float = Field(180.0, gt=0)
@@ -51,7 +51,7 @@ class AudioLimits(_Frozen):
 
 
 class VideoLimits(_Frozen):
-    """A film in a request: one frame a second, at most `max_frames` evenly spaced."""
+    """Video in one request: one frame a second, at most `max_frames` evenly spaced."""
 
     mime_types: tuple[str, ...] = ("video/mp4", "video/quicktime")
     codecs: tuple[str, ...] = ("h264", "hevc", "av1", "vp9")
@@ -127,7 +127,7 @@ class ModelSpec(_Frozen):
         return self
 
 
-# PDF pages are charged as pictures here: the price list names no PDF price of its own.
+# PDF pages are charged as images here: the price list names no PDF price of its own.
 _IMAGE_PRICE = Price(online=0.45, batch=0.225)
 
 MODELS: dict[str, ModelSpec] = {

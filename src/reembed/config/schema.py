@@ -127,7 +127,7 @@ class PdfChunking(Section):
 
 
 class ImageChunking(Section):
-    """What a picture may be; above `max_pixels` it is refused as a decompression bomb."""
+    """Limits of an image; above `max_pixels` it is refused as a decompression bomb."""
 
     max_pixels: int = Field(100_000_000, gt=0)
 

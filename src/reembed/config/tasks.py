@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from typing import Literal
 
 TaskStyle = Literal["prefix", "field"]
 
 DOCUMENT_TASK = "retrieval_document"
 # Titles beyond this help nobody find anything and eat into the chunk's own tokens.
-MAX_TITLE_CHARS = 256
+MAX_TITLE_CHARS = 200
 NO_TITLE = "none"
 
 # The vendor's table of task texts for gemini-embedding-2, query side (document side: wrap_text).
@@ -26,21 +26,34 @@ QUERY_NAMES = {
 # Tasks whose both sides are embedded alike; all others are asymmetric, query against document.
 SYMMETRIC_TASKS = ("classification", "clustering", "semantic_similarity")
 
-_SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
+def clean_title(title: str | None) -> str | None:
+    """Make a title fit for one line of the request.
 
-def clean_title(title: str | None) -> str:
-    """Make a title safe to stand in one line before a ``|``; empty when nothing is left.
-
-    White space and control characters become one space, ``|`` becomes ``/`` (it separates title
-    from text), lone surrogates (undecodable file names) become U+FFFD, and what is longer than
-    `MAX_TITLE_CHARS` characters is cut.
+    Control characters and newlines become spaces, runs of spaces one; "|" becomes "/", since it
+    parts the fields of ``title: … | text: …``; what is longer than 200 characters is cut at a
+    word. None if nothing printable is left.
     """
     if not title:
-        return ""
-    line = _SPACE_OR_CONTROL.sub(" ", _SURROGATE.sub("\ufffd", title)).replace("|", "/")
-    return line.strip()[:MAX_TITLE_CHARS].rstrip()
+        return None
+    line = title[: 20 * MAX_TITLE_CHARS]
+    if not line.isprintable():
+        line = "".join(" " if _breaks_line(c) else c for c in line)
+    cleaned = " ".join(line.replace("|", "/").split())
+    if len(cleaned) > MAX_TITLE_CHARS:
+        cut = cleaned[: MAX_TITLE_CHARS - 1]
+        cleaned = (cut[: cut.rfind(" ")] if " " in cut[100:] else cut).rstrip() + "…"
+    return cleaned if has_content(cleaned) else None
+
+
+def has_content(text: str) -> bool:
+    """Tell whether anything but white space, control and format characters is in a text."""
+    return any(not c.isspace() and unicodedata.category(c) not in ("Cc", "Cf") for c in text)
+
+
+def _breaks_line(character: str) -> bool:
+    # Format characters stay: joiners belong to Persian words and to emoji.
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def wrap_text(style: TaskStyle, task: str, title: str | None, text: str) -> str:
@@ -63,7 +76,7 @@ def wrap_text(style: TaskStyle, task: str, title: str | None, text: str) -> str:
 def surrounding_text(style: TaskStyle, task: str, title: str | None) -> str:
     """The text that the service counts beside the content: the task's words, or the title."""
     if style == "field":
-        return clean_title(title) if task == DOCUMENT_TASK else ""
+        return clean_title(title) or "" if task == DOCUMENT_TASK else ""
     return wrap_text(style, task, title, "")
 
 

@@ -1,4 +1,9 @@
-"""Which requests of a job are sent twice, and where on the wire, so that a scramble shows."""
+"""Canaries: requests that a job sends twice, far from each other, so that mixed-up keys show.
+
+A key join cannot see an answer whose lines carry each other's keys. Two requests of equal content
+must have equal vectors, so where they differ, keys have moved. Canaries are part of the plan and of
+its price from the start. Attempts after the first have none.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +16,14 @@ MAX_CANARIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A request with the number `ordinal` that repeats the content of the request `twin`."""
+    """Request with the number `ordinal` that repeats the content of the request `original`."""
 
     ordinal: int
-    twin: int
+    original: int
 
 
 def canary_count(n_requests: int) -> int:
-    """How many canaries a job of `n_requests` has: none under two, then 1 for 50, from 1 to 8.
+    """Count the canaries of a job of `n_requests`: none under two, then 1 for 50, from 1 to 8.
 
     A job of one request has none: a permutation of one answer changes nothing, and the canary
     would double the price.
@@ -36,31 +41,31 @@ def canary_count(n_requests: int) -> int:
 def plan_canaries(n_requests: int) -> tuple[Canary, ...]:
     """Choose the canaries of a job of `n_requests`, `canary_count` of them.
 
-    Twins stand in the middle of equal runs of ordinals, so that every run of
-    ``n_requests / count`` neighbours holds a twin.
+    Originals stand in the middle of equal runs of ordinals, so that every run of
+    ``n_requests / count`` neighbours holds one.
 
     Args:
         n_requests: ordinals ``0 … n_requests - 1`` are the requests themselves.
 
     Returns:
-        Canaries with the ordinals that follow the requests', twins ascending and distinct.
+        Canaries with the ordinals that follow the requests', originals ascending and distinct.
 
     Raises:
         ValueError: `n_requests` is negative.
     """
     count = canary_count(n_requests)
     return tuple(
-        Canary(ordinal=n_requests + k, twin=(2 * k + 1) * n_requests // (2 * count))
+        Canary(ordinal=n_requests + k, original=(2 * k + 1) * n_requests // (2 * count))
         for k in range(count)
     )
 
 
 def wire_order(n_requests: int, canaries: Sequence[Canary]) -> list[int]:
-    """The order of the ordinals on the wire: requests ascending, canaries far from their twins.
+    """Order the ordinals on the wire: requests ascending, canaries far from their originals.
 
-    A canary stands half of the job away from its twin (at least ``n_requests // 2`` lines), so
+    A canary stands half of the job away from its original (at least ``n_requests // 2`` lines), so
     that a fault in one stretch of the answer cannot reach both. A lone one never stands at
-    exactly half of the lines: a rotation by that would swap it with its twin, unseen.
+    exactly half of the lines: a rotation by that would swap it with its original, unseen.
 
     Args:
         n_requests: requests of the job without canaries.
@@ -72,7 +77,7 @@ def wire_order(n_requests: int, canaries: Sequence[Canary]) -> list[int]:
     before: dict[int, list[int]] = {}
     half = n_requests // 2 if len(canaries) == 1 else (n_requests + 1) // 2
     for canary in canaries:
-        place = (canary.twin + half) % (n_requests + 1)
+        place = (canary.original + half) % (n_requests + 1)
         before.setdefault(place, []).append(canary.ordinal)
     order: list[int] = []
     for ordinal in range(n_requests):

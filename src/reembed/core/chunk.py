@@ -9,14 +9,14 @@ from typing import BinaryIO
 
 import orjson
 
-from reembed.config.tasks import DOCUMENT_TASK
+from reembed.config.tasks import DOCUMENT_TASK, clean_title
 from reembed.errors import RejectError, StorageError
 from reembed.formats.base import Format, Input, refused_format
 from reembed.formats.policy import ChunkPolicy
 from reembed.formats.recognise import Recognised, recognise
 from reembed.formats.signatures import HEAD_BYTES
 from reembed.formats.table import format_named
-from reembed.formats.titles import clean_title, title_of_name
+from reembed.formats.titles import title_of_name
 from reembed.types import Chunk, ChunkedItem, Item, Modality, Piece, Pieces, Reject
 
 STAGE = "chunk"
@@ -25,7 +25,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What became of some bytes: their format, their SHA-256, and their pieces or a reject."""
+    """Outcome of cutting some bytes: their format, their SHA-256, and their pieces or a reject."""
 
     known: Recognised
     source_hash: str
@@ -48,7 +48,7 @@ def chunk_item(
 
     Raises:
         OSError, StorageError: reading `source` failed. The caller repeats it, or rejects the item
-            with `rejected_item`: a network that fails says nothing of the item.
+            with `rejected_item`: a network that fails is no fault of the item.
     """
     name = item.uri if name is None else name
     cut = cut_source(source, name, item.title, policy)
@@ -92,7 +92,7 @@ def chunk_text_item(item: Item, text: str, policy: ChunkPolicy) -> ChunkedItem:
 
     Args:
         item: its title is the only one: a name would be the source's, not the text's.
-        text: as the source held it.
+        text: as it stood in its source.
         policy: how items are cut.
     """
     from reembed.formats.text import cut_plain

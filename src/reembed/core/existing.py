@@ -1,4 +1,10 @@
-"""Index of the rows that a destination already has, as sorted digests."""
+"""Index of the rows that a destination already has, as sorted digests.
+
+The unit of an increment is the chunk, and the destination alone decides: no record of earlier runs
+is asked. A chunk whose key, content hash and part are there is left out where it is cut. One whose
+content is there under another key names that row as its donor: its vector is copied, not bought.
+Workers map the index into memory, so that all processes of a machine share one copy.
+"""
 
 from __future__ import annotations
 
@@ -51,26 +57,26 @@ def _digested(batch: pa.RecordBatch) -> pa.Table:
 
 
 def row_names(keys: Sequence[str], hashes: Sequence[str], parts: Sequence[int]) -> Iterable[bytes]:
-    """What tells a chunk from all others, a name each."""
+    """Name each chunk: by content, part and key."""
     for key, content_hash, part in zip(keys, hashes, parts, strict=True):
         yield f"{content_hash}\0{part}\0{key}".encode()
 
 
 def content_names(hashes: Sequence[str], parts: Sequence[int]) -> Iterable[bytes]:
-    """What tells a chunk's content from others, whatever key it is under."""
+    """Name each chunk's content, whatever its key."""
     for content_hash, part in zip(hashes, parts, strict=True):
         yield f"{content_hash}\0{part}".encode()
 
 
 def digests(names: Iterable[bytes]) -> UInt64:
-    """Digests of names, shape (n, 2): the high and the low half."""
+    """Digest names: uint64 of shape (n, 2), the high and the low half."""
     data = b"".join(hashlib.blake2b(name, digest_size=_BYTES).digest() for name in names)
     return np.frombuffer(data, ">u8").reshape(-1, 2).astype(np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
 class ExistingRows:
-    """An index, ready for questions; columns may lie in a mapped file."""
+    """Index for lookups; its columns may lie in a mapped file."""
 
     index: pa.Table
     rows: tuple[UInt64, UInt64]
@@ -79,7 +85,7 @@ class ExistingRows:
 
     @classmethod
     def of(cls, index: pa.Table) -> ExistingRows:
-        """Make an index of schema `INDEX` ready."""
+        """Prepare an index of schema `INDEX`."""
         rows = _numbers(index, "row_high"), _numbers(index, "row_low")
         high, low = _numbers(index, "content_high"), _numbers(index, "content_low")
         order = np.argsort(high, kind="stable")
@@ -93,7 +99,7 @@ class ExistingRows:
         return _find(digests(names), *self.rows) >= 0
 
     def donors(self, names: Iterable[bytes]) -> list[str | None]:
-        """Key under which each content, named by `content_names`, is there; None: nowhere."""
+        """Find a key that has each content, named by `content_names`; None: there is none."""
         found = _find(digests(names), *self.contents)
         keys = self.index.column("key")
         return [keys[int(self.by_content[at])].as_py() if at >= 0 else None for at in found]
@@ -105,7 +111,7 @@ def _numbers(index: pa.Table, name: str) -> UInt64:
 
 
 def _find(wanted: UInt64, high: UInt64, low: UInt64) -> NDArray[np.int64]:
-    """Where each wanted pair stands in pairs sorted by `high`; -1: nowhere."""
+    """Find each wanted pair in pairs sorted by `high`: int64, shape (n,); -1: it is missing."""
     at = np.searchsorted(high, wanted[:, 0])
     found = np.full(len(wanted), -1, np.int64)
     for row in np.flatnonzero(at < len(high)):

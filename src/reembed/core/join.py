@@ -1,4 +1,10 @@
-"""Join answers to requests by key, never by position; name every anomaly."""
+"""Join answers to requests by key, never by position; count every anomaly.
+
+Answers of large jobs come in another order than their requests. A key is the fingerprint of the
+shard and the number of the request, and a line joins only where it equals one that this attempt
+sent letter by letter: neither the answer of another job nor a line out of place can become a row.
+What the checks of an answer detect, and what not: docs/join.md.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +25,7 @@ Broken = Literal["", "not_json", "too_long"]
 
 
 class Answer(NamedTuple):
-    """One line of an answer.
+    """Line of an answer.
 
     `key` is None when the line has no key (or one that is not text). Exactly one of `values`
     (shape (d,), whatever d came) and `error` is set, unless the line is `broken`, which sets
@@ -42,7 +48,7 @@ _MAX_DIMENSIONS_NAMED = 16
 
 @dataclass(frozen=True, slots=True)
 class Anomalies:
-    """What was wrong with an answer, counted.
+    """Counts of what was wrong with an answer.
 
     Lines without a place: `keyless`, `unknown` (keys that this attempt never sent), `not_json`,
     `too_long`. Lines of a known key: `doubled_same`, `doubled_different` (a second line for a
@@ -67,7 +73,7 @@ class Anomalies:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Joined:
-    """An answer, joined: slot i of every array belongs to the request ``ordinals[i]``.
+    """Joined answer: slot i of every array belongs to the request ``ordinals[i]``.
 
     Attributes:
         ordinals: int64, shape (n,), ascending: what the attempt sent, canaries included.
@@ -90,7 +96,7 @@ class Joined:
     lines: int
 
     def without_vectors(self) -> Joined:
-        """The same findings with an empty matrix, to keep once the vectors are written."""
+        """Return the same findings with an empty matrix, to keep once the vectors are written."""
         return replace(self, matrix=np.empty((0, self.matrix.shape[1]), np.float32))
 
     def answered(self) -> str:
@@ -101,7 +107,7 @@ class Joined:
         return hashlib.sha256(self.ordinals[self.ok].tobytes()).hexdigest()[:16]
 
     def slots(self, requests: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The slot of each ordinal in `requests`, -1 for one that this attempt did not send."""
+        """Find the slot of each ordinal in `requests`, -1 for one that was not sent here."""
         if len(self.ordinals) == 0:
             return np.full(requests.shape, -1, np.int64)
         places = np.searchsorted(self.ordinals, requests)
@@ -121,7 +127,8 @@ class Joiner:
         matrix: float32, shape (len(ordinals), d), writable; may be a memory map. Its content is
             overwritten where vectors come.
         inline: the answers stood in the job's own message. Then the only line of a job of one
-            request joins without a key: see docs/join.md for why that is safe.
+            request joins without a key: there is no order to get wrong, and the message cannot be
+            another job's. A result file could be, so there a key is asked for.
 
     Raises:
         ValueError: an ordinal twice, or a matrix of another shape or type.
@@ -222,7 +229,7 @@ class Joiner:
         return RowError("not_finite", "the vector holds NaN or an infinite value")
 
     def _again(self, slot: int, answer: Answer) -> None:
-        """A second line for a key: harmless when it agrees, otherwise neither can be trusted."""
+        """Take a second line for a key: harmless if it agrees, otherwise neither can be trusted."""
         second = np.empty_like(self._matrix[slot])
         came = answer.values is not None and len(answer.values) == len(second)
         usable = came and unit_into(answer.values, second) > 0  # type: ignore[arg-type]
@@ -232,6 +239,7 @@ class Joiner:
         if agrees:
             self._count("doubled_same")
             return
+        # Nothing tells which of the two is the right one, so the request has no vector.
         self._ok[slot] = False
         self._lengths[slot] = math.nan
         self._errors.pop(int(self._ordinals[slot]), None)

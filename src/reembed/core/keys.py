@@ -1,4 +1,9 @@
-"""Keys in buckets: which came twice, and which the destination has and the source has not."""
+"""Keys in buckets: which came twice, and which the destination has and the source has not.
+
+A doubled key would make two rows under one name, of which a later run would find either. Keys are
+compared across all partitions, so they are gathered by a hash of the key; 64 buckets bound what one
+worker has to sort.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +44,7 @@ class KeyFindings(Record):
 
 
 def bucket_of(key: str) -> int:
-    """The bucket of a key."""
+    """Return the bucket of a key."""
     return hashlib.blake2b(key.encode(), digest_size=1).digest()[0] % BUCKETS
 
 
@@ -60,7 +65,7 @@ def check_bucket(
     Args:
         bucket: its number.
         seen: schema `SEEN`, every key of the source in this bucket.
-        existing: keys of the destination in this bucket; None where nobody asks.
+        existing: keys of the destination in this bucket; None: not asked for.
 
     Returns:
         What was found, and the keys that the source no longer has (schema `KEYS`, sorted).

@@ -20,7 +20,7 @@ from reembed.types import Chunk, Recipe, RecipePart
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """The columns of a manifest that say what its rows cost."""
+    """Columns of a manifest that decide what its rows cost."""
 
     tokens: list[int]
     modalities: list[str]
@@ -38,7 +38,7 @@ class TokenCounts:
         )
 
     def of_row(self, row: int, counted: int = -1) -> Iterator[tuple[str, int]]:
-        """Tokens of one row by modality.
+        """Yield the tokens of one row by modality.
 
         Args:
             row: its number.
@@ -76,12 +76,12 @@ _ASKED = ("reject_code", "donor", "title", "text", "recipe", "source_hash")
 
 
 def recipe_to_json(recipe: Recipe) -> str:
-    """A recipe as it stands in a manifest."""
+    """Write a recipe as it stands in a manifest."""
     return orjson.dumps(_said(asdict(recipe))).decode()
 
 
 def _said(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe's fields, without those that only few have."""
+    """Leave out of a recipe's fields those that only few have."""
     for part in recipe["parts"]:
         if part["recipe"] is not None:
             part["recipe"] = _said(part["recipe"])
@@ -89,7 +89,7 @@ def _said(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def recipe_from_json(text: str) -> Recipe:
-    """The recipe that a manifest holds."""
+    """Read a recipe from a manifest."""
     return _recipe(orjson.loads(text))
 
 
@@ -105,7 +105,7 @@ def _part(body: dict[str, Any]) -> RecipePart:
 
 
 def _content_of(recipe: str) -> str:
-    """A recipe without the places that its bytes come from: equal for equal content."""
+    """Leave out of a recipe where its bytes come from: equal for equal content."""
     if '"uri"' not in recipe:
         return recipe
     body: dict[str, Any] = orjson.loads(recipe)
@@ -178,7 +178,11 @@ def _row(chunk: Chunk, wire_bytes: int) -> dict[str, Any]:
 def request_groups(chunks: pa.Table, with_titles: bool) -> NDArray[np.int64]:
     """Number what the chunks ask for: equal numbers for equal requests, int64 of shape (rows,).
 
-    -1 stands for a chunk that asks for nothing: a reject, or one that is held elsewhere.
+    Chunks of one shard that ask for the same share one request: it is sent, priced and weighed
+    once, and each chunk gets a row of its vector. Places do not count, only content: media that
+    share a request are rendered from whichever object is still there.
+
+    -1 stands for a chunk that asks for nothing: a reject, or one whose vector a donor has.
 
     Args:
         chunks: schema `MANIFEST`.
@@ -219,6 +223,9 @@ def number_requests(manifest: pa.Table, groups: NDArray[np.int64]) -> pa.Table:
 def fingerprint_of(manifest: pa.Table, extra: bytes) -> str:
     """SHA-256 over what decides a shard's requests: specifications, not the bytes of media.
 
+    It stands in the wire keys and in the job's display name, so that no answer joins requests that
+    it was not made for, and is checked against the manifest before anything is rendered.
+
     Columns are hashed as they lie in memory, lengths before characters: making Python's strings
     of them first took as long as the hash itself.
 
@@ -241,8 +248,8 @@ def fingerprint_of(manifest: pa.Table, extra: bytes) -> str:
 
 
 def _characters(texts: pa.StringArray) -> memoryview:
-    """All texts of an array in UTF-8, one after the other."""
-    # Of a null the format does not say what its place holds.
+    """Return all texts of an array in UTF-8, one after the other."""
+    # Arrow leaves open which characters the place of a null has.
     texts = texts.drop_null()
     _, offsets, characters = texts.buffers()
     if characters is None or len(texts) == 0:

@@ -1,4 +1,8 @@
-"""Interleaved content: several parts and one vector, held against the model's limits, never cut."""
+"""Interleaved content: parts that share one vector, within the model's limits, never cut.
+
+Each part is cut with the model's limits as sizes; one that takes two pieces does not fit one
+request, and a vector of half of it would pass for the whole.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,12 @@ from typing import BinaryIO
 import orjson
 
 from reembed.config.models import ModelSpec
-from reembed.config.tasks import DOCUMENT_TASK
+from reembed.config.tasks import DOCUMENT_TASK, clean_title
 from reembed.core.chunk import STAGE, cut_source, hash_content, reject_item, unrecognised
 from reembed.errors import RejectError
 from reembed.formats.base import MIXED_VERSION, Format
 from reembed.formats.policy import ChunkPolicy
 from reembed.formats.table import format_named
-from reembed.formats.titles import clean_title
 from reembed.formats.tokens import estimate_tokens
 from reembed.types import Chunk, ChunkedItem, Item, Modality, Recipe, RecipePart, Reject
 
@@ -26,7 +29,7 @@ MIXED_TYPE = "multipart/mixed"
 
 @dataclass(frozen=True, slots=True)
 class OpenPart:
-    """A part at hand: a `text`, or a `source` to read that is found again at `uri`.
+    """Part at hand: a `text`, or a `source` to read that is found again at `uri`.
 
     `name` is the file's, or empty; `generation` is the state in which `source` was opened.
     """
@@ -53,7 +56,7 @@ def chunk_parts(item: Item, parts: Iterable[OpenPart], policy: ChunkPolicy) -> C
         OSError, StorageError: reading a part failed.
     """
     title = clean_title(item.title) if policy.chunking.text.title else None
-    whole = uncut(policy)
+    whole = with_model_limits(policy)
     made: list[_Made] = []
     for number, part in enumerate(parts, 1):
         try:
@@ -68,14 +71,14 @@ def chunk_parts(item: Item, parts: Iterable[OpenPart], policy: ChunkPolicy) -> C
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A part as its request will have it, the version of its format, and warnings."""
+    """Part as its request will have it, the version of its format, and warnings."""
 
     part: RecipePart
     version: str
     warnings: tuple[str, ...] = ()
 
 
-def uncut(policy: ChunkPolicy) -> ChunkPolicy:
+def with_model_limits(policy: ChunkPolicy) -> ChunkPolicy:
     """Give the same policy with the model's limits as sizes: what it cuts takes several requests.
 
     Soundtracks are left out, since they would be a second piece.
@@ -99,7 +102,7 @@ def uncut(policy: ChunkPolicy) -> ChunkPolicy:
 
 
 def check_parts(parts: Iterable[RecipePart], spec: ModelSpec) -> None:
-    """Hold parts against what the model takes in one request.
+    """Check that the model takes these parts in one request.
 
     Raises:
         RejectError: ``parts_over_limit``: too many of a modality, or too many tokens together.

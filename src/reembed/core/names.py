@@ -1,4 +1,4 @@
-"""Every name that is derived: partitions, shards, attempts, parts, jobs, files, wire keys."""
+"""Derived names: partitions, shards, attempts, parts, jobs, files, wire keys."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _KEY = re.compile(r"([0-9a-f]{8})-(0|[1-9][0-9]{0,8})")
 
 
 def partition_of(index: int) -> int:
-    """The partition of a source index: 20,000 positions each."""
+    """Return the partition of a source index: 20,000 positions each."""
     return index // PARTITION_ITEMS
 
 
 def partition_id(partition: int) -> str:
-    """A partition as text that sorts."""
+    """Format a partition as text that sorts."""
     return f"{partition:08}"
 
 
 def shard_id(partition: int, seq: int) -> str:
-    """A shard's name; name order is input order."""
+    """Name a shard; name order is input order."""
     return f"{partition:08}-{seq:06}"
 
 
 def split_shard_id(shard: str) -> tuple[str, str]:
-    """The partition's and the sequence's text of a shard's name.
+    """Split a shard's name into the texts of its partition and its sequence number.
 
     Raises:
         ValueError: `shard` is no shard's name.
@@ -48,47 +48,47 @@ def split_shard_id(shard: str) -> tuple[str, str]:
 
 
 def is_shard(text: str) -> bool:
-    """Whether the text is a shard's name."""
+    """Tell whether the text is a shard's name."""
     return _SHARD.fullmatch(text) is not None
 
 
 def partitions_of(shards: Iterable[str]) -> list[str]:
-    """The partitions, as text, that shards lie in; sorted."""
+    """List the partitions, as sorted text, that shards lie in."""
     return sorted({split_shard_id(shard)[0] for shard in shards})
 
 
 def part_name(commit: int, shard: str) -> str:
-    """The file of a shard's rows or rejects; name order is input order within a commit."""
+    """Name the file of a shard's rows or rejects; name order is input order within a commit."""
     return f"part-{commit:04}-{shard}.parquet"
 
 
 def child(attempt: str, number: int) -> str:
-    """The path of an attempt's child: its retry, or a piece of its split."""
+    """Name an attempt's child: its retry, or a piece of its split."""
     return f"{attempt}.{number}"
 
 
 def parent_of(attempt: str) -> str:
-    """The attempt that this one goes on from; empty for a root."""
+    """Return the attempt that this one continues; empty for a root."""
     return attempt.rpartition(".")[0]
 
 
 def depth(attempt: str) -> int:
-    """How many attempts stand above this one."""
+    """Count the attempts above this one."""
     return attempt.count(".")
 
 
 def generation_of(attempt: str) -> int:
-    """The settlement generation whose root this attempt descends from."""
+    """Return the settlement generation whose root this attempt descends from."""
     return int(attempt.split(".", 1)[0])
 
 
 def is_attempt(text: str) -> bool:
-    """Whether the text is an attempt's path, such as ``0`` or ``0.3.0``."""
+    """Tell whether the text is an attempt's path, such as ``0`` or ``0.3.0``."""
     return _ATTEMPT.fullmatch(text) is not None
 
 
 def is_child(path: str, parent: str) -> bool:
-    """Whether an attempt's path is that of a child of `parent`."""
+    """Tell whether an attempt's path is that of a child of `parent`."""
     return is_attempt(path) and path.rpartition(".")[0] == parent
 
 
@@ -98,12 +98,12 @@ def attempt_order(attempt: str) -> tuple[int, ...]:
 
 
 def display_name(run: str, shard: str, attempt: str, fingerprint: str) -> str:
-    """The remote name by which a lost job is found again."""
+    """Name a remote job, so that it is found again when the answer to its creation was lost."""
     return f"{run}/{shard}/{attempt}/{fingerprint[:16]}"
 
 
 def input_file_name(prefix: str, run: str, shard: str, attempt: str, epoch: int) -> str:
-    """The chosen name of an input file: the service's prefix and 36 characters; repeatable.
+    """Name an input file: the service's prefix and 36 characters; repeatable.
 
     Gemini takes at most 40 characters of ``a-z0-9-`` after ``files/``.
     """
@@ -112,17 +112,17 @@ def input_file_name(prefix: str, run: str, shard: str, attempt: str, epoch: int)
 
 
 def is_input_file(prefix: str, run: str, name: str) -> bool:
-    """Whether a remote file's name is one that `input_file_name` gives in this run."""
+    """Tell whether `input_file_name` gives this name in this run."""
     start = re.escape(f"{prefix}re-{run[:8]}-")
     return re.fullmatch(rf"{start}[0-9a-f]{{24}}", name) is not None
 
 
 def wire_key(fingerprint: str, ordinal: int) -> str:
-    """The key of a request on the wire; a foreign job's answer never joins."""
+    """Name a request on the wire; with the fingerprint in it, no answer of another job joins."""
     return f"{fingerprint[:8]}-{ordinal}"
 
 
 def parse_wire_key(key: str) -> tuple[str, int] | None:
-    """The fingerprint and ordinal of a key; None when it is not of our making."""
+    """Read the fingerprint and ordinal of a key; None when `wire_key` did not make it."""
     match = _KEY.fullmatch(key)
     return (match.group(1), int(match.group(2))) if match else None

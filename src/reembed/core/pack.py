@@ -23,7 +23,8 @@ from reembed.core.names import shard_id
 from reembed.core.plans import PlanTotals, ShardPlan
 from reembed.core.price import price
 from reembed.core.records import Need
-from reembed.core.rows import first_rows, request_of
+from reembed.core.rows import first_rows, request_ordinals
+from reembed.core.schema import INPUT_ORDER
 from reembed.core.wire import WireFormat
 
 Int64 = npt.NDArray[np.int64]
@@ -35,7 +36,7 @@ _NOTHING = (0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What each chunk adds to a job: int64 arrays of shape (chunks,); all 0 for a reject.
+    """Weight of each chunk in a job: int64 arrays of shape (chunks,); all 0 for a reject.
 
     `requests` is 1 or 0, `input_bytes` those of its line on the wire, `result_bytes` the
     predicted bytes of its result line. Chunks of one `group` (0 or more) ask for the same: in one
@@ -58,15 +59,24 @@ class Weights:
             raise ValueError("the weights of chunks must be columns of one length")
 
     def columns(self) -> Sequence[Int64]:
-        """The columns in the order of `JobLimits`."""
+        """Return the columns in the order of `JobLimits`."""
         return (self.requests, self.tokens, self.input_bytes, self.result_bytes)
 
 
 def pack(weights: Weights, limits: JobLimits) -> list[tuple[int, int]]:
-    """Cut chunks 0..n into half-open runs, each within the limits.
+    """Cut chunks 0..n into half-open runs, each within all limits of a job at once.
 
-    Canaries repeat requests of their own job, so each is counted as its heaviest request. A chunk
-    that is over a limit by itself gets a shard of its own: refusing it is not packing's business.
+    Greedy and in input order: the same chunks give the same shards on every machine, so that a plan
+    made twice has one digest, and the name order of parts is input order. Canaries repeat requests
+    of their own job, so each is counted as its heaviest request. A chunk that is over a limit by
+    itself gets a shard of its own: `refuse_unsendable` rejects it.
+
+    Args:
+        weights: of the chunks, in input order.
+        limits: of one job.
+
+    Returns:
+        Ranges (start, end) that cover all chunks, in order.
     """
     bounds = (limits.requests, limits.tokens, limits.input_bytes, limits.result_bytes)
     rows = np.stack(weights.columns(), axis=1).tolist()
@@ -75,14 +85,17 @@ def pack(weights: Weights, limits: JobLimits) -> list[tuple[int, int]]:
     total, heaviest = [0, 0, 0, 0], [0, 0, 0, 0]
     seen: set[int] = set()
     for at, (row, group) in enumerate(zip(rows, weights.group.tolist(), strict=True)):
+        # An equal request of this shard is sent once, for all its chunks.
         add = _NOTHING if group in seen else row
-        grown = [have + more for have, more in zip(total, add, strict=True)]
+        summed = [have + more for have, more in zip(total, add, strict=True)]
         most = [max(have, more) for have, more in zip(heaviest, add, strict=True)]
-        if at > start and (at - start >= MAX_CHUNKS or (add[0] and _over(grown, most, bounds))):
+        # Rejects weigh nothing: they stay in the shard of their neighbours, so that its rows and
+        # rejects together are a stretch of the input.
+        if at > start and (at - start >= MAX_CHUNKS or (add[0] and _over(summed, most, bounds))):
             runs.append((start, at))
-            start, grown, most = at, list(row), list(row)
+            start, summed, most = at, list(row), list(row)
             seen.clear()
-        total, heaviest = grown, most
+        total, heaviest = summed, most
         if group >= 0:
             seen.add(group)
     if rows:
@@ -98,12 +111,9 @@ def _over(total: list[int], heaviest: list[int], bounds: Sequence[int]) -> bool:
     )
 
 
-_ORDER = [("source_index", "ascending"), ("offset", "ascending"), ("part", "ascending")]
-
-
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Everything of a configuration that decides shards."""
+    """Settings that decide shards."""
 
     limits: JobLimits
     spec: ModelSpec
@@ -132,14 +142,17 @@ class Packing:
 
 @dataclass(frozen=True, slots=True)
 class PackedShard:
-    """A shard with its chunks (schema `MANIFEST`, requests numbered)."""
+    """Shard with its chunks (schema `MANIFEST`, requests numbered)."""
 
     plan: ShardPlan
     manifest: pa.Table
 
 
 def refuse_unsendable(chunks: pa.Table, packing: Packing) -> pa.Table:
-    """Make rejects of chunks that no job can ever hold under the project's token quota."""
+    """Make rejects of chunks that no job can ever have under the project's token quota.
+
+    Such a job would wait for room for ever, and keep its shard open.
+    """
     heavy = pc.and_(
         pc.greater(chunks.column("token_count"), packing.largest_tokens),
         pc.is_null(chunks.column("reject_code")),
@@ -167,6 +180,9 @@ def refuse_unsendable(chunks: pa.Table, packing: Packing) -> pa.Table:
 def rank_by_key(chunks: pa.Table, keys: pa.ChunkedArray) -> pa.Table:
     """Give chunks the rank of their key as their offset: dense, from 0, in code point order.
 
+    Text keys of a table have no position of their own. Keys of skipped chunks count too: ranks
+    would otherwise depend on what the destination has already.
+
     Args:
         chunks: schema `MANIFEST`; all parts of an item share its key, and so its rank.
         keys: every key of the partition, in any order; those of `chunks` are among them.
@@ -186,7 +202,8 @@ def pack_partition(chunks: pa.Table, partition: int, packing: Packing) -> Iterat
         partition: its number.
         packing: limits and what shapes requests.
     """
-    ordered = refuse_unsendable(chunks.sort_by(_ORDER), packing)
+    in_order = chunks.sort_by([(name, "ascending") for name in INPUT_ORDER])
+    ordered = refuse_unsendable(in_order, packing)
     groups = request_groups(ordered, packing.with_titles)
     weights = _weights(ordered, groups, packing)
     for seq, (start, end) in enumerate(pack(weights, packing.limits)):
@@ -202,11 +219,11 @@ def _weights(chunks: pa.Table, groups: NDArray[np.int64], packing: Packing) -> W
 
 
 def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
-    requests = request_of(manifest)
+    requests = request_ordinals(manifest)
     chosen = first_rows(manifest)
     canaries = plan_canaries(len(chosen))
-    twins = chosen[[canary.twin for canary in canaries]] if canaries else chosen[:0]
-    rows = np.concatenate([chosen, twins])
+    originals = chosen[[canary.original for canary in canaries]] if canaries else chosen[:0]
+    rows = np.concatenate([chosen, originals])
     counts = TokenCounts.of(manifest)
     by_modality: Counter[str] = Counter()
     for row in rows.tolist():
@@ -217,30 +234,30 @@ def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
         chunks=manifest.num_rows,
         requests=len(chosen),
         canaries=len(canaries),
-        rejects=_valid(manifest, "reject_code"),
+        rejects=_count_set(manifest, "reject_code"),
         tokens=dict(sorted(by_modality.items())),
         wire_bytes=int(wire[rows].sum()),
         result_bytes=len(rows) * packing.result_line_bytes,
         usd_nano=price(by_modality, packing.spec).usd_nano(packing.price),
-        fingerprint=fingerprint_under(
+        fingerprint=shard_fingerprint(
             manifest, packing.spec.name, packing.task, packing.dimensions
         ),
         shared=int(np.count_nonzero(requests >= 0)) - len(chosen),
-        copies=_valid(manifest, "donor"),
+        copies=_count_set(manifest, "donor"),
     )
 
 
-def fingerprint_under(manifest: pa.Table, model: str, task: str, dimensions: int) -> str:
-    """A shard's fingerprint, from its chunks and from what else shapes its requests."""
+def shard_fingerprint(manifest: pa.Table, model: str, task: str, dimensions: int) -> str:
+    """Fingerprint a shard: its chunks, and what else shapes its requests."""
     return fingerprint_of(manifest, orjson.dumps([model, task, dimensions]))
 
 
-def _valid(table: pa.Table, column: str) -> int:
+def _count_set(table: pa.Table, column: str) -> int:
     return int(table.num_rows - table.column(column).null_count)
 
 
 def totals_of(shards: list[PackedShard], items: int, skipped: int = 0) -> PlanTotals:
-    """What the shards of a partition come to, and the chunks that were left out of them."""
+    """Add up the shards of a partition, and the chunks that were left out of them."""
     notes: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     spared: Counter[str] = Counter()
@@ -271,9 +288,9 @@ def totals_of(shards: list[PackedShard], items: int, skipped: int = 0) -> PlanTo
 
 
 def _spared(shard: PackedShard) -> Counter[str]:
-    """Tokens by modality of the chunks that take a vector which is there, or asked for, already."""
+    """Count the tokens of chunks whose vector exists, or is asked for, already; by modality."""
     manifest, spared = shard.manifest, Counter[str]()
-    requests, seen = request_of(manifest).tolist(), set[int]()
+    requests, seen = request_ordinals(manifest).tolist(), set[int]()
     counts, donors = TokenCounts.of(manifest), manifest.column("donor").to_pylist()
     for row, (request, donor) in enumerate(zip(requests, donors, strict=True)):
         if donor is not None or request in seen:
@@ -289,7 +306,7 @@ def _count(total: Counter[str], counts: TokenCounts, row: int) -> None:
 
 
 def need_of_requests(manifest: pa.Table, packing: Packing) -> Callable[[Sequence[int]], Need]:
-    """What sending some requests again takes at most, from the manifest's weights."""
+    """Bound what sending some requests again takes, from the manifest's weights."""
     row_of = first_rows(manifest).tolist()
     counts = TokenCounts.of(manifest)
     sizes = manifest.column("input_bytes").to_numpy(zero_copy_only=False)

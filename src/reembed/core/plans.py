@@ -18,10 +18,10 @@ from reembed.types import Item, ItemPart, Position, Reject
 
 
 class ShardPlan(BaseModel):
-    """One shard of a plan.
+    """Shard of a plan.
 
     Counts: `chunks` = `requests` that bring vectors + `shared`, chunks that take the vector of an
-    equal request + `copies`, chunks whose vector the destination holds under another key +
+    equal request + `copies`, chunks whose vector the destination has under another key +
     `rejects`. `tokens` per modality and `wire_bytes`, `result_bytes` include the `canaries`.
     `usd_nano` is the most that one attempt over all requests can cost (billionths of a dollar).
     """
@@ -53,8 +53,8 @@ class PlanTotals:
 
     `chunks` = `requests` + `shared` + `copies` + `rejects` + `skipped`: chunks with a request of
     their own, chunks that take the vector of an equal request, chunks whose vector the
-    destination holds under another key, chunks that are rejects already, chunks that the
-    destination holds. `canaries` are requests beside these. `tokens` are by modality and include
+    destination has under another key, chunks that are rejects already, chunks that the
+    destination has. `canaries` are requests beside these. `tokens` are by modality and include
     the canaries; `shared_tokens`, by modality, is what the shared and the copied chunks would
     have cost. `removed` are keys of the destination that the source no longer has. `input_bytes`
     (wire) and `result_bytes` (predicted) include the canaries. `jobs` are the shards that send
@@ -92,7 +92,7 @@ class PlanTotals:
 
 
 def sum_totals(parts: Iterable[PlanTotals]) -> PlanTotals:
-    """The totals of all parts; of no parts, zeros."""
+    """Add up the totals of all parts; of no parts, zeros."""
     return reduce(PlanTotals.__add__, parts, PlanTotals())
 
 
@@ -100,7 +100,8 @@ def _plus(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
     return {name: a.get(name, 0) + b.get(name, 0) for name in sorted({*a, *b})}
 
 
-# Raised when the same chunks would be packed or written in another way.
+# Raised when the same chunks would be packed or written in another way: plans that stand are then
+# made again. Rows that are paid for stay, since their content hashes do not have it.
 PLANNER_VERSION = 4
 
 LISTING = pa.schema(
@@ -130,12 +131,12 @@ class PartitionPlan(Record):
     totals: dict[str, Any]
 
     def plan_totals(self) -> PlanTotals:
-        """The totals as numbers that add up."""
+        """Return the totals as numbers that add up."""
         return PlanTotals(**self.totals)
 
 
 class PlanSummary(Record):
-    """`plan.json`: written last, so its being there says that the plan is whole."""
+    """`plan.json`: written last, so that a plan with one is whole."""
 
     plan: Id
     name: str
@@ -146,7 +147,7 @@ class PlanSummary(Record):
     digest: str
 
     def plan_totals(self) -> PlanTotals:
-        """The totals as numbers that add up."""
+        """Return the totals as numbers that add up."""
         return PlanTotals(**self.totals)
 
 
@@ -168,7 +169,7 @@ def plan_id(frozen: Mapping[str, Any], versions: Mapping[str, str], state: Itera
 
 
 def listing_table(items: Iterable[Item]) -> pa.Table:
-    """Items as a table of schema `LISTING`."""
+    """Write items as a table of schema `LISTING`."""
     rows = [
         {
             "key": item.key,
@@ -191,7 +192,7 @@ def listing_table(items: Iterable[Item]) -> pa.Table:
 
 
 def items_of(table: pa.Table) -> list[Item]:
-    """The items of a table of schema `LISTING`."""
+    """Read the items of a table of schema `LISTING`."""
     return [
         Item(
             key=row["key"],

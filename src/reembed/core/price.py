@@ -22,7 +22,7 @@ _MILLION = 10**6
 
 @dataclass(frozen=True, slots=True)
 class ModalityPrice:
-    """The price of one modality's tokens; money in billionths of a dollar."""
+    """Price of one modality's tokens; money in billionths of a dollar."""
 
     modality: str
     tokens: int
@@ -32,7 +32,7 @@ class ModalityPrice:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The price of a plan by modality, with the day and source of the price list."""
+    """Price of a plan by modality, with the day and source of the price list."""
 
     parts: tuple[ModalityPrice, ...]
     as_of: str
@@ -40,31 +40,31 @@ class Price:
 
     @property
     def tokens(self) -> int:
-        """All tokens."""
+        """Tokens of all modalities."""
         return sum(part.tokens for part in self.parts)
 
     @property
     def online_usd_nano(self) -> int:
-        """The price by single calls, in billionths of a dollar."""
+        """Price by single calls, in billionths of a dollar."""
         return sum(part.online_usd_nano for part in self.parts)
 
     @property
     def batch_usd_nano(self) -> int:
-        """The price by batch jobs, in billionths of a dollar."""
+        """Price by batch jobs, in billionths of a dollar."""
         return sum(part.batch_usd_nano for part in self.parts)
 
     def usd_nano(self, kind: PriceKind) -> int:
-        """The price by jobs of a kind, in billionths of a dollar."""
+        """Price by jobs of a kind, in billionths of a dollar."""
         return self.batch_usd_nano if kind == "batch" else self.online_usd_nano
 
     @property
     def online_usd(self) -> Decimal:
-        """The price by single calls, in dollars, exact."""
+        """Price by single calls, in dollars, exact."""
         return to_usd(self.online_usd_nano)
 
     @property
     def batch_usd(self) -> Decimal:
-        """The price by batch jobs, in dollars, exact."""
+        """Price by batch jobs, in dollars, exact."""
         return to_usd(self.batch_usd_nano)
 
 
@@ -102,26 +102,26 @@ def _cost(tokens: int, usd_per_million: float) -> int:
 
 
 def to_usd(nano: int) -> Decimal:
-    """Billionths of a dollar as dollars, exact."""
+    """Convert billionths of a dollar to dollars, exactly."""
     return Decimal(nano) / NANO
 
 
 def cap_nano(max_usd: float | None) -> int | None:
-    """A cap in dollars as billionths, rounded down; None stays None: no cap."""
+    """Convert a cap in dollars to billionths, rounded down: it is never exceeded. None: no cap."""
     if max_usd is None:
         return None
     return math.floor(Fraction(str(max_usd)) * NANO)
 
 
-def cap_words(nano: int) -> str:
-    """A cap of at least so many billionths, as ``--max-usd`` takes it: rounded up to six places."""
+def format_cap(nano: int) -> str:
+    """Format a cap of at least so many billionths for ``--max-usd``, rounded up to six places."""
     return (
-        f"{Decimal(nano) / NANO:.6f}" if nano % 1000 == 0 else cap_words(nano - nano % 1000 + 1000)
+        f"{Decimal(nano) / NANO:.6f}" if nano % 1000 == 0 else format_cap(nano - nano % 1000 + 1000)
     )
 
 
 def format_usd(nano: int) -> str:
-    """Dollars for a reader, rounded up: cents from one dollar on, four significant places below."""
+    """Format dollars, rounded up: cents from one dollar on, four significant places below."""
     usd = to_usd(nano)
     if usd == 0:
         return "$0.00"

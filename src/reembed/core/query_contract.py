@@ -1,4 +1,8 @@
-"""Instructions for embedding queries so that they match a run's vectors."""
+"""Instructions for embedding queries so that they match a run's vectors.
+
+Vectors compare only with those of the same model, number of dimensions and form of task: a query
+embedded in another way gives plausible but wrong neighbours, and nothing else would show it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ _MEDIA = "a query that is an image, audio, video or PDF is sent without task tex
 
 
 def query_contract(config: Config) -> dict[str, Any]:
-    """The query form that matches a run's vectors, as JSON has it, for ``report.json``.
+    """Give the query form that matches a run's vectors, as JSON has it, for ``report.json``.
 
     ``query`` (and each of ``other_queries``) has the text to send, with ``{q}`` for the query, and
     the ``taskType`` field for models that take one; ``request`` is a whole example body of
@@ -44,7 +48,7 @@ def query_contract(config: Config) -> dict[str, Any]:
 
 
 def _partner(task: str) -> str:
-    """The task of what is compared with vectors of `task`."""
+    """Return the task of what is compared with vectors of `task`."""
     if task == DOCUMENT_TASK:
         return "retrieval_query"
     return task if task in SYMMETRIC_TASKS else DOCUMENT_TASK

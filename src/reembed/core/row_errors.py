@@ -1,4 +1,4 @@
-"""Why a request brought no vector: the service's row errors and our own findings, by one name."""
+"""Reasons for a request without a vector: the service's row errors and our own findings."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ MAX_MESSAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """Why a request brought no vector.
+    """Reason for a request without a vector.
 
     `reason` is a snake_case word to group by: the name of a google.rpc.Code for what the service
-    said, otherwise what was found wrong here (``missing``, ``wrong_dimension``, ``not_finite``,
+    reported, otherwise what was found wrong here (``missing``, ``wrong_dimension``, ``not_finite``,
     ``zero_norm``, ``no_vector``, ``doubled_different``). `message` has at most 500 characters.
     `code` is the google.rpc.Code, 0 when the finding is our own. `at` is the stage, where that
     does not follow from the code.
@@ -45,15 +45,15 @@ class RowError:
 
     @property
     def stage(self) -> str:
-        """Where it came to light: ``submit``, ``embed`` or ``join``."""
+        """Stage where it was found: ``submit``, ``embed`` or ``join``."""
         return self.at or ("embed" if self.from_service else "join")
 
     @property
     def from_service(self) -> bool:
-        """Whether the service itself said so."""
+        """Whether the service itself reported it."""
         return self.code != 0
 
 
 def clip(message: str) -> str:
-    """At most 500 characters that can be written as UTF-8 (stray surrogates become ``?``)."""
+    """Cut to 500 characters that can be written as UTF-8 (stray surrogates become ``?``)."""
     return message[:MAX_MESSAGE].encode("utf-8", "replace").decode("utf-8")

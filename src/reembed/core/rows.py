@@ -1,4 +1,8 @@
-"""Rows and rejects from a manifest and a joined answer, and merging them in input order."""
+"""Rows and rejects from a manifest and a joined answer, and merging them in input order.
+
+Rows are made in the manifest's order while the vectors are in memory: no later step has to sort or
+to carry vectors through a shuffle.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,12 @@ from numpy.typing import NDArray
 
 from reembed.core.join import Joined
 from reembed.core.row_errors import RowError
-from reembed.core.schema import REJECT, ROW
+from reembed.core.schema import INPUT_ORDER, REJECT, ROW
 
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where the vectors of one attempt come from.
+    """Origin of the vectors of one attempt: columns that all its rows share.
 
     Args:
         run: the run's name.
@@ -52,19 +56,19 @@ class Lineage:
 _FROM_LINEAGE = ("run", "shard", "job", "attempt", "embedded_at", "model", "dimensions", "task")
 
 
-def request_of(manifest: pa.Table) -> NDArray[np.int64]:
-    """The ordinal that brings each chunk's vector, shape (rows,); -1 for rejects of the plan."""
+def request_ordinals(manifest: pa.Table) -> NDArray[np.int64]:
+    """Return the ordinal of each chunk's request, int64 of shape (rows,); -1 where it has none."""
     column = pc.fill_null(manifest.column("request"), -1)
     ordinals: NDArray[np.int64] = column.to_numpy(zero_copy_only=False).astype(np.int64)
     return ordinals
 
 
 def first_rows(manifest: pa.Table) -> NDArray[np.int64]:
-    """The first row of each request, shape (requests,): ordinals are dense from 0.
+    """Find the first row of each request, int64 of shape (requests,): ordinals are dense from 0.
 
     Rows that share a request ask for the same, so that one of them is enough.
     """
-    ordinals, rows = np.unique(request_of(manifest), return_index=True)
+    ordinals, rows = np.unique(request_ordinals(manifest), return_index=True)
     return rows[ordinals >= 0]
 
 
@@ -99,7 +103,7 @@ def row_batches(
         raise ValueError(
             f"vectors of {joined.matrix.shape[1]} values, the lineage says {lineage.dimensions}"
         )
-    slots = joined.slots(request_of(manifest))
+    slots = joined.slots(request_ordinals(manifest))
     chosen = np.flatnonzero((slots >= 0) & joined.ok[slots] if len(joined.ok) else slots >= 0)
     for start in range(0, len(chosen), batch_rows):
         rows = chosen[start : start + batch_rows]
@@ -155,7 +159,7 @@ def _rows_of(matrix: NDArray[np.float32], slots: NDArray[np.int64]) -> NDArray[n
 
 
 def embedding_array(vectors: NDArray[np.float32]) -> pa.Array:
-    """A ``list<float32>`` array over the memory of contiguous vectors, shape (n, d)."""
+    """Make a ``list<float32>`` array over the memory of contiguous vectors, shape (n, d)."""
     count, dimensions = vectors.shape
     flat = np.ascontiguousarray(vectors).reshape(-1)
     values = pa.Array.from_buffers(pa.float32(), flat.size, [None, pa.py_buffer(flat)])
@@ -170,7 +174,7 @@ def reject_table(
     *,
     planned: bool = True,
 ) -> pa.Table:
-    """A row for each chunk that has no vector, in the manifest's order.
+    """Make a row for each chunk that has no vector, in the manifest's order.
 
     Args:
         manifest: schema `MANIFEST`, input order.
@@ -182,7 +186,7 @@ def reject_table(
     Returns:
         Schema `REJECT`.
     """
-    requests = request_of(manifest)
+    requests = request_ordinals(manifest)
     failed = np.isin(requests, np.fromiter(errors, np.int64, len(errors)))
     refused = manifest.column("reject_code").is_valid().to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(failed | (refused if planned else False))
@@ -205,18 +209,15 @@ def reject_table(
 
 
 def _either(chunks: pa.Table, planned: str, found: list[str | None]) -> pa.ChunkedArray:
-    """What was found for the request, else what the plan said; never null."""
+    """Take what was found for the request, else the plan's value; never null."""
     return pc.coalesce(pa.chunked_array([pa.array(found, pa.string())]), chunks.column(planned), "")
-
-
-_ORDER = ("source_index", "offset", "part")
 
 
 def merge_rows(streams: Sequence[Iterable[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
     """Merge rows (or rejects) of several attempts of one shard into input order, streaming.
 
-    Holds one batch a stream: all rows up to the smallest last row of the held batches can be
-    given out, whatever comes later.
+    Keeps one batch a stream in memory: all rows up to the smallest last row of the current batches
+    can be given out, whatever comes later.
 
     Args:
         streams: batches of one schema, each stream ordered by (source_index, offset, part).
@@ -240,14 +241,14 @@ def merge_rows(streams: Sequence[Iterable[pa.RecordBatch]]) -> Iterator[pa.Recor
 
 
 class _Head:
-    """The batch of a stream that is being merged."""
+    """Batch of a stream that is being merged."""
 
     def __init__(self, stream: Iterable[pa.RecordBatch]) -> None:
         self._stream = iter(stream)
         self._batch: pa.RecordBatch | None = None
 
     def advance(self) -> bool:
-        """Hold a batch that is not empty; False when the stream has ended."""
+        """Read on to a batch that is not empty; False when the stream has ended."""
         while self._batch is None or self._batch.num_rows == 0:
             self._batch = next(self._stream, None)
             if self._batch is None:
@@ -256,7 +257,7 @@ class _Head:
 
     @property
     def last(self) -> tuple[int, int, int]:
-        """The order of the held batch's last row."""
+        """Order of the current batch's last row."""
         assert self._batch is not None
         return _order_of(self._batch, self._batch.num_rows - 1)
 
@@ -281,19 +282,19 @@ class _Head:
 
 
 def _order_of(batch: pa.RecordBatch, row: int) -> tuple[int, int, int]:
-    index, offset, part = (batch.column(name)[row].as_py() for name in _ORDER)
+    index, offset, part = (batch.column(name)[row].as_py() for name in INPUT_ORDER)
     return index, offset, part
 
 
 def _sorted(table: pa.Table) -> pa.Table:
-    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in _ORDER])
+    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in INPUT_ORDER])
     return table.take(order)
 
 
 def _check_ascending(
     table: pa.Table, before: tuple[int, int, int] | None
 ) -> tuple[int, int, int] | None:
-    columns = [table.column(name).to_numpy() for name in _ORDER]
+    columns = [table.column(name).to_numpy() for name in INPUT_ORDER]
     for row in zip(*(column.tolist() for column in columns), strict=True):
         if before is not None and row <= before:
             what = "is there twice" if row == before else f"comes after {before}"

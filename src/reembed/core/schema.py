@@ -1,4 +1,4 @@
-"""The columns of rows, rejects and manifests; `(source_index, offset, part)` is the order."""
+"""Columns of rows, rejects and manifests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 1
 
-_LINEAGE = [
+INPUT_ORDER = ("source_index", "offset", "part")
+"""Columns that sort rows, rejects and manifests into the order of the input."""
+
+# Where a chunk stands in the input, and what it is.
+_PLACE = [
     pa.field("key", pa.string(), nullable=False),
     pa.field("source_uri", pa.string(), nullable=False),
     pa.field("source_index", pa.int64(), nullable=False),
@@ -15,6 +19,9 @@ _LINEAGE = [
     pa.field("parts", pa.int32(), nullable=False),
     pa.field("modality", pa.string(), nullable=False),
     pa.field("mime_type", pa.string(), nullable=False),
+]
+_LINEAGE = [
+    *_PLACE,
     pa.field("start", pa.float64()),
     pa.field("end", pa.float64()),
     pa.field("unit", pa.string()),
@@ -47,14 +54,7 @@ ROW = pa.schema(
 # One row a chunk that has no vector. `attempt` and `job` are empty when nothing was sent.
 REJECT = pa.schema(
     [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("source_uri", pa.string(), nullable=False),
-        pa.field("source_index", pa.int64(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("part", pa.int32(), nullable=False),
-        pa.field("parts", pa.int32(), nullable=False),
-        pa.field("modality", pa.string(), nullable=False),
-        pa.field("mime_type", pa.string(), nullable=False),
+        *_PLACE,
         pa.field("reason", pa.string(), nullable=False),
         pa.field("message", pa.string(), nullable=False),
         pa.field("stage", pa.string(), nullable=False),
@@ -75,7 +75,7 @@ _SPLIT = pa.struct(
 # One row a planned chunk of a shard, in input order. `token_split` has the tokens by modality where
 # a request mixes them; null: all are of the row's modality. `request` is the ordinal of the request
 # that brings its vector (several chunks may share one); null when the chunk is a reject already,
-# or when the destination holds its vector under another key, the `donor`.
+# or when the destination has its vector under another key, the `donor`.
 MANIFEST = pa.schema(
     [
         *_LINEAGE,

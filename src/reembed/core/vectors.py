@@ -17,7 +17,7 @@ _BLOCK_ROWS = 64
 
 @np.errstate(over="ignore", invalid="ignore")
 def unit_into(values: NDArray[np.float64], out: NDArray[np.float32]) -> float:
-    """Write `values` scaled to unit length into `out`, and tell the length they had.
+    """Write `values` scaled to unit length into `out`; return the length they had.
 
     The length of what is written is 1 within 1e-6: it is computed and applied in float64, and
     rounding to float32 moves a component by at most 2**-24 of itself.
@@ -55,7 +55,7 @@ def _unit_of_extremes(values: NDArray[np.float64], out: NDArray[np.float32]) -> 
 
 
 def row_lengths(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Euclidean length of each row, summed in float64.
+    """Compute the Euclidean length of each row, summed in float64.
 
     Args:
         matrix: shape (n, d).
@@ -71,7 +71,7 @@ def row_lengths(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def normalise_rows(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Scale each row to unit length (within 1e-6) in place, and tell the lengths they had.
+    """Scale each row to unit length (within 1e-6) in place; return the lengths they had.
 
     Rows of length 0 and rows that are not finite stay as they are: see the lengths.
 
@@ -93,7 +93,7 @@ def normalise_rows(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def cosine(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
-    """Cosine of the angle between two vectors of one dimension; 0.0 when either has no length.
+    """Compute the cosine of two vectors of one dimension; 0.0 when either has no length.
 
     Raises:
         ValueError: the dimensions differ.

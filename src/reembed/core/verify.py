@@ -3,12 +3,13 @@
 What these checks can detect, and what not. A key join alone cannot see an answer whose lines carry
 each other's keys. Two independent witnesses can:
 
-* **Canaries** repeat the content of a twin. If what stands under a canary's key is not what stands
-  under its twin's, keys moved. Every permutation that moves either of the two to other content is
-  seen: a full shuffle, a rotation, a reversal. An exchange that touches neither is not.
+* **Canaries** repeat the content of another request, their original. If what stands under a
+  canary's key is not what stands under its original's, keys moved. Every permutation that moves
+  either of the two to other content is seen: a full shuffle, a rotation, a reversal. An exchange
+  that touches neither is not.
 * **Token counts** follow the texts' lengths. They are compared by rank correlation, over the whole
   job and within windows of 64 texts, and an alarm is raised where they are as good as unrelated
-  although the lengths differ enough to tell. Only texts bear witness, since what a service counts
+  although the lengths differ enough. Only texts bear witness, since what a service counts
   for media is its own affair; and only where it reports counts at all.
 
 Permutations that are caught, in per cent, measured by the tests on jobs of 2, 40, 400 and 6,500
@@ -27,9 +28,9 @@ swap of two lines                    100      8      8      0
 
 Without token counts, the swap of fiftieths in 6,500 falls to 26 and the rest stays within 2.
 
-Not detectable: an exchange of few lines that touches neither a canary nor its twin; any permutation
-among equal contents (harmless); vectors of the wrong model in the right dimension; an answer that
-is wrong in the same way for twins, such as silently truncated input.
+Not detectable: an exchange of few lines that touches neither a canary nor its original; any
+permutation among equal contents (harmless); vectors of the wrong model in the right dimension; an
+answer that is wrong in the same way for both, such as silently truncated input.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from numpy.typing import NDArray
 
 from reembed.core.canaries import Canary
 from reembed.core.join import Joined
-from reembed.core.rows import request_of
+from reembed.core.rows import request_ordinals
 from reembed.core.vectors import cosine
 
 CANARY_COSINE = 0.999
@@ -60,13 +61,13 @@ _LEAST_TOKENS = 16
 _WINDOW = 64
 _LEAST_SPREAD = 0.5
 _LEAST_CORRELATION = 0.2
-# Fewer different counts, for instance one number for all, say nothing.
+# Fewer different counts, for instance one number for all, prove nothing.
 _LEAST_DISTINCT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Why an answer is not trusted: a word to group by and a sentence to act on."""
+    """Reason not to trust an answer: a word to group by and a sentence to act on."""
 
     code: str
     message: str
@@ -74,13 +75,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an answer can be trusted; `reasons` is empty exactly when it can."""
+    """Decision whether an answer can be trusted; `reasons` is empty exactly when it can."""
 
     reasons: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether nothing speaks against the answer."""
+        """Whether the answer can be trusted."""
         return not self.reasons
 
 
@@ -98,21 +99,21 @@ def verify(
     return Verdict(
         (
             *_structural(joined),
-            *_twins(joined, canaries),
+            *_canaries_agree(joined, canaries),
             *(_lengths_followed(joined, lengths) if lengths is not None else ()),
         )
     )
 
 
 def text_lengths(manifest: pa.Table, canaries: Iterable[Canary] = ()) -> NDArray[np.int64]:
-    """Expected tokens by ordinal for `verify`: the manifest's estimate for texts, 0 for media.
+    """Estimate tokens by ordinal for `verify`: the manifest's estimate for texts, 0 for media.
 
     Args:
         manifest: schema `MANIFEST`.
-        canaries: they take the length of their twins.
+        canaries: they take the length of their originals.
     """
     canaries = tuple(canaries)
-    requests = request_of(manifest)
+    requests = request_ordinals(manifest)
     tokens = manifest.column("token_count").to_numpy(zero_copy_only=False)
     texts = pc.equal(manifest.column("modality"), "text").to_numpy(zero_copy_only=False)
     largest = max((int(requests.max(initial=-1)), *(c.ordinal for c in canaries)))
@@ -120,7 +121,7 @@ def text_lengths(manifest: pa.Table, canaries: Iterable[Canary] = ()) -> NDArray
     chosen = texts & (requests >= 0)
     lengths[requests[chosen]] = tokens[chosen]
     for canary in canaries:
-        lengths[canary.ordinal] = lengths[canary.twin]
+        lengths[canary.ordinal] = lengths[canary.original]
     return lengths
 
 
@@ -149,17 +150,17 @@ def _too_many(count: int, sent: int) -> bool:
     return count > _TOLERATED_COUNT and count > _TOLERATED_SHARE * sent
 
 
-def _twins(joined: Joined, canaries: Sequence[Canary]) -> Iterable[Finding]:
+def _canaries_agree(joined: Joined, canaries: Sequence[Canary]) -> Iterable[Finding]:
     if not canaries:
         return
     first = joined.slots(np.array([canary.ordinal for canary in canaries], np.int64))
-    second = joined.slots(np.array([canary.twin for canary in canaries], np.int64))
+    second = joined.slots(np.array([canary.original for canary in canaries], np.int64))
     for canary, a, b in zip(canaries, first.tolist(), second.tolist(), strict=True):
         if a < 0 or b < 0 or not (joined.ok[a] and joined.ok[b]):
             continue
         likeness = cosine(joined.matrix[a], joined.matrix[b])
         counts = int(joined.tokens[a]), int(joined.tokens[b])
-        pair = f"requests {canary.twin} and {canary.ordinal} have the same content but"
+        pair = f"requests {canary.original} and {canary.ordinal} have the same content but"
         if likeness < CANARY_COSINE:
             yield Finding("canary_differs", f"{pair} vectors with cosine {likeness:.4f}")
         elif min(counts) >= 0 and counts[0] != counts[1]:
@@ -167,7 +168,7 @@ def _twins(joined: Joined, canaries: Sequence[Canary]) -> Iterable[Finding]:
 
 
 def _lengths_followed(joined: Joined, lengths: NDArray[np.integer]) -> Iterable[Finding]:
-    """Rank correlation of token counts with lengths, over all texts and within each window."""
+    """Correlate token counts with lengths by rank, over all texts and within each window."""
     expected = lengths[joined.ordinals]
     chosen = (expected >= _LEAST_TOKENS) & (joined.tokens > 0) & joined.ok
     expected, counts = expected[chosen], joined.tokens[chosen]
@@ -187,7 +188,7 @@ def _lengths_followed(joined: Joined, lengths: NDArray[np.integer]) -> Iterable[
 
 
 def _correlation(expected: NDArray[np.integer], counts: NDArray[np.integer]) -> float | None:
-    """Spearman's rank correlation; None where the numbers cannot tell."""
+    """Compute Spearman's rank correlation; None where the numbers are too few or too alike."""
     if len(counts) < _WINDOW or float(np.std(np.log(expected))) < _LEAST_SPREAD:
         return None
     if len(np.unique(expected)) < _LEAST_DISTINCT or len(np.unique(counts)) < _LEAST_DISTINCT:
@@ -196,7 +197,7 @@ def _correlation(expected: NDArray[np.integer], counts: NDArray[np.integer]) -> 
 
 
 def _ranks(values: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Ranks from 0, ties sharing their mean."""
+    """Rank from 0, ties sharing their mean."""
     _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(sizes)
     means = ends - (sizes + 1) / 2

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from reembed.config.base import Section
 from reembed.config.schema import Config
-from reembed.storage.base import Stat, Storage
+from reembed.ledger.run_dir import RunDir
 from reembed.storage.parallel import in_parallel
 
 # Columns that decide whether an input is there already. `content_hash` covers the content, the
@@ -101,17 +101,12 @@ class DestinationKind:
     for the kinds of this package, whose sections are fields of `DestinationConfig`.
     """
 
-    open: Callable[[Config, Storage, Report], Destination]
+    open: Callable[[Config, RunDir, Report], Destination]
     section: type[Section] | None = None
 
 
-def parts_of_run(storage: Storage, run_dir: str, commit: int) -> list[Stat]:
-    """List the Parquet parts that a run wrote, in the order of their names."""
-    return list(storage.list(f"{run_dir}/vectors/part-{commit:04}-"))
-
-
-def drop_older_rejects(storage: Storage, run_dir: str, commit: int) -> None:
+def drop_older_rejects(run_dir: RunDir, commit: int) -> None:
     """Delete the rejects of all runs but one: that one has looked at every input again."""
-    names = (stat.uri for stat in storage.list(f"{run_dir}/rejects/part-"))
-    ours = f"{run_dir}/rejects/part-{commit:04}-"
-    in_parallel(storage.delete, [name for name in names if not name.startswith(ours)])
+    ours = run_dir.layout.parts("rejects", commit)
+    names = (stat.uri for stat in run_dir.reject_parts())
+    in_parallel(run_dir.storage.delete, [name for name in names if not name.startswith(ours)])

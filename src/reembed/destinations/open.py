@@ -6,8 +6,8 @@ from typing import Final
 
 from reembed.config.schema import Config
 from reembed.destinations.base import Destination, DestinationKind, Report
+from reembed.ledger.run_dir import RunDir
 from reembed.registry import Table, load_extensions
-from reembed.storage.base import Storage
 
 # Kind of destination → its entry. Modules are imported when they are needed: BigQuery's libraries
 # take half a second that a run without it never needs.
@@ -21,17 +21,17 @@ DESTINATIONS: Final = Table[DestinationKind](
 
 
 def open_destination(
-    config: Config, storage: Storage, report: Report = lambda _: None
+    config: Config, run_dir: RunDir, report: Report = lambda _: None
 ) -> Destination:
     """Open the destination of a configuration; Parquet parts of its run directory by default.
 
     Args:
         config: names it.
-        storage: where the run directory lies.
+        run_dir: where the rows of its runs lie.
         report: called with a sentence about what is about to cost money.
 
     Raises:
         UsageError: its section cannot be right, for instance a malformed name of a table.
     """
     load_extensions(config.extensions)
-    return DESTINATIONS.get(config.destination.kind).open(config, storage, report)
+    return DESTINATIONS.get(config.destination.kind).open(config, run_dir, report)

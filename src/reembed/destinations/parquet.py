@@ -20,13 +20,12 @@ from reembed.destinations.base import (
     Report,
     SettledRun,
     drop_older_rejects,
-    parts_of_run,
 )
 from reembed.destinations.parts import write_part
 from reembed.destinations.replace import Replacement
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RunFailedError
-from reembed.ledger.layout import Layout
-from reembed.storage.base import Stat, Storage
+from reembed.ledger.run_dir import RunDir
+from reembed.storage.base import Stat
 from reembed.storage.parallel import MAX_CONCURRENT, in_parallel
 from reembed.storage.scratch import scratch_folder
 
@@ -34,10 +33,10 @@ T = TypeVar("T")
 _BATCH_ROWS = 256
 
 
-def open_parquet_parts(config: Config, storage: Storage, report: Report) -> ParquetParts:
+def open_parquet_parts(config: Config, run_dir: RunDir, report: Report) -> ParquetParts:
     """Open the parts under a run directory; they cost nothing, so there is nothing to report."""
     del report
-    return ParquetParts(config, storage, Layout(config.run_dir))
+    return ParquetParts(config, run_dir)
 
 
 PARQUET: Final = DestinationKind(open_parquet_parts)
@@ -48,12 +47,11 @@ class ParquetParts:
 
     Args:
         config: how parts are written.
-        storage: where they lie.
-        layout: names under the run directory.
+        run_dir: where they lie.
     """
 
-    def __init__(self, config: Config, storage: Storage, layout: Layout) -> None:
-        self._config, self._storage, self._layout = config, storage, layout
+    def __init__(self, config: Config, run_dir: RunDir) -> None:
+        self._config, self._run_dir, self._storage = config, run_dir, run_dir.storage
 
     def check(self) -> None:
         """Refuse nothing: rows of another model never count as existing, and stay apart."""
@@ -85,8 +83,8 @@ class ParquetParts:
 
         Rejects of earlier runs are deleted too: the run has looked at every input again.
         """
-        drop_older_rejects(self._storage, self._layout.run_dir, settled.commit)
-        fresh = parts_of_run(self._storage, self._layout.run_dir, settled.commit)
+        drop_older_rejects(self._run_dir, settled.commit)
+        fresh = list(self._run_dir.parts(settled.commit))
         names = {stat.uri for stat in fresh}
         older = [stat for stat in self._parts() if stat.uri not in names]
         if not older:
@@ -103,7 +101,7 @@ class ParquetParts:
         return Published(settled.rows, replaced, deleted)
 
     def _parts(self) -> list[Stat]:
-        return list(self._storage.list(f"{self._layout.run_dir}/vectors/part-"))
+        return list(self._run_dir.parts())
 
     def _read_existing(self, parts: Sequence[Stat]) -> Iterator[tuple[Stat, pa.Table]]:
         """Read parts by the columns of `EXISTING`, many at once."""

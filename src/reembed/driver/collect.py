@@ -88,7 +88,9 @@ def join_answer(
         end_time=attempt.job.end_time,
         rows=collected.part.rows if collected.part else 0,
         rows_uri=_publish_rows(context, state, attempt, local, collected, bool(ending.children)),
-        tokens=_tokens(manifest, collected.joined, {c.ordinal: c.twin for c in canaries}, wanted),
+        tokens=_tokens(
+            manifest, collected.joined, {c.ordinal: c.original for c in canaries}, wanted
+        ),
     )
     outcome = with_ending(context, state, attempt, manifest, outcome, ending)
     return PendingOutcome(outcome, answer_bytes=collected.answer_bytes)
@@ -131,7 +133,7 @@ def repay(
     job = attempt.created.job if attempt.created is not None else ""
     need = need_of_requests(manifest, context.packing)
     children = split(attempt.path, ordinals, 1, need)
-    canaries = [c.twin for c in plan_canaries(planned)] if attempt.ordinals is None else []
+    canaries = [c.original for c in plan_canaries(planned)] if attempt.ordinals is None else []
     # Paid, if only by estimate: what the answer says of itself is in question.
     paid = _estimated(manifest, [*ordinals, *canaries])
     return PendingOutcome(
@@ -277,7 +279,7 @@ def _estimated(manifest: pa.Table, ordinals: Sequence[int]) -> dict[str, int]:
 
 
 def _tokens(
-    manifest: pa.Table, joined: Joined, twins: Mapping[int, int], wanted: Container[int]
+    manifest: pa.Table, joined: Joined, originals: Mapping[int, int], wanted: Container[int]
 ) -> dict[str, int]:
     """Tokens by modality as the service counted them, else as estimated; canaries included.
 
@@ -289,7 +291,7 @@ def _tokens(
     for ordinal, counted, ok in zip(
         joined.ordinals.tolist(), joined.tokens.tolist(), joined.ok.tolist(), strict=True
     ):
-        request = twins.get(ordinal, ordinal)
+        request = originals.get(ordinal, ordinal)
         if ok and request in wanted:
             for modality, tokens in counts.of_row(row_of[request], counted):
                 total[modality] += tokens

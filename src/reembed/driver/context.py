@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from reembed.config.schema import Config
 from reembed.core.pack import Packing
@@ -17,6 +16,7 @@ from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.rules import Rules
 from reembed.providers.base import BatchService
 from reembed.providers.open import find_provider, packing_of
@@ -37,8 +37,7 @@ class Context:
     commit: int
     plan: str
     rules: Rules
-    layout: Layout
-    storage: Storage
+    run_dir: RunDir
     service: BatchService
     ledger: Ledger
     spend: ReservationLog
@@ -49,8 +48,17 @@ class Context:
 
     def manifest(self, shard: str) -> pa.Table:
         """The chunks of a shard, schema `core.schema.MANIFEST`, in input order."""
-        with self.storage.open(self.layout.manifest(self.plan, shard)) as stream:
-            return pq.read_table(stream)
+        return self.run_dir.manifest(self.plan, shard)
+
+    @property
+    def layout(self) -> Layout:
+        """Names under the run directory."""
+        return self.run_dir.layout
+
+    @property
+    def storage(self) -> Storage:
+        """Storage of the run directory."""
+        return self.run_dir.storage
 
     @property
     def content(self) -> ContentReader:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from reembed.core.canaries import Canary
 from reembed.core.join import Answer, Joined, Joiner
-from reembed.core.rows import Lineage, request_of, row_batches
+from reembed.core.rows import Lineage, request_ordinals, row_batches
 from reembed.core.verify import Verdict, text_lengths, verify
 from reembed.core.wire import AnswerReader
 from reembed.destinations.parts import PartInfo, part_metadata, write_part
@@ -118,7 +118,7 @@ class Attempt:
         if self.wanted is None:
             return self.manifest
         wanted = np.fromiter(sorted(self.wanted), np.int64, len(self.wanted))
-        return self.manifest.filter(pa.array(np.isin(request_of(self.manifest), wanted)))
+        return self.manifest.filter(pa.array(np.isin(request_ordinals(self.manifest), wanted)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reembed.core.names import display_name, input_file_name, is_input_file
-from reembed.core.pack import fingerprint_under
+from reembed.core.pack import shard_fingerprint
 from reembed.core.records import Claim, Created, Unsent
 from reembed.driver.collect import join_answer, repay
 from reembed.driver.context import Context
@@ -166,7 +166,7 @@ class Performer:
         path = context.scratch / f"{state.plan.shard}-{action.attempt}.requests"
         manifest = context.manifest(state.plan.shard)
         model = context.config.model
-        found = fingerprint_under(manifest, model.name, model.task, model.dimensions)
+        found = shard_fingerprint(manifest, model.name, model.task, model.dimensions)
         if found != state.plan.fingerprint:
             # It says which objects are read, and sent.
             raise RunFailedError(

@@ -12,10 +12,9 @@ import orjson
 from reembed.core.records import Settled
 from reembed.driver.events import Unwatched, Watch
 from reembed.errors import StorageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.rules import SharedState
 from reembed.machine.states import AttemptState, ObservedJob, ShardState
-from reembed.storage.base import Storage
 
 # Seconds between two notes: of a lane that has run for long, fewer, since each is a paid write and
 # nobody looks at a run of weeks by the second.
@@ -50,14 +49,13 @@ class Progress:
 
     def __init__(
         self,
-        storage: Storage,
-        layout: Layout,
+        run_dir: RunDir,
         commit: int,
         lane: int,
         stuck_after: float = float("inf"),
         watch: Watch | None = None,
     ) -> None:
-        self._storage, self._uri = storage, layout.progress(commit, lane)
+        self._storage, self._uri = run_dir.storage, run_dir.layout.progress(commit, lane)
         self._stuck_after, self._watch = stuck_after, watch or Unwatched()
         self._last = float("-inf")
         self._began: float | None = None

@@ -191,16 +191,17 @@ def _asked(
 ) -> Iterator[tuple[int, int, TextPart, int]]:
     """Yield each ordinal in wire order: its request, that request's text, and its tokens.
 
-    A canary's request is its twin's. Texts are made from Arrow's memory a block at a time: all
-    of a shard's at once would be its memory twice, and fresh memory is what takes the time.
+    A canary's request is that of its original. Texts are made from Arrow's memory a block at a
+    time: all of a shard's at once would be its memory twice, and fresh memory is what takes the
+    time.
     """
-    twins = {c.ordinal: c.twin for c in plan_canaries(plan.requests)}
+    originals = {c.ordinal: c.original for c in plan_canaries(plan.requests)}
     texts = manifest.select(["text", "title", "token_count"])
     first = first_rows(manifest)
     order = ordinals_in_wire_order(plan, ordinals)
     for start in range(0, len(order), _BLOCK_ROWS):
         block = order[start : start + _BLOCK_ROWS]
-        requests = [twins.get(ordinal, ordinal) for ordinal in block]
+        requests = [originals.get(ordinal, ordinal) for ordinal in block]
         text, title, tokens = (c.to_pylist() for c in texts.take(first[requests]).columns)
         yield from zip(block, requests, map(TextPart, text, title), tokens, strict=True)
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-import orjson
-
 from reembed.config.job_limits import token_quota
 from reembed.config.schema import Config
 from reembed.core.price import cap_nano
@@ -24,17 +22,14 @@ from reembed.driver.events import Unwatched, Watch
 from reembed.driver.lane import Lane, Left
 from reembed.driver.progress import Progress
 from reembed.driver.state import SharedStateStore
-from reembed.errors import ObjectNotFoundError, ReembedError
-from reembed.ledger.layout import Layout
+from reembed.errors import ReembedError
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.machine.reservations import Quotas
 from reembed.machine.rules import Rules, check_drivable
 from reembed.providers.base import BatchService, ClosingService
 from reembed.providers.open import find_provider, open_provider
-from reembed.storage.base import Storage
-from reembed.storage.open import open_storage
 from reembed.storage.scratch import scratch_folder
 
 # How long an input that met a 429 is kept: the service's bucket is reported to refill in 10 to 20
@@ -68,9 +63,9 @@ class Session:
     assume_lost: bool = False
 
     @property
-    def layout(self) -> Layout:
-        """The names under the run directory."""
-        return Layout(self.config.run_dir)
+    def run_dir(self) -> RunDir:
+        """Run directory, opened in this process."""
+        return open_run_dir(self.config.run_dir)
 
 
 def service_key(config: Config) -> str:
@@ -132,23 +127,17 @@ def rules_of(
     )
 
 
-def metadata_comes_back(storage: Storage, layout: Layout, config: Config) -> bool:
+def metadata_comes_back(run_dir: RunDir, config: Config) -> bool:
     """Whether a live check of this very service saw inline metadata come back."""
-    try:
-        found = orjson.loads(storage.read(layout.doctor()))
-    except (ObjectNotFoundError, orjson.JSONDecodeError):
-        return False
-    if not isinstance(found, dict):
-        return False
+    found = run_dir.live_findings()
     return bool(found.get("inline_keys")) and found.get("base_url") == config.service.base_url
 
 
 def open_context(session: Session, scratch: Path, service: BatchService) -> Context:
     """Open the seams of a run in this process; the service is closed by who opened it."""
-    config, layout = session.config, session.layout
-    storage = open_storage()
+    config, run_dir = session.config, session.run_dir
     holder = f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    echo = metadata_comes_back(storage, layout, config)
+    echo = metadata_comes_back(run_dir, config)
     rules = rules_of(config, session.run, holder, echo, session.accept_repay)
     # One round does not wait, so it keeps nothing.
     hold = 0.0 if session.one_round else HOLD_SECONDS
@@ -158,11 +147,10 @@ def open_context(session: Session, scratch: Path, service: BatchService) -> Cont
         commit=session.commit,
         plan=session.plan,
         rules=rules,
-        layout=layout,
-        storage=storage,
+        run_dir=run_dir,
         service=service,
-        ledger=Ledger(storage, layout, session.commit, holder),
-        spend=ReservationLog(storage, layout, session.commit),
+        ledger=Ledger(run_dir, session.commit, holder),
+        spend=ReservationLog(run_dir, session.commit),
         clock=SystemClock(),
         scratch=scratch,
         generation=session.generation,
@@ -179,7 +167,7 @@ def drive_lane(
     """
     config, watch = session.config, watch or Unwatched()
     stuck_after = config.batch.stuck_hours * 3600
-    progress = Progress(open_storage(), session.layout, session.commit, number, stuck_after, watch)
+    progress = Progress(session.run_dir, session.commit, number, stuck_after, watch)
     with active_lanes.one(), scratch_folder() as folder:
         try:
             with open_service(config) as service:
@@ -199,7 +187,7 @@ def _drive(
         # Jobs that the ledger does not know are adopted before anything is bought.
         began = clock.now()
         shared.scanned(context.service.list_jobs(), began)
-    every = shards_of(context.storage, context.layout, session.plan)
+    every = context.run_dir.shards(session.plan)
     plans = list(islice(every, number, None, lanes))
     left: dict[str, int] = {}
     asked: list[str] = []

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from reembed.core.names import attempt_order, generation_of
 from reembed.core.records import Outcome, Redrive, ordinals_of
-from reembed.core.rows import merge_rows, reject_table, request_of
+from reembed.core.rows import merge_rows, reject_table, request_ordinals
 from reembed.core.schema import REJECT
 from reembed.destinations.parts import part_metadata, write_part, write_rejects
 from reembed.driver.collect import lineage_of
@@ -151,7 +151,7 @@ def _marked(metadata: Mapping[str, str], state: ShardState) -> dict[str, str]:
 
 def _not_sent_again(rejects: pa.Table, manifest: pa.Table, redrive: Redrive) -> pa.Table:
     """The rejects whose chunks were not sent again."""
-    again = np.isin(request_of(manifest), ordinals_of(redrive.sent.ordinals))
+    again = np.isin(request_ordinals(manifest), ordinals_of(redrive.sent.ordinals))
     chosen = manifest.filter(pa.array(again))
     spots = set(zip(*(chosen.column(name).to_pylist() for name, _ in _ORDER), strict=True))
     found = zip(*(rejects.column(name).to_pylist() for name, _ in _ORDER), strict=True)

@@ -28,30 +28,32 @@ from reembed.formats.audio_decode import (
 )
 from reembed.formats.av import audio_stream, chunk_seconds, cut_samples, open_av, unreadable
 from reembed.formats.policy import ChunkPolicy
+from reembed.formats.table import format_named
 from reembed.types import Piece, Pieces, Recipe
 
-WAV = "audio/wav"
+WAV = format_named("wav").mime_type
 _HIGHEST_RATE = 48_000
 _MOST_CHANNELS = 2
 _SMALL_RATE = 16_000
 # A begun second may be counted whole, and the audio may be framed by two marker tokens.
 _TOKEN_MARGIN = 2
 _PLAIN_PCM = ("pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le")
-_CONTAINERS = {
-    ("mp3", "mp3"): "audio/mpeg",
-    ("flac", "flac"): "audio/flac",
-    ("ogg", "vorbis"): "audio/ogg",
-    ("ogg", "opus"): "audio/ogg",
-    ("ogg", "flac"): "audio/ogg",
-    ("aac", "aac"): "audio/aac",
-    ("aiff", "pcm_s16be"): "audio/aiff",
-    ("mov,mp4,m4a,3gp,3g2,mj2", "aac"): "audio/mp4",
+# What a container and codec of FFmpeg's may be sent as without conversion.
+_SENT_AS = {
+    ("mp3", "mp3"): "mp3",
+    ("flac", "flac"): "flac",
+    ("ogg", "vorbis"): "ogg",
+    ("ogg", "opus"): "ogg",
+    ("ogg", "flac"): "ogg",
+    ("aac", "aac"): "aac",
+    ("aiff", "pcm_s16be"): "aiff",
+    ("mov,mp4,m4a,3gp,3g2,mj2", "aac"): "m4a",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How converted samples are written."""
+    """Rate and channels of converted samples."""
 
     rate: int
     channels: int
@@ -117,9 +119,10 @@ def written_samples(samples: int, source_rate: int, rate: int) -> int:
 
 def _mime(audio: Audio, source: BinaryIO) -> str:
     if audio.container != "wav":
-        return _CONTAINERS.get((audio.container, audio.codec), "")
+        name = _SENT_AS.get((audio.container, audio.codec))
+        return format_named(name).mime_type if name else ""
     data = find_wav_data(source)
-    plain = audio.codec in _PLAIN_PCM and data is not None and data.is_honest
+    plain = audio.codec in _PLAIN_PCM and data is not None and data.is_exact
     return WAV if plain else ""
 
 
@@ -187,7 +190,7 @@ def render_audio(recipe: Recipe, source: BinaryIO) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """A recipe's options, read."""
+    """Options of a recipe, parsed."""
 
     start: int
     end: int
@@ -198,15 +201,15 @@ class _Cut:
 
     @classmethod
     def of(cls, recipe: Recipe) -> _Cut:
-        told = dict(recipe.options)
+        options = dict(recipe.options)
         return cls(
-            start=int(told["from"]),
-            end=int(told["until"]),
-            rate=int(told["rate"]),
-            channels=int(told["channels"]),
+            start=int(options["from"]),
+            end=int(options["until"]),
+            rate=int(options["rate"]),
+            channels=int(options["channels"]),
             # Codecs trim their padding only when decoded from the beginning.
-            jump=Jump.DECODE if told["from"] == "0" else Jump(told["jump"]),
-            first_pts=int(told["first_pts"]),
+            jump=Jump.DECODE if options["from"] == "0" else Jump(options["jump"]),
+            first_pts=int(options["first_pts"]),
         )
 
 

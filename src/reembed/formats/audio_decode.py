@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import av
 
 from reembed.errors import RejectError
-from reembed.formats.av import AV_ERRORS, audio_stream, open_av, packets, place_kept
+from reembed.formats.av import AV_ERRORS, audio_stream, keep_position, open_av, packets
 
 HEADER_BYTES = 44
 BYTES_PER_SAMPLE = 2
@@ -24,13 +24,13 @@ _STREAMING_FROM = 0x7FFF_F000
 
 @dataclass(frozen=True, slots=True)
 class WavData:
-    """Where a WAV's samples lie: `declared` is the header's size, `present` what is there."""
+    """Extent of a WAV's samples: `declared` is the header's size, `present` what is there."""
 
     declared: int
     present: int
 
     @property
-    def is_honest(self) -> bool:
+    def is_exact(self) -> bool:
         """Whether the header's size is exactly what is there."""
         return self.declared == self.present
 
@@ -86,7 +86,7 @@ _PREROLL_SECONDS = 1
 
 
 class Jump(StrEnum):
-    """How a late sample is reached; reading passes over packets without decoding them."""
+    """Ways to reach a late sample; reading passes over packets without decoding them."""
 
     DECODE = "decode"
     READ = "read"
@@ -95,7 +95,7 @@ class Jump(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """The format of decoded frames; the first frame's rate is the clock that numbers samples."""
+    """Format of decoded frames; the first frame's rate is the clock that numbers samples."""
 
     sample: str
     layout: str
@@ -116,7 +116,7 @@ class AudioFormat:
 
 @dataclass(slots=True)
 class Damage:
-    """How many packets there were, and how many of them could not be decoded."""
+    """Counts of packets, and of those that could not be decoded."""
 
     packets: int = 0
     failed: int = 0
@@ -147,8 +147,8 @@ def decode_audio_near(
     `first_pts` is the timestamp of sample 0.
     """
     rate = int(stream.codec_context.sample_rate)
-    ahead = Fraction(max(0, start - _PREROLL_SECONDS * rate), rate)
-    begin = first_pts + int(ahead / stream.time_base)
+    preroll = Fraction(max(0, start - _PREROLL_SECONDS * rate), rate)
+    begin = first_pts + int(preroll / stream.time_base)
     if jump is Jump.SEEK:
         opened.seek(begin, stream=stream, backward=True)
     for frame in _frames(opened, stream, Damage(), begin):
@@ -211,9 +211,9 @@ _FORGETFUL = ("mp3", "mp2")
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """What decoding the whole stream showed.
+    """Facts that decoding the whole stream has shown.
 
-    `starts` is the stream's own time of sample 0 in seconds; `jump` says how a late
+    `starts` is the stream's own time of sample 0 in seconds; `jump` is the way to a late
     chunk is reached; unless by decoding all before it, timestamps count samples from `first_pts`.
     """
 
@@ -243,7 +243,7 @@ def measure_audio(source: BinaryIO, opened: Any | None = None) -> Audio:
         RejectError: ``audio_no_samples``, ``audio_unreadable``, ``audio_truncated``,
             ``audio_damaged``.
     """
-    with place_kept(source):
+    with keep_position(source):
         cut_short = _wav_reject(source)
     if cut_short is not None:
         raise cut_short
@@ -320,10 +320,12 @@ class _First:
 
 
 def _check_format(found: AudioFormat, frame: Any) -> None:
-    """Convert one frame on trial: a format without a way to stereo would only show when sent."""
-    told = f"{found.channels} channels of {found.rate} Hz"
+    """Convert one frame on trial: a format that cannot become stereo would only show when sent."""
+    found_format = f"{found.channels} channels of {found.rate} Hz"
     if found.rate < _LOWEST_RATE:
-        raise RejectError("audio_unreadable", f"{told} mean a damaged header; get the file again")
+        raise RejectError(
+            "audio_unreadable", f"{found_format} mean a damaged header; get the file again"
+        )
     layout = found.layout if found.channels <= _PLAIN_CHANNELS else "stereo"
     for target in dict.fromkeys((layout, "mono")):
         try:
@@ -332,7 +334,7 @@ def _check_format(found: AudioFormat, frame: Any) -> None:
             ).resample(frame)
         except AV_ERRORS as err:
             raise RejectError(
-                "audio_unreadable", f"{told} cannot be converted; mix it to stereo"
+                "audio_unreadable", f"{found_format} cannot be converted; mix it to stereo"
             ) from err
 
 
@@ -343,7 +345,7 @@ def _check_damage(damage: Damage, samples: int) -> None:
                 "audio_unreadable",
                 f"none of {damage.packets} audio packets decodes; get the file again",
             )
-        raise RejectError("audio_no_samples", "the file holds no samples; record or copy it again")
+        raise RejectError("audio_no_samples", "the file has no samples; record or copy it again")
     if damage.failed > max(_DAMAGED_FEW, damage.packets // _DAMAGED_SHARE):
         raise RejectError(
             "audio_damaged",

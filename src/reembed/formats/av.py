@@ -11,6 +11,7 @@ import av
 from av.stream import Discard, Disposition
 
 from reembed.errors import RejectError
+from reembed.formats.base import DAMAGE_ERRORS
 
 # Containers that hold their own data. Playlists (HLS, DASH, concat) are not among them: they
 # would make the demuxer open other files and addresses.
@@ -23,23 +24,8 @@ _OPTIONS = {"format_whitelist": ",".join(_DEMUXERS), "protocol_whitelist": "none
 
 _AHEAD_SECONDS = 3
 
-# What PyAV raises on damaged input: FFmpeg's own codes, and Python's on values out of range.
 # Some of FFmpeg's classes (NotImplementedError, MemoryError, …) are mixed into its base.
-AV_ERRORS = (
-    av.FFmpegError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    ZeroDivisionError,
-    RuntimeError,
-    NotImplementedError,
-    MemoryError,
-    AssertionError,
-    UnicodeDecodeError,
-)
+AV_ERRORS = (av.FFmpegError, *DAMAGE_ERRORS)
 
 
 @contextmanager
@@ -67,7 +53,7 @@ def open_av(source: BinaryIO, modality: str, opened: Any | None = None) -> Itera
 
 
 @contextmanager
-def place_kept(source: BinaryIO) -> Iterator[None]:
+def keep_position(source: BinaryIO) -> Iterator[None]:
     """Put the file back where it stood: a decoder does not notice that it was moved."""
     place = source.tell()
     try:
@@ -78,10 +64,9 @@ def place_kept(source: BinaryIO) -> Iterator[None]:
 
 def unreadable(modality: str, reason: str) -> RejectError:
     """Make the reject of a file that the decoders refuse."""
-    noun = modality
     return RejectError(
         f"{modality}_unreadable",
-        f"the {noun} cannot be read ({reason}); it may be cut short or damaged: "
+        f"the {modality} cannot be read ({reason}); it may be cut short or damaged: "
         "get the file again or convert it",
     )
 
@@ -113,7 +98,7 @@ def audio_stream(opened: Any) -> Any | None:
 
 
 def seek_before(opened: Any, stream: Any, time: int) -> bool:
-    """Go to a key frame safely before a time in units of the stream; say whether that worked.
+    """Go to a key frame safely before a time in units of the stream; return whether that worked.
 
     Transport streams are sought in by guessing, and land a little late when asked exactly.
     """

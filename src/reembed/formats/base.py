@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     from reembed.formats.policy import ChunkPolicy
 
 
+# What media libraries raise on damaged or hostile input, beside errors of their own.
+DAMAGE_ERRORS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    RuntimeError,
+    NotImplementedError,
+    MemoryError,
+    AssertionError,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Extracted:
     """Text that was read from a file, to be cut into chunks.
@@ -36,7 +52,7 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A recognised file about to be cut; `title` is the one given with it, `name` may be empty."""
+    """Recognised file about to be cut; `title` is the one given with it, `name` may be empty."""
 
     format: Format
     name: str = ""
@@ -55,7 +71,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format of files.
+    """Format of files: how it is recognised, read, cut and rendered.
 
     A format is read in one of three ways: `extract` makes text of its bytes, which is then titled
     and cut like any text; `cut` makes pieces of its own; `remedy` refuses it with what helps.
@@ -125,7 +141,7 @@ class Format:
         return self.version == 1 and self.name in _NAMED_BY_MODALITY
 
     def version_for(self, modality: Modality) -> str:
-        """Identity of the way that a piece was made, for instance ``html/2``.
+        """Name how a piece was made, for instance ``html/2``.
 
         It stands in the row as `chunker` and is part of the content hash: two of them are never
         compared as if they were the same.

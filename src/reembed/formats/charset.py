@@ -79,7 +79,7 @@ def decode(data: bytes) -> Decoded:
 
 
 def looks_like_text(head: bytes) -> bool:
-    """Say whether the first bytes of a file may be text: a mark, UTF-16, or few control bytes."""
+    """Tell whether the first bytes of a file may be text: a mark, UTF-16, or few control bytes."""
     if any(head.startswith(mark) for mark, _ in _MARKS) or _utf16_name(head) is not None:
         return True
     return not _too_many_controls(head)
@@ -197,8 +197,8 @@ def _detected(data: bytes) -> Decoded:
         text = data.decode(encoding, "replace")
         broken = text.count("\ufffd")
         if broken <= _MOST_BROKEN * len(text):
-            said = f"decoded as {encoding}, which is a guess; {broken} byte(s) became U+FFFD"
-            return Decoded(text, encoding, f"not UTF-8; {said}")
+            how = f"decoded as {encoding}, which is a guess; {broken} byte(s) became U+FFFD"
+            return Decoded(text, encoding, f"not UTF-8; {how}")
     raise RejectError(
         "not_text",
         "the bytes are not text in UTF-8, UTF-16 or a known legacy encoding; remove the file "
@@ -223,7 +223,7 @@ def _candidates(data: bytes) -> list[str]:
 
 
 def _telling_sample(data: bytes) -> bytes:
-    """The lines that hold more than ASCII, up to a bound: the rest says nothing of the encoding."""
+    """Take the lines with more than ASCII, up to a bound: the rest is alike in all encodings."""
     lines: list[bytes] = []
     size = 0
     for match in _NON_ASCII_LINE.finditer(data):

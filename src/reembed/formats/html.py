@@ -85,7 +85,7 @@ def extract_html(data: bytes) -> Extracted:
     visible = _visible_text(tree)
     article = _article_text(tree)
     text = article if _has_enough(article, visible) else visible
-    # A page that is all navigation still says something.
+    # A page that is all navigation still has text.
     return Extracted(text or everything, title, (decoded.warning,) if decoded.warning else ())
 
 

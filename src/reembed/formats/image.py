@@ -17,7 +17,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from reembed.config.models import ImageLimits
 from reembed.errors import RejectError
+from reembed.formats.base import DAMAGE_ERRORS
 from reembed.formats.policy import ChunkPolicy
+from reembed.formats.table import format_named
 from reembed.types import Piece, Pieces, Recipe
 
 # Formats whose decoding is done by the library itself. EPS is not among them: reading it runs
@@ -28,25 +30,8 @@ FORMATS = (
     *("XBM", "XPM", "TGA"),
 )
 
-# What the decoders raise on damaged input; RuntimeError is libavif's and libwebp's.
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    AttributeError,
-    EOFError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    MemoryError,
-    AssertionError,
-    ZeroDivisionError,
-    struct.error,
-    zlib.error,
-)
+# RuntimeError is libavif's and libwebp's, SyntaxError that of several of Pillow's own decoders.
+DECODER_ERRORS = (*DAMAGE_ERRORS, OSError, SyntaxError, EOFError, struct.error, zlib.error)
 _CUT_SHORT = ("truncat", "not enough", "broken data stream", "unexpected end", "cut short")
 
 
@@ -81,23 +66,23 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _unreadable(err: Exception) -> RejectError:
-    said = str(err) or type(err).__name__
+    reason = str(err) or type(err).__name__
     if isinstance(err, UnidentifiedImageError):
         return RejectError(
             "image_unreadable",
             "no decoder knows this image's format; convert it to PNG or JPEG",
         )
-    if isinstance(err, EOFError) or any(word in said.lower() for word in _CUT_SHORT):
+    if isinstance(err, EOFError) or any(word in reason.lower() for word in _CUT_SHORT):
         return RejectError(
-            "image_truncated", f"the image is cut short ({said}); get the whole file again"
+            "image_truncated", f"the image is cut short ({reason}); get the whole file again"
         )
     return RejectError(
-        "image_unreadable", f"the image cannot be decoded ({said}); repair or convert it"
+        "image_unreadable", f"the image cannot be decoded ({reason}); repair or convert it"
     )
 
 
 class _Quiet:
-    """Watchdog the decoders' warnings while at least one thread is inside.
+    """Silence of the decoders' warnings while at least one thread is inside.
 
     `warnings.catch_warnings` restores what it found on entry, so overlapping threads must share
     one, entered by the first and left by the last.
@@ -172,7 +157,7 @@ def encode_image(pixels: Image.Image, form: str) -> bytes:
 
 
 def is_opaque(pixels: Image.Image) -> bool:
-    """Say whether every pixel is fully opaque."""
+    """Tell whether every pixel is fully opaque."""
     if pixels.mode != "RGBA":
         return True
     lowest, _ = cast(tuple[int, int], pixels.getchannel("A").getextrema())
@@ -238,7 +223,7 @@ def _on_white(pixels: Image.Image) -> Image.Image:
 _LARGE_PNG = 2_000_000
 _SMALLEST_SIDE = 256
 _JPEG_SIDE = 65_500  # the format's own limit
-_FORMS = {"png": "image/png", "jpeg": "image/jpeg"}
+_FORMS = {form: format_named(form).mime_type for form in ("png", "jpeg")}
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 
 

@@ -13,7 +13,7 @@ from reembed.registry import load_extensions, names_added
 
 @dataclass(frozen=True, slots=True)
 class ChunkPolicy:
-    """How items are cut: the configured sizes under the model's limits.
+    """Settings by which items are cut: the configured sizes under the model's limits.
 
     `max_media_bytes` is the most that one piece of media may weigh before base64; `extensions` are
     the configuration's modules, and `added` the formats from other packages that were known where
@@ -30,7 +30,7 @@ class ChunkPolicy:
 
     @classmethod
     def of(cls, config: Config) -> ChunkPolicy:
-        """The policy of a configuration."""
+        """Take the policy from a configuration."""
         # Base64 makes 4 bytes of 3; a tenth is left for the rest of the request's JSON.
         max_media = int(config.batch.max_input_mb * 1e6 * 0.9 * 3 / 4)
         load_extensions(config.extensions)

@@ -21,7 +21,7 @@ Matches = Callable[["Head"], bool]
 
 @dataclass(frozen=True)
 class Head:
-    """The beginning of a file, and the suffix of its name.
+    """Beginning of a file, and the suffix of its name.
 
     Attributes:
         data: the first `HEAD_BYTES` bytes, or the whole file if it is shorter.
@@ -38,7 +38,7 @@ class Head:
 
     @cached_property
     def opening(self) -> str:
-        """The bytes as ASCII, for patterns of markup: without byte order mark and zero bytes.
+        """Bytes as ASCII, for patterns of markup: without byte order mark and zero bytes.
 
         Tags are ASCII in every encoding of the web; UTF-16 only spreads them with zero bytes.
         """
@@ -128,7 +128,7 @@ def is_aiff(head: Head) -> bool:
 
 
 def _tag_end(data: bytes) -> int:
-    """Where an ID3 tag at the beginning ends; 0 if there is none.
+    """Find the end of an ID3 tag at the beginning; 0 if there is none.
 
     After "ID3" come a version below 255 and four 7-bit bytes of length, never letters.
     """
@@ -176,7 +176,10 @@ _MP3_KBITS_V2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
 
 def _mp3_length(frame: bytes) -> int:
-    """Bytes of the layer III frame that begins here, 0 if none does (ISO 11172-3, 2.4.2.3)."""
+    """Return the size of the layer III frame that begins here, 0 if none does.
+
+    ISO 11172-3, 2.4.2.3.
+    """
     if len(frame) < 4 or frame[0] != 0xFF or frame[1] & 0xE6 != 0xE2:
         return 0
     version, kbits, rate = frame[1] >> 3 & 3, frame[2] >> 4, frame[2] >> 2 & 3
@@ -187,7 +190,7 @@ def _mp3_length(frame: bytes) -> int:
 
 
 def _adts_length(frame: bytes) -> int:
-    """Bytes of the ADTS frame that begins here, 0 if none does (ISO 13818-7, 6.2)."""
+    """Return the size of the ADTS frame that begins here, 0 if none does (ISO 13818-7, 6.2)."""
     if len(frame) < 6 or frame[0] != 0xFF or frame[1] & 0xF6 != 0xF0 or frame[2] >> 2 & 15 > 12:
         return 0
     length = (frame[3] & 3) << 11 | frame[4] << 3 | frame[5] >> 5
@@ -234,7 +237,7 @@ _TAG = re.compile(r"<[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*)?/?>")
 
 
 def is_html(head: Head) -> bool:
-    """Match what opens as a page; a fragment counts where the name says HTML."""
+    """Match what opens as a page; a fragment counts where the suffix is that of HTML."""
     if _HTML_OPENING.match(head.opening):
         return True
     return head.suffix in (".html", ".htm") and _TAG.search(head.opening) is not None

@@ -1,7 +1,7 @@
-"""The table of formats: how each is recognised, read, cut, rendered, and which version it has.
+"""Table of formats: how each is recognised, read, cut, rendered, and which version it has.
 
 Everything that the package knows of a format stands in its one entry of `FORMATS`; how a format is
-added is told in docs/extending.md.
+added is described in docs/extending.md.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ _image = partial(
         "image_type_not_taken",
     ),
 )
-# A container may hold either; only opening it tells, so each has the codes of both.
+# A container may have either; only opening it shows which, so each has the codes of both.
 _av = partial(
     Format,
     cut=_cut_av,
@@ -117,7 +117,7 @@ _refused = partial(Format, modalities=("unknown",))
 
 
 def _other(name: str, label: str, mime_type: str, signature: bytes, remedy: str) -> Format:
-    """A refused format that a prefix tells."""
+    """Make a refused format that is recognised by a prefix."""
     return _refused(name, label, mime_type, signatures=(signature,), remedy=remedy)
 
 
@@ -136,7 +136,7 @@ _HTML = (".html", ".htm", ".xhtml")
 
 
 def _may_be_text(head: Head) -> bool:
-    # What is named as a text is read as one: its decoder says better than "binary" what is wrong.
+    # What is named as a text is read as one: its decoder knows better than "binary" what is wrong.
     return head.is_text or head.suffix in _PLAIN or head.suffix in _MARKDOWN
 
 
@@ -405,7 +405,7 @@ class Table:
             object.__setattr__(self, name, value)
 
     def versions(self) -> dict[str, str]:
-        """All versions of a table, by modality and by format: a plan is made by these.
+        """Return the versions by modality and by format: a plan is named by them, too.
 
         Formats that still have the first version of their modality are not named, so that plans
         from before keep their names; a format that is new, or was raised, gives plans another.

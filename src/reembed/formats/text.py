@@ -9,13 +9,13 @@ from typing import BinaryIO
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-from reembed.config.tasks import surrounding_text
+from reembed.config.tasks import clean_title, has_content, surrounding_text
 from reembed.errors import RejectError
 from reembed.formats.base import Extracted, Format, Input
 from reembed.formats.charset import decode
 from reembed.formats.policy import ChunkPolicy
 from reembed.formats.table import format_named
-from reembed.formats.titles import clean_title, has_content, title_of_name, title_of_text
+from reembed.formats.titles import title_of_name, title_of_text
 from reembed.formats.tokens import estimate_tokens
 from reembed.types import Piece, Pieces
 
@@ -74,7 +74,7 @@ def split_text(text: str, sizes: SplitSizes, markdown: bool) -> Iterator[tuple[i
 
 
 def _is_one_span(text: str, sizes: SplitSizes) -> bool:
-    """Whether a text fits whole and has no white space to trim: most rows of tables are so."""
+    """Tell whether a text fits whole and has no white space to trim, as most rows of tables."""
     if not text or len(text) > _SMALLEST_WINDOW or text[0].isspace() or text[-1].isspace():
         return False
     return estimate_tokens(text) <= sizes.max_tokens
@@ -180,7 +180,7 @@ def cut_plain(text: str, title: str | None, policy: ChunkPolicy) -> Pieces:
 
 
 def text_size(text: str) -> int:
-    """The bytes of a text that came as text.
+    """Count the UTF-8 bytes of a text that came as text.
 
     Raises:
         RejectError: ``text_not_unicode``, ``blank_text``.
@@ -190,7 +190,7 @@ def text_size(text: str) -> int:
     except UnicodeEncodeError as err:
         raise RejectError(
             "text_not_unicode",
-            f"the text holds code points that UTF-8 cannot carry ({err.reason}); mend it",
+            f"the text holds code points that UTF-8 cannot carry ({err.reason}); decode it anew",
         ) from err
     if not has_content(text):
         raise RejectError("blank_text", "there is nothing to embed: only white space")
@@ -233,7 +233,7 @@ def _fit(title: str | None, policy: ChunkPolicy) -> tuple[str | None, SplitSizes
 
 
 def tokens_around(title: str | None, policy: ChunkPolicy) -> int:
-    """The tokens of a request beside the chunk's own text: the task's words, the frame."""
+    """Estimate the tokens of a request beside the chunk's own text: the task's words, the frame."""
     words = surrounding_text(policy.spec.task_style, policy.task, title)
     return estimate_tokens(words) + _FRAME_TOKENS
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-_MOST_CHARACTERS = 200
+from reembed.config.tasks import clean_title
+
 _LOOK_AT = 65_536
 _ATX = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$")
 _UNDERLINE = re.compile(r"^ {0,3}(?:=+|-+)[ \t]*$")
@@ -34,42 +34,13 @@ def title_of_text(text: str, markdown: bool) -> str | None:
 
 
 def title_of_name(name: str) -> str | None:
-    """The stem of a file's name or URI, cleaned; None if nothing is left of it.
+    """Make a title of the stem of a file's name or URI; None if nothing is left of it.
 
     Percent escapes are decoded only in URIs, where they are escapes.
     """
     path = unquote(urlsplit(name).path) if re.match(r"https?://", name) else name
     stem = PurePosixPath(path.replace("\\", "/")).stem
     return clean_title(re.sub(r"[_\s]+", " ", stem))
-
-
-def clean_title(title: str | None) -> str | None:
-    """Make a title fit for one line of the request.
-
-    Control characters and newlines become spaces, runs of spaces one; "|" becomes "/", since it
-    parts the fields of ``title: … | text: …``; what is longer than 200 characters is cut at a
-    word. None if nothing printable is left.
-    """
-    if not title:
-        return None
-    line = title[: 20 * _MOST_CHARACTERS]
-    if not line.isprintable():
-        line = "".join(" " if _breaks_line(c) else c for c in line)
-    cleaned = " ".join(line.replace("|", "/").split())
-    if len(cleaned) > _MOST_CHARACTERS:
-        cut = cleaned[: _MOST_CHARACTERS - 1]
-        cleaned = (cut[: cut.rfind(" ")] if " " in cut[100:] else cut).rstrip() + "…"
-    return cleaned if has_content(cleaned) else None
-
-
-def has_content(text: str) -> bool:
-    """Say whether anything but white space, control and format characters is in a text."""
-    return any(not c.isspace() and unicodedata.category(c) not in ("Cc", "Cf") for c in text)
-
-
-def _breaks_line(character: str) -> bool:
-    # Format characters stay: joiners belong to Persian words and to emoji.
-    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def _markdown_heading(lines: list[str]) -> str | None:

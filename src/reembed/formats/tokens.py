@@ -89,7 +89,7 @@ _HANGUL = (22, _APART)  # the 2,350 syllables of KS X 1001
 
 
 class Costs(NamedTuple):
-    """The tables of the estimate.
+    """Tables of the estimate.
 
     Attributes:
         classes: class of each code point, uint8 of 0x110000.
@@ -130,13 +130,13 @@ def _utf8_lengths() -> NDArray[np.uint8]:
 
 
 def _double_byte(encoding: str, leads: range) -> list[int]:
-    """The code points that a double-byte encoding has in the rows of its lead bytes."""
+    """List the code points that a double-byte encoding has in the rows of its lead bytes."""
     raw = (bytes((lead, trail)) for lead in leads for trail in range(0x40, 0xFF))
     return [ord(c) for pair in raw if len(c := pair.decode(encoding, "ignore")) == 1]
 
 
 def _common_han() -> list[int]:
-    """The everyday levels of GB 2312, Big5 and JIS X 0208: some 7,000 characters of one token."""
+    """List the everyday levels of GB 2312, Big5, JIS X 0208: 7,000 characters of one token."""
     levels = (
         ("gb2312", range(0xB0, 0xD8)),
         ("big5", range(0xA4, 0xC7)),
@@ -207,7 +207,7 @@ def _freeze(build: _Builder, classes: NDArray[np.uint8]) -> Costs:
     return Costs(classes, pairs, opens, group > 0, np.array(build.melts))
 
 
-# A pass holds some 20 bytes a character; blocks bound the memory of long texts.
+# A pass takes some 20 bytes a character; blocks bound the memory of long texts.
 _BLOCK = 1 << 20
 _REMEMBERED = 1 << 14
 
@@ -232,7 +232,7 @@ def estimate_tokens(text: str) -> int:
 
 @lru_cache(maxsize=64)
 def _remembered(text: str) -> int:
-    """A short text is asked for again at once: by the splitter, then for its piece."""
+    """Remember short texts: each is asked for twice, by the splitter and for its piece."""
     return _ceil_tokens(_units(text))
 
 

@@ -26,6 +26,7 @@ from reembed.formats.av import (
     video_stream,
 )
 from reembed.formats.policy import ChunkPolicy
+from reembed.formats.table import format_named
 from reembed.formats.video_encode import Part, Shape, choose_encoder, choose_size, encode_video
 from reembed.formats.video_index import Video, index_video
 from reembed.types import Piece, Pieces, Recipe
@@ -144,7 +145,7 @@ def _mux(template: Any, taken: list[Any]) -> bytes:
 def _times(taken: list[Any]) -> list[tuple[int, int]]:
     """Give each packet's time of showing and of decoding.
 
-    Containers differ in what they tell of decoding times, above all after a seek. In file order
+    Containers differ in the decoding times that they give, above all after a seek. In file order
     these are the sorted times of showing, moved back until none is after its own showing.
     """
     shown = [packet.pts for packet in taken]
@@ -153,8 +154,8 @@ def _times(taken: list[Any]) -> list[tuple[int, int]]:
     return [(own, time - late) for time, own in zip(ordered, shown, strict=True)]
 
 
-MP4 = "video/mp4"
-QUICKTIME = "video/quicktime"
+MP4 = format_named("mp4").mime_type
+QUICKTIME = format_named("mov").mime_type
 # An MP4's index needs at most so many bytes a packet (stts, ctts, stsz, stss, stsc, co64); one
 # percent is for parts of a frame whose separators grow when they come from a transport stream.
 _INDEX_BYTES = 64
@@ -240,7 +241,7 @@ def _copied_piece(video: Video, span: tuple[int, int], limits: VideoLimits) -> P
 
 
 def _end_before(video: Video, key: int) -> int:
-    """When a chunk ends that stops before a key frame.
+    """Find when a chunk ends that stops before a key frame.
 
     Frames that stand after the key frame in the file and are shown before it (an open group of
     pictures) need it, and are not in the chunk.
@@ -307,7 +308,7 @@ def _with_soundtrack(
 
 
 def render_video(recipe: Recipe, source: BinaryIO) -> bytes:
-    """Copy or encode the piece, as its recipe's ``mode`` says.
+    """Copy or encode the piece, by its recipe's ``mode``.
 
     Raises:
         RejectError: ``video_unreadable``, ``media_changed``, ``media_too_large``.

@@ -58,7 +58,7 @@ _ENCODERS = {
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The longest side in pixels, and the most bits a second."""
+    """Size of an encoding: the longest side in pixels, and the most bits a second."""
 
     side: int
     rate: int
@@ -72,7 +72,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What to encode: seconds since `origin` (in units of the stream), and how."""
+    """Part to encode: seconds since `origin` (in units of the stream), and how."""
 
     start: Fraction
     end: Fraction
@@ -195,7 +195,7 @@ def _add_stream(written: Any, encoder: str, rate: int, size: tuple[int, int]) ->
 
 def _shown(decoded: Iterator[tuple[Fraction, Any]], part: Part) -> Iterator[tuple[Fraction, Any]]:
     """Give frames and their seconds, from the one that is on screen when the part begins."""
-    held: tuple[Fraction, Any] | None = None
+    waiting: tuple[Fraction, Any] | None = None
     begun = False
     for time, frame in decoded:
         if time >= part.end:
@@ -205,14 +205,14 @@ def _shown(decoded: Iterator[tuple[Fraction, Any]], part: Part) -> Iterator[tupl
             continue
         begun = True
         if time <= part.start:
-            held = (time, frame)
+            waiting = (time, frame)
             continue
-        if held is not None:
-            yield held
-            held = None
+        if waiting is not None:
+            yield waiting
+            waiting = None
         yield time, frame
-    if held is not None:
-        yield held
+    if waiting is not None:
+        yield waiting
 
 
 def _decoded(opened: Any, video: Any, origin: int) -> Iterator[tuple[Fraction, Any]]:

@@ -16,9 +16,9 @@ from reembed.errors import RejectError
 from reembed.formats.av import (
     AV_ERRORS,
     audio_stream,
+    keep_position,
     open_av,
     packets,
-    place_kept,
     seek_before,
     unreadable,
     video_stream,
@@ -35,14 +35,14 @@ _LONGEST_GAP = 600.0
 # From one key frame to the end may be the whole video: only so much of it is decoded on trial.
 _LONGEST_TAIL = 1500
 # Bytes of packets that are kept while a video is read.
-_MOST_HELD = 32 << 20
+_MOST_KEPT = 32 << 20
 _MISSING_SECONDS = 1.0
 _MISSING_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:
-    """The packets of a video in file order, times in `time_base` units.
+    """Packets of a video in file order, times in `time_base` units.
 
     `timed` says that the times are those of showing, each its own, and that key frames come in
     their order: what cutting without decoding needs. `origin` is when the first frame is shown,
@@ -86,7 +86,7 @@ def index_video(source: BinaryIO, opened: Any | None = None) -> Video:
         RejectError: ``video_unreadable``, ``video_codec_unknown``, ``video_no_frames``,
             ``video_truncated``, ``video_too_many_pixels``, ``video_times_broken``.
     """
-    with place_kept(source):
+    with keep_position(source):
         size = source.seek(0, os.SEEK_END)
     with open_av(source, "video", opened) as container:
         stream = video_stream(container)
@@ -98,7 +98,7 @@ def index_video(source: BinaryIO, opened: Any | None = None) -> Video:
         _check_pixels(stream)
         _check_index(container, size)
         read = _read(container, stream)
-        video = _film(container, stream, read)
+        video = _describe(container, stream, read)
         _check_duration(container, video)
         _check_end_decodes(container, stream, video, read.tail)
     return video
@@ -106,7 +106,7 @@ def index_video(source: BinaryIO, opened: Any | None = None) -> Video:
 
 @dataclass(slots=True)
 class _Read:
-    """What was read, packet by packet; `keys` and `shown` are indices of packets.
+    """Facts of the packets read so far; `keys` and `shown` are indices of packets.
 
     `tail` are the packets from the last key frame on, empty where they weigh too much to be kept.
     """
@@ -122,7 +122,7 @@ class _Read:
 
 
 def _read(opened: Any, stream: Any) -> _Read:
-    read, held, packet = _Read(), 0, None
+    read, kept, packet = _Read(), 0, None
     decoded = False
     for row, packet in enumerate(packets(opened, stream)):
         time, duration, size = packet.pts, packet.duration or 0, packet.size
@@ -135,17 +135,17 @@ def _read(opened: Any, stream: Any) -> _Read:
         read.sizes.append(size)
         if packet.is_keyframe:
             read.keys.append(row)
-            read.tail, held = [], 0
+            read.tail, kept = [], 0
         if read.keys and not packet.is_discard:
             read.shown.append(row)
-        held += size
-        if held <= _MOST_HELD and len(read.tail) <= _LONGEST_TAIL:
+        kept += size
+        if kept <= _MOST_KEPT and len(read.tail) <= _LONGEST_TAIL:
             read.tail.append(packet)
         if not decoded:
             decoded = bool(_decoded(packet))
             if not decoded and row + 1 >= _PATIENCE:
                 raise unreadable("video", f"none of the first {_PATIENCE} packets decodes")
-    if held > _MOST_HELD:
+    if kept > _MOST_KEPT:
         read.tail = []
     read.last_is_broken = packet is not None and bool(packet.is_corrupt)
     if not decoded and not (read.times and _flushed(stream)):
@@ -175,7 +175,7 @@ def _flushed(stream: Any) -> Sequence[Any]:
     return frames
 
 
-def _film(opened: Any, stream: Any, read: _Read) -> Video:
+def _describe(opened: Any, stream: Any, read: _Read) -> Video:
     context, container = stream.codec_context, str(opened.format.name)
     if read.last_is_broken:
         raise _truncated("its last packet is broken")
@@ -206,7 +206,7 @@ def _film(opened: Any, stream: Any, read: _Read) -> Video:
 
 
 def _end(pts: NDArray[np.int64], durations: NDArray[np.int64], steps: NDArray[np.int64]) -> int:
-    """When the last frame ends; one without a duration is shown as long as most others."""
+    """Find when the last frame ends; one without a duration is shown as long as most others."""
     if not np.all(durations > 0):
         usual = int(np.median(steps)) if len(steps) else 1
         durations = np.where(durations > 0, durations, max(1, usual))
@@ -258,7 +258,7 @@ def _check_duration(opened: Any, video: Video) -> None:
 def _check_end_decodes(opened: Any, stream: Any, video: Video, tail: Sequence[Any]) -> None:
     """Decode the end: a file that was filled up with zeros has a good index.
 
-    What follows the last key frame tells enough where it decodes. Where it does not, decoding
+    What follows the last key frame proves enough where it decodes. Where it does not, decoding
     from well before the end decides.
     """
     if not video.seekable:

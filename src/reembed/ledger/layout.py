@@ -241,6 +241,11 @@ class Layout:
         """A raw answer that did not verify."""
         return f"{self.run_dir}/quarantine/{commit:04}-{shard}-{attempt}.jsonl"
 
+    def parts(self, folder: str, commit: int | None = None) -> str:
+        """The prefix of all files of rows (`vectors`) or of rejects, of one commit or of all."""
+        number = "" if commit is None else f"{commit:04}-"
+        return f"{self.run_dir}/{folder}/part-{number}"
+
     def report(self) -> str:
         """The run's report."""
         return f"{self.run_dir}/report.json"

@@ -25,10 +25,10 @@ from reembed.core.records import (
     Void,
 )
 from reembed.errors import AlreadyExistsError
-from reembed.ledger.layout import Layout, Named, folder_of, open_claims, parsed, settled_in, telling
+from reembed.ledger.layout import Named, folder_of, open_claims, parsed, settled_in, telling
+from reembed.ledger.run_dir import RunDir
 from reembed.ledger.validate import placed, validate_rollup
 from reembed.machine.snapshot import ShardRecords, records_of, rollup_of
-from reembed.storage.base import Storage
 from reembed.storage.parallel import MAX_CONCURRENT, in_parallel
 
 _NAME = re.compile(r"([0-9]{8})\.g([0-9]+)(\.open)?")
@@ -50,11 +50,11 @@ class Standing:
         return (partition, self.generation(partition)) in self.written
 
 
-def read_standing(storage: Storage, layout: Layout, commit: int, partition: str = "") -> Standing:
+def read_standing(run_dir: RunDir, commit: int, partition: str = "") -> Standing:
     """List the roll-ups of a run, or of one partition."""
     opened: dict[str, int] = {}
     written: set[tuple[str, int]] = set()
-    for stat in storage.list(layout.rollups(commit, partition)):
+    for stat in run_dir.storage.list(run_dir.layout.rollups(commit, partition)):
         match = _NAME.fullmatch(stat.uri.rsplit("/", 1)[1])
         if match is None:
             continue
@@ -77,8 +77,7 @@ class Ledger:
     """Records of one commit under `run_dir`, each created if absent and never changed.
 
     Args:
-        storage: where the records lie.
-        layout: their names.
+        run_dir: where the records lie.
         commit: the number of the commit.
         holder: who writes, for the scratch object that reads the storage's clock.
         max_concurrent: threads that list and read where there is much to read.
@@ -86,13 +85,13 @@ class Ledger:
 
     def __init__(
         self,
-        storage: Storage,
-        layout: Layout,
+        run_dir: RunDir,
         commit: int,
         holder: str,
         max_concurrent: int = MAX_CONCURRENT,
     ) -> None:
-        self.storage, self.layout, self.commit, self.holder = storage, layout, commit, holder
+        self.run_dir, self.commit, self.holder = run_dir, commit, holder
+        self.storage, self.layout = run_dir.storage, run_dir.layout
         self._at_once = max_concurrent
         # By folder and name; records never change once written, so each is read once.
         self._read: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
@@ -186,7 +185,7 @@ class Ledger:
     ) -> Iterator[tuple[str, ShardRecords]]:
         """The same by partitions, of all shards in them or of those `among` these."""
         now = self.storage_now() if ages else 0.0
-        standing = read_standing(self.storage, self.layout, self.commit)
+        standing = read_standing(self.run_dir, self.commit)
         rest = iter(sorted(partitions))
         while batch := list(islice(rest, _PARTITIONS)):
             rolled = [partition for partition in batch if standing.holds(partition)]
@@ -207,7 +206,7 @@ class Ledger:
             shards: every shard that the plan has in it.
             generation: the run's, read before this call.
         """
-        standing = read_standing(self.storage, self.layout, self.commit, partition)
+        standing = read_standing(self.run_dir, self.commit, partition)
         ours = standing.generation(partition)
         if standing.holds(partition) or ours > generation:
             return standing.holds(partition)
@@ -229,13 +228,13 @@ class Ledger:
             partitions: every shard that the plan has, by partition.
             generation: the run's, read before this call.
         """
-        standing = read_standing(self.storage, self.layout, self.commit)
+        standing = read_standing(self.run_dir, self.commit)
         missing = [partition for partition in partitions if not standing.holds(partition)]
 
         each = max(1, self._at_once // max(1, len(missing)))
 
         def write(partition: str) -> bool:
-            one = Ledger(self.storage, self.layout, self.commit, self.holder, each)
+            one = Ledger(self.run_dir, self.commit, self.holder, each)
             return one.roll_up(partition, partitions[partition], generation)
 
         in_parallel(write, missing, self._at_once)

@@ -11,9 +11,7 @@ from typing import Any
 import orjson
 
 from reembed.errors import StorageError
-from reembed.ledger.layout import Layout
-from reembed.storage.base import Storage
-from reembed.storage.parallel import in_parallel
+from reembed.ledger.run_dir import RunDir
 
 EVERY_SECONDS = 1.0
 
@@ -21,9 +19,9 @@ EVERY_SECONDS = 1.0
 class PlanProgress:
     """How many items and chunks one planning worker has done."""
 
-    def __init__(self, storage: Storage, layout: Layout, plan: str) -> None:
+    def __init__(self, run_dir: RunDir, plan: str) -> None:
         holder = f"{socket.gethostname()[:24]}-{os.getpid()}-{id(self):x}"
-        self._storage, self._uri = storage, layout.plan_progress(plan, holder)
+        self._storage, self._uri = run_dir.storage, run_dir.layout.plan_progress(plan, holder)
         self._items = self._chunks = 0
         self._last = float("-inf")
 
@@ -42,20 +40,6 @@ class PlanProgress:
             self._storage.put(self._uri, orjson.dumps(body))
         except StorageError:
             return
-
-
-def read_notes(storage: Storage, prefix: str) -> list[dict[str, Any]]:
-    """All notes under a prefix; what cannot be read is left out."""
-
-    def read(uri: str) -> dict[str, Any] | None:
-        try:
-            note: object = orjson.loads(storage.read(uri))
-        except (StorageError, orjson.JSONDecodeError):
-            return None
-        return note if isinstance(note, dict) else None
-
-    notes = in_parallel(read, [stat.uri for stat in storage.list(prefix)])
-    return [note for note in notes if note is not None]
 
 
 def sum_notes(notes: list[dict[str, Any]]) -> Counter[str]:

@@ -9,10 +9,9 @@ from itertools import takewhile
 
 from reembed.core.records import Need, ReservationLine
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.adaptive_quota import likely_quota
 from reembed.machine.reservations import Fold, Quotas, Reservations
-from reembed.storage.base import Storage
 from reembed.storage.parallel import MAX_CONCURRENT, in_parallel
 
 # So many lines from one fold to the next: a new reader reads fewer than these one by one.
@@ -54,8 +53,7 @@ class ReservationLog:
     the newest fold, and where one is missing, with the one before.
 
     Args:
-        storage: where the lines lie.
-        layout: their names.
+        run_dir: where the lines lie.
         commit: the number of the commit.
         max_concurrent: threads that read ahead where many lines are new.
         fold_every: lines from one fold to the next; more in a long log.
@@ -63,13 +61,12 @@ class ReservationLog:
 
     def __init__(
         self,
-        storage: Storage,
-        layout: Layout,
+        run_dir: RunDir,
         commit: int,
         max_concurrent: int = MAX_CONCURRENT,
         fold_every: int = FOLD_EVERY,
     ) -> None:
-        self._storage, self._layout, self._commit = storage, layout, commit
+        self._storage, self._layout, self._commit = run_dir.storage, run_dir.layout, commit
         self._at_once, self._fold_every = max_concurrent, fold_every
         self._reservations: Reservations | None = None
         self._lock = threading.RLock()

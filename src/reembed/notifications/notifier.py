@@ -14,11 +14,9 @@ from typing import Any
 from reembed.config.load import LoadedConfig
 from reembed.core.records import Notified
 from reembed.errors import AlreadyExistsError, NotificationError, StorageError, UsageError
-from reembed.ledger.commits import CommitState
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import CommitState, RunDir
 from reembed.notifications.channels import Channel, Message, open_channels, send_patiently
 from reembed.notifications.notices import Notice, RunPlace, kind_of
-from reembed.storage.base import Storage
 
 logger = logging.getLogger("reembed.notify")
 
@@ -32,16 +30,14 @@ class Notifier:
     after the sending. The other way round, a page that was lost on its way would stay lost.
 
     Args:
-        storage: where the run lies.
-        layout: its names.
+        run_dir: where the run lies.
         channels: to people.
         loaded: the configuration.
         say: tells the user of this call what could not be told.
         sleep: waits between two tries.
     """
 
-    storage: Storage
-    layout: Layout
+    run_dir: RunDir
     channels: Sequence[Channel]
     loaded: LoadedConfig
     say: Callable[[str], None]
@@ -69,17 +65,18 @@ class Notifier:
         """What a channel has not been told yet, as names of records."""
         place = notice.place
         names = [
-            self.layout.notified(place.commit, place.generation, mark, channel.name)
+            self.run_dir.layout.notified(place.commit, place.generation, mark, channel.name)
             for mark in notice.marks
         ]
-        standing = {stat.uri for stat in self.storage.list(self.layout.all_notified(place.commit))}
+        prefix = self.run_dir.layout.all_notified(place.commit)
+        standing = {stat.uri for stat in self.run_dir.storage.list(prefix)}
         return [name for name in names if name not in standing]
 
     def _record(self, notice: Notice, channel: Channel, names: Sequence[str]) -> None:
         record = Notified(id=notice.id, channel=channel.name).encode()
         for name in names:
             with contextlib.suppress(AlreadyExistsError):  # by another call, which told it too
-                self.storage.create(name, record)
+                self.run_dir.storage.create(name, record)
 
 
 def _fields(notice: Notice) -> dict[str, str]:
@@ -87,7 +84,7 @@ def _fields(notice: Notice) -> dict[str, str]:
 
 
 def open_notifier(
-    loaded: LoadedConfig, storage: Storage, say: Callable[[str], None]
+    loaded: LoadedConfig, run_dir: RunDir, say: Callable[[str], None]
 ) -> Notifier | None:
     """A teller for a configuration; None where nobody is to be told."""
     config = loaded.config
@@ -100,7 +97,7 @@ def open_notifier(
         # Said now, and not only in the hour when somebody should be woken.
         logger.warning("%s", err)
         say(f"{err}; nobody is told of this run")
-    return Notifier(storage, Layout(config.run_dir), channels, loaded, say)
+    return Notifier(run_dir, channels, loaded, say)
 
 
 def place_of(loaded: LoadedConfig, state: CommitState | None) -> RunPlace:

@@ -10,9 +10,8 @@ from reembed.core.names import is_shard, partitions_of
 from reembed.core.plans import ShardPlan
 from reembed.core.records import Commit, Created
 from reembed.errors import RefusedError, RemoteNotFoundError, RunFailedError, ServiceError
-from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.plans import shards_of
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.duplicates import (
     DuplicateJob,
     Remote,
@@ -23,7 +22,6 @@ from reembed.machine.duplicates import (
 from reembed.machine.recovered import UncollectedJob, find_uncollected
 from reembed.machine.snapshot import ShardRecords
 from reembed.providers.base import BatchService
-from reembed.storage.base import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Audit:
         }
 
 
-def audit_jobs(storage: Storage, layout: Layout, commit: Commit, service: BatchService) -> Audit:
+def audit_jobs(run_dir: RunDir, commit: Commit, service: BatchService) -> Audit:
     """List the remote jobs once; cancel twins that still run; say what is there twice.
 
     A job that the ledger does not know at all is a stray: the next call adopts it, or, after the
@@ -60,14 +58,14 @@ def audit_jobs(storage: Storage, layout: Layout, commit: Commit, service: BatchS
         remotes = _remotes(commit, service)
     except ServiceError as err:
         return Audit(unchecked=f"the remote jobs could not be listed: {err}")
-    plans = _plans_of(storage, layout, commit.plan, {remote.shard for remote in remotes})
+    plans = _plans_of(run_dir, commit.plan, {remote.shard for remote in remotes})
     foreign = foreign_fingerprints(remotes, {s: plan.fingerprint for s, plan in plans.items()})
     if foreign:
         raise RunFailedError(
             f"the job {foreign[0].job} bears the name of shard {foreign[0].shard} and other "
             "content; this run directory and that job do not belong together"
         )
-    ledger = Ledger(storage, layout, commit.number, "audit")
+    ledger = Ledger(run_dir, commit.number, "audit")
     records = dict(ledger.load(plans))
     twins = find_duplicate_jobs(remotes, _created(records))
     for twin in twins:
@@ -84,16 +82,14 @@ def _remotes(commit: Commit, service: BatchService) -> list[Remote]:
     return [remote for remote in found if remote is not None]
 
 
-def _plans_of(
-    storage: Storage, layout: Layout, plan: str, shards: Collection[str]
-) -> dict[str, ShardPlan]:
+def _plans_of(run_dir: RunDir, plan: str, shards: Collection[str]) -> dict[str, ShardPlan]:
     """The plans of shards that jobs name; a name that the plan does not have is left out."""
-    there = {stat.uri for stat in storage.list(layout.partitions(plan))}
+    there = {stat.uri for stat in run_dir.storage.list(run_dir.layout.partitions(plan))}
     named = partitions_of(shard for shard in shards if is_shard(shard))
     partitions = [
-        partition for partition in named if layout.partition(plan, int(partition)) in there
+        partition for partition in named if run_dir.layout.partition(plan, int(partition)) in there
     ]
-    found = shards_of(storage, layout, plan, partitions)
+    found = run_dir.shards(plan, partitions)
     return {each.shard: each for each in found if each.shard in shards}
 
 

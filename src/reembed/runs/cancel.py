@@ -7,12 +7,9 @@ from dataclasses import dataclass
 
 from reembed.core.records import Commit
 from reembed.errors import RefusedError, RemoteNotFoundError, UsageError
-from reembed.ledger.commits import newest_commit
-from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.plans import shards_of
+from reembed.ledger.run_dir import RunDir
 from reembed.providers.base import BatchService
-from reembed.storage.base import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,35 +20,33 @@ class Cancelled:
     ended: int
 
 
-def open_commit(storage: Storage, layout: Layout) -> Commit:
+def open_commit(run_dir: RunDir) -> Commit:
     """The newest commit, which must not be settled.
 
     Raises:
         UsageError: nothing was committed, or the run is settled.
     """
-    newest = newest_commit(storage, layout)
+    newest = run_dir.newest_commit()
     if newest is None:
-        raise UsageError(f"nothing was committed in {layout.run_dir}; there is nothing to stop")
+        raise UsageError(f"nothing was committed in {run_dir.path}; there is nothing to stop")
     if newest.settled:
-        raise UsageError(f"the run in {layout.run_dir} is settled; there is nothing to stop")
+        raise UsageError(f"the run in {run_dir.path} is settled; there is nothing to stop")
     return newest.commit
 
 
-def write_stop(storage: Storage, layout: Layout, lift: bool) -> Commit:
+def write_stop(run_dir: RunDir, lift: bool) -> Commit:
     """Write the stop record, before anything else, or lift the stop that stands."""
-    commit = open_commit(storage, layout)
-    ledger = Ledger(storage, layout, commit.number, "cancel")
+    commit = open_commit(run_dir)
+    ledger = Ledger(run_dir, commit.number, "cancel")
     if ledger.stopped() == lift:
         ledger.stop("lift" if lift else "stop", "the user said so")
     return commit
 
 
-def cancel_jobs(
-    storage: Storage, layout: Layout, commit: Commit, service: BatchService
-) -> Cancelled:
+def cancel_jobs(run_dir: RunDir, commit: Commit, service: BatchService) -> Cancelled:
     """Ask every job of the run that has no outcome yet to end."""
     asked = ended = 0
-    for job in _open_jobs(storage, layout, commit):
+    for job in _open_jobs(run_dir, commit):
         try:
             found = service.get(job)
             if not found.display_name.startswith(f"{commit.run}/"):
@@ -66,9 +61,9 @@ def cancel_jobs(
     return Cancelled(asked, ended)
 
 
-def _open_jobs(storage: Storage, layout: Layout, commit: Commit) -> Iterator[str]:
-    ledger = Ledger(storage, layout, commit.number, "cancel")
-    shards = (plan.shard for plan in shards_of(storage, layout, commit.plan))
+def _open_jobs(run_dir: RunDir, commit: Commit) -> Iterator[str]:
+    ledger = Ledger(run_dir, commit.number, "cancel")
+    shards = (plan.shard for plan in run_dir.shards(commit.plan))
     for _, records in ledger.load(shards):
         for attempt, created in sorted(records.created.items()):
             if attempt not in records.outcomes:

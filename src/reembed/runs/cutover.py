@@ -12,11 +12,8 @@ from reembed.bigquery.sql import view_sql
 from reembed.config.schema import Config
 from reembed.core.records import Cutover
 from reembed.errors import AlreadyExistsError, BigQueryConflictError, RunFailedError, UsageError
-from reembed.ledger.commits import is_published, newest_commit
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.runs.report import count_run
-from reembed.runs.run import read_plan
-from reembed.storage.base import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ class ViewChange:
     already: bool = False
 
 
-def cut_over(config: Config, storage: Storage, bigquery: BigQuery) -> ViewChange:
+def cut_over(config: Config, run_dir: RunDir, bigquery: BigQuery) -> ViewChange:
     """Point ``destination.bigquery.view`` at the table, and remember what it said.
 
     Raises:
@@ -43,11 +40,10 @@ def cut_over(config: Config, storage: Storage, bigquery: BigQuery) -> ViewChange
         RunFailedError: the counts do not close, or somebody changed the view.
     """
     view, table = _names(config)
-    layout = Layout(config.run_dir)
-    run = _finished_run(config, storage, layout)
+    run = _finished_run(config, run_dir)
     if bigquery.table(table) is None:
         raise UsageError(f"{table} is not there; `reembed run` makes it")
-    found, last = _view(bigquery, view), _last(storage, layout, view)
+    found, last = _view(bigquery, view), _last(run_dir, view)
     wanted, says = view_sql(table), found.view_sql if found is not None else ""
     if says == wanted:
         before = last.before if last is not None and last.after == wanted else wanted
@@ -55,12 +51,12 @@ def cut_over(config: Config, storage: Storage, bigquery: BigQuery) -> ViewChange
     _require_known(view, says, last)
     if last is None or (last.before, last.after) != (says, wanted):
         record = Cutover(kind="cutover", view=str(view), before=says, after=wanted, run=run)
-        _write(storage, layout, record)
+        _write(run_dir, record)
     _set(bigquery, view, wanted, found)
     return ViewChange("cutover", str(view), says, wanted, _words(view, wanted), run)
 
 
-def roll_back(config: Config, storage: Storage, bigquery: BigQuery) -> ViewChange:
+def roll_back(config: Config, run_dir: RunDir, bigquery: BigQuery) -> ViewChange:
     """Let ``destination.bigquery.view`` say again what it said before the last cut-over.
 
     Raises:
@@ -68,10 +64,9 @@ def roll_back(config: Config, storage: Storage, bigquery: BigQuery) -> ViewChang
         RunFailedError: somebody changed the view.
     """
     view, _ = _names(config)
-    layout = Layout(config.run_dir)
-    last = _last(storage, layout, view)
+    last = _last(run_dir, view)
     if last is None:
-        raise UsageError(f"{view} was never cut over from {layout.run_dir}; nothing to roll back")
+        raise UsageError(f"{view} was never cut over from {run_dir.path}; nothing to roll back")
     found, record = _view(bigquery, view), last
     says = found.view_sql if found is not None else ""
     target = record.before if record.kind == "cutover" else record.after
@@ -82,7 +77,7 @@ def roll_back(config: Config, storage: Storage, bigquery: BigQuery) -> ViewChang
     _require_known(view, says, last)
     if record.kind == "cutover":
         undone = Cutover(kind="rollback", view=str(view), before=says, after=target, run=record.run)
-        _write(storage, layout, undone)
+        _write(run_dir, undone)
     if target:
         _set(bigquery, view, target, found)
     else:
@@ -97,11 +92,11 @@ def _names(config: Config) -> tuple[TableName, TableName]:
     return parse_table(options.view), parse_table(options.table)
 
 
-def _finished_run(config: Config, storage: Storage, layout: Layout) -> str:
+def _finished_run(config: Config, run_dir: RunDir) -> str:
     """The run that a view may be pointed at: settled, handed over, its counts closed."""
-    newest = newest_commit(storage, layout)
+    newest = run_dir.newest_commit()
     if newest is None:
-        raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed run` begins")
+        raise UsageError(f"nothing was committed in {run_dir.path}; `reembed run` begins")
     commit = newest.commit
     _, table = _names(config)
     if commit.frozen["destination"].get("bigquery") != str(table):
@@ -111,10 +106,10 @@ def _finished_run(config: Config, storage: Storage, layout: Layout) -> str:
         )
     if not newest.settled:
         raise UsageError(f"run {commit.run} is not settled; `reembed run` goes on with it")
-    if not is_published(storage, layout, newest):
+    if not run_dir.is_published(newest):
         raise UsageError(f"run {commit.run} is not in {table} yet; `reembed run` hands it over")
-    plan = read_plan(storage, layout, commit.plan)
-    counts = count_run(storage, layout, commit, plan.plan_totals().skipped)
+    plan = run_dir.read_plan(commit.plan)
+    counts = count_run(run_dir, commit, plan.plan_totals().skipped)
     if not counts.closes:
         raise RunFailedError(
             f"the counts of run {commit.run} do not close: planned {counts.planned:,} is not rows "
@@ -131,19 +126,19 @@ def _view(bigquery: BigQuery, view: TableName) -> Table | None:
     return found
 
 
-def _last(storage: Storage, layout: Layout, view: TableName) -> Cutover | None:
+def _last(run_dir: RunDir, view: TableName) -> Cutover | None:
     """The newest record of a view; records of all views are numbered together."""
-    for uri in reversed(_records(storage, layout)):
-        record = Cutover.decode(storage.read(uri), uri)
+    for uri in reversed(_records(run_dir)):
+        record = Cutover.decode(run_dir.storage.read(uri), uri)
         if record.view == str(view):
             return record
     return None
 
 
-def _records(storage: Storage, layout: Layout) -> list[str]:
+def _records(run_dir: RunDir) -> list[str]:
     """All records, oldest first; a file that is none, such as an editor's copy, is left out."""
-    prefix = layout.cutovers()
-    names = [stat.uri for stat in storage.list(prefix)]
+    prefix = run_dir.layout.cutovers()
+    names = [stat.uri for stat in run_dir.storage.list(prefix)]
     return [name for name in names if re.fullmatch(r"[0-9]{4}", name.removeprefix(prefix))]
 
 
@@ -158,11 +153,11 @@ def _require_known(view: TableName, says: str, last: Cutover | None) -> None:
     )
 
 
-def _write(storage: Storage, layout: Layout, record: Cutover) -> None:
-    newest = _records(storage, layout)[-1:]
-    number = int(newest[0].removeprefix(layout.cutovers())) + 1 if newest else 1
+def _write(run_dir: RunDir, record: Cutover) -> None:
+    newest = _records(run_dir)[-1:]
+    number = int(newest[0].removeprefix(run_dir.layout.cutovers())) + 1 if newest else 1
     try:
-        storage.create(layout.cutover(number), record.encode())
+        run_dir.storage.create(run_dir.layout.cutover(number), record.encode())
     except AlreadyExistsError as err:
         raise RunFailedError(
             f"another call changes {record.view} at this moment; look at it, then try again"

@@ -15,8 +15,7 @@ from reembed.core.plans import ShardPlan
 from reembed.core.schema import ROW
 from reembed.destinations.base import Destination
 from reembed.errors import RunFailedError, UsageError
-from reembed.ledger.layout import Layout
-from reembed.storage.base import Storage
+from reembed.ledger.run_dir import RunDir
 
 # Donors whose rows are looked for in one reading of the destination: 250 MB of vectors at 3,072.
 _DONORS_AT_ONCE = 20_000
@@ -34,14 +33,11 @@ class DonorRows:
     with_text: bool
 
 
-def write_existing(
-    storage: Storage, layout: Layout, plan: str, destination: Destination, with_keys: bool
-) -> str:
+def write_existing(run_dir: RunDir, plan: str, destination: Destination, with_keys: bool) -> str:
     """Index the destination's rows; the URI of the index, or nothing where it has none.
 
     Args:
-        storage: where the plan lies.
-        layout: names under the run directory.
+        run_dir: where the plan lies.
         plan: the plan's id.
         destination: is read once, by the columns that say what is there.
         with_keys: write its keys too, by bucket, to find those that the source no longer has.
@@ -52,22 +48,22 @@ def write_existing(
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, index.schema) as writer:
         writer.write_table(index)
-    storage.put(layout.existing_rows(plan), buffer.getvalue().to_pybytes())
+    run_dir.storage.put(run_dir.layout.existing_rows(plan), buffer.getvalue().to_pybytes())
     if with_keys:
         keys = pa.table([pa.array(sorted(set(index.column("key").to_pylist())))], schema=KEYS)
         for bucket, table in into_buckets(keys).items():
-            storage.put(layout.existing_keys(plan, bucket), to_bytes(table))
-    return layout.existing_rows(plan)
+            run_dir.storage.put(run_dir.layout.existing_keys(plan, bucket), to_bytes(table))
+    return run_dir.layout.existing_rows(plan)
 
 
-def read_findings(storage: Storage, layout: Layout, plan: str) -> int:
+def read_findings(run_dir: RunDir, plan: str) -> int:
     """Count the keys that the source no longer has, by what the buckets showed.
 
     Raises:
         UsageError: keys came more than once, with examples.
     """
-    names = [stat.uri for stat in storage.list(layout.key_findings(plan))]
-    found = [KeyFindings.decode(storage.read(name), name) for name in names]
+    names = [stat.uri for stat in run_dir.storage.list(run_dir.layout.key_findings(plan))]
+    found = [KeyFindings.decode(run_dir.storage.read(name), name) for name in names]
     doubled = sum(each.doubled for each in found)
     if doubled:
         examples = [example for each in found for example in each.examples][:3]
@@ -78,16 +74,15 @@ def read_findings(storage: Storage, layout: Layout, plan: str) -> int:
     return sum(each.removed for each in found)
 
 
-def removed_keys(storage: Storage, layout: Layout, plan: str) -> Iterator[str]:
+def removed_keys(run_dir: RunDir, plan: str) -> Iterator[str]:
     """The keys of the destination that the source had no more when the plan was made."""
-    for stat in storage.list(layout.removed_keys(plan)):
-        with storage.open(stat.uri) as stream:
+    for stat in run_dir.storage.list(run_dir.layout.removed_keys(plan)):
+        with run_dir.storage.open(stat.uri) as stream:
             yield from pq.read_table(stream).column("key").to_pylist()
 
 
 def write_copies(
-    storage: Storage,
-    layout: Layout,
+    run_dir: RunDir,
     plan: str,
     shards: Iterable[ShardPlan],
     source: DonorRows,
@@ -99,19 +94,17 @@ def write_copies(
     """
     group: list[tuple[str, pa.Table]] = []
     for shard in (shard for shard in shards if shard.copies):
-        with storage.open(layout.manifest(plan, shard.shard)) as stream:
-            manifest = pq.read_table(stream)
+        manifest = run_dir.manifest(plan, shard.shard)
         group.append((shard.shard, manifest.filter(manifest.column("donor").is_valid())))
         if sum(chunks.num_rows for _, chunks in group) >= _DONORS_AT_ONCE:
-            _write_group(storage, layout, plan, group, source)
+            _write_group(run_dir, plan, group, source)
             group = []
     if group:
-        _write_group(storage, layout, plan, group, source)
+        _write_group(run_dir, plan, group, source)
 
 
 def _write_group(
-    storage: Storage,
-    layout: Layout,
+    run_dir: RunDir,
     plan: str,
     group: Sequence[tuple[str, pa.Table]],
     source: DonorRows,
@@ -134,7 +127,7 @@ def _write_group(
             buffer,
             compression="zstd",
         )
-        storage.put(layout.copies(plan, shard), buffer.getvalue().to_pybytes())
+        run_dir.storage.put(run_dir.layout.copies(plan, shard), buffer.getvalue().to_pybytes())
 
 
 def _copied(chunks: pa.Table, donors: pa.Table, with_text: bool) -> pa.Table:

@@ -19,9 +19,7 @@ from reembed.errors import (
     StorageError,
     UsageError,
 )
-from reembed.ledger.commits import CommitState, is_published, newest_commit
-from reembed.ledger.layout import Layout
-from reembed.ledger.notes import read_notes
+from reembed.ledger.run_dir import CommitState, RunDir, open_run_dir
 from reembed.notifications.notices import RunPlace
 from reembed.notifications.notifier import (
     Notifier,
@@ -32,9 +30,7 @@ from reembed.notifications.notifier import (
     settled_notice,
     stuck_notice,
 )
-from reembed.runs.report import last_report
 from reembed.runs.run import Observer, RunCall, is_capped, run, stuck_in
-from reembed.storage.open import open_storage
 
 logger = logging.getLogger("reembed.notify")
 
@@ -44,7 +40,7 @@ LOOK_EVERY = 60.0
 
 def run_with_notifications(call: RunCall, look_every: float = LOOK_EVERY) -> dict[str, Any]:
     """`run`, and tell who is to be told how it ended; the same result and the same errors."""
-    teller = open_notifier(call.loaded, open_storage(), call.observer.say)
+    teller = open_notifier(call.loaded, open_run_dir(call.loaded.config.run_dir), call.observer.say)
     if teller is None:
         return run(call)
     try:
@@ -72,10 +68,10 @@ def _standing(teller: Notifier) -> _Standing | None:
 
     Without the ledger nobody knows what was told, and a scheduler would tell it for ever.
     """
-    storage, layout = teller.storage, teller.layout
+    run_dir = teller.run_dir
     try:
-        state = newest_commit(storage, layout)
-        ended = state is None or (state.settled and is_published(storage, layout, state))
+        state = run_dir.newest_commit()
+        ended = state is None or (state.settled and run_dir.is_published(state))
     except (StorageError, RunFailedError) as err:
         logger.warning("nobody is told, since the ledger cannot be read: %s", err)
         return None
@@ -95,7 +91,7 @@ def _tell_end(teller: Notifier, err: Exception) -> None:
         return
     state, place = found.state, place_of(teller.loaded, found.state)
     words = str(err) if isinstance(err, ReembedError) else f"{type(err).__name__}: {err}"
-    report = last_report(teller.loaded.config.run_dir)
+    report = teller.run_dir.last_report()
     if report.get("run") != place.run:
         report = {}  # of an earlier run
     if isinstance(err, ComeAgainError):
@@ -127,7 +123,7 @@ class _StuckWatch:
     def __init__(self, observer: Observer, teller: Notifier, every: float) -> None:
         self._observer, self._every = observer, every
         # Of its own, since it looks while the call works.
-        self._teller = replace(teller, storage=open_storage())
+        self._teller = replace(teller, run_dir=open_run_dir(teller.run_dir.path))
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -142,9 +138,9 @@ class _StuckWatch:
     ) -> None:
         self._end()
 
-    def planning(self, layout: Layout) -> None:
+    def planning(self, run_dir: RunDir) -> None:
         """Pass on."""
-        self._observer.planning(layout)
+        self._observer.planning(run_dir)
 
     def planned(self, plan: PlanSummary) -> None:
         """Pass on."""
@@ -174,8 +170,8 @@ class _StuckWatch:
     def _look(self, session: Session) -> None:
         while not self._stop.wait(self._every):
             try:
-                notes = read_notes(self._teller.storage, session.layout.progresses(session.commit))
-                state = newest_commit(self._teller.storage, session.layout)
+                notes = self._teller.run_dir.lane_notes(session.commit)
+                state = self._teller.run_dir.newest_commit()
             except (StorageError, RunFailedError):
                 continue  # seen the next time
             place = place_of(self._teller.loaded, state)

@@ -12,11 +12,10 @@ from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
 from reembed.core.records import Commit
 from reembed.errors import UsageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.quotas import ProjectQuotas, rest_of, why_not_wait
 from reembed.providers.open import find_provider
 from reembed.runs.report import settled_shards
-from reembed.storage.base import Storage
 
 if TYPE_CHECKING:
     from reembed.runs.run import RunCall
@@ -36,7 +35,7 @@ def check_engine(config: Config, beam_arguments: Sequence[str]) -> None:
     check_dataflow(config, beam_options(beam_arguments))
 
 
-def check_wait(call: RunCall, storage: Storage, plan: PlanSummary, commit: Commit | None) -> None:
+def check_wait(call: RunCall, run_dir: RunDir, plan: PlanSummary, commit: Commit | None) -> None:
     """Refuse to let paid workers wait for longer than the configuration allows.
 
     Raises:
@@ -51,7 +50,7 @@ def check_wait(call: RunCall, storage: Storage, plan: PlanSummary, commit: Commi
         return
     config, totals = call.loaded.config, plan.plan_totals()
     if commit is not None:
-        totals = rest_of(totals, settled_shards(storage, Layout(config.run_dir), commit))
+        totals = rest_of(totals, settled_shards(run_dir, commit))
     quotas = ProjectQuotas.of(config, find_provider(config.service).capabilities)
     why = why_not_wait(quotas, totals, config.batch.max_wait_hours)
     if why:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from reembed.core.records import Commit, Stop
+from reembed.core.records import Commit
 from reembed.destinations.base import Destination, SettledRun
-from reembed.errors import AlreadyExistsError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.runs.existing import removed_keys
-from reembed.storage.base import Storage
 
 
 def publish_run(
     destination: Destination,
-    storage: Storage,
-    layout: Layout,
+    run_dir: RunDir,
     commit: Commit,
     settled: SettledRun,
 ) -> dict[str, Any]:
@@ -25,11 +22,7 @@ def publish_run(
     Raises:
         RunFailedError: the destination did not take it; the same command tries again.
     """
-    removed = removed_keys(storage, layout, commit.plan)
+    removed = removed_keys(run_dir, commit.plan)
     published = destination.publish(settled, removed)
-    try:
-        name = layout.run_published(commit.number, settled.generation)
-        storage.create(name, Stop(reason="published").encode())
-    except AlreadyExistsError:
-        pass  # by another call of the same run: it came to the same
+    run_dir.record_published(commit.number, settled.generation)
     return asdict(published)

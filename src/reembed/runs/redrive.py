@@ -12,20 +12,18 @@ from reembed.config.schema import Config
 from reembed.core.names import partitions_of
 from reembed.core.pack import need_of_requests
 from reembed.core.plans import ShardPlan
-from reembed.core.records import Child, Commit, Redrive, Settled, Stop, ranges_of
-from reembed.core.rows import request_of
-from reembed.errors import AlreadyExistsError, UsageError
-from reembed.ledger.commits import newest_commit
-from reembed.ledger.layout import Layout
+from reembed.core.records import Child, Commit, Redrive, Settled, ranges_of
+from reembed.core.rows import request_ordinals
+from reembed.core.schema import INPUT_ORDER
+from reembed.errors import UsageError
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.plans import shards_of
+from reembed.ledger.run_dir import RunDir
 from reembed.providers.open import packing_of
 from reembed.storage.base import Storage
 from reembed.storage.parallel import in_parallel
 
 # Shards whose rejects and manifest are in memory beside each other.
 _TABLES = 16
-_SPOT = ("source_index", "offset", "part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +35,12 @@ class Resend:
 
 
 def plan_redrive(
-    storage: Storage, layout: Layout, config: Config, reasons: Sequence[str]
+    run_dir: RunDir, config: Config, reasons: Sequence[str]
 ) -> tuple[Commit, int, list[Resend]]:
     """Choose the rejects to send again; writes nothing.
 
     Args:
-        storage: where the run lies.
-        layout: its names.
+        run_dir: where the run lies.
         config: for prices.
         reasons: reason codes; none means every reject that had a request.
 
@@ -54,24 +51,24 @@ def plan_redrive(
     Raises:
         UsageError: nothing is committed, the run is not settled, or no reject fits.
     """
-    newest = newest_commit(storage, layout)
+    newest = run_dir.newest_commit()
     if newest is None:
         raise UsageError(
-            f"nothing was committed in {layout.run_dir}; `reembed run` begins, and what it rejects "
+            f"nothing was committed in {run_dir.path}; `reembed run` begins, and what it rejects "
             "can be sent again after that"
         )
     if not newest.settled:
         raise UsageError(
-            f"the run in {layout.run_dir} is not settled; `reembed run` goes on with it, and what "
+            f"the run in {run_dir.path} is not settled; `reembed run` goes on with it, and what "
             "it rejects can be sent again after that"
         )
     commit, generation = newest.commit, newest.generation + 1
 
     def choose(known: tuple[ShardPlan, Settled, Resend | None]) -> Resend | None:
         plan, settled, begun = known
-        return begun or _of_shard(storage, layout, config, commit, plan, settled, reasons)
+        return begun or _of_shard(run_dir, config, commit, plan, settled, reasons)
 
-    chosen = in_parallel(choose, _settled(storage, layout, commit, generation), _TABLES)
+    chosen = in_parallel(choose, _settled(run_dir, commit, generation), _TABLES)
     found = [resend for resend in chosen if resend]
     if not found:
         which = f" with {', '.join(reasons)}" if reasons else ""
@@ -80,32 +77,28 @@ def plan_redrive(
 
 
 def write_redrive(
-    storage: Storage, layout: Layout, commit: Commit, generation: int, found: Sequence[Resend]
+    run_dir: RunDir, commit: Commit, generation: int, found: Sequence[Resend]
 ) -> None:
     """Put a redrive on record: partitions, then shards, then the run, which opens it again.
 
     The partitions first, so that no roll-up hides a shard that is open; the run last, so that who
     sees it there sees all shards (see `Ledger.roll_up`).
     """
-    ledger = Ledger(storage, layout, commit.number, "redrive")
+    ledger = Ledger(run_dir, commit.number, "redrive")
     partitions = partitions_of(resend.shard for resend in found)
     in_parallel(lambda partition: ledger.reopen(partition, generation), partitions)
     in_parallel(lambda each: ledger.redrive(each.shard, generation, each.redrive), found)
     if ledger.stopped():
         ledger.stop("lift", "redrive")
-    try:
-        record = Stop(reason="redrive")
-        storage.create(layout.redrives(commit.number, generation), record.encode())
-    except AlreadyExistsError:
-        return  # a call that was cut off had come this far
+    run_dir.record_redrive(commit.number, generation)
 
 
 def _settled(
-    storage: Storage, layout: Layout, commit: Commit, generation: int
+    run_dir: RunDir, commit: Commit, generation: int
 ) -> Iterator[tuple[ShardPlan, Settled, Resend | None]]:
     """Settled shards; with what a call that was cut off has put on record for this generation."""
-    ledger = Ledger(storage, layout, commit.number, "redrive")
-    plans = {plan.shard: plan for plan in shards_of(storage, layout, commit.plan)}
+    ledger = Ledger(run_dir, commit.number, "redrive")
+    plans = {plan.shard: plan for plan in run_dir.shards(commit.plan)}
     for shard, records in ledger.load(plans, brief=True):
         begun = records.redrives.get(generation)
         if records.settled is not None and (records.settled.rejects or begun):
@@ -113,8 +106,7 @@ def _settled(
 
 
 def _of_shard(
-    storage: Storage,
-    layout: Layout,
+    run_dir: RunDir,
     config: Config,
     commit: Commit,
     plan: ShardPlan,
@@ -123,14 +115,14 @@ def _of_shard(
 ) -> Resend | None:
     if not settled.reject_part or not settled.rejects:
         return None
-    rejects = _table(storage, settled.reject_part)
-    manifest = _table(storage, layout.manifest(commit.plan, plan.shard))
+    rejects = _table(run_dir.storage, settled.reject_part)
+    manifest = _table(run_dir.storage, run_dir.layout.manifest(commit.plan, plan.shard))
     wanted = {
         spot
         for spot, reason in zip(_spots(rejects), rejects.column("reason").to_pylist(), strict=True)
         if not reasons or reason in reasons
     }
-    pairs = zip(_spots(manifest), request_of(manifest).tolist(), strict=True)
+    pairs = zip(_spots(manifest), request_ordinals(manifest).tolist(), strict=True)
     chosen = [request for spot, request in pairs if request >= 0 and spot in wanted]
     if not chosen:
         return None
@@ -141,9 +133,10 @@ def _of_shard(
 
 
 def _spots(table: pa.Table) -> Iterator[tuple[int, int, int]]:
-    return zip(*(table.column(name).to_pylist() for name in _SPOT), strict=True)
+    return zip(*(table.column(name).to_pylist() for name in INPUT_ORDER), strict=True)
 
 
 def _table(storage: Storage, uri: str) -> pa.Table:
+    # One thread a table: `_TABLES` of them are read at once.
     with storage.open(uri) as stream:
         return pq.read_table(stream, pre_buffer=False, use_threads=False)

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from reembed.config.schema import Config
 from reembed.core.price import cap_nano
 from reembed.core.records import Commit
-from reembed.ledger.commits import newest_commit
-from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.plans import shards_of
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.snapshot import ShardRecords, state_of_shard
 from reembed.machine.states import AttemptState
-from reembed.storage.base import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +33,33 @@ class Costs:
         return self.reserved + self.usd_nano
 
 
-def price_of_repay(storage: Storage, config: Config) -> Costs:
+def price_of_repay(run_dir: RunDir, config: Config) -> Costs:
     """What buying answers in question again costs: those that are suspect, without an outcome."""
-    layout = Layout(config.run_dir)
-    newest = newest_commit(storage, layout)
+    newest = run_dir.newest_commit()
     if newest is None:
         return Costs()
     commit, cap = newest.commit, config.budget.max_usd
-    book = ReservationLog(storage, layout, commit.number).read()
-    found = [a for _, a in _open_attempts(storage, layout, commit) if a.suspect]
+    book = ReservationLog(run_dir, commit.number).read()
+    found = [a for _, a in _open_attempts(run_dir, commit) if a.suspect]
     nano = sum(attempt.need.usd_nano for attempt in found)
     allowed = cap_nano(commit.max_usd if cap is None else cap)
     return Costs(len(found), nano, book.usd_nano, allowed)
 
 
-def price_of_rest(storage: Storage, layout: Layout, commit: Commit) -> Costs:
+def price_of_rest(run_dir: RunDir, commit: Commit) -> Costs:
     """What is left to buy of a run: attempts without a job that hold no reservation."""
-    book = ReservationLog(storage, layout, commit.number).read()
+    book = ReservationLog(run_dir, commit.number).read()
     found = [
         attempt
-        for shard, attempt in _open_attempts(storage, layout, commit)
+        for shard, attempt in _open_attempts(run_dir, commit)
         if attempt.created is None and f"{shard}/{attempt.path}" not in book.live
     ]
     return Costs(len(found), sum(a.need.usd_nano for a in found), book.usd_nano)
 
 
-def _open_attempts(
-    storage: Storage, layout: Layout, commit: Commit
-) -> Iterator[tuple[str, AttemptState]]:
-    ledger = Ledger(storage, layout, commit.number, "prices")
-    plans = {plan.shard: plan for plan in shards_of(storage, layout, commit.plan)}
+def _open_attempts(run_dir: RunDir, commit: Commit) -> Iterator[tuple[str, AttemptState]]:
+    ledger = Ledger(run_dir, commit.number, "prices")
+    plans = {plan.shard: plan for plan in run_dir.shards(commit.plan)}
     known = dict(ledger.load(plans))
     for shard, plan in plans.items():
         view = state_of_shard(plan, known.get(shard, ShardRecords()), 0.0)

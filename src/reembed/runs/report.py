@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import pyarrow.parquet as pq
 
 from reembed.core.names import partition_id
@@ -15,14 +15,12 @@ from reembed.core.price import price
 from reembed.core.query_contract import query_contract
 from reembed.core.records import Commit
 from reembed.driver.session import Session
-from reembed.errors import ObjectNotFoundError, RunFailedError, StorageError
-from reembed.ledger.layout import Layout
+from reembed.errors import RunFailedError
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.plans import partitions_in, shards_of
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.snapshot import ShardRecords
 from reembed.storage.base import Stat, Storage
-from reembed.storage.open import open_storage
 from reembed.storage.parallel import in_parallel
 
 
@@ -53,13 +51,13 @@ class Counts:
         return self.settled == self.shards and self.planned == whole
 
 
-def count_run(storage: Storage, layout: Layout, commit: Commit, skipped: int = 0) -> Counts:
+def count_run(run_dir: RunDir, commit: Commit, skipped: int = 0) -> Counts:
     """Count a run from what was written; `skipped` is what its plan left out."""
     tokens: Counter[str] = Counter()
     codes: Counter[str] = Counter()
     settled = jobs = attempts = rows = rejects = 0
-    names = [plan.shard for plan in shards_of(storage, layout, commit.plan)]
-    ledger = Ledger(storage, layout, commit.number, "report")
+    names = [plan.shard for plan in run_dir.shards(commit.plan)]
+    ledger = Ledger(run_dir, commit.number, "report")
     for _, records in ledger.load(names, brief=True):
         record = records.settled
         if record is None or not _is_settled(records):
@@ -72,8 +70,8 @@ def count_run(storage: Storage, layout: Layout, commit: Commit, skipped: int = 0
         tokens.update(record.tokens)
         codes.update(record.reject_codes)
     if settled == len(names):
-        rows = _rows_in(storage, f"{layout.run_dir}/vectors/", commit.number)
-        rejects = _rows_in(storage, f"{layout.run_dir}/rejects/", commit.number)
+        rows = _rows_in(run_dir.storage, run_dir.parts(commit.number))
+        rejects = _rows_in(run_dir.storage, run_dir.reject_parts(commit.number))
     return Counts(
         planned=commit.planned,
         rows=rows,
@@ -85,14 +83,14 @@ def count_run(storage: Storage, layout: Layout, commit: Commit, skipped: int = 0
         attempts=attempts,
         tokens=dict(sorted(tokens.items())),
         reject_codes=dict(sorted(codes.items())),
-        reserved_usd_nano=ReservationLog(storage, layout, commit.number).read().usd_nano,
+        reserved_usd_nano=ReservationLog(run_dir, commit.number).read().usd_nano,
     )
 
 
-def settled_shards(storage: Storage, layout: Layout, commit: Commit) -> int:
+def settled_shards(run_dir: RunDir, commit: Commit) -> int:
     """How many shards of a run are settled, by the ledger."""
-    names = [plan.shard for plan in shards_of(storage, layout, commit.plan)]
-    loaded = Ledger(storage, layout, commit.number, "report").load(names, brief=True)
+    names = [plan.shard for plan in run_dir.shards(commit.plan)]
+    loaded = Ledger(run_dir, commit.number, "report").load(names, brief=True)
     return sum(1 for _, records in loaded if _is_settled(records))
 
 
@@ -101,28 +99,27 @@ def _is_settled(records: ShardRecords) -> bool:
     return record is not None and record.generation >= max(records.redrives, default=0)
 
 
-def roll_up(storage: Storage, layout: Layout, commit: Commit, generation: int) -> None:
+def roll_up(run_dir: RunDir, commit: Commit, generation: int) -> None:
     """Write the roll-ups of settled partitions that no lane has written.
 
     Args:
-        storage: where the run lies.
-        layout: its names.
+        run_dir: where the run lies.
         commit: which run.
         generation: the run's, read before its lanes began.
     """
     partitions = {
         partition_id(partition.partition): [plan.shard for plan in partition.shards]
-        for partition in partitions_in(storage, layout, commit.plan)
+        for partition in run_dir.partitions(commit.plan)
     }
-    Ledger(storage, layout, commit.number, "report").roll_up_all(partitions, generation)
+    Ledger(run_dir, commit.number, "report").roll_up_all(partitions, generation)
 
 
-def _rows_in(storage: Storage, folder: str, commit: int) -> int:
+def _rows_in(storage: Storage, parts: Iterable[Stat]) -> int:
     def rows(stat: Stat) -> int:
         with storage.open(stat.uri) as stream:
             return int(pq.read_metadata(stream).num_rows)
 
-    return sum(in_parallel(rows, storage.list(f"{folder}part-{commit:04}-")))
+    return sum(in_parallel(rows, parts))
 
 
 def require_closed(counts: Counts) -> None:
@@ -175,33 +172,3 @@ def report_of(
         "rejects_at": f"{session.config.run_dir}/rejects",
         "query_contract": query_contract(session.config),
     }
-
-
-def write_report(storage: Storage, layout: Layout, report: dict[str, Any]) -> None:
-    """Write ``report.json``."""
-    data = orjson.dumps(report, option=orjson.OPT_INDENT_2)
-    storage.put(layout.report(), data + b"\n")
-
-
-def read_report(storage: Storage, layout: Layout) -> dict[str, Any]:
-    """The report that stands in a run directory.
-
-    Raises:
-        RunFailedError: it is not there, or is damaged.
-    """
-    try:
-        report: dict[str, Any] = orjson.loads(storage.read(layout.report()))
-    except (ObjectNotFoundError, orjson.JSONDecodeError) as err:
-        raise RunFailedError(
-            f"{layout.report()} is missing or damaged; the rows are not concerned, and "
-            "`reembed status` tells how the run stands"
-        ) from err
-    return report
-
-
-def last_report(run_dir: str) -> dict[str, Any]:
-    """The report that stands in a run directory; empty where it cannot be read."""
-    try:
-        return read_report(open_storage(), Layout(run_dir))
-    except (StorageError, RunFailedError):
-        return {}

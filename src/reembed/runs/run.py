@@ -13,7 +13,7 @@ from reembed.config.load import LoadedConfig
 from reembed.config.notifications import NotifyConfig
 from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
-from reembed.core.price import cap_words, format_usd
+from reembed.core.price import format_cap, format_usd
 from reembed.core.records import Commit, RunSettled
 from reembed.destinations.base import SettledRun
 from reembed.destinations.open import open_destination
@@ -26,16 +26,8 @@ from reembed.errors import (
     UnknownOutcomeError,
     UsageError,
 )
-from reembed.ledger.commits import (
-    check_plan,
-    check_resumable,
-    commit_plan,
-    is_published,
-    newest_commit,
-    record_settled,
-)
-from reembed.ledger.layout import Layout
-from reembed.ledger.notes import read_notes
+from reembed.ledger.commits import check_plan, check_resumable, commit_plan
+from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.providers.open import open_provider
 from reembed.runs.audit import Audit, audit_jobs
 from reembed.runs.plan import is_noop
@@ -44,14 +36,10 @@ from reembed.runs.publish import publish_run
 from reembed.runs.repay import Costs, price_of_rest
 from reembed.runs.report import (
     count_run,
-    read_report,
     report_of,
     require_closed,
     roll_up,
-    write_report,
 )
-from reembed.storage.base import Storage
-from reembed.storage.open import open_storage
 
 Mode = Literal["run", "submit", "advance"]
 
@@ -59,7 +47,7 @@ Mode = Literal["run", "submit", "advance"]
 class Observer(Protocol):
     """Is told the stages of a run, to show them."""
 
-    def planning(self, layout: Layout) -> None:
+    def planning(self, run_dir: RunDir) -> None:
         """Planning begins."""
 
     def planned(self, plan: PlanSummary) -> None:
@@ -111,35 +99,35 @@ def run(call: RunCall) -> dict[str, Any]:
     """
     started = time.monotonic()
     check_engine(call.loaded.config, call.beam_arguments)
-    storage, layout = open_storage(), Layout(call.loaded.config.run_dir)
+    run_dir = open_run_dir(call.loaded.config.run_dir)
     key = service_key(call.loaded.config)
-    last = newest_commit(storage, layout)
+    last = run_dir.newest_commit()
     before = last if last is not None and not last.settled else None
     if last is not None and last.settled:
-        if not is_published(storage, layout, last):
+        if not run_dir.is_published(last):
             config, say = call.loaded.config, call.observer.say
-            return _hand_over(config, last.commit, storage, last.generation, say)
+            return _hand_over(config, last.commit, run_dir, last.generation, say)
         if call.mode == "advance":
-            return {**read_report(storage, layout), "already": True}
+            return {**run_dir.read_report(), "already": True}
     if before is None and call.mode == "advance":
-        raise UsageError(f"nothing was committed in {layout.run_dir}; `reembed submit` begins")
-    _reach(call.loaded.config, key)
+        raise UsageError(f"nothing was committed in {run_dir.path}; `reembed submit` begins")
+    reach_service(call.loaded.config, key)
     generation = before.generation if before is not None else 0
     if before is not None:
         _expected(call, before.commit.plan, f"of run {before.commit.run}, which is not settled")
         check_resumable(before.commit, call.loaded.config, key, call.key_rotated)
-        check_plan(storage, layout, before.commit)
-        commit, plan = before.commit, read_plan(storage, layout, before.commit.plan)
-        check_wait(call, storage, plan, commit)
+        check_plan(run_dir, before.commit)
+        commit, plan = before.commit, run_dir.read_plan(before.commit.plan)
+        check_wait(call, run_dir, plan, commit)
     else:
-        plan = _plan(call, storage, layout)
-        if last is not None and is_noop(storage, layout, plan, last.commit):
+        plan = _plan(call, run_dir)
+        if last is not None and is_noop(run_dir, plan, last.commit):
             return _settled_before(call.loaded.config, last.commit, key)
         _expected(call, plan.plan, "now that the source, destination or configuration changed")
-        check_wait(call, storage, plan, None)
+        check_wait(call, run_dir, plan, None)
         after = last.commit.number if last is not None else 0
-        commit = commit_plan(storage, layout, _approved(call, plan), plan, key, after=after)
-    config = _for_workers(call.loaded.config, commit)
+        commit = commit_plan(run_dir, _approved(call, plan), plan, key, after=after)
+    config = config_for_workers(call.loaded.config, commit)
     one_round = call.mode != "run"
     session = Session(
         config,
@@ -153,11 +141,10 @@ def run(call: RunCall) -> dict[str, Any]:
         assume_lost=call.assume_lost,
     )
     call.observer.embedding(session, plan, resumed=before is not None)
-    for note in storage.list(layout.progresses(commit.number)):
-        storage.delete(note.uri)  # what lanes of an earlier call said
+    run_dir.delete_lane_notes(commit.number)
     _embed(session, call.beam_arguments)
     call.observer.ended()
-    return _end(session, key, call.observer.say, started)
+    return end_run(session, key, call.observer.say, started)
 
 
 def end_on_worker(session: Session) -> None:
@@ -171,37 +158,44 @@ def end_on_worker(session: Session) -> None:
         logging.getLogger(__name__).info(text)
 
     try:
-        _end(session, service_key(session.config), say, time.monotonic())
+        end_run(session, service_key(session.config), say, time.monotonic())
     except ComeAgainError as err:
         # Nothing is wrong: another call goes on. Raised, it would make the engine try again.
         say(str(err))
 
 
-def _end(session: Session, key: str, say: Callable[[str], None], started: float) -> dict[str, Any]:
-    """ReloadRecords at what the lanes came to: count, report, put on record, hand over."""
-    storage, layout = open_storage(), session.layout
-    newest = newest_commit(storage, layout)
+def end_run(
+    session: Session, key: str, say: Callable[[str], None], started: float
+) -> dict[str, Any]:
+    """End a run whose lanes have ended: count, report, record the end, publish.
+
+    Raises:
+        ComeAgainError: shards were left for a later call.
+        RunFailedError: the run cannot go on, or its counts do not close.
+    """
+    run_dir = session.run_dir
+    newest = run_dir.newest_commit()
     if newest is None or newest.commit.run != session.run:
-        raise RunFailedError(f"run {session.run} is not the newest of {layout.run_dir} any more")
-    commit, plan = newest.commit, read_plan(storage, layout, session.plan)
-    roll_up(storage, layout, commit, session.generation)
+        raise RunFailedError(f"run {session.run} is not the newest of {run_dir.path} any more")
+    commit, plan = newest.commit, run_dir.read_plan(session.plan)
+    roll_up(run_dir, commit, session.generation)
     with open_provider(session.config.service, key) as service:
-        audit = audit_jobs(storage, layout, commit, service)
-    report = _report(session, commit, plan, storage, layout, audit, time.monotonic() - started)
-    return _finish(session, report, commit, storage, say)
+        audit = audit_jobs(run_dir, commit, service)
+    report = _report(session, commit, plan, run_dir, audit, time.monotonic() - started)
+    return _finish(session, report, commit, run_dir, say)
 
 
 def _settled_before(config: Config, commit: Commit, key: str) -> dict[str, Any]:
     """The report of a run that is settled, with what the list of remote jobs says by now."""
-    storage, layout = open_storage(), Layout(config.run_dir)
+    run_dir = open_run_dir(config.run_dir)
     with open_provider(config.service, key) as service:
-        audit = audit_jobs(storage, layout, commit, service)
-    report = {**read_report(storage, layout), **audit.as_json()}
-    write_report(storage, layout, report)
+        audit = audit_jobs(run_dir, commit, service)
+    report = {**run_dir.read_report(), **audit.as_json()}
+    run_dir.write_report(report)
     return {**report, "already": True}
 
 
-def _reach(config: Config, key: str) -> None:
+def reach_service(config: Config, key: str) -> None:
     """Find out now, not after an hour of planning, that the service or the key is wrong.
 
     Raises:
@@ -221,7 +215,7 @@ def _reach(config: Config, key: str) -> None:
             ) from err
 
 
-def _for_workers(config: Config, commit: Commit) -> Config:
+def config_for_workers(config: Config, commit: Commit) -> Config:
     """The configuration as it travels: with the cap that holds, its own or the one approved.
 
     Addresses to notify, which may be secrets, do not travel: workers notify nobody.
@@ -233,17 +227,11 @@ def _for_workers(config: Config, commit: Commit) -> Config:
     return config.model_copy(update={"budget": budget})
 
 
-def read_plan(storage: Storage, layout: Layout, plan: str) -> PlanSummary:
-    """The summary of a plan that stands."""
-    name = layout.plan_summary(plan)
-    return PlanSummary.decode(storage.read(name), name)
-
-
-def _plan(call: RunCall, storage: Storage, layout: Layout) -> PlanSummary:
+def _plan(call: RunCall, run_dir: RunDir) -> PlanSummary:
     from reembed.runs.plan import make_plan
 
-    call.observer.planning(layout)
-    plan = make_plan(call.loaded, storage, call.beam_arguments)
+    call.observer.planning(run_dir)
+    plan = make_plan(call.loaded, call.beam_arguments)
     call.observer.planned(plan)
     return plan
 
@@ -275,14 +263,13 @@ def _report(
     session: Session,
     commit: Commit,
     plan: PlanSummary,
-    storage: Storage,
-    layout: Layout,
+    run_dir: RunDir,
     audit: Audit,
     seconds: float,
 ) -> dict[str, Any]:
     """Count, and write the report, whatever it says."""
-    counts = count_run(storage, layout, commit, plan.plan_totals().skipped)
-    failed, left, stuck = _lanes_said(storage, layout, commit)
+    counts = count_run(run_dir, commit, plan.plan_totals().skipped)
+    failed, left, stuck = _lanes_said(run_dir, commit)
     if counts.settled == counts.shards:
         state = "settled" if counts.closes else "failed"
     else:
@@ -293,7 +280,7 @@ def _report(
             left["the engine ended before their lane did"] = lost
     report = report_of(session, plan, counts, state, seconds)
     report.update({"failed": failed, "left": left, "stuck": stuck, **audit.as_json()})
-    write_report(storage, layout, report)
+    run_dir.write_report(report)
     if counts.settled == counts.shards:
         require_closed(counts)
     return report
@@ -303,11 +290,11 @@ def _finish(
     session: Session,
     report: dict[str, Any],
     commit: Commit,
-    storage: Storage,
+    run_dir: RunDir,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Put the end of a run on record and hand it over, or say why it has not ended."""
-    layout, generation = session.layout, session.generation
+    generation = session.generation
     if report["state"] == "settled":
         settled = RunSettled(
             shards=report["shards"],
@@ -315,21 +302,19 @@ def _finish(
             rejects=report["rejects"],
             jobs=report["jobs"],
         )
-        record_settled(storage, layout, commit, generation, settled)
-        return _hand_over(session.config, commit, storage, generation, say)
+        run_dir.record_settled(commit.number, generation, settled)
+        return _hand_over(session.config, commit, run_dir, generation, say)
     if interrupted.is_set():
         raise KeyboardInterrupt
     if report["failed"]:
         raise RunFailedError(report["failed"])
-    rest = price_of_rest(storage, layout, commit) if is_capped(report) else None
+    rest = price_of_rest(run_dir, commit) if is_capped(report) else None
     raise ComeAgainError(_open_words(report, rest))
 
 
-def _lanes_said(
-    storage: Storage, layout: Layout, commit: Commit
-) -> tuple[str, dict[str, int], list[str]]:
+def _lanes_said(run_dir: RunDir, commit: Commit) -> tuple[str, dict[str, int], list[str]]:
     """What stopped the lanes of this call, what they left by reason, and jobs that hang."""
-    notes = read_notes(storage, layout.progresses(commit.number))
+    notes = run_dir.lane_notes(commit.number)
     failed = "; ".join(sorted({note["failed"] for note in notes if note.get("failed")}))
     left: Counter[str] = Counter()
     for note in notes:
@@ -353,7 +338,8 @@ def _open_words(report: dict[str, Any], rest: Costs | None) -> str:
     shards = report["shards"]
     budget = (
         f"; {format_usd(rest.reserved)} are reserved or spent, the {rest.attempts:,} jobs that are "
-        f"left cost up to {format_usd(rest.usd_nano)}: --max-usd {cap_words(rest.needed)} buys them"
+        f"left cost up to {format_usd(rest.usd_nano)}: --max-usd {format_cap(rest.needed)} buys "
+        "them"
         if rest is not None
         else ""
     )
@@ -372,17 +358,15 @@ def _open_words(report: dict[str, Any], rest: Costs | None) -> str:
 def _hand_over(
     config: Config,
     commit: Commit,
-    storage: Storage,
+    run_dir: RunDir,
     generation: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Hand over a settled run, as its record tells it: now, or in a call after a crash."""
-    layout = Layout(config.run_dir)
-    name = layout.run_settled(commit.number, generation)
-    rows = RunSettled.decode(storage.read(name), name).rows
+    rows = run_dir.run_settled(commit.number, generation).rows
     settled = SettledRun(commit.number, commit.run, generation, rows)
-    destination = open_destination(config, storage, say)
-    published = publish_run(destination, storage, layout, commit, settled)
-    report = {**read_report(storage, layout), "published": published}
-    write_report(storage, layout, report)
+    destination = open_destination(config, run_dir, say)
+    published = publish_run(destination, run_dir, commit, settled)
+    report = {**run_dir.read_report(), "published": published}
+    run_dir.write_report(report)
     return report

@@ -8,17 +8,13 @@ from typing import Any
 
 from reembed.core.names import partition_id, partitions_of
 from reembed.core.plans import PlanSummary
-from reembed.core.records import Commit, RunSettled
+from reembed.core.records import Commit
 from reembed.driver.progress import word_of
-from reembed.ledger.commits import CommitState, newest_commit
-from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.notes import read_notes, sum_notes
-from reembed.ledger.plans import shards_of
+from reembed.ledger.notes import sum_notes
 from reembed.ledger.reservation_log import ReservationLog
+from reembed.ledger.run_dir import CommitState, RunDir
 from reembed.machine.snapshot import ShardRecords, state_of_shard
-from reembed.runs.run import read_plan
-from reembed.storage.base import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +47,23 @@ class _Counted:
     jobs: int
 
 
-def read_status(storage: Storage, layout: Layout) -> RunStatus | None:
+def read_status(run_dir: RunDir) -> RunStatus | None:
     """Read the newest run of a run directory; None where nothing was committed.
 
     A settled run is read from its one record, settled partitions from their roll-ups; only open
     partitions are listed.
     """
-    newest = newest_commit(storage, layout)
+    newest = run_dir.newest_commit()
     if newest is None:
         return None
     commit = newest.commit
-    plan = read_plan(storage, layout, commit.plan)
+    plan = run_dir.read_plan(commit.plan)
     notes: Counter[str] = Counter()
     if newest.settled:
-        counted = _settled(storage, layout, newest)
+        counted = _settled(run_dir, newest)
     else:
-        counted = _open(storage, layout, commit, plan)
-        notes = sum_notes(read_notes(storage, layout.progresses(commit.number)))
+        counted = _open(run_dir, commit, plan)
+        notes = sum_notes(run_dir.lane_notes(commit.number))
     return RunStatus(
         name=plan.name,
         run=commit.run,
@@ -78,18 +74,17 @@ def read_status(storage: Storage, layout: Layout) -> RunStatus | None:
         rejects=counted.rejects,
         jobs=counted.jobs,
         pending_requests=notes["pending_requests"],
-        usd_reserved=ReservationLog(storage, layout, commit.number).read().usd_nano / 1e9,
+        usd_reserved=ReservationLog(run_dir, commit.number).read().usd_nano / 1e9,
     )
 
 
-def _settled(storage: Storage, layout: Layout, newest: CommitState) -> _Counted:
-    name = layout.run_settled(newest.commit.number, newest.generation)
-    record = RunSettled.decode(storage.read(name), name)
+def _settled(run_dir: RunDir, newest: CommitState) -> _Counted:
+    record = run_dir.run_settled(newest.commit.number, newest.generation)
     return _Counted({"settled": record.shards}, record.rows, record.rejects, record.jobs)
 
 
-def _open(storage: Storage, layout: Layout, commit: Commit, plan: PlanSummary) -> _Counted:
-    ledger = Ledger(storage, layout, commit.number, "status")
+def _open(run_dir: RunDir, commit: Commit, plan: PlanSummary) -> _Counted:
+    ledger = Ledger(run_dir, commit.number, "status")
     states: Counter[str] = Counter()
     rows = rejects = jobs = 0
     begun: dict[str, ShardRecords] = {}
@@ -104,7 +99,7 @@ def _open(storage: Storage, layout: Layout, commit: Commit, plan: PlanSummary) -
         else:
             begun[shard] = records
             jobs += len(records.created)
-    for shard_plan in shards_of(storage, layout, commit.plan, partitions_of(begun)):
+    for shard_plan in run_dir.shards(commit.plan, partitions_of(begun)):
         if shard_plan.shard in begun:
             view = state_of_shard(shard_plan, begun[shard_plan.shard], 0.0)
             states[word_of(view)] += 1

@@ -13,9 +13,8 @@ import pyarrow.parquet as pq
 from reembed.core.plans import ShardPlan
 from reembed.core.records import Commit
 from reembed.errors import ObjectNotFoundError
-from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.plans import shards_of
+from reembed.ledger.run_dir import RunDir
 from reembed.machine.history import Step, history_of
 from reembed.machine.snapshot import state_of_shard
 from reembed.storage.base import Storage
@@ -54,43 +53,40 @@ class Way:
         return asdict(self)
 
 
-def trace_key(storage: Storage, layout: Layout, key: str) -> Iterator[Way]:
+def trace_key(run_dir: RunDir, key: str) -> Iterator[Way]:
     """Follow a key through the runs, newest first, its chunks in order.
 
     A run that left the key out, since the destination held it, has nothing to say of it.
     """
-    names = [stat.uri for stat in storage.list(layout.commits())]
-    for name in reversed(names):
-        commit = Commit.decode(storage.read(name), name)
-        plans = list(shards_of(storage, layout, commit.plan))
+    for commit in run_dir.commits():
+        plans = list(run_dir.shards(commit.plan))
 
         def chunks(plan: ShardPlan, of: str = commit.plan) -> list[dict[str, Any]]:
-            return _rows(storage, layout.manifest(of, plan.shard), key, _OF_CHUNK)
+            return _rows(run_dir.storage, run_dir.layout.manifest(of, plan.shard), key, _OF_CHUNK)
 
         found = zip(plans, in_parallel(chunks, plans), strict=True)
         for plan, rows in found:
             if rows:
-                yield from _of_shard(storage, layout, commit, plan, rows)
+                yield from _of_shard(run_dir, commit, plan, rows)
 
 
 def _of_shard(
-    storage: Storage,
-    layout: Layout,
+    run_dir: RunDir,
     commit: Commit,
     plan: ShardPlan,
     chunks: list[dict[str, Any]],
 ) -> Iterator[Way]:
-    ledger = Ledger(storage, layout, commit.number, "trace")
+    ledger = Ledger(run_dir, commit.number, "trace")
     # Not the roll-up: it has no claims.
     partition = ledger.load_partition(plan.shard.split("-")[0], ages=False)
     records = partition.get(plan.shard)
     key = chunks[0]["key"]
     part, refused = (
-        layout.part(commit.number, plan.shard),
-        layout.rejects(commit.number, plan.shard),
+        run_dir.layout.part(commit.number, plan.shard),
+        run_dir.layout.rejects(commit.number, plan.shard),
     )
-    rows = {row["part"]: row for row in _rows(storage, part, key, _OF_ROW)}
-    rejects = {row["part"]: row for row in _rows(storage, refused, key, _OF_REJECT)}
+    rows = {row["part"]: row for row in _rows(run_dir.storage, part, key, _OF_ROW)}
+    rejects = {row["part"]: row for row in _rows(run_dir.storage, refused, key, _OF_REJECT)}
     for chunk in chunks:
         number, request = chunk["part"], chunk["request"]
         steps: tuple[Step, ...] = ()

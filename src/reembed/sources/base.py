@@ -8,7 +8,7 @@ from typing import Protocol
 
 from reembed.config.base import Section
 from reembed.config.load import LoadedConfig
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.storage.base import Storage
 from reembed.types import Item
 
@@ -87,7 +87,7 @@ class Source(Protocol):
     def identity(self) -> Iterator[bytes]:
         """Name the present state of the source: the same state gives the same bytes."""
 
-    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+    def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Prepare it for reading; whatever is written lies under the plan's folder."""
 
     def describe(self) -> str:

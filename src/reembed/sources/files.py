@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from reembed.config.load import LoadedConfig
 from reembed.core.names import partition_of
 from reembed.core.plans import items_of, listing_table
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import BLOCK_ITEMS, Block, Prepared, SourceKind, Span
 from reembed.sources.sidecars import (
     Sidecars,
@@ -46,7 +46,7 @@ class ListingSource:
         for item in self.items:
             yield orjson.dumps(asdict(item))
 
-    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+    def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Write the listing, a file a partition."""
         by_partition: dict[int, list[Item]] = {}
         for item in self.items:
@@ -56,8 +56,8 @@ class ListingSource:
             buffer = pa.BufferOutputStream()
             table = listing_table(members)
             pq.write_table(table, buffer, compression="zstd", row_group_size=_GROUP_ROWS)
-            uri = layout.listing(plan, partition)
-            storage.put(uri, buffer.getvalue().to_pybytes())
+            uri = run_dir.layout.listing(plan, partition)
+            run_dir.storage.put(uri, buffer.getvalue().to_pybytes())
             spans += [
                 Span(uri, start, min(start + BLOCK_ITEMS, len(members)), partition)
                 for start in range(0, len(members), BLOCK_ITEMS)

@@ -21,7 +21,7 @@ import orjson
 from reembed.config.load import LoadedConfig
 from reembed.core.names import PARTITION_ITEMS, partition_of
 from reembed.errors import ObjectNotFoundError, RejectError, UsageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, SourceKind, Span
 from reembed.sources.entries import (
     Entry,
@@ -91,7 +91,7 @@ class ManifestLines:
         for file in self.files:
             yield orjson.dumps(asdict(file))
 
-    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+    def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Read all lines once, for their number, their keys and their ranges; write nothing.
 
         Raises:
@@ -99,16 +99,16 @@ class ManifestLines:
         """
         scan = _Scan()
         for file in self.files:
-            for record in file.records(storage):
+            for record in file.records(run_dir.storage):
                 scan.add(file, record)
         scan.close()
         repeated = scan.repeated()
         if repeated:
-            raise UsageError(self._explain_repeated(storage, repeated))
+            raise UsageError(self._explain_repeated(run_dir.storage, repeated))
         reader = ManifestReader(self.files, self.resolver)
         if self.sample is None:
             return Prepared(reader, tuple(scan.spans), len(scan.digests))
-        keys = (key for file in self.files for key in _keys(file, storage))
+        keys = (key for file in self.files for key in _keys(file, run_dir.storage))
         chosen = heapq.nsmallest(self.sample, map(sample_digest, keys))
         reader = replace(reader, most=chosen[-1] if chosen else b"")
         return Prepared(reader, tuple(scan.spans), len(chosen))

@@ -15,7 +15,7 @@ from reembed.config.load import LoadedConfig
 from reembed.config.source import ParquetSource
 from reembed.core.names import PARTITION_ITEMS, partition_of
 from reembed.errors import ObjectNotFoundError, UsageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import (
     BLOCK_ITEMS,
     BLOCK_ROWS,
@@ -57,7 +57,7 @@ class ParquetRows:
         for file in self.files:
             yield orjson.dumps(asdict(file))
 
-    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+    def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Make a span of each row group; nothing is written."""
         spans, rows = [], 0
         for file in self.files:
@@ -66,7 +66,7 @@ class ParquetRows:
                 rows += count
         if self.sample is None:
             return Prepared(ParquetReader(self.columns), tuple(spans), rows)
-        chosen = heapq.nsmallest(self.sample, self._digests(storage))
+        chosen = heapq.nsmallest(self.sample, self._digests(run_dir.storage))
         most = chosen[-1] if chosen else b""
         return Prepared(ParquetReader(self.columns, most), tuple(spans), len(chosen))
 

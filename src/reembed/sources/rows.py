@@ -15,7 +15,7 @@ import pyarrow as pa
 from reembed.config.load import LoadedConfig
 from reembed.config.source import Columns
 from reembed.errors import RejectError, UsageError
-from reembed.ledger.layout import Layout
+from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import Block, Prepared, Reader, Source, Span
 from reembed.sources.uris import Resolver, is_data
 from reembed.storage.base import Storage
@@ -249,9 +249,9 @@ class UriRows:
         """That of the source."""
         return self.source.identity()
 
-    def prepare(self, storage: Storage, layout: Layout, plan: str) -> Prepared:
+    def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Prepare the source; its reader then resolves URIs."""
-        prepared = self.source.prepare(storage, layout, plan)
+        prepared = self.source.prepare(run_dir, plan)
         return replace(prepared, reader=UriRowsReader(prepared.reader, self.resolver))
 
     def describe(self) -> str:

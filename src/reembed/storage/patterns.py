@@ -1,50 +1,57 @@
-"""Patterns of file names: parsed once, matched by a regular expression.
+"""Patterns of file names: parsed once, matched name by name.
 
 ``*`` is any run of characters within a name, ``?`` one character, ``[abc]``, ``[a-z]`` and
 ``[!abc]`` one of a class; ``**`` between slashes is any depth of folders, zero included. A class
 of one character stands for it: ``[[]`` is the bracket. As in shells, a wildcard never stands for
 the dot that begins a hidden name; ``.*`` does.
+
+Wildcards within a name are matched by `wcmatch`. Folders are stepped through here, since two
+questions besides matching have to be answered: which folders need not be entered at all, and with
+what text every match begins, which is what Cloud Storage lists by.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Final
+
+from wcmatch import fnmatch
 
 from reembed.errors import UsageError
 
 DEEP: Final = "**"
-_VISIBLE: Final = r"(?!\.)"
-_FOLDERS: Final = rf"(?:{_VISIBLE}[^/]*/)*"
-_NAME: Final = rf"{_VISIBLE}[^/]+"
+# Text that stands for itself: no wildcard, or a class of one character.
+_LITERAL_CLASS: Final = re.compile(r"\[([^!])\]", re.DOTALL)
+_LITERAL_TEXT: Final = re.compile(rf"(?:{_LITERAL_CLASS.pattern}|[^*?\[])*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One name of a pattern: its expression, and its text where that is the only match."""
+    """One name of a pattern; `regex` None is ``**``: any depth of visible folders.
 
-    regex: str
+    `prefix` is the text with which every match begins, `literal` the only match, where there is
+    only one.
+    """
+
+    regex: re.Pattern[str] | None
     literal: str | None = None
     prefix: str = ""
 
-    @property
-    def deep(self) -> bool:
-        """Whether it is ``**``: any depth."""
-        return self.regex == _FOLDERS
+
+_FOLDERS: Final = Segment(None)
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Segments below a folder; names are matched relative to that folder."""
+    """Segments below a folder; names are matched relative to that folder.
+
+    Matching keeps the set of segments that may come next, one step a name. Trying one way after
+    the other would take forever for a few ``**`` in a row.
+    """
 
     segments: tuple[Segment, ...]
-    _regex: re.Pattern[str] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_regex", re.compile(_expression(self.segments), re.DOTALL))
 
     @property
     def prefix(self) -> str:
@@ -53,20 +60,30 @@ class Pattern:
 
     def matches(self, name: str) -> bool:
         """Tell whether a name, relative to the folder, fits the whole pattern."""
-        return self._regex.fullmatch(name) is not None
+        *folders, last = name.split("/")
+        states = self._enter(folders)
+        end = len(self.segments)
+        if end in self._after(states, last):
+            return True
+        # A pattern that ends in ** wants a name there: a visible one.
+        deep = bool(self.segments) and self.segments[-1].regex is None
+        return deep and end - 1 in states and last[:1] not in ("", ".")
 
     def may_contain(self, folder: str) -> bool:
         """Tell whether anything below `folder`, relative as well, could still match."""
+        return any(state < len(self.segments) for state in self._enter(folder.split("/")))
+
+    def _enter(self, folders: list[str]) -> set[int]:
         states = set(self._skipping({0}))
-        for name in folder.split("/"):
-            states = set(self._skipping(self._after(states, name)))
-        return any(state < len(self.segments) for state in states)
+        for folder in folders:
+            states = set(self._skipping(self._after(states, folder)))
+        return states
 
     def _skipping(self, states: set[int]) -> Iterator[int]:
         """Yield the states, and those behind each ``**`` taken as no folder at all."""
         for state in states:
             yield state
-            while state < len(self.segments) and self.segments[state].deep:
+            while state < len(self.segments) and self.segments[state].regex is None:
                 state += 1
                 yield state
 
@@ -75,10 +92,10 @@ class Pattern:
         for state in states:
             if state == len(self.segments):
                 continue
-            segment = self.segments[state]
-            if segment.deep and not name.startswith("."):
+            regex = self.segments[state].regex
+            if regex is None and not name.startswith("."):
                 reached.add(state)
-            elif not segment.deep and re.fullmatch(segment.regex, name, re.DOTALL):
+            elif regex is not None and regex.match(name):
                 reached.add(state + 1)
         return reached
 
@@ -105,7 +122,7 @@ def split_pattern(text: str) -> tuple[str, Pattern | None]:
     folder += "/" if lead else ""
     rest = segments[lead:]
     if rest[-1].literal == "":
-        rest[-1] = Segment(_FOLDERS)
+        rest[-1] = _FOLDERS
     return folder, Pattern(tuple(rest))
 
 
@@ -116,84 +133,22 @@ def parse_segment(text: str) -> Segment:
         UsageError: ``**`` beside other characters.
     """
     if text == DEEP:
-        return Segment(_FOLDERS)
-    tokens = list(_tokens(text))
-    if any(a == b == _ANY for a, b in pairwise(tokens)):
-        raise UsageError(f"{text!r}: ** must stand alone between slashes; write **/{_tail(text)}")
-    literals = [token[1] for token in tokens if token[0] == "literal"]
-    prefix = ""
-    for kind, value in tokens:
-        if kind != "literal":
-            break
-        prefix += value
-    if len(literals) == len(tokens):
-        return Segment(re.escape(prefix), prefix, prefix)
-    regex = "".join(re.escape(value) if kind == "literal" else value for kind, value in tokens)
-    return Segment(regex if prefix else _VISIBLE + regex, None, prefix)
+        return _FOLDERS
+    if "**" in text:
+        tail = re.sub(r"\*\*+", "*", text)
+        raise UsageError(f"{text!r}: ** must stand alone between slashes; write **/{tail}")
+    certain = _LITERAL_TEXT.match(text)
+    assert certain is not None
+    prefix = _LITERAL_CLASS.sub(r"\1", certain[0])
+    literal = prefix if certain.end() == len(text) else None
+    if literal is not None:
+        return Segment(re.compile(re.escape(literal) + r"\Z"), literal, prefix)
+    if text == "*":
+        # wcmatch asks for one character at least; Cloud Storage has folders without a name (a//b).
+        return Segment(re.compile(r"(?!\.).*\Z", re.DOTALL))
+    # wcmatch takes a backslash for an escape; here it is a character like any other.
+    [regex], _ = fnmatch.translate(text.replace("\\", "\\\\"), flags=fnmatch.CASE)
+    return Segment(re.compile(regex), None, prefix)
 
 
-_ANY: Final = ("wild", "[^/]*")
-
-
-def _tokens(text: str) -> Iterator[tuple[str, str]]:
-    """Yield ("literal", character) and ("wild", expression) pairs."""
-    at = 0
-    while at < len(text):
-        char = text[at]
-        at += 1
-        if char == "*":
-            yield _ANY
-        elif char == "?":
-            yield "wild", "[^/]"
-        elif char == "[" and (end := _class_end(text, at)):
-            yield _class(text[at:end])
-            at = end + 1
-        else:
-            yield "literal", char
-
-
-def _class_end(text: str, at: int) -> int:
-    """Find the bracket that closes a class; 0 when none does: then the first one is literal."""
-    start = at + 1 if text[at : at + 1] == "!" else at
-    # A bracket right at the start is a member of the class, not its end.
-    return max(text.find("]", start + 1), 0)
-
-
-def _class(body: str) -> tuple[str, str]:
-    negated, members = body.startswith("!"), body.removeprefix("!")
-    if len(members) == 1 and not negated:
-        return "literal", members
-    parts, at = [], 0
-    while at < len(members):
-        if members[at + 1 : at + 2] == "-" and at + 2 < len(members):
-            low, high = members[at], members[at + 2]
-            if low <= high:
-                parts.append(f"{re.escape(low)}-{re.escape(high)}")
-            at += 3
-        else:
-            parts.append(re.escape(members[at]))
-            at += 1
-    if negated:
-        return "wild", f"[^/{''.join(parts)}]"
-    # Only reversed ranges: a class of nothing.
-    return "wild", f"(?!/)[{''.join(parts)}]" if parts else r"(?!)"
-
-
-def _tail(text: str) -> str:
-    return re.sub(r"\*\*+", "*", text)
-
-
-def _expression(segments: tuple[Segment, ...]) -> str:
-    parts: list[str] = []
-    for index, segment in enumerate(segments):
-        last = index == len(segments) - 1
-        if segment.deep:
-            # Two in a row say what one says, and would make matching slow.
-            parts += [] if parts and parts[-1] == _FOLDERS else [_FOLDERS]
-            parts += [_NAME] if last else []
-        else:
-            parts.append(segment.regex if last else segment.regex + "/")
-    return "".join(parts)
-
-
-EVERYTHING: Final = Pattern((Segment(_FOLDERS),))
+EVERYTHING: Final = Pattern((_FOLDERS,))

@@ -16,7 +16,7 @@ from reembed.errors import (
     TransientError,
 )
 from reembed.providers.gemini.client import GeminiService
-from reembed.providers.gemini.http import Call, Wire, trusted_url
+from reembed.providers.gemini.http import Call, GeminiHttp, trusted_url
 
 GOOGLE = "https://generativelanguage.googleapis.com"
 LOCAL = "http://127.0.0.1:8901"
@@ -178,16 +178,17 @@ def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
     assert service.get("batches/b").name == "batches/b"
 
 
-def test_a_forked_process_connects_for_itself(server: ScriptedServer, wire: Wire) -> None:
-    before = wire.client()
-    assert wire.client() is before
+def test_a_forked_process_connects_for_itself(server: ScriptedServer, wire: GeminiHttp) -> None:
+    url = wire.endpoint.url("batches")
+    before = wire.client.manager(url)
+    assert wire.client.manager(url) is before
     child = os.fork()
     if child == 0:
-        os._exit(0 if wire.client() is not before else 1)
+        os._exit(0 if wire.client.manager(url) is not before else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_a_read_that_is_cut_says_what_it_was(server: ScriptedServer, wire: Wire) -> None:
+def test_a_read_that_is_cut_says_what_it_was(server: ScriptedServer, wire: GeminiHttp) -> None:
     server.then(lambda connection: False)
     with pytest.raises(TransientError, match="listing: connection failed: "):
         wire.read(Call("listing", "GET", wire.endpoint.url("batches")))

@@ -1,4 +1,4 @@
-"""Client of the Gemini batch service: each method of `BatchService` as calls over the wire.
+"""Client of the Gemini batch service: each method of `BatchService` as calls over the http.
 
 Jobs, files, results and the online vector go over plain REST: the vendor's SDK drops parts of the
 Operation, never asks for a committed offset, cannot resume a download, follows redirects with
@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
-import httpx
-
 from reembed.config.schema import ServiceConfig
 from reembed.errors import (
     RefusedError,
@@ -30,7 +28,7 @@ from reembed.errors import (
 )
 from reembed.providers.base import AnswerReceiver, Job, MinimalService, ModelInfo, RemoteFile
 from reembed.providers.gemini.downloads import stream_file, stream_inline
-from reembed.providers.gemini.http import Answer, Call, Endpoint, Wire
+from reembed.providers.gemini.http import Call, Endpoint, GeminiHttp
 from reembed.providers.gemini.operations import (
     checked_file_name,
     checked_job_name,
@@ -43,12 +41,15 @@ from reembed.providers.gemini.operations import (
 )
 from reembed.providers.gemini.retries import RetryPolicy
 from reembed.providers.gemini.uploads import upload_file
+from reembed.providers.http import HttpResponse
 from reembed.providers.keys import Secret, is_loopback, resolve_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from google import genai
+
+    from reembed.providers.gemini.sdk import Sdk
 
 T = TypeVar("T")
 
@@ -94,21 +95,21 @@ class GeminiService(MinimalService):
     ) -> None:
         secret = key if isinstance(key, Secret) else Secret(key, not is_loopback(base_url))
         endpoint = Endpoint(base_url.rstrip("/"), api_version, timeout)
-        self._start(Wire(endpoint, secret), retries or RetryPolicy())
+        self._start(GeminiHttp(endpoint, secret), retries or RetryPolicy())
 
-    def _start(self, wire: Wire, retries: RetryPolicy) -> None:
-        self._wire, self._retries = wire, retries
+    def _start(self, http: GeminiHttp, retries: RetryPolicy) -> None:
+        self._http, self._retries = http, retries
         self._sdk_lock = threading.Lock()
-        self._sdk_over: tuple[httpx.Client, genai.Client] | None = None
+        self._sdk: Sdk | None = None
 
-    def __getstate__(self) -> tuple[Wire, RetryPolicy]:
-        return self._wire, self._retries
+    def __getstate__(self) -> tuple[GeminiHttp, RetryPolicy]:
+        return self._http, self._retries
 
-    def __setstate__(self, state: tuple[Wire, RetryPolicy]) -> None:
+    def __setstate__(self, state: tuple[GeminiHttp, RetryPolicy]) -> None:
         self._start(*state)
 
     def __repr__(self) -> str:
-        return f"GeminiService({self._wire!r})"
+        return f"GeminiService({self._http!r})"
 
     def __enter__(self) -> GeminiService:
         return self
@@ -118,7 +119,7 @@ class GeminiService(MinimalService):
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
-        self._wire.close()
+        self._http.close()
 
     def upload(self, path: Path, name: str, mime_type: str) -> RemoteFile:
         """Send a local file under the chosen name; cut connections go on where they stopped.
@@ -127,7 +128,7 @@ class GeminiService(MinimalService):
             NameTakenError: the name exists. It may be this very content, of an earlier run or of
                 a start whose answer was lost; the caller decides.
         """
-        return upload_file(self._wire, self._retries, path, name, mime_type)
+        return upload_file(self._http, self._retries, path, name, mime_type)
 
     def create_from_file(self, model: str, display_name: str, file_name: str, priority: int) -> Job:
         """Create a job over an uploaded JSONL file. Sent once, never repeated."""
@@ -174,7 +175,7 @@ class GeminiService(MinimalService):
             # A list leaves inline answers out.
             job = self.get(job.name)
         if job.responses_file:
-            return stream_file(self._wire, self._retries, job.responses_file, receiver)
+            return stream_file(self._http, self._retries, job.responses_file, receiver)
         if job.inline_responses is not None:
             return stream_inline(job, receiver)
         raise RemoteNotFoundError(
@@ -217,7 +218,7 @@ class GeminiService(MinimalService):
             TransientError: no vector came; it may have been paid.
         """
         path = f"{_model_path(model)}:embedContent"
-        return parse_vector(self._wire.read(self._call(f"embed by {model}", "POST", path, request)))
+        return parse_vector(self._http.read(self._call(f"embed by {model}", "POST", path, request)))
 
     def _create(self, model: str, display_name: str, config: bytes, priority: int) -> Job:
         # int64 travels as text; 0 is the default and left out.
@@ -226,9 +227,9 @@ class GeminiService(MinimalService):
         body = b'{"batch":{"displayName":%b%b,"inputConfig":%b}}' % (name, ranked, config)
         path = f"{_model_path(model)}:asyncBatchEmbedContent"
         call = self._call(f"create {one_line(display_name, 120)}", "POST", path, body)
-        return self._created(call, self._wire.exchange_once(call))
+        return self._created(call, self._http.exchange_once(call))
 
-    def _created(self, call: Call, answer: Answer) -> Job:
+    def _created(self, call: Call, answer: HttpResponse) -> Job:
         if answer.status >= 300:
             raise self._create_refusal(call, answer)
         try:
@@ -239,8 +240,8 @@ class GeminiService(MinimalService):
                 f"{call.what}: accepted, but {err.message}", answer.status
             ) from err
 
-    def _create_refusal(self, call: Call, answer: Answer) -> ServiceError:
-        error = self._wire.refusal(call, answer)
+    def _create_refusal(self, call: Call, answer: HttpResponse) -> ServiceError:
+        error = self._http.refusal(call, answer)
         # A 5xx is no refusal: 502 and 504 come from proxies that had passed the request on, and
         # 500 and 503 may stand for a job that was made before its answer was lost. 408, 409
         # ABORTED and 499 are as unsure; 303 means that it was done. A job bought twice costs
@@ -251,13 +252,13 @@ class GeminiService(MinimalService):
 
     def _call(self, what: str, method: str, path: str, body: bytes = b"") -> Call:
         headers = {"content-type": "application/json"} if body else {}
-        return Call(what, method, self._wire.endpoint.url(path), headers, body)
+        return Call(what, method, self._http.endpoint.url(path), headers, body)
 
     def _job_call(self, verb: str, method: str, name: str, suffix: str = "") -> Call:
         return self._call(f"{verb} {name}", method, f"{checked_job_name(name)}{suffix}")
 
     def _read(self, call: Call) -> dict[str, Any]:
-        return self._retries.run(lambda: self._wire.read(call))
+        return self._retries.run(lambda: self._http.read(call))
 
     def _pages(self, path: str, field: str) -> Iterator[dict[str, Any]]:
         token, seen = "", set[str]()
@@ -277,48 +278,13 @@ class GeminiService(MinimalService):
             seen.add(token)
         raise ServiceError(f"list {path}: more than {_MAX_PAGES} pages")
 
-    def _by_sdk(self, what: str, ask: Callable[[genai.Client], T]) -> T:
-        def once() -> T:
-            # Imported here: it takes most of a second, and few commands need it.
-            from google.genai import errors
+    def _by_sdk(self, what: str, question: Callable[[genai.Client], T]) -> T:
+        # Imported here: it takes most of a second, and few commands need it.
+        from reembed.providers.gemini.sdk import Sdk
 
-            try:
-                return ask(self._sdk())
-            except errors.APIError as err:
-                answer = Answer(err.code or 0, _headers_of(err), dump_json(err.details))
-                # Not `from err`: its text is the raw answer, which may repeat the key.
-                raise self._wire.refusal(Call(what, "GET", ""), answer) from None
-            except (httpx.HTTPError, httpx.StreamError) as err:
-                raise self._wire.broken(Call(what, "GET", ""), err) from err
-            except ValueError as err:
-                message = self._wire.secret.scrub(one_line(str(err)))
-                raise ServiceError(f"{what}: the answer cannot be read: {message}") from None
-
-        return self._retries.run(once)
-
-    def _sdk(self) -> genai.Client:
-        from google import genai
-        from google.genai import types
-
-        over = self._wire.client()
         with self._sdk_lock:
-            # Closed, or in another process since: the connections are others now.
-            if self._sdk_over is None or self._sdk_over[0] is not over:
-                endpoint = self._wire.endpoint
-                options = types.HttpOptions(
-                    base_url=endpoint.base_url,
-                    api_version=endpoint.api_version,
-                    timeout=round(endpoint.timeout * 1000),
-                    retry_options=types.HttpRetryOptions(attempts=1),
-                    # Its own connections would follow redirects to any host with the key.
-                    httpx_client=over,
-                )
-                # Without the False the environment could turn it to another service.
-                client = genai.Client(
-                    vertexai=False, api_key=self._wire.secret.reveal(), http_options=options
-                )
-                self._sdk_over = over, client
-            return self._sdk_over[1]
+            sdk = self._sdk = self._sdk or Sdk(self._http)
+        return self._retries.run(lambda: sdk.ask(what, question))
 
 
 def _model_path(name: str) -> str:
@@ -329,8 +295,3 @@ def _model_path(name: str) -> str:
 
 def _has_result(job: Job) -> bool:
     return bool(job.responses_file) or job.inline_responses is not None
-
-
-def _headers_of(err: Any) -> httpx.Headers:
-    headers = getattr(err.response, "headers", None)
-    return httpx.Headers(dict(headers)) if headers is not None else httpx.Headers()

@@ -6,11 +6,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import httpx
-
 from reembed.errors import RefusedError, ServiceError, TransientError
 from reembed.providers.base import AnswerReceiver, Job
-from reembed.providers.gemini.http import Answer, Call, Wire
+from reembed.providers.gemini.http import Call, GeminiHttp
 from reembed.providers.gemini.operations import (
     answer_lines,
     checked_file_name,
@@ -18,6 +16,7 @@ from reembed.providers.gemini.operations import (
     parse_file,
 )
 from reembed.providers.gemini.retries import RetryPolicy
+from reembed.providers.http import HttpResponse, OpenResponse
 
 _MAX_CUTS = 200
 _SHOWN_BODY = 1 << 16
@@ -39,7 +38,7 @@ def stream_inline(job: Job, receiver: AnswerReceiver) -> int:
     return size
 
 
-def stream_file(wire: Wire, retries: RetryPolicy, name: str, receiver: AnswerReceiver) -> int:
+def stream_file(http: GeminiHttp, retries: RetryPolicy, name: str, receiver: AnswerReceiver) -> int:
     """Pass a file of the service on as it comes, over cuts; returns its bytes.
 
     It returns when as much came as the service announced.
@@ -51,13 +50,13 @@ def stream_file(wire: Wire, retries: RetryPolicy, name: str, receiver: AnswerRec
     call = Call(
         what=f"download of {checked_file_name(name)}",
         method="GET",
-        url=f"{wire.endpoint.url(name)}:download?alt=media",
+        url=f"{http.endpoint.url(name)}:download?alt=media",
         # A compressed body has no use for a Range of the file.
         headers={"accept-encoding": "identity"},
     )
-    blotting = Blotting(receiver, wire.secret.forms())
-    download = _Download(wire, retries, call, blotting)
-    size = download.run(lambda: _stored_size(wire, retries, name))
+    blotting = Blotting(receiver, http.secret.forms())
+    download = _Download(http, retries, call, blotting)
+    size = download.run(lambda: _stored_size(http, retries, name))
     blotting.end()
     return size
 
@@ -129,9 +128,9 @@ class _Download:
     """One file on its way; holds how much was passed on and what is known of the whole."""
 
     def __init__(
-        self, wire: Wire, retries: RetryPolicy, call: Call, receiver: AnswerReceiver
+        self, http: GeminiHttp, retries: RetryPolicy, call: Call, receiver: AnswerReceiver
     ) -> None:
-        self._wire, self._retries, self._call, self._receiver = wire, retries, call, receiver
+        self._http, self._retries, self._call, self._receiver = http, retries, call, receiver
         self._offset, self._furthest = 0, 0
         self._total: int | None = None
         self._etag = ""
@@ -156,7 +155,7 @@ class _Download:
             TransientError: a cut that brought nothing new.
         """
         try:
-            with self._wire.stream(self._ranged()) as response:
+            with self._http.stream(self._ranged()) as response:
                 return self._take(response)
         except TransientError:
             # Bytes that were written stay: the next step asks for what follows them.
@@ -173,17 +172,17 @@ class _Download:
                 headers["if-range"] = self._etag
         return Call(self._call.what, "GET", self._call.url, headers)
 
-    def _take(self, response: httpx.Response) -> bool:
-        if response.status_code == 416 and self._offset:
+    def _take(self, response: OpenResponse) -> bool:
+        if response.status == 416 and self._offset:
             return self._end_by_416(response)
-        if response.status_code not in (200, 206):
+        if response.status not in (200, 206):
             raise self._refusal(response)
         if response.headers.get("content-encoding", "identity") != "identity":
             raise ServiceError(f"{self._call.what}: came compressed although identity was asked")
         self._total = self._align(response)
         etag = response.headers.get("etag", "")
         self._etag = "" if etag.startswith("W/") else etag
-        for piece in response.iter_raw():
+        for piece in response.pieces():
             self._receiver.write(piece)
             self._offset += len(piece)
         if self._total is not None and self._offset != self._total:
@@ -194,9 +193,9 @@ class _Download:
             self._total = self._offset
         return True
 
-    def _align(self, response: httpx.Response) -> int | None:
+    def _align(self, response: OpenResponse) -> int | None:
         """Set the offset to where this body begins; returns the whole length if it is known."""
-        if response.status_code == 200:
+        if response.status == 200:
             # The whole file again: Range was not heeded, or it has changed since.
             self._rewind()
             length = response.headers.get("content-length", "")
@@ -206,7 +205,7 @@ class _Download:
         if match is None or int(match[1]) != self._offset or match[3] == "*":
             offset = self._offset
             self._rewind()
-            shown = self._wire.secret.scrub(one_line(given, 80))
+            shown = self._http.secret.scrub(one_line(given, 80))
             raise TransientError(
                 f"{self._call.what}: asked from byte {offset} and was answered {shown!r}"
             )
@@ -215,7 +214,7 @@ class _Download:
             raise TransientError(f"{self._call.what}: changed its length while it was read")
         return int(match[3])
 
-    def _end_by_416(self, response: httpx.Response) -> bool:
+    def _end_by_416(self, response: OpenResponse) -> bool:
         """Nothing follows the offset: the end, if the service says the length is just that."""
         match = _UNSATISFIED.fullmatch(response.headers.get("content-range", ""))
         if match and int(match[1]) == self._offset:
@@ -229,18 +228,18 @@ class _Download:
             self._receiver.rewind()
         self._offset, self._etag, self._total = 0, "", None
 
-    def _refusal(self, response: httpx.Response) -> ServiceError:
+    def _refusal(self, response: OpenResponse) -> ServiceError:
         body = b""
-        for piece in response.iter_raw():
+        for piece in response.pieces():
             body += piece
             if len(body) >= _SHOWN_BODY:
                 break
-        answer = Answer(response.status_code, response.headers, body)
-        if response.status_code < 300:
-            return RefusedError(f"{self._call.what}: HTTP {response.status_code} is no download")
-        return self._wire.refusal(self._call, answer)
+        answer = HttpResponse(response.status, response.headers, body)
+        if response.status < 300:
+            return RefusedError(f"{self._call.what}: HTTP {response.status} is no download")
+        return self._http.refusal(self._call, answer)
 
 
-def _stored_size(wire: Wire, retries: RetryPolicy, name: str) -> int:
-    call = Call(f"length of {name}", "GET", wire.endpoint.url(name))
-    return parse_file(retries.run(lambda: wire.read(call))).size_bytes
+def _stored_size(http: GeminiHttp, retries: RetryPolicy, name: str) -> int:
+    call = Call(f"length of {name}", "GET", http.endpoint.url(name))
+    return parse_file(retries.run(lambda: http.read(call))).size_bytes

@@ -1,27 +1,14 @@
-"""One HTTP exchange with the service: connections, time limits, redirects, errors translated.
-
-httpx's own take four times as long to receive a plain answer, and 1.4 times as long over TLS: 25
-and 6, 40 and 29 microseconds of CPU for the 39 KB of a vector of 3,072 values. What is sent, and
-how an answer is read, stays httpx's, its errors included.
-"""
+"""One exchange with the service: the key, redirects, time limits, errors translated."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import ssl
-import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
-
-import httpx
-import urllib3
 
 from reembed.errors import (
     AccessDeniedError,
@@ -35,88 +22,16 @@ from reembed.errors import (
 )
 from reembed.providers.gemini.operations import one_line, parse_json
 from reembed.providers.gemini.retries import retry_after
+from reembed.providers.http import (
+    BODY_PIECE,
+    BrokenError,
+    HttpClient,
+    HttpResponse,
+    NotConnectedError,
+    OpenResponse,
+)
 from reembed.providers.keys import Secret, is_loopback
-from reembed.version import __version__
 
-# One read of a socket; what has arrived is passed on at once, so that a cut loses nothing of it.
-_READ = 1 << 17
-_CONNECTIONS = 16
-
-
-def goes_by_proxy() -> bool:
-    """Whether the environment names a proxy, which is httpx's to heed."""
-    return not urllib.request.getproxies().keys().isdisjoint(("http", "https", "all"))
-
-
-class BulkTransport(httpx.BaseTransport):
-    """Sends requests without a body over connections of its own; thread-safe.
-
-    Args:
-        tls: what servers are checked with.
-    """
-
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        self._pool = urllib3.PoolManager(maxsize=_CONNECTIONS, ssl_context=tls)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; its answer's body is read as it is asked for."""
-        patience = request.extensions["timeout"]
-        with _as_httpx(request):
-            answer = self._pool.urlopen(
-                request.method,
-                str(request.url),
-                headers=dict(request.headers),
-                timeout=urllib3.Timeout(connect=patience["connect"], read=patience["read"]),
-                redirect=False,
-                retries=False,
-                preload_content=False,
-            )
-        headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
-        return httpx.Response(answer.status, headers=headers, stream=_Body(request, answer))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._pool.clear()
-
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, request: httpx.Request, answer: urllib3.BaseHTTPResponse) -> None:
-        self._request, self._answer = request, answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        with _as_httpx(self._request):
-            while piece := self._answer.read1(_READ, decode_content=False):
-                yield piece
-
-    def close(self) -> None:
-        # A connection whose answer was read to its end went back to the pool by itself.
-        self._answer.close()
-
-
-@contextmanager
-def _as_httpx(request: httpx.Request) -> Iterator[None]:
-    """Raise httpx's errors in place of urllib3's.
-
-    Raises:
-        httpx.TransportError: in its kinds.
-    """
-    try:
-        yield
-    except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.SSLError) as err:
-        raise httpx.ConnectError(str(err), request=request) from err
-    # After the former, which is one of its kinds.
-    except urllib3.exceptions.ConnectTimeoutError as err:
-        raise httpx.ConnectTimeout(str(err), request=request) from err
-    except urllib3.exceptions.ReadTimeoutError as err:
-        raise httpx.ReadTimeout(str(err), request=request) from err
-    except urllib3.exceptions.ProtocolError as err:
-        raise httpx.RemoteProtocolError(str(err), request=request) from err
-    except (urllib3.exceptions.HTTPError, OSError, ValueError) as err:
-        raise httpx.NetworkError(f"{type(err).__name__} {err}", request=request) from err
-
-
-_BODY_PIECE = 1 << 16
-_CONNECT_SECONDS = 30.0
 _ANSWER_PATIENCE = 5.0
 _MAX_ANSWER = 512 << 20
 _MAX_HOPS = 4
@@ -124,17 +39,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Users report 403 "You do not have permission to access the File … or it may not exist" for a
 # file that expired or was deleted: no fault of the key.
 _GONE_FILE = re.compile(r"\bfile\b.*\bmay not exist\b", re.IGNORECASE)
-
-# Raised before the first byte of the request is written, when the connection is made for it:
-# no name, no route, refused, TLS not agreed, no tunnel through a proxy. Everything else (a reset,
-# a read or write timeout, a connection closed early) may come after the service got all of it.
-PROVES_UNSENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +66,7 @@ class Call:
     keyed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A reply with its whole body, whatever its status."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
-
-
-class Wire:
+class GeminiHttp:
     """Sends calls to one endpoint; thread-safe, and each process connects for itself.
 
     Args:
@@ -185,30 +80,26 @@ class Wire:
     ) -> None:
         self.endpoint, self.secret = endpoint, secret
         self._clock = clock
-        self._start_empty()
+        self.client = self._new_client()
 
-    def _start_empty(self) -> None:
-        self._lock = threading.Lock()
-        self._pools: dict[tuple[int, bool], httpx.Client] = {}
-        self._tls: ssl.SSLContext | None = None
+    def _new_client(self) -> HttpClient:
+        # A proxy of the environment cannot reach this machine's own ports.
+        by_proxy = not is_loopback(self.endpoint.base_url)
+        return HttpClient(self.endpoint.timeout, by_proxy)
 
     def __getstate__(self) -> tuple[Endpoint, Secret, Callable[[], float]]:
         return self.endpoint, self.secret, self._clock
 
     def __setstate__(self, state: tuple[Endpoint, Secret, Callable[[], float]]) -> None:
         self.endpoint, self.secret, self._clock = state
-        self._start_empty()
+        self.client = self._new_client()
 
     def __repr__(self) -> str:
-        return f"Wire({self.endpoint.base_url!r}, {self.secret!r})"
+        return f"GeminiHttp({self.endpoint.base_url!r}, {self.secret!r})"
 
     def close(self) -> None:
         """Close the pooled connections; a later call opens new ones."""
-        with self._lock:
-            pools, self._pools = self._pools, {}
-        for (process, _), client in pools.items():
-            if process == os.getpid():
-                client.close()
+        self.client.close()
 
     def read(self, call: Call) -> dict[str, Any]:
         """Send a call that is free to repeat and decode its JSON object (once, no retry here).
@@ -221,18 +112,23 @@ class Wire:
             raise self.refusal(call, answer)
         return parse_json(answer.body, call.what) if answer.body.strip() else {}
 
-    def exchange(self, call: Call) -> Answer:
+    def exchange(self, call: Call, redirects: bool = True) -> HttpResponse:
         """Send a call over pooled connections; any status comes back as it is.
+
+        Args:
+            call: the call.
+            redirects: whether a GET follows them, to hosts that may be trusted.
 
         Raises:
             TransientError: no whole answer came.
         """
         try:
-            return self._whole(self.client(), call, None)
-        except (httpx.HTTPError, httpx.StreamError) as err:
-            raise self.broken(call, err) from err
+            with contextlib.closing(self._open(call, redirects)) as response:
+                return self._whole(call, response)
+        except (NotConnectedError, BrokenError) as err:
+            raise self._broken(call, err) from err
 
-    def exchange_once(self, call: Call) -> Answer:
+    def exchange_once(self, call: Call) -> HttpResponse:
         """Send a call that must never be sent twice, over a connection of its own.
 
         A pooled connection may have been closed by the other side a moment ago, and its reset
@@ -243,13 +139,14 @@ class Wire:
             TransientError: nothing was sent.
             UnknownOutcomeError: something was sent, and no whole answer came.
         """
-        deadline = self._clock() + self.endpoint.timeout
+        pieces = self._pieces(call.body, self._clock() + self.endpoint.timeout)
+        headers = self._headers(call, call.url)
         try:
-            with self.new_client() as client:
-                return self._whole(client, call, deadline)
-        except PROVES_UNSENT as err:
+            with self.client.open_alone(call.method, call.url, headers, pieces) as response:
+                return self._whole(call, response)
+        except NotConnectedError as err:
             raise TransientError(f"{call.what}: nothing was sent: {self._why(err)}") from err
-        except (httpx.HTTPError, httpx.StreamError, _TooLateError) as err:
+        except (BrokenError, _TooLateError) as err:
             raise UnknownOutcomeError(
                 f"{call.what}: no answer, so it may or may not have happened: {self._why(err)}"
             ) from err
@@ -258,26 +155,19 @@ class Wire:
             raise UnknownOutcomeError(err.message) from err
 
     @contextlib.contextmanager
-    def stream(self, call: Call) -> Iterator[httpx.Response]:
+    def stream(self, call: Call) -> Iterator[OpenResponse]:
         """Open a call without a body, yield the reply before its body was read; any status.
 
         Raises:
             TransientError: the connection failed, also while the caller reads the body.
         """
         try:
-            response = self._open(self.client(bulk=True), call, None)
-            try:
+            with contextlib.closing(self._open(call, True)) as response:
                 yield response
-            finally:
-                response.close()
-        except (httpx.HTTPError, httpx.StreamError) as err:
-            raise self.broken(call, err) from err
+        except (NotConnectedError, BrokenError) as err:
+            raise self._broken(call, err) from err
 
-    def broken(self, call: Call, err: Exception) -> TransientError:
-        """Translate a failed connection of a call that is free to repeat."""
-        return TransientError(f"{call.what}: connection failed: {self._why(err)}")
-
-    def refusal(self, call: Call, answer: Answer) -> ServiceError:
+    def refusal(self, call: Call, answer: HttpResponse) -> ServiceError:
         """Translate a status of 300 or more of a call that is free to repeat."""
         error = _Refusal.of(answer)
         message = self.secret.scrub(f"{call.what}: HTTP {answer.status}{error.text}")
@@ -285,61 +175,16 @@ class Wire:
             message, answer.status, retry_after(answer.headers, error.details)
         )
 
-    def client(self, bulk: bool = False) -> httpx.Client:
-        """The pooled client of this process, made when first needed; `bulk`: for large answers."""
-        # After a fork the parent's sockets must not be shared.
-        use = os.getpid(), bulk
-        with self._lock:
-            if use not in self._pools:
-                self._pools[use] = self._make_client(bulk)
-            return self._pools[use]
+    def _broken(self, call: Call, err: Exception) -> TransientError:
+        """Translate a failed connection of a call that is free to repeat."""
+        return TransientError(f"{call.what}: connection failed: {self._why(err)}")
 
-    def new_client(self) -> httpx.Client:
-        """A client without connections yet, that keeps none for later."""
-        with self._lock:
-            return self._make_client()
-
-    def _make_client(self, bulk: bool = False) -> httpx.Client:
-        if self._tls is None:
-            self._tls = httpx.create_ssl_context()
-        seconds = self.endpoint.timeout
-        # A proxy of the environment cannot reach this machine's own ports.
-        trust_env = not is_loopback(self.endpoint.base_url)
-        direct = bulk and not (trust_env and goes_by_proxy())
-        return httpx.Client(
-            verify=self._tls,
-            timeout=httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
-            follow_redirects=False,
-            trust_env=trust_env,
-            transport=BulkTransport(self._tls) if direct else None,
-            headers={"user-agent": f"reembed/{__version__}"},
-        )
-
-    def _whole(self, client: httpx.Client, call: Call, send_by: float | None) -> Answer:
-        response = self._open(client, call, send_by)
-        answer_by = self._clock() + _ANSWER_PATIENCE * self.endpoint.timeout
-        parts: list[bytes] = []
-        size = 0
-        try:
-            for part in response.iter_bytes():
-                size += len(part)
-                parts.append(part)
-                if size > _MAX_ANSWER or self._clock() > answer_by:
-                    raise TransientError(
-                        f"{call.what}: gave up on an answer after {size} bytes: it is above "
-                        f"{_MAX_ANSWER} bytes or trickles"
-                    )
-        finally:
-            response.close()
-        # Here, once, for all that is made of it: messages, job records, lines of a result.
-        body = self.secret.scrub_bytes(b"".join(parts))
-        return Answer(response.status_code, response.headers, body)
-
-    def _open(self, client: httpx.Client, call: Call, send_by: float | None) -> httpx.Response:
+    def _open(self, call: Call, redirects: bool) -> OpenResponse:
         url = call.url
         for _ in range(_MAX_HOPS):
-            response = client.send(self._request(client, call, url, send_by), stream=True)
-            if call.method != "GET" or response.status_code not in _REDIRECTS:
+            headers = self._headers(call, url)
+            response = self.client.open(call.method, url, headers, call.body)
+            if not redirects or call.method != "GET" or response.status not in _REDIRECTS:
                 return response
             location = response.headers.get("location", "")
             response.close()
@@ -347,28 +192,39 @@ class Wire:
         last = self.secret.scrub(one_line(url))
         raise RefusedError(f"{call.what}: redirected too often, last to {last}")
 
-    def _request(
-        self, client: httpx.Client, call: Call, url: str, send_by: float | None
-    ) -> httpx.Request:
-        headers = dict(call.headers)
+    def _headers(self, call: Call, url: str) -> dict[str, str]:
+        headers = {"accept-encoding": "gzip", **call.headers}
         if call.method != "GET":
             headers["content-length"] = str(len(call.body))
+        # The key goes to the service alone: a redirect may lead to another host.
         if call.keyed and _origin(url) == _origin(self.endpoint.base_url):
             headers["x-goog-api-key"] = self.secret.reveal()
-        content: bytes | Iterator[bytes] | None = call.body or None
-        if call.body and send_by is not None:
-            content = self._pieces(call.body, send_by)
-        return client.build_request(call.method, url, headers=headers, content=content)
+        return headers
+
+    def _whole(self, call: Call, response: OpenResponse) -> HttpResponse:
+        answer_by = self._clock() + _ANSWER_PATIENCE * self.endpoint.timeout
+        parts: list[bytes] = []
+        size = 0
+        for part in response.pieces(decode=True):
+            size += len(part)
+            parts.append(part)
+            if size > _MAX_ANSWER or self._clock() > answer_by:
+                raise TransientError(
+                    f"{call.what}: gave up on an answer after {size} bytes: it is above "
+                    f"{_MAX_ANSWER} bytes or trickles"
+                )
+        # Here, once, for all that is made of it: messages, job records, lines of a result.
+        body = self.secret.scrub_bytes(b"".join(parts))
+        return HttpResponse(response.status, response.headers, body)
 
     def _pieces(self, body: bytes, send_by: float) -> Iterator[bytes]:
-        view = memoryview(body)
-        for start in range(0, len(body), _BODY_PIECE):
+        for start in range(0, len(body), BODY_PIECE):
             if self._clock() > send_by:
                 raise _TooLateError(f"only {start} of {len(body)} bytes were sent in time")
-            yield bytes(view[start : start + _BODY_PIECE])
+            yield body[start : start + BODY_PIECE]
 
     def _why(self, err: Exception) -> str:
-        return self.secret.scrub(one_line(f"{type(err).__name__} {err}".strip()))
+        return self.secret.scrub(one_line(str(err)))
 
 
 class _TooLateError(Exception):
@@ -384,7 +240,7 @@ class _Refusal:
     details: object
 
     @classmethod
-    def of(cls, answer: Answer) -> _Refusal:
+    def of(cls, answer: HttpResponse) -> _Refusal:
         try:
             error = parse_json(answer.body, "").get("error")
         except ServiceError:

@@ -45,7 +45,7 @@ def embed_request(part: Part, options: RequestOptions) -> dict[str, Any]:
     if options.style == "field":
         body["taskType"] = options.task.upper()
         texts = (each for each in contents_of(part) if isinstance(each, TextPart))
-        title = next((clean_title(text.title) for text in texts), "")
+        title = next((clean_title(text.title) or "" for text in texts), "")
         if title and options.task == DOCUMENT_TASK:
             body["title"] = title
     body["outputDimensionality"] = options.dimensions
@@ -128,7 +128,7 @@ def max_result_line_bytes(dimensions: int) -> int:
 
 
 def media_request_bytes(media_bytes: int) -> int:
-    """Bytes of the line of a picture, sound, film or PDF: base64 and what stands around it."""
+    """Count the bytes of a line with media: base64, and what stands around it."""
     return 4 * -(-media_bytes // 3) + ENVELOPE_BYTES
 
 
@@ -140,7 +140,7 @@ def text_request_bytes(style: TaskStyle, task: str, title: str | None, text: str
     """
     size = len(orjson.dumps(wrap_text(style, task, title, text))) + ENVELOPE_BYTES
     if style == "field" and task == DOCUMENT_TASK:
-        size += len(orjson.dumps(clean_title(title)))
+        size += len(orjson.dumps(clean_title(title) or ""))
     return size
 
 

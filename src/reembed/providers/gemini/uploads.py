@@ -17,7 +17,7 @@ from reembed.errors import (
     TransientError,
 )
 from reembed.providers.base import RemoteFile
-from reembed.providers.gemini.http import Answer, Call, Wire, trusted_url
+from reembed.providers.gemini.http import Call, GeminiHttp, trusted_url
 from reembed.providers.gemini.operations import (
     checked_file_name,
     dump_json,
@@ -26,6 +26,7 @@ from reembed.providers.gemini.operations import (
     parse_json,
 )
 from reembed.providers.gemini.retries import RetryPolicy
+from reembed.providers.http import HttpResponse
 
 # The vendor's SDK uploads under v1beta whatever API version is set; files are documented there.
 _UPLOAD_PATH = "upload/v1beta/files"
@@ -38,12 +39,12 @@ _MISALIGNED = frozenset({400, 409, 412, 416})
 
 
 def upload_file(
-    wire: Wire, retries: RetryPolicy, path: Path, name: str, mime_type: str
+    http: GeminiHttp, retries: RetryPolicy, path: Path, name: str, mime_type: str
 ) -> RemoteFile:
     """Send a file under a chosen name, over cut connections and lost sessions.
 
     Args:
-        wire: the connection to the service.
+        http: the connection to the service.
         retries: for each step that makes no progress.
         path: a local file that nobody writes to meanwhile.
         name: ``files/<a-z0-9->``.
@@ -57,7 +58,7 @@ def upload_file(
     checked_file_name(name)
     with _opened(path) as source:
         size = os.fstat(source.fileno()).st_size
-        upload = _Upload(wire, retries, source, size, name, mime_type)
+        upload = _Upload(http, retries, source, size, name, mime_type)
         return upload.run()
 
 
@@ -70,14 +71,14 @@ class _Upload:
 
     def __init__(
         self,
-        wire: Wire,
+        http: GeminiHttp,
         retries: RetryPolicy,
         source: BinaryIO,
         size: int,
         name: str,
         mime_type: str,
     ) -> None:
-        self._wire, self._retries, self._source = wire, retries, source
+        self._http, self._retries, self._source = http, retries, source
         self._size, self._name, self._mime_type = size, name, mime_type
         self._url, self._chunk, self._offset, self._aligned = "", _CHUNK, 0, True
 
@@ -108,7 +109,7 @@ class _Upload:
         call = Call(
             what=self._what(),
             method="POST",
-            url=f"{self._wire.endpoint.base_url}/{_UPLOAD_PATH}",
+            url=f"{self._http.endpoint.base_url}/{_UPLOAD_PATH}",
             headers={
                 "content-type": "application/json",
                 "x-goog-upload-protocol": "resumable",
@@ -118,13 +119,13 @@ class _Upload:
             },
             body=dump_json({"file": {"name": self._name, "mimeType": self._mime_type}}),
         )
-        answer = self._wire.exchange(call)
+        answer = self._http.exchange(call)
         if answer.status >= 300:
-            raise self._wire.refusal(call, answer)
+            raise self._http.refusal(call, answer)
         url = answer.headers.get("x-goog-upload-url", "")
         if not url:
             raise ServiceError(f"{self._what()}: the answer to the start names no upload address")
-        self._url = trusted_url(url, self._wire.endpoint.base_url)
+        self._url = trusted_url(url, self._http.endpoint.base_url)
         self._chunk = _chunk_size(answer.headers.get("x-goog-upload-chunk-granularity", ""))
         self._offset, self._aligned = 0, True
 
@@ -139,7 +140,7 @@ class _Upload:
         call = self._command("upload, finalize" if last else "upload", body)
         # Until an answer says otherwise nothing is known of how much arrived.
         self._aligned = False
-        answer = self._wire.exchange(call)
+        answer = self._http.exchange(call)
         if answer.status in _MISALIGNED:
             return self._realign(call, answer)
         if answer.status >= 300:
@@ -150,12 +151,12 @@ class _Upload:
         if word == "cancelled":
             raise _SessionLostError
         if word != "active" or last:
-            shown = self._wire.secret.scrub(one_line(word, 40))
+            shown = self._http.secret.scrub(one_line(word, 40))
             raise TransientError(f"{self._what()}: chunk at {self._offset} answered {shown!r}")
         self._offset, self._aligned = self._offset + len(body), True
         return None
 
-    def _realign(self, call: Call, answer: Answer) -> RemoteFile | None:
+    def _realign(self, call: Call, answer: HttpResponse) -> RemoteFile | None:
         """Go on elsewhere when a chunk was refused for its offset; else it is a real refusal."""
         refused_at = self._offset
         finished = self._align()
@@ -166,7 +167,7 @@ class _Upload:
     def _align(self) -> RemoteFile | None:
         """Ask for the committed offset; the file when it turns out to be finished."""
         call = self._command("query", b"")
-        answer = self._wire.exchange(call)
+        answer = self._http.exchange(call)
         if answer.status >= 300:
             raise self._session_refusal(call, answer)
         word = answer.headers.get("x-goog-upload-status", "")
@@ -186,8 +187,8 @@ class _Upload:
         # The session's address is the permission; the key has no business there.
         return Call(self._what(), "POST", self._url, headers, body, keyed=False)
 
-    def _session_refusal(self, call: Call, answer: Answer) -> Exception:
-        error = self._wire.refusal(call, answer)
+    def _session_refusal(self, call: Call, answer: HttpResponse) -> Exception:
+        error = self._http.refusal(call, answer)
         return _SessionLostError() if isinstance(error, RemoteNotFoundError) else error
 
     def _read(self) -> bytes:
@@ -198,7 +199,7 @@ class _Upload:
             raise StorageError(f"{self._source.name} became shorter while it was uploaded")
         return body
 
-    def _finished(self, answer: Answer) -> RemoteFile:
+    def _finished(self, answer: HttpResponse) -> RemoteFile:
         if not answer.body.strip():
             # A query after the end need not repeat the file.
             found = self._existing()
@@ -218,9 +219,9 @@ class _Upload:
 
     def _existing(self) -> RemoteFile | None:
         """The file under our name, if it is there with our size after a session of ours."""
-        url = self._wire.endpoint.url(self._name)
+        url = self._http.endpoint.url(self._name)
         try:
-            raw = self._retries.run(lambda: self._wire.read(Call(self._what(), "GET", url)))
+            raw = self._retries.run(lambda: self._http.read(Call(self._what(), "GET", url)))
         except RemoteNotFoundError:
             return None
         remote = parse_file(raw)

@@ -1,4 +1,4 @@
-"""Load a configuration for a command: from a file here or in Cloud Storage."""
+"""Load a configuration for a verb: from a file here or in Cloud Storage, with its service."""
 
 from __future__ import annotations
 
@@ -34,7 +34,14 @@ def load_from(path: str, overrides: Sequence[str], run_dir: str | None) -> Loade
 
 def load_service_config(path: str, overrides: Sequence[str], run_dir: str | None) -> LoadedConfig:
     """Load a configuration, with what the environment says of its service written into it."""
-    loaded = load_from(path, overrides, run_dir)
+    return settle_service(load_from(path, overrides, run_dir))
+
+
+def settle_service(loaded: LoadedConfig) -> LoadedConfig:
+    """Write what the environment says of the service into a configuration.
+
+    Written there it is frozen with it, so that a resume cannot go to another service unnoticed.
+    """
     settled = find_provider(loaded.config.service).settle(os.environ)
     config = loaded.config.model_copy(update={"service": settled})
     return LoadedConfig(config, loaded.base, loaded.path)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reembed.formats.titles import clean_title, title_of_name, title_of_text
+from reembed.config.tasks import clean_title
+from reembed.formats.titles import title_of_name, title_of_text
 
 
 @pytest.mark.parametrize(
