@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from reembed.cli.main import USAGE, main
+from reembed.cli.exits import USAGE
+from reembed.cli.main import main
 from reembed.cli.template import template_arguments
 from reembed.errors import UsageError
 

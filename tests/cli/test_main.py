@@ -11,7 +11,8 @@ import typer
 
 from e2e.harness import COMMAND, environment, invoke, reembed
 from reembed import errors
-from reembed.cli.main import app, exit_code
+from reembed.cli.exits import exit_code
+from reembed.cli.main import app
 from reembed.version import __version__
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]

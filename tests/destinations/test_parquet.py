@@ -12,7 +12,7 @@ import pytest
 
 from reembed.config.load import config_from_mapping
 from reembed.core.schema import ROW
-from reembed.destinations.base import EXISTING, SettledRun
+from reembed.destinations.base import EXISTING, SettledRun, drop_older_rejects
 from reembed.destinations.open import open_destination
 from reembed.destinations.parquet import ParquetParts
 from reembed.destinations.parts import part_metadata, write_part
@@ -107,7 +107,7 @@ def test_rejects_of_earlier_runs_go(parts: ParquetParts, tmp_path: Path) -> None
     folder = tmp_path / "run" / "rejects"
     for name in ("part-0001-00000000-000000.parquet", "part-0002-00000000-000000.parquet"):
         (folder / name).write_bytes(b"x")
-    publish(parts)
+    drop_older_rejects(parts._run_dir, 2)
     assert [path.name for path in folder.iterdir()] == ["part-0002-00000000-000000.parquet"]
 
 

@@ -19,7 +19,8 @@ import typer
 import yaml
 
 from e2e.harness import BATCH, ROOT, Done, Remote, emulator, texts
-from reembed.cli.main import COME_AGAIN, app
+from reembed.cli.exits import COME_AGAIN
+from reembed.cli.main import app
 from reembed.notifications.notices import RunPlace
 from reembed.notifications.notifier import failed_notice
 from support.hooks import serve_hook

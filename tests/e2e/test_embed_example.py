@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.harness import BATCH, ROOT, Remote, emulator, environment, texts, wait_until
+from e2e.harness import BATCH, ROOT, Remote, emulator, environment, texts
 from support.engines import PROCESSES, engine
+from support.waiting import wait_until
 
 EXAMPLE = ROOT / "examples" / "embed_in_pipeline.py"
 # The emulator refuses any other, so workers must have it, and have it from their environment.
@@ -94,7 +95,7 @@ def example(tmp_path: Path) -> Iterator[Example]:
 def test_a_pipeline_that_was_killed_goes_on_and_buys_nothing_twice(example: Example) -> None:
     process = example.start(LOCAL)
     try:
-        wait_until(lambda: len(example.remote.jobs()) == 3, 60)
+        wait_until(lambda: len(example.remote.jobs()) == 3, "three jobs are created")
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

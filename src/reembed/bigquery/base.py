@@ -31,7 +31,7 @@ class Field:
 
     @property
     def sql_type(self) -> str:
-        """The whole type in GoogleSQL, for instance ``ARRAY<FLOAT64>``."""
+        """Complete type in GoogleSQL, for instance ``ARRAY<FLOAT64>``."""
         inner = self.type
         if self.fields:
             inner = f"STRUCT<{', '.join(f'`{f.name}` {f.sql_type}' for f in self.fields)}>"
@@ -40,7 +40,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class TablePartitioning:
-    """How a table is partitioned.
+    """Partitioning of a table.
 
     `unit` is HOUR, DAY, MONTH, YEAR or RANGE; `column` is empty for ingestion time; `start`, `end`
     and `step` are those of RANGE.
@@ -55,7 +55,7 @@ class TablePartitioning:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, view or other relation; times in milliseconds since the epoch.
+    """Table, view or other relation; times in milliseconds since the epoch.
 
     `kind` is TABLE, VIEW, MATERIALIZED_VIEW, EXTERNAL, SNAPSHOT or another word of the service.
     `rows` and `size` (bytes) are 0 for views. `expires_ms` is 0 for never. `view_sql` is empty
@@ -98,7 +98,7 @@ class NewTable:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A query's named parameter; a tuple of values is an ``ARRAY`` of `type`."""
+    """Named parameter of a query; a tuple of values is an ``ARRAY`` of `type`."""
 
     name: str
     type: str
@@ -165,7 +165,7 @@ class Job:
 
     @property
     def failed(self) -> bool:
-        """Whether the job is over and changed nothing."""
+        """True where the job is over and changed nothing."""
         return self.state == "DONE" and bool(self.reason)
 
 
@@ -215,7 +215,7 @@ class BigQuery(Protocol):
         """Describe a table or view; None: there is none (its dataset may be missing too)."""
 
     def location(self, name: TableName) -> str:
-        """The location of a table's dataset, whether or not the table exists.
+        """Read the location of a table's dataset; the table need not exist.
 
         Raises:
             BigQueryNotFoundError: the dataset is not there.

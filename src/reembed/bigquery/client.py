@@ -53,7 +53,7 @@ class BigQueryClient:
                 return None
 
     def location(self, name: TableName) -> str:
-        """The location of a table's dataset."""
+        """Read the location of a table's dataset."""
         dataset = f"{name.project}.{name.dataset}"
         with bigquery_errors(dataset, "read the dataset's description"):
             return str(self._rest.get_dataset(dataset, **self._patience).location or "")

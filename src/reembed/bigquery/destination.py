@@ -1,4 +1,4 @@
-"""A BigQuery table as the destination: its existing rows, and publishing a settled run."""
+"""BigQuery table as the destination: its existing rows, and publishing a settled run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from reembed.destinations.base import (
     Published,
     Report,
     SettledRun,
-    drop_older_rejects,
 )
 from reembed.errors import (
     BigQueryDeniedError,
@@ -67,7 +66,7 @@ def client_of(config: Config) -> BigQuery:
 
 
 class BigQueryTable:
-    """The table that ``destination.bigquery`` names.
+    """Table that ``destination.bigquery`` names.
 
     Args:
         config: names table, staging and options.
@@ -108,7 +107,7 @@ class BigQueryTable:
         self._run_dir.storage.put(self._run_dir.layout.destination_seen(), orjson.dumps(seen))
 
     def identity(self) -> Iterator[bytes]:
-        """The table with its etag, which changes with its rows and columns, and its row count.
+        """Table with its etag, which changes with its rows and columns, and its row count.
 
         The count comes from a query, which bills nothing: `Table.rows` leaves out what was
         streamed in last, and local servers only estimate it.
@@ -156,7 +155,6 @@ class BigQueryTable:
         Raises:
             RunFailedError: the table was changed since the plan, or BigQuery refused a step.
         """
-        drop_older_rejects(self._run_dir, settled.commit)
         try:
             publication = Publication.of(self._target, settled)
             table = self._get_or_make(settled)
@@ -171,7 +169,7 @@ class BigQueryTable:
             ) from err
 
     def _get_or_make(self, settled: SettledRun) -> Table:
-        """The table as it stands; made, empty, where its name was free.
+        """Return the table; make it, empty, where its name is free.
 
         A new table carries labels that name the run and say `making`: a call that is killed before
         the copy leaves an empty table, and these labels tell the next call, and people, whose.

@@ -92,7 +92,7 @@ class Reads:
 
 
 class _Broken(Exception):
-    """A connection ended before its stream did."""
+    """Connection that ended before its stream did."""
 
 
 def _session(table: TableName, read: Read) -> Any:

@@ -216,7 +216,7 @@ def as_usage_error(name: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """The rows of one table; `name` becomes the `uri` of its items."""
+    """Rows of one table; `name` becomes the `uri` of its items."""
 
     bigquery: BigQuery
     table: Table
@@ -227,7 +227,7 @@ class TableRows:
     unique: bool = False
 
     def identity(self) -> Iterator[bytes]:
-        """The table, the time of its last change, its size, and the types of the columns.
+        """Table, the time of its last change, its size, and the types of the columns.
 
         Not its etag: that changes with labels and descriptions too, and a new label must not make
         a new plan. Condition and sample are in the frozen configuration.

@@ -1,4 +1,4 @@
-"""The view that readers use: read it, set it by compare-and-set, and show the statement."""
+"""View that readers use: found, set by compare-and-set, and shown as a statement."""
 
 from __future__ import annotations
 

@@ -1,19 +1,17 @@
-"""The command line: what each command takes, and how errors become exit codes."""
+"""The command line: what each command takes."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
 import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from reembed.cli.console import LogFormat, log_format, record_of, record_of_error, say
+from reembed.cli.added import WithAddedCommands
+from reembed.cli.console import LogFormat
+from reembed.cli.exits import exit_with
 from reembed.cli.options import (
     AcceptRepayOption,
     AssumeLostOption,
@@ -29,10 +27,7 @@ from reembed.cli.options import (
     SetOption,
     WhereOption,
 )
-from reembed.errors import ComeAgainError, ReembedError, StagedError, UsageError
 from reembed.version import __version__
-
-SETTLED, FAILED, USAGE, COME_AGAIN, INTERRUPTED = 0, 1, 2, 75, 130
 
 app = typer.Typer(
     name="reembed",
@@ -41,6 +36,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    cls=WithAddedCommands,
 )
 
 
@@ -74,7 +70,7 @@ def plan(
     from reembed.cli.plan import plan_command
 
     overrides = _overrides(set_, sample=sample, where=where)
-    _exit_with(lambda: plan_command(config, overrides, run_dir, beam or [], as_json), log)
+    exit_with(lambda: plan_command(config, overrides, run_dir, beam or [], as_json), log)
 
 
 @app.command()
@@ -97,7 +93,7 @@ def run(
     from reembed.cli.run import run_command
 
     overrides = _overrides(set_, sample=sample, where=where, max_usd=max_usd)
-    _exit_with(
+    exit_with(
         lambda: run_command(
             config,
             overrides,
@@ -131,7 +127,7 @@ def submit(
     from reembed.cli.run import run_command
 
     overrides = _overrides(set_, sample=sample, where=where, max_usd=max_usd)
-    _exit_with(
+    exit_with(
         lambda: run_command(
             config,
             overrides,
@@ -163,7 +159,7 @@ def advance(
     from reembed.cli.run import run_command
 
     overrides = _overrides(set_, max_usd=max_usd)
-    _exit_with(
+    exit_with(
         lambda: run_command(
             config,
             overrides,
@@ -191,7 +187,7 @@ def cancel(
     """Stop a run: buy no more, end what runs remotely, keep what has finished."""
     from reembed.cli.control import cancel_command
 
-    _exit_with(lambda: cancel_command(config, _overrides(set_), run_dir, lift, as_json), log)
+    exit_with(lambda: cancel_command(config, _overrides(set_), run_dir, lift, as_json), log)
 
 
 @app.command()
@@ -211,7 +207,7 @@ def redrive(
     from reembed.cli.control import redrive_command
 
     overrides = _overrides(set_, max_usd=max_usd)
-    _exit_with(
+    exit_with(
         lambda: redrive_command(config, overrides, run_dir, reason or [], beam or [], as_json),
         log,
     )
@@ -228,7 +224,7 @@ def status(
     """Show where a run stands, from its ledger."""
     from reembed.cli.status import status_command
 
-    _exit_with(lambda: status_command(config, _overrides(set_), run_dir, watch, as_json))
+    exit_with(lambda: status_command(config, _overrides(set_), run_dir, watch, as_json))
 
 
 @app.command()
@@ -242,7 +238,7 @@ def trace(
     """Show the way of one key: source, chunk, shard, attempts, row or reject."""
     from reembed.cli.trace import trace_command
 
-    _exit_with(lambda: trace_command(config, key, _overrides(set_), run_dir, as_json))
+    exit_with(lambda: trace_command(config, key, _overrides(set_), run_dir, as_json))
 
 
 @app.command()
@@ -255,7 +251,7 @@ def cutover(
     """Point destination.bigquery.view at the table of a settled run."""
     from reembed.cli.cutover import cutover_command
 
-    _exit_with(lambda: cutover_command(config, _overrides(set_), run_dir, False, as_json))
+    exit_with(lambda: cutover_command(config, _overrides(set_), run_dir, False, as_json))
 
 
 @app.command()
@@ -268,7 +264,7 @@ def rollback(
     """Let destination.bigquery.view say again what it said before `cutover`."""
     from reembed.cli.cutover import cutover_command
 
-    _exit_with(lambda: cutover_command(config, _overrides(set_), run_dir, True, as_json))
+    exit_with(lambda: cutover_command(config, _overrides(set_), run_dir, True, as_json))
 
 
 @app.command()
@@ -285,7 +281,7 @@ def doctor(
     """Check that everything is in place; with --live, that the service behaves as assumed."""
     from reembed.cli.doctor import doctor_command
 
-    _exit_with(lambda: doctor_command(config, _overrides(set_), run_dir, live, as_json), log)
+    exit_with(lambda: doctor_command(config, _overrides(set_), run_dir, live, as_json), log)
 
 
 @app.command()
@@ -306,7 +302,7 @@ def emulator(
     """Serve the batch embedding service on this machine; lexical vectors, no model is used."""
     from reembed.cli.emulator import emulator_command
 
-    _exit_with(lambda: emulator_command(host, port, state, faults, set_ or []))
+    exit_with(lambda: emulator_command(host, port, state, faults, set_ or []))
 
 
 def _overrides(
@@ -323,38 +319,6 @@ def _overrides(
     if max_usd is not None:
         overrides.append(f"budget.max_usd={max_usd}")
     return overrides
-
-
-def _exit_with(command: Callable[[], int], lines: LogFormat = LogFormat.TEXT) -> None:
-    """Run a command; an error becomes one line and its exit code, never a traceback."""
-    with log_format(lines):
-        raise typer.Exit(_code_of(command))
-
-
-def _code_of(command: Callable[[], int]) -> int:
-    try:
-        return command()
-    except KeyboardInterrupt:
-        say(record_of("interrupted", logging.WARNING, "interrupted"))
-        return INTERRUPTED
-    except ReembedError as err:
-        say(record_of_error(err))
-        return exit_code(err)
-    except BrokenPipeError:
-        # Somebody closed our output, as `head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SETTLED
-
-
-def exit_code(err: ReembedError) -> int:
-    """The exit code of an error: staged 0, usage 2, come again 75, everything else 1."""
-    if isinstance(err, StagedError):
-        return SETTLED
-    if isinstance(err, UsageError):
-        return USAGE
-    if isinstance(err, ComeAgainError):
-        return COME_AGAIN
-    return FAILED
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -1,1 +1,1 @@
-"""The configuration: schema, model table, loading, messages, and what a commit freezes."""
+"""Configuration: schema, model table, loading, messages, and the keys that a commit freezes."""

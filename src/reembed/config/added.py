@@ -17,7 +17,7 @@ S = TypeVar("S", bound=Section)
 
 
 class OpenSection(Section):
-    """A section that takes a section of a kind from another package beside its own keys.
+    """Section that takes, beside its own keys, a section of a kind from another package.
 
     pydantic keeps unknown keys as they are (``extra="allow"``); each is then replaced by a
     `Section` of the kind's own model, so that dumps, comparisons and pickles include it. A key
@@ -58,7 +58,7 @@ class OpenSection(Section):
         return next(iter(self.model_extra or {}), "")
 
     def added(self, model: type[S]) -> S:
-        """The section of the kind from another package.
+        """Return the section of the kind from another package.
 
         Args:
             model: the kind's own model.
@@ -68,7 +68,7 @@ class OpenSection(Section):
         return section
 
     def frozen_added(self) -> dict[str, Any]:
-        """The section of another package's kind, without the keys that its model calls `free`."""
+        """Dump the section of another package's kind, without the keys in `free` of its model."""
         return {
             name: section.model_dump(mode="json", exclude=set(section.free))
             for name, section in (self.model_extra or {}).items()

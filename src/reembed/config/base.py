@@ -1,4 +1,4 @@
-"""Base of every section of a configuration, and the problems that validators report."""
+"""Base of every section of a configuration; problems that validators report."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _SECRET_VALUE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A key that is wrong: `key` is relative to the section that found it."""
+    """Wrong key with its remedy; `key` is relative to the section that found it."""
 
     key: str
     value: str
     remedy: str
 
     def under(self, prefix: str) -> Problem:
-        """The same problem, its key below a section."""
+        """Make the same problem with its key below a section."""
         key = ".".join(part for part in (prefix, self.key) if part)
         return Problem(key, self.value, self.remedy)
 
 
 class ProblemsError(ValueError):
-    """What a validator of a section raises; pydantic carries it to `messages`."""
+    """Error that a validator of a section raises; pydantic carries it to `messages`."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(*problems)
@@ -52,16 +52,19 @@ class UnknownKeysError(ProblemsError):
 
 
 def wrong(key: str, value: Any, remedy: str) -> ProblemsError:
-    """The error for one wrong key."""
+    """Make the error for one wrong key."""
     return ProblemsError(Problem(key, show_value(value, key), remedy))
 
 
 def show_value(value: Any, key: str = "") -> str:
-    """A value as one short line; what looks like a secret is never shown."""
+    """Show a value as one short line, unless it looks like a secret.
+
+    A key that was pasted into a file by mistake must not end up in a log or a report.
+    """
     if _SECRET_KEY.search(key):
         return "(not shown)"
     text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
-    # Arguments of a command line may hold bytes that are no UTF-8, as lone surrogates.
+    # Arguments of a command line may contain bytes that are not UTF-8, as lone surrogates.
     text = text.encode(errors="backslashreplace").decode()
     if _SECRET_VALUE.search(text):
         return "(not shown)"
@@ -71,7 +74,11 @@ def show_value(value: Any, key: str = "") -> str:
 
 
 class Section(BaseModel):
-    """Base of every section: frozen, and a key that is not known is an error."""
+    """Base of every section: immutable, and an unknown key is an error.
+
+    A misspelt key that was ignored would leave its default in place, and the run would be paid
+    with it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     # Keys of a section from another package that may change while a run is under way.

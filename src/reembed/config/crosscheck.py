@@ -1,4 +1,4 @@
-"""Checks across several sections: values that are valid alone but not together."""
+"""Checks across sections: values that are valid alone but not together."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def check_sections(config: Config) -> None:
 
 
 def largest_chunk_tokens(config: Config) -> int:
-    """The most tokens that one chunk of this configuration may count.
+    """Compute the most tokens that one chunk of this configuration may count.
 
     Audio counts by the second; video one frame a second and one at the end, up to the model's
-    number of frames; PDFs by the page.
+    number of frames; PDF by the page.
     """
     spec, chunking = config.model.spec(), config.chunking
     sizes = [chunking.text.max_tokens]
@@ -57,7 +57,7 @@ def _above_the_model(config: Config) -> Iterator[Problem]:
         sizes.append(("pdf.max_pages", chunking.pdf.max_pages, spec.pdf.max_pages))
     for key, size, limit in sizes:
         section, _, name = key.partition(".")
-        # A default gives way to the model's limit, which the chunkers keep in any case.
+        # A default may be above the limit of a smaller model: the chunkers keep the limit anyway.
         if size > limit and name in getattr(chunking, section).model_fields_set:
             yield Problem(
                 f"chunking.{key}",
@@ -67,7 +67,7 @@ def _above_the_model(config: Config) -> Iterator[Problem]:
 
 
 def _job_problems(config: Config) -> Iterator[Problem]:
-    # Only texts are certain to be there: whether a video of the largest size is, the plan shows.
+    # Only text is certain to occur; whether a video of the largest size does, the plan shows.
     batch, chunk = config.batch, config.chunking.text.max_tokens
     limits = {"enqueued_tokens": batch.enqueued_tokens}
     if batch.max_tokens != "auto":

@@ -1,4 +1,4 @@
-"""The sections `destination` and below: where rows go and how they are written."""
+"""Sections `destination` and below: where rows go and how they are written."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from reembed.config.source import check_table
 
 
 class ParquetOptions(Section):
-    """How parts are written."""
+    """Options of the Parquet parts."""
 
     compression: Literal["zstd", "snappy", "gzip", "none"] = "zstd"
 
 
 class BigQueryOptions(Section):
-    """The destination table, and what is made with it.
+    """Destination table, and what is made with it.
 
-    `staging` is a place in Cloud Storage that load jobs read from where `run_dir` is local; None
-    sends the parts up with each load job. `staging_dataset` (``project.dataset``) takes the run's
-    staging table; None means the destination's. `view` is what `cutover` points at the table.
-    `allow_other_model` lets rows of another model stand beside the new ones.
+    `staging` is a folder in Cloud Storage that load jobs read from where `run_dir` is local; None
+    uploads the parts with each load job. `staging_dataset` (``project.dataset``) takes the run's
+    staging table; None means that of the destination. `view` is what `cutover` points at the
+    table. `allow_other_model` lets rows of another model stay beside the new ones.
     """
 
     table: str

@@ -1,4 +1,4 @@
-"""Which keys may not change between a plan's commit and the end of its run."""
+"""Frozen keys: those that may not change between a plan's commit and the end of its run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from reembed.errors import ConfigError, UsageError
 
 SCHEMA = 1
 
-# Of `batch`, what decides how chunks are packed. The rest is free: quotas, polling, priority,
-# attempts, patience. Whole sections that are free: budget, notify. Of `service`, its timeout is
-# free; of `destination`, all but whether rows carry their text, since the parts of one run should
-# be alike, and the destination table, since what is new was decided by it.
+# Keys of `batch` that decide how chunks are packed. The others are free: quotas, polling, priority,
+# attempts, waiting. The sections budget and notify are free as a whole. Of `service`, the timeout
+# is free. Of `destination` two keys are frozen: whether rows carry their text, since all parts of
+# a run should be alike, and the table, since by its rows it was decided what is new.
 _PACKING = ("input", "max_requests", "max_input_mb", "max_result_mb")
 _KEY = "api_key"
 
 
 def key_hash(api_key: str, salt: str) -> str:
-    """A salted hash that tells one API key from another and gives neither away (HMAC-SHA-256).
+    """Hash an API key with a salt: tells keys apart without revealing them (HMAC-SHA-256).
 
     Args:
         api_key: the secret; an empty one (a service without keys) hashes to an empty text.
-        salt: random text that is kept beside the hash.
+        salt: random text, kept with the hash.
     """
     if not api_key:
         return ""
@@ -37,7 +37,7 @@ def key_hash(api_key: str, salt: str) -> str:
 
 
 def frozen_view(config: Config, api_key_hash: str = "") -> dict[str, Any]:
-    """All frozen keys with their values, as JSON has them.
+    """Collect all frozen keys with their values, as JSON has them.
 
     `max_tokens` is the resolved number, since the quota that it came from is free;
     `max_tokens_auto` says whether it was resolved.
@@ -82,6 +82,9 @@ def check_frozen(
 ) -> None:
     """Refuse a configuration that differs from the committed one in a frozen key.
 
+    Half a run with other dimensions, another model or another key (another project's jobs, which
+    cannot be found) would be paid twice or not fit together.
+
     Args:
         old: the frozen view in the commit.
         new: the frozen view of the configuration at hand, its key hashed with the commit's salt.
@@ -115,7 +118,7 @@ def check_frozen(
 
 
 def _settle_auto(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The old view, with the new resolved number where both sides left it to the quota."""
+    """Take the new resolved number into the old view where both sides left it to the quota."""
     before, after = dict(old["batch"]), new["batch"]
     if before["max_tokens_auto"] and after["max_tokens_auto"]:
         before["max_tokens"] = after["max_tokens"]

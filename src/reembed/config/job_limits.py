@@ -15,7 +15,7 @@ _UNBOUNDED = 2**60
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """What one job may hold at most: requests, tokens, bytes on the wire, bytes of its result."""
+    """Limits of one job: requests, tokens, bytes on the wire, bytes of its result."""
 
     requests: int
     tokens: int
@@ -39,7 +39,7 @@ def resolve_max_tokens(config: Config) -> int:
 
 
 def job_limits(config: Config, capabilities: Capabilities) -> JobLimits:
-    """The limits of one job; megabytes are 10**6 bytes.
+    """Compute the limits of one job; megabytes are 10**6 bytes.
 
     Where the largest job's input and result together would not fit the project's file storage,
     both shrink by the same factor: such a job could never be submitted.

@@ -1,4 +1,4 @@
-"""From the validator's errors to one line that names the key, the value and the remedy."""
+"""Messages for wrong keys: one line with the key, the value and the remedy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PATTERNS = {
 
 
 def config_error(problems: Sequence[Problem]) -> ConfigError:
-    """One error for all problems: the first in full, the others by their keys."""
+    """Make one error of all problems: the first in full, the others by their keys."""
     first, *others = problems
     remedy = first.remedy
     if others:
@@ -55,7 +55,7 @@ def config_error(problems: Sequence[Problem]) -> ConfigError:
 
 
 def problems_of(err: ValidationError, root: type[BaseModel]) -> list[Problem]:
-    """All problems that a validation found, in its order, one a key.
+    """Collect the problems that a validation found, in its order, one a key.
 
     Args:
         err: from validating a mapping against `root`.
@@ -70,7 +70,7 @@ def problems_of(err: ValidationError, root: type[BaseModel]) -> list[Problem]:
 
 
 def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every dotted key of a model, sections included, in the order of the fields."""
+    """List every dotted key of a model, sections included, in the order of the fields."""
     keys = []
     for name in [*model.model_fields, *_added(model)]:
         keys.append(prefix + name)
@@ -127,7 +127,7 @@ def _list_example(kind: str, value: Any) -> str:
 
 
 def _either(first: Problem, second: Problem) -> Problem:
-    """One problem of two about one key: a value that fits neither of two types."""
+    """Join two problems of one key: a value that fits neither of two types."""
     if not first.remedy.startswith("give ") or not second.remedy.startswith("give "):
         return first
     return Problem(first.key, first.value, f"{first.remedy} or {second.remedy[5:]}")
@@ -159,7 +159,7 @@ def _elsewhere(name: str, root: type[BaseModel]) -> str | None:
 
 
 def _path(loc: Sequence[int | str], root: type[BaseModel]) -> str:
-    """The dotted key of an error's place; names of the alternatives of a union are left out."""
+    """Return the dotted key of an error's location, without the names of a union's types."""
     model: type[BaseModel] | None = root
     path = ""
     for step in loc:

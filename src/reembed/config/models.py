@@ -1,4 +1,4 @@
-"""The model table: limits and prices, dated, with their source; all can be overridden."""
+"""Model table: limits and prices, dated, with their source; all can be overridden."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TextLimits(_Frozen):
 
 
 class ImageLimits(_Frozen):
-    """Images in one request."""
+    """Limits of images in one request."""
 
     mime_types: tuple[str, ...] = ("image/png", "image/jpeg")
     tokens_each: int = Field(258, gt=0)
@@ -42,7 +42,7 @@ class ImageLimits(_Frozen):
 
 
 class AudioLimits(_Frozen):
-    """Audio in one request."""
+    """Limits of audio in one request."""
 
     mime_types: tuple[str, ...] = ("audio/mpeg", "audio/wav")
     max_seconds: float = Field(180.0, gt=0)
@@ -51,7 +51,7 @@ class AudioLimits(_Frozen):
 
 
 class VideoLimits(_Frozen):
-    """Video in one request: one frame a second, at most `max_frames` evenly spaced."""
+    """Limits of video in one request: one frame a second, at most `max_frames`, evenly spaced."""
 
     mime_types: tuple[str, ...] = ("video/mp4", "video/quicktime")
     codecs: tuple[str, ...] = ("h264", "hevc", "av1", "vp9")
@@ -62,7 +62,7 @@ class VideoLimits(_Frozen):
 
 
 class PdfLimits(_Frozen):
-    """A PDF in a request."""
+    """Limits of a PDF in one request."""
 
     max_pages: int = Field(6, gt=0)
     tokens_per_page: int = Field(258, gt=0)

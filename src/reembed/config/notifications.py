@@ -1,4 +1,4 @@
-"""The section `notify`: channels to people, and the events they are told of."""
+"""Section `notify`: channels to people, and the events that they are notified of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NoticeEvent = Literal["settled", "failed", "capped", "stuck"]
 
 
 class NotifyConfig(Section):
-    """A webhook, a command, or both; none of them: nobody is told.
+    """Webhook, command, or both; without either nobody is notified.
 
     `webhook_env` names an environment variable that holds the address, where that is a secret.
     `command` is run without a shell and reads the same body. `body` ``text`` sends a line of text
@@ -41,12 +41,12 @@ class NotifyConfig(Section):
 
     @property
     def is_off(self) -> bool:
-        """Whether nobody is to be told."""
+        """True where nobody is to be notified."""
         return self.webhook is None and self.webhook_env is None and not self.command
 
 
 def is_http(url: str) -> bool:
-    """Whether a text is an http(s) address with a host."""
+    """Tell whether a text is an http(s) address with a host."""
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -1,4 +1,4 @@
-"""The configuration: one YAML file per migration, as frozen pydantic models."""
+"""Schema of the configuration, one YAML file a migration, as immutable pydantic models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reembed.registry import load_extensions
 
 
 class ModelConfig(Section):
-    """The model and what is asked of it; `limits` overrides entries of the model table."""
+    """Model, dimensions and task; `limits` overrides entries of the model table."""
 
     name: str = "gemini-embedding-2"
     dimensions: int = 768
@@ -29,7 +29,7 @@ class ModelConfig(Section):
     limits: dict[str, Any] = Field(default_factory=dict)
 
     def spec(self) -> ModelSpec:
-        """The model table's entry with this configuration's overrides."""
+        """Return the model table's entry with this configuration's overrides."""
         if self.name in RETIRED:
             raise wrong(
                 "name",
@@ -127,7 +127,7 @@ class PdfChunking(Section):
 
 
 class ImageChunking(Section):
-    """Limits of an image; above `max_pixels` it is refused as a decompression bomb."""
+    """Bounds of images; one above `max_pixels` is refused as a decompression bomb."""
 
     max_pixels: int = Field(100_000_000, gt=0)
 
@@ -138,7 +138,7 @@ def _below(name: str, value: float, bound_name: str, bound: float) -> None:
 
 
 class ChunkingConfig(Section):
-    """How items are cut; the model's own limits hold above these."""
+    """Sizes of chunks; the model's own limits apply besides."""
 
     text: TextChunking = TextChunking()
     image: ImageChunking = ImageChunking()
@@ -192,7 +192,7 @@ class BatchConfig(Section):
 
 
 class BudgetConfig(Section):
-    """The cap in dollars over all resumes of a commit; None asks, or refuses without a terminal."""
+    """Cap in dollars over all calls of a commit; None asks, or refuses without a terminal."""
 
     max_usd: float | None = Field(None, ge=0)
 

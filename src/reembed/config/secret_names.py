@@ -19,6 +19,6 @@ def is_secret_version(name: str) -> bool:
 
 
 def location_of(name: str) -> str:
-    """The location of a regional secret; empty for one that is replicated."""
+    """Return the location of a regional secret; empty for a replicated one."""
     match = _PATTERN.fullmatch(name)
     return (match["location"] or "") if match else ""

@@ -1,4 +1,4 @@
-"""The sections `source` and below: where inputs come from, and what names and describes them."""
+"""Sections `source` and below: where inputs come from, and their keys, titles and metadata."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]*\.[A-Za-z0-9_]+\.[^\s`.]+")
 
 
 class Columns(Section):
-    """Which columns of a table hold what; exactly one of `text`, `uri` and `parts`.
+    """Columns of a table; exactly one of `text`, `uri` and `parts` has the content.
 
     `metadata` names columns that travel with each row as one JSON object. `parts` is a column
     with a list of texts and URIs that share one vector.
@@ -31,40 +31,40 @@ class Columns(Section):
 
     @model_validator(mode="after")
     def _one_content(self) -> Columns:
-        given = [name for name in ("text", "uri", "parts") if getattr(self, name)]
-        if len(given) != 1:
+        present = [name for name in ("text", "uri", "parts") if getattr(self, name)]
+        if len(present) != 1:
             raise wrong(
                 "text",
-                ", ".join(given) or "none",
+                ", ".join(present) or "none",
                 "give the column of exactly one of text, uri or parts",
             )
         return self
 
     @property
     def content(self) -> str:
-        """The column of what is embedded."""
+        """Column of the content."""
         return self.text or self.uri or self.parts or ""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every column that is read, each once, the key first."""
-        named = [self.key, self.content, *([self.title] if self.title else []), *self.metadata]
-        return tuple(dict.fromkeys(named))
+        columns = [self.key, self.content, *([self.title] if self.title else []), *self.metadata]
+        return tuple(dict.fromkeys(columns))
 
 
 class ParquetSource(Columns):
-    """Parquet files with a row an input; the order is that of the files' names, then of rows."""
+    """Parquet files, a row an input; the order is that of the files' names, then of rows."""
 
     files: tuple[str, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _readable_places(self) -> ParquetSource:
-        check_places("files", self.files)
+    def _readable_paths(self) -> ParquetSource:
+        check_paths("files", self.files)
         return self
 
 
 class BigQuerySource(Columns):
-    """A table, or the result of a query, read at one moment; the order is that of the keys.
+    """Table, or result of a query, read at one moment; the order is that of the keys.
 
     `where` is a condition on the table in GoogleSQL. `project` pays for the reading; None means
     that of the environment, or the table's own.
@@ -90,9 +90,9 @@ class BigQuerySource(Columns):
 class SourceConfig(OpenSection):
     """Where inputs come from: exactly one of `KINDS`, or of the kinds of other packages.
 
-    `sidecar` adds keys, titles and metadata to files: ``json`` looks for ``NAME.json`` beside
-    each, anything else is the place of one manifest. `https` allows manifests and tables to name
-    pages of the web. `on_missing` says what becomes of rows whose input is gone.
+    `sidecar` adds keys, titles and metadata to files: ``json`` reads ``NAME.json`` beside each,
+    anything else is the path of one manifest. `https` allows manifests and tables to name web
+    pages. `on_missing` decides about rows whose input the source no longer has.
     """
 
     group: ClassVar[str] = "reembed.sources"
@@ -123,8 +123,8 @@ class SourceConfig(OpenSection):
             raise ProblemsError(Problem("files", value, empty + remedy))
         if len(given) > 1:
             raise wrong(given[1], "given beside " + given[0], f"give one of {', '.join(KINDS)}")
-        check_places("files", self.files)
-        check_places("manifest", self.manifest)
+        check_paths("files", self.files)
+        check_paths("manifest", self.manifest)
         if self.sidecar is not None and given != ["files"]:
             raise wrong("sidecar", self.sidecar, "only with source.files; others name titles")
         return self
@@ -134,18 +134,18 @@ def _is_given(value: Any) -> bool:
     return value is not None and value != ()
 
 
-def check_places(key: str, places: tuple[str, ...]) -> None:
-    """Refuse what is neither a local path nor a place in Cloud Storage.
+def check_paths(key: str, paths: tuple[str, ...]) -> None:
+    """Refuse what is neither a local path nor ``gs://``.
 
     Raises:
-        ProblemsError: the first such place.
+        ProblemsError: the first such path.
     """
-    for index, pattern in enumerate(places):
-        spot = f"{key}[{index}]"
+    for index, pattern in enumerate(paths):
+        where = f"{key}[{index}]"
         if not pattern.strip():
-            raise wrong(spot, pattern, "empty; give a path, a pattern or gs://bucket/prefix/**")
+            raise wrong(where, pattern, "empty; give a path, a pattern or gs://bucket/prefix/**")
         if "://" in pattern and not re.match(r"gs://[^/]", pattern):
-            raise wrong(spot, pattern, "give a local path or gs://bucket/prefix/**")
+            raise wrong(where, pattern, "give a local path or gs://bucket/prefix/**")
 
 
 def check_table(key: str, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 TaskStyle = Literal["prefix", "field"]
 
 DOCUMENT_TASK = "retrieval_document"
-# Titles beyond this help nobody find anything and eat into the chunk's own tokens.
+# A longer title improves no search and takes tokens from the chunk.
 MAX_TITLE_CHARS = 200
 NO_TITLE = "none"
 
@@ -57,7 +57,7 @@ def _breaks_line(character: str) -> bool:
 
 
 def wrap_text(style: TaskStyle, task: str, title: str | None, text: str) -> str:
-    """Put the task's words around a text, as it will be sent.
+    """Put the task's prefix around a text, as it will be sent.
 
     With style ``field`` the text is sent as it is and the task stands in a field of the request.
 
@@ -74,7 +74,7 @@ def wrap_text(style: TaskStyle, task: str, title: str | None, text: str) -> str:
 
 
 def surrounding_text(style: TaskStyle, task: str, title: str | None) -> str:
-    """The text that the service counts beside the content: the task's words, or the title."""
+    """Return the text that the service counts beside the content: task prefix, or title."""
     if style == "field":
         return clean_title(title) or "" if task == DOCUMENT_TASK else ""
     return wrap_text(style, task, title, "")

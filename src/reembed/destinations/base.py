@@ -31,7 +31,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class SettledRun:
-    """A run whose shards are all settled, to be published.
+    """Run whose shards are all settled, to be published.
 
     `commit` is its number, which its part files carry in their names; `rows` counts the rows of
     all of them. `generation` grows with every redrive, which replaces parts.
@@ -106,7 +106,10 @@ class DestinationKind:
 
 
 def drop_older_rejects(run_dir: RunDir, commit: int) -> None:
-    """Delete the rejects of all runs but one: that one has looked at every input again."""
+    """Delete the rejects of all runs but one: that one has looked at every input again.
+
+    Called before a run is published, whatever the destination.
+    """
     ours = run_dir.layout.parts("rejects", commit)
     names = (stat.uri for stat in run_dir.reject_parts())
     in_parallel(run_dir.storage.delete, [name for name in names if not name.startswith(ours)])

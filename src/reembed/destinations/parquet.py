@@ -19,7 +19,6 @@ from reembed.destinations.base import (
     Published,
     Report,
     SettledRun,
-    drop_older_rejects,
 )
 from reembed.destinations.parts import write_part
 from reembed.destinations.replace import Replacement
@@ -79,11 +78,7 @@ class ParquetParts:
                 yield from table.to_batches(max_chunksize=_BATCH_ROWS)
 
     def publish(self, settled: SettledRun, removed: Iterable[str]) -> Published:
-        """Take replaced rows out of the parts of earlier runs; the run's own parts stand already.
-
-        Rejects of earlier runs are deleted too: the run has looked at every input again.
-        """
-        drop_older_rejects(self._run_dir, settled.commit)
+        """Take replaced rows out of the parts of earlier runs; the run's own parts are there."""
         fresh = list(self._run_dir.parts(settled.commit))
         names = {stat.uri for stat in fresh}
         older = [stat for stat in self._parts() if stat.uri not in names]

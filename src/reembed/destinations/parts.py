@@ -1,4 +1,4 @@
-"""Write rows and rejects as Parquet that DuckDB, pandas, Polars and BigQuery read."""
+"""Parquet parts of rows and rejects, as DuckDB, pandas, Polars and BigQuery read them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _GROUP_BYTES = 32 * 1024 * 1024
 # The name of the list's leaf in the file; fixed by the Parquet format's rule for lists.
 _EMBEDDING = "embedding.list.element"
 
-# Columns that say the same for many rows; the writer falls back by itself where they do not.
+# Columns with few different values, worth a dictionary; the writer gives it up by itself where
+# there are many.
 _REPETITIVE = (
     "key",
     "source_uri",
@@ -50,13 +51,13 @@ _REPETITIVE = (
     "stage",
 )
 
-# Least and greatest are worth keeping where a reader would filter.
+# Columns by which readers filter: statistics let them skip row groups.
 _FILTERED = ("key", "source_uri", "source_index", "offset", "part", "modality", "embedded_at")
 
 
 @dataclass(frozen=True, slots=True)
 class PartInfo:
-    """What was written: rows, and the file's size in bytes."""
+    """Size of a written file: rows, and bytes."""
 
     rows: int
     bytes: int
@@ -65,7 +66,7 @@ class PartInfo:
 def part_metadata(
     run: str, model: str, dimensions: int, task: str, chunkers: Iterable[str]
 ) -> dict[str, str]:
-    """The key-value metadata of a part, all under ``reembed.``.
+    """Make the key-value metadata of a part, all under ``reembed.``.
 
     Args:
         run: the run's name.
@@ -90,10 +91,10 @@ def write_part(
     metadata: Mapping[str, str],
     compression: str = "zstd",
 ) -> PartInfo:
-    """Write rows to a new local file; publishing it under its name is the caller's part.
+    """Write rows to a new local file, which the caller then publishes under its name.
 
-    Embeddings are split into byte streams before compression: floats of like size share their
-    upper bytes, which zstd then sees (about a sixth smaller than without).
+    Embeddings are split into byte streams before compression: floats of similar size share
+    their upper bytes, which zstd then compresses (about a sixth smaller than without).
 
     Args:
         path: a local file that is not there yet.
@@ -102,7 +103,7 @@ def write_part(
         compression: a codec of Parquet (zstd, snappy, gzip, lz4, brotli, none).
 
     Raises:
-        FileExistsError: something is at `path`; whatever else goes wrong leaves nothing there.
+        FileExistsError: something is at `path`. Any other error leaves no file there.
     """
     return _write(path, ROW, batches, metadata, compression)
 
@@ -157,7 +158,10 @@ def _write(
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that goes again on an error: the writer ends what it has as if it were whole."""
+    """Open a new file, and delete it on an error.
+
+    The Parquet writer closes a file validly even then: half of the rows would look like all.
+    """
     with ExitStack() as on_error:
         with path.open("xb") as file:
             on_error.callback(path.unlink)
@@ -166,7 +170,7 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _leaves(schema: pa.Schema) -> list[str]:
-    """The columns' paths as Parquet names them: a list's values are ``<name>.list.element``."""
+    """Return the columns' paths in Parquet: a list's values are ``<name>.list.element``."""
     return [
         f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
         for field in schema

@@ -20,7 +20,7 @@ class OlderRows:
 
     @property
     def all_stay(self) -> bool:
-        """Whether no row is replaced or deleted."""
+        """True where no row is replaced or deleted."""
         return not self.replaced and not self.deleted
 
 

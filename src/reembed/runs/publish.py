@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from reembed.core.records import Commit
-from reembed.destinations.base import Destination, SettledRun
+from reembed.destinations.base import Destination, SettledRun, drop_older_rejects
 from reembed.ledger.run_dir import RunDir
 from reembed.runs.existing import removed_keys
 
@@ -22,6 +22,7 @@ def publish_run(
     Raises:
         RunFailedError: the destination did not take it; the same command tries again.
     """
+    drop_older_rejects(run_dir, commit.number)
     removed = removed_keys(run_dir, commit.plan)
     published = destination.publish(settled, removed)
     run_dir.record_published(commit.number, settled.generation)

@@ -82,7 +82,7 @@ class Source(Protocol):
 
     @property
     def unique(self) -> bool:
-        """Whether no key can come twice."""
+        """True where no key can come twice."""
 
     def identity(self) -> Iterator[bytes]:
         """Name the present state of the source: the same state gives the same bytes."""

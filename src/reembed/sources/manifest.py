@@ -53,7 +53,7 @@ _COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
 
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
-    """A manifest: its URI and state, its short name, and the columns of CSV (None: JSON)."""
+    """Manifest: its URI and state, its short name, and the columns of CSV (None: JSON)."""
 
     uri: str
     generation: str

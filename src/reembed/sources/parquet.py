@@ -36,7 +36,7 @@ _BATCH_ROWS = 8192
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file of the source: its URI and state, and the number of rows in each row group."""
+    """File of the source: its URI and state, and the number of rows in each row group."""
 
     uri: str
     generation: str

@@ -235,18 +235,18 @@ def with_resolved_uris(source: Source, columns: Columns, loaded: LoadedConfig) -
 
 @dataclass(frozen=True, slots=True)
 class UriRows:
-    """A source whose rows name their content by URIs, and how these are resolved."""
+    """Source whose rows name their content by URIs, and the resolver of these."""
 
     source: Source
     resolver: Resolver
 
     @property
     def unique(self) -> bool:
-        """That of the source."""
+        """Uniqueness of keys, as in the source."""
         return self.source.unique
 
     def identity(self) -> Iterator[bytes]:
-        """That of the source."""
+        """Identity of the source."""
         return self.source.identity()
 
     def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
@@ -255,7 +255,7 @@ class UriRows:
         return replace(prepared, reader=UriRowsReader(prepared.reader, self.resolver))
 
     def describe(self) -> str:
-        """That of the source."""
+        """Description of the source."""
         return self.source.describe()
 
 

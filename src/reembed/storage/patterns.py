@@ -55,7 +55,7 @@ class Pattern:
 
     @property
     def prefix(self) -> str:
-        """The text with which every match begins."""
+        """Text with which every match begins."""
         return self.segments[0].prefix if self.segments else ""
 
     def matches(self, name: str) -> bool:
