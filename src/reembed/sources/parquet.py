@@ -26,9 +26,9 @@ from reembed.sources.base import (
     Span,
     cut_blocks,
 )
-from reembed.sources.rows import check_columns, items_of_rows, sample_digest, with_resolved_uris
+from reembed.sources.rows import check_columns, items_of_rows, with_resolved_uris
 from reembed.storage.base import Storage
-from reembed.storage.listing import list_files
+from reembed.storage.listing import list_files, sample_digest
 from reembed.types import Item, Position
 
 _BATCH_ROWS = 8192
@@ -94,9 +94,9 @@ def open_parquet(loaded: LoadedConfig, storage: Storage) -> Source:
     config = loaded.config
     columns = config.source.parquet
     assert columns is not None
-    listed = list_files(columns.files, storage, loaded.base, exclude=(config.run_dir,))
+    items = list_files(columns.files, storage, loaded.base, exclude=(config.run_dir,))
     files = []
-    for item in listed:
+    for item in items:
         try:
             with storage.open(item.uri, item.generation) as stream:
                 footer = pq.ParquetFile(stream)

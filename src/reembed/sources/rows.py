@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import Block, Prepared, Reader, Source, Span
 from reembed.sources.uris import Resolver, is_data
 from reembed.storage.base import Storage
+from reembed.storage.listing import sample_digest
 from reembed.types import Item, ItemPart, Position, Reject
 
 STAGE = "read"
@@ -82,14 +82,6 @@ _EXPECTED = {
 }
 
 
-def sample_digest(key: str) -> bytes:
-    """Digest a key: a sample has the items with the smallest digests.
-
-    So a larger sample holds every smaller one, and a later full run finds its rows paid.
-    """
-    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
-
-
 def items_of_rows(
     rows: pa.RecordBatch,
     columns: Columns,
@@ -132,7 +124,7 @@ def _item(
     uri, generation = origin
     found = _content(columns, key, content)
     row = f"{uri}#{position.index}.{position.offset}"
-    named = row if key in (None, "") else str(key)
+    row_key = row if key in (None, "") else str(key)
     data = None
     if columns.uri is not None and isinstance(found, str):
         if is_data(found):
@@ -140,7 +132,7 @@ def _item(
         else:
             uri, generation = found, ""
     return Item(
-        named,
+        row_key,
         uri,
         position,
         generation=generation,
