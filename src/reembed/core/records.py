@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reembed.core.names import ATTEMPT_PATTERN, ID_PATTERN, SHARD_PATTERN
-from reembed.errors import RunFailedError
+from reembed.errors import OtherVersionError, RunFailedError
+
+# Schema of every record. It is raised when a record's fields or their meaning change: a run
+# directory is read by the version that wrote it, or refused, never misread.
+SCHEMA: Final = 2
+# Earlier schemas, and the version of this program that wrote them.
+WRITERS: Final = {1: "0.1.0"}
 
 # The state of an outcome without a job.
 NOT_SENT = "NOT_SENT"
@@ -25,7 +31,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
-    version: Literal[1] = Field(default=1, alias="schema")
+    version: Literal[2] = Field(default=SCHEMA, alias="schema")
 
     def encode(self) -> bytes:
         """The bytes that are written, the same for the same values."""
@@ -37,10 +43,17 @@ class Record(BaseModel):
         """Read a record back.
 
         Raises:
+            OtherVersionError: an earlier version wrote it.
             RunFailedError: it is not one, or of a version that this program does not know.
         """
         try:
-            return cls.model_validate(orjson.loads(data))
+            body = orjson.loads(data)
+            # Before the fields are looked at: those of an earlier version may fit by chance, and
+            # would then say something else than they did.
+            schema = body.get("schema") if isinstance(body, dict) else None
+            if isinstance(schema, int) and schema in WRITERS:
+                raise OtherVersionError(name, WRITERS[schema], schema)
+            return cls.model_validate(body)
         except (orjson.JSONDecodeError, ValidationError) as err:
             raise RunFailedError(
                 f"{name}: not a {cls.__name__} record that reembed can read; it may be damaged, or "
@@ -179,29 +192,51 @@ class ReservationLine(Record):
     """`spend/<seq>`: one line of the gap-free log of money and quotas.
 
     `reserve` takes `need` for an attempt; `void` gives all of it back; `end` gives back tokens,
-    the job and the input file, keeps the dollars, and keeps the result bytes until `held_until`
-    (seconds, by the storage's clock). `refused` tells of a 429 at the storage's time `at`, and of
-    `what` it speaks (a file: it came to an upload), when `taken` had gone through of others; all
-    its file bytes are in `taken.result_bytes`. `total_usd_nano` is the running total after this
-    line.
+    the job and the input file, keeps the dollars, and keeps the result bytes until `retained_until`
+    (seconds, by the storage's clock). `refused` records a 429 at the storage's time `at`: the
+    `quota` that it most likely met (``file``: it came to an upload), and what others had `in_use`
+    before, all file bytes of it in `in_use.result_bytes`. `total_usd_nano` is the running total
+    after this line.
     """
 
     kind: Literal["reserve", "void", "end", "refused"]
     attempt: str
     epoch: int
     need: Need = Need()
-    held_until: float = 0.0
+    retained_until: float = 0.0
     total_usd_nano: int = 0
-    what: Literal["tokens", "jobs", "file"] = "tokens"
-    taken: Need = Need()
+    quota: Literal["tokens", "jobs", "file"] = "tokens"
+    in_use: Need = Need()
     at: float = 0.0
     retry_after: float | None = None
 
 
-class Stop(Record):
-    """`stop.<k>` or `lift.<k>`: the user wants no more jobs created, or does again."""
+class StopRequest(Record):
+    """`stop.<k>`: the user wants no more jobs created."""
 
     reason: str = ""
+
+
+class StopLift(Record):
+    """`lift.<k>`: jobs may be created again, whatever stops were written before."""
+
+    reason: str = ""
+
+
+class StuckJob(Record):
+    """`<attempt>.stuck`: its job is cancelled in order to be sent again."""
+
+
+class RollupReopened(Record):
+    """`rollups/<partition>.g<n>.open`: roll-ups of the partition below generation n are stale."""
+
+
+class RunRedrive(Record):
+    """`redrive.g<n>` of a run: every shard of generation n has its own redrive record."""
+
+
+class RunPublished(Record):
+    """`published.g<n>` of a run: the destination has taken generation n."""
 
 
 class RolledAttempt(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.core.plans import PartitionPlan, PlanSummary, ShardPlan
-from reembed.core.records import Commit, Record, RunSettled, Stop
-from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RunFailedError, StorageError
+from reembed.core.records import Commit, Record, RunPublished, RunRedrive, RunSettled
+from reembed.errors import (
+    AlreadyExistsError,
+    ObjectNotFoundError,
+    OtherVersionError,
+    RunFailedError,
+    StorageError,
+)
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Stat, Storage
 from reembed.storage.open import open_storage
@@ -54,6 +61,32 @@ class RunDir:
     def path(self) -> str:
         """Folder or ``gs://bucket/prefix``, without a slash at its end."""
         return self.layout.run_dir
+
+    def check_version(self) -> None:
+        """Refuse a run directory that another version of this program wrote.
+
+        Its newest commit tells; where nothing was committed, its first plan. Every verb that
+        writes calls this, or reads the newest commit, before it writes anything.
+
+        Raises:
+            OtherVersionError: with the version and what to do.
+        """
+        if next(self.commits(), None) is not None:
+            return
+        for stat in self.storage.list(f"{self.path}/plans/"):
+            if stat.uri.endswith("/plan.json"):
+                with self._refusing_by_path():
+                    PlanSummary.decode(self.storage.read(stat.uri), stat.uri)
+                return
+
+    @contextlib.contextmanager
+    def _refusing_by_path(self) -> Iterator[None]:
+        """Name the run directory where a record of another version is read."""
+        try:
+            yield
+        except OtherVersionError as err:
+            where = f"run directory {self.path}"
+            raise OtherVersionError(where, err.writer, err.schema) from err
 
     # Plans
 
@@ -116,7 +149,8 @@ class RunDir:
 
     def _read_commit(self, number: int) -> Commit:
         name = self.layout.commit(number)
-        commit = Commit.decode(self.storage.read(name), name)
+        with self._refusing_by_path():
+            commit = Commit.decode(self.storage.read(name), name)
         if commit.number != number:
             raise RunFailedError(f"{name} says that it is commit {commit.number}; restore it")
         return commit
@@ -141,11 +175,11 @@ class RunDir:
 
     def record_published(self, commit: int, generation: int) -> None:
         """Record that a settled run was published to its destination."""
-        self._create(self.layout.run_published(commit, generation), Stop(reason="published"))
+        self._create(self.layout.run_published(commit, generation), RunPublished())
 
     def record_redrive(self, commit: int, generation: int) -> None:
         """Record that rejects of a run are sent again: the run is open, as `generation`."""
-        self._create(self.layout.redrives(commit, generation), Stop(reason="redrive"))
+        self._create(self.layout.redrives(commit, generation), RunRedrive())
 
     def _create(self, name: str, record: Record) -> None:
         """Create a record; one of another call of the same run says the same, and stands."""

@@ -12,9 +12,14 @@ from reembed.core.records import (
     RolledAttempt,
     RolledShard,
     Rollup,
+    RollupReopened,
+    RunPublished,
+    RunRedrive,
     RunSettled,
     Settled,
-    Stop,
+    StopLift,
+    StopRequest,
+    StuckJob,
     Unsent,
     Void,
 )
@@ -36,8 +41,13 @@ ALL = [
         delay_seconds=20.0,
     ),
     SETTLED,
-    ReservationLine(kind="end", attempt="s/0", epoch=1, held_until=5.5, total_usd_nano=2**62),
-    Stop(reason="enough"),
+    ReservationLine(kind="end", attempt="s/0", epoch=1, retained_until=5.5, total_usd_nano=2**62),
+    StopRequest(reason="enough"),
+    StopLift(reason="more"),
+    StuckJob(),
+    RollupReopened(),
+    RunRedrive(),
+    RunPublished(),
     Rollup(generation=1, shards={"00000000-000001": RolledShard(settled=SETTLED, attempts=ENDED)}),
     RunSettled(shards=2, rows=3, rejects=2, jobs=4),
     Commit(
@@ -50,14 +60,14 @@ ALL = [
 @pytest.mark.parametrize("record", ALL, ids=lambda record: type(record).__name__)
 def test_a_record_comes_back_as_it_was_written(record):
     data = record.encode()
-    assert b'"schema":1' in data
+    assert b'"schema":2' in data
     assert type(record).decode(data, "name") == record
     assert type(record).decode(data, "name").encode() == data
 
 
 @pytest.mark.parametrize("record", ALL, ids=lambda record: type(record).__name__)
 def test_a_record_of_another_version_is_refused(record):
-    data = record.encode().replace(b'"schema":1', b'"schema":2')
+    data = record.encode().replace(b'"schema":2', b'"schema":3')
     kind = type(record).__name__
     with pytest.raises(RunFailedError, match=f"some/name: not a {kind} record that reembed can"):
         type(record).decode(data, "some/name")
