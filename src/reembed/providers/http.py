@@ -35,14 +35,14 @@ _FAULTS: Final = (HTTPError, HTTPException, OSError, ValueError)
 
 
 class NotConnectedError(Exception):
-    """No connection stood, so that nothing of the request was sent.
+    """Raised when no connection stood: nothing of the request was sent.
 
-    Raised for no address, no route, a refusal, TLS not agreed, no tunnel through a proxy.
+    No address, no route, a refusal, TLS not agreed, no tunnel through a proxy.
     """
 
 
 class BrokenError(Exception):
-    """A connection stood and failed: the request may have arrived, whole or in part.
+    """Raised when a connection stood and failed: the request may have arrived.
 
     A reset, a timeout of a read or write, a connection that was closed early: all of them may
     come after the other side had the whole request.
@@ -98,7 +98,7 @@ def _name(err: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer with its whole body, whatever its status."""
+    """Answer with its whole body, whatever its status."""
 
     status: int
     headers: urllib3.HTTPHeaderDict
@@ -106,7 +106,7 @@ class HttpResponse:
 
 
 class OpenResponse:
-    """An answer whose body has not been read."""
+    """Answer whose body has not been read."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
         self._response = response
@@ -185,7 +185,7 @@ class HttpClient:
                 manager.clear()
 
     def manager(self, url: str) -> urllib3.PoolManager:
-        """The pools of this process for a URL, made when first needed."""
+        """Find the pools of this process for a URL; they are made when first needed."""
         proxy = self._proxy_of(url)
         # After a fork the parent's sockets must not be shared.
         use = os.getpid(), proxy
@@ -306,7 +306,7 @@ def _is_direct(url: SplitResult, listed: list[str]) -> bool:
 
 
 def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Make what servers are checked with: certifi's list, or what SSL_CERT_FILE or _DIR name."""
+    """Make the check of servers: by certifi's list, or by what SSL_CERT_FILE or _DIR name."""
     if environ.get("SSL_CERT_FILE"):
         return ssl.create_default_context(cafile=environ["SSL_CERT_FILE"])
     if environ.get("SSL_CERT_DIR"):
