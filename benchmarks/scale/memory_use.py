@@ -86,12 +86,14 @@ def _copy(text: str) -> str:
 
 
 def _book(names: list[str]) -> Reservations:
-    book = Reservations()
+    reservations = Reservations()
     for name in names:
         attempt = f"{name}/0"
         reserve = ReservationLine(kind="reserve", attempt=attempt, epoch=1)
-        book = book.add(reserve, ReservationLine(kind="end", attempt=attempt, epoch=1))
-    return book
+        reservations = reservations.add(
+            reserve, ReservationLine(kind="end", attempt=attempt, epoch=1)
+        )
+    return reservations
 
 
 def _held(keys: list[str]) -> float:

@@ -23,7 +23,7 @@ from reembed.core.records import Settled
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
 from reembed.driver.session import open_context, quotas_of
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import RunDir

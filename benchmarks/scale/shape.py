@@ -14,7 +14,7 @@ from reembed.core.canaries import canary_count
 from reembed.core.names import PARTITION_ITEMS
 from reembed.core.pack import Weights, pack
 from reembed.core.plans import PlanTotals
-from reembed.machine.quotas import ProjectQuotas, days_under
+from reembed.machine.quotas import Quotas, days_under
 from reembed.providers.gemini.provider import CAPABILITIES
 from reembed.providers.gemini.requests import (
     ENVELOPE_BYTES,
@@ -166,7 +166,7 @@ class Time:
 
 def time_of(shape: Shape, tier: Tier) -> Time:
     """The same arithmetic as the plan's own, `machine.quotas`."""
-    quotas = ProjectQuotas.of(config_of(tier), CAPABILITIES)
+    quotas = Quotas.of(config_of(tier), CAPABILITIES)
     days = days_under(quotas, shape.totals, TURNAROUND_HOURS)
     files = days.file_storage or 0.0
     tokens, jobs = days.enqueued_tokens, days.concurrent_jobs

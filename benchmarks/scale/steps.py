@@ -26,12 +26,12 @@ from reembed.core.records import Commit
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
 from reembed.driver.session import open_context, quotas_of
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.commits import check_plan
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import RunDir
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from reembed.runs.audit import audit_jobs
 from reembed.runs.plan import read_packed
 from reembed.runs.report import count_run
@@ -125,7 +125,7 @@ def lane(planted: Planted, storage: Any) -> object:
             context, run_dir=RunDir(storage, planted.layout), ledger=ledger, spend=log, clock=clock
         )
         state = SharedStateStore(RUN, quotas_of(planted.config), clock, NOW)
-        state.scanned(context.service.list_jobs(), clock.now())
+        state.set_listed_jobs(context.service.list_jobs(), clock.now())
         ended = Until(clock, LANE_SECONDS)
         one = Lane(context, state, Progress(RunDir(storage, planted.layout), 1, 0), ended)
         mine = list(islice(RunDir(storage, planted.layout).shards(PLAN), 0, None, LANES))

@@ -26,7 +26,7 @@ from reembed.errors import BigQueryDeniedError, BigQueryError, StatementRefusedE
 from reembed.ledger.layout import Layout
 from reembed.ledger.run_dir import open_run_dir
 from reembed.sources.base import Block, Prepared, Source
-from reembed.sources.rows import sample_digest
+from reembed.storage.listing import sample_digest
 from reembed.storage.local import LocalStorage
 from reembed.types import Item, ItemPart, Position
 from support.tables import MemoryTables

@@ -10,6 +10,7 @@ import pytest
 
 from reembed.core.chunk import chunk_item, rejected_item
 from reembed.errors import StorageError
+from reembed.formats.recognise import recognise
 from reembed.formats.signatures import HEAD_BYTES
 from reembed.types import Reject
 
@@ -40,7 +41,8 @@ def test_every_kind_becomes_chunks(files, chunks_of, label, modality):
     chunk = result.chunks[0]
     assert chunk.modality == modality
     assert (chunk.text is None) == (chunk.recipe is not None) == (modality != "text")
-    assert chunk.chunker == f"{modality}/1"
+    known = recognise(files[label][:HEAD_BYTES], "noname").format
+    assert chunk.chunker == known.version_for(modality)
     assert chunk.tokens > 0
     assert (result.extracted is not None) == (label == "HTML")
 

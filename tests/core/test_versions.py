@@ -14,6 +14,8 @@ from reembed.core.chunk import chunk_item, chunk_text_item
 from reembed.core.mixed import OpenPart, chunk_parts
 from reembed.core.plans import plan_id
 from reembed.formats.policy import ChunkPolicy
+from reembed.formats.recognise import recognise
+from reembed.formats.signatures import HEAD_BYTES
 from reembed.formats.table import FORMATS, Table, format_named, load_table
 from reembed.types import Item, Position
 
@@ -51,6 +53,9 @@ def check(chunked, golden):
 @pytest.mark.parametrize("label", GOLDEN["files"])
 def test_every_format_keeps_the_content_hash_that_it_was_paid_under(label):
     golden = GOLDEN["files"][label]
+    known = recognise(source_of(label).read(HEAD_BYTES), golden["name"]).format
+    if not known.has_first_version():
+        pytest.skip(f"{known.name} was raised to {known.version}: bought again on purpose")
     check(chunk_item(item(golden["name"]), source_of(label), POLICY), golden)
 
 
@@ -60,13 +65,14 @@ def test_texts_of_rows_mixed_content_and_rejects_keep_theirs():
         chunk_text_item(item("row", "A title"), "Words of a row.", POLICY), others["text of a row"]
     )
     parts = [OpenPart(text="Words."), part_of("PNG"), part_of("HTML"), part_of("PDF")]
-    check(chunk_parts(item("m", "A title"), parts, POLICY), others["mixed"])
+    if format_named("html").has_first_version():
+        check(chunk_parts(item("m", "A title"), parts, POLICY), others["mixed"])
     archive = io.BytesIO(b"PK\x03\x04" + bytes(40))
     check(chunk_item(item("x.zip"), archive, POLICY), others["reject"])
 
 
-def test_plans_keep_their_names():
-    versions = load_table().versions()
+def test_plans_keep_their_names_where_no_format_is_new():
+    versions = Table(tuple(each for each in FORMATS if each.has_first_version())).versions()
     assert plan_id({"schema": 1}, versions, [b"state"]) == GOLDEN["plan"]
     assert plan_id(frozen_view(CONFIG), versions, [b"state"]) == GOLDEN["plan_of_config"]
 
@@ -76,6 +82,9 @@ def test_a_file_of_each_format_of_that_time_is_among_them():
     written = {label.partition(",")[0].partition(" with")[0] for label in GOLDEN["files"]}
     names = {each.label for each in FORMATS if each.has_first_version()}
     assert names - written == {"AMR"}
+
+
+NEXT_HTML = f"html/{format_named('html').version + 1}"
 
 
 def raised(name):
@@ -101,16 +110,16 @@ def test_raising_one_format_buys_no_row_of_another_again():
     )
     changed = set()
     for label, golden in GOLDEN["files"].items():
-        chunks = chunk_item(item(golden["name"]), source_of(label), policy).chunks
-        if chunks[0].content_hash != golden["content_hash"]:
+        before = chunk_item(item(golden["name"]), source_of(label), POLICY).chunks
+        after = chunk_item(item(golden["name"]), source_of(label), policy).chunks
+        if after[0].content_hash != before[0].content_hash:
             changed.add(label)
-            assert {chunk.chunker for chunk in chunks} == {"html/2"}
+            assert {chunk.chunker for chunk in after} == {NEXT_HTML}
     assert changed == {"HTML"}
     mixed = [OpenPart(text="Words."), part_of("PNG"), part_of("PDF")]
-    before = chunk_parts(item("m"), mixed, POLICY).chunks[0].content_hash
+    paid = chunk_parts(item("m"), mixed, POLICY).chunks[0].content_hash
     mixed = [OpenPart(text="Words."), part_of("PNG"), part_of("PDF")]
-    after = chunk_parts(item("m"), mixed, policy).chunks[0].content_hash
-    assert before == after
+    assert chunk_parts(item("m"), mixed, policy).chunks[0].content_hash == paid
     with_page = chunk_parts(item("m", "A title"), [part_of("HTML")], policy).chunks[0]
     assert with_page.content_hash != (
         chunk_parts(item("m", "A title"), [part_of("HTML")], POLICY).chunks[0].content_hash
@@ -118,7 +127,7 @@ def test_raising_one_format_buys_no_row_of_another_again():
 
 
 def test_a_raised_version_makes_another_plan():
-    assert raised("html").versions() == {**load_table().versions(), "html": "html/2"}
+    assert raised("html").versions() == {**load_table().versions(), "html": NEXT_HTML}
 
 
 def test_the_next_version_is_named_by_the_format_and_holds_for_all_its_pieces():

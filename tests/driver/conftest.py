@@ -25,7 +25,7 @@ from reembed.driver.context import Context
 from reembed.driver.lane import Lane, LaneResult
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, open_context, quotas_of
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.run_dir import open_run_dir
 from reembed.providers.base import BatchService
 from reembed.providers.gemini.client import GeminiService
@@ -133,7 +133,7 @@ class Site:
         clock = context.clock
         offset = context.ledger.storage_now() - clock.now()
         shared = SharedStateStore(self.session.run, quotas_of(self.config), clock, offset)
-        shared.scanned(context.service.list_jobs(), clock.now())
+        shared.set_listed_jobs(context.service.list_jobs(), clock.now())
         progress = Progress(context.run_dir, 1, 0)
         found = {}
         lane = Lane(context, shared, progress, self.interrupted, one_round)

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from reembed.core.records import Claim, Settled
-from reembed.driver.lane import Left
+from reembed.driver.lane import UnsettledShard
 from reembed.driver.session import drive_lane, quotas_of
-from reembed.machine.rules import root_need
+from reembed.machine.snapshot import root_need
 from reembed.types import Chunk, Position, Recipe
 from support.waiting import wait_until
 
@@ -93,7 +93,7 @@ def test_a_429_without_a_hold_gives_everything_back_and_the_next_epoch_creates(s
         {"on": "batches.create", "do": "status", "status": 429, "retry_after": 1, "times": 2}
     )
     context = run.context()
-    context = replace(context, rules=replace(context.rules, hold=0.0))
+    context = replace(context, rules=replace(context.rules, hold_input=0.0))
     run.drive(context)
     assert len(run.jobs()) == 1
     records = context.ledger.look(SHARD)
@@ -110,7 +110,7 @@ def test_a_create_that_is_refused_stops_all_buying(site):
     run = site(12, batch={"max_requests": 6})
     run.faults({"on": "batches.create", "do": "status", "status": 400, "message": "No priority."})
     results = run.drive()
-    assert {type(result) for result in results.values()} == {Left}
+    assert {type(result) for result in results.values()} == {UnsettledShard}
     assert "No priority." in run.halted
     assert run.context().spend.read().usd_nano == 0
 
@@ -322,7 +322,12 @@ def test_a_shard_of_which_nothing_can_be_sent_costs_nothing(site, tmp_path, disk
     assert (settled.rows, settled.rejects, settled.jobs) == (0, 2, 0)
     assert run.outcomes()["000000/0"]["state"] == "NOT_SENT"
     reservations = context.spend.read()
-    assert (reservations.usd_nano, reservations.live, reservations.held, reservations.lines) == (
+    assert (
+        reservations.usd_nano,
+        reservations.live,
+        reservations.retained_results,
+        reservations.lines,
+    ) == (
         0,
         {},
         (),

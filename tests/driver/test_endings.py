@@ -7,7 +7,7 @@ import pytest
 
 from reembed.core.records import Settled
 from reembed.driver.context import Context
-from reembed.driver.lane import Left
+from reembed.driver.lane import UnsettledShard
 from reembed.providers.base import RemoteError
 from support.waiting import wait_until
 
@@ -117,7 +117,11 @@ def test_others_are_collected_after_an_answer_that_cannot_be_trusted(site):
     run = site(40, batch={"max_requests": 17}, emulator={"pending_seconds": 0.6}, speed=10)
     run.faults({"job": 1, "do": "no_keys"})
     results = run.drive()
-    assert sorted(type(r).__name__ for r in results.values()) == ["Left", "Settled", "Settled"]
+    assert sorted(type(r).__name__ for r in results.values()) == [
+        "Settled",
+        "Settled",
+        "UnsettledShard",
+    ]
     assert len(run.jobs()) == 3
 
 
@@ -237,7 +241,7 @@ def test_three_malformed_jobs_in_a_row_stop_the_run(site):
     run = site(60, batch={"max_requests": 6}, speed=10)
     run.faults({"job": "*", "do": "fail_job", "code": 3, "message": "Unknown field."})
     results = run.drive()
-    assert all(isinstance(result, Left) for result in results.values())
+    assert all(isinstance(result, UnsettledShard) for result in results.values())
     assert "refused as malformed" in run.halted
     # Those that were on their way when the third came back, and no pieces without end.
     assert len(run.jobs()) <= 12 + 3 * 5
@@ -247,7 +251,11 @@ def test_a_lost_result_stops_buying_and_leaves_the_others_their_results(site):
     run = site(12, batch={"max_requests": 6}, emulator={"pending_seconds": 0.6}, speed=10)
     run.faults({"on": "files.download", "do": "status", "status": 404, "nth": 1})
     results = run.drive()
-    assert sorted(type(r).__name__ for r in results.values()) == ["Left", "Settled", "Settled"]
+    assert sorted(type(r).__name__ for r in results.values()) == [
+        "Settled",
+        "Settled",
+        "UnsettledShard",
+    ]
     assert "RESULT_LOST" in run.halted
     bought = len(run.jobs())
     run.drive()
@@ -270,7 +278,7 @@ def test_a_job_that_reads_failed_and_ends_well_later_is_collected_not_bought_aga
     run = site(10)
     run.faults({"job": 1, "do": "seems_ended", "seconds": 3600}, KEPT)
     context = run.context()
-    assert [type(r) for r in run.drive(context, one_round=True).values()] == [Left]
+    assert [type(r) for r in run.drive(context, one_round=True).values()] == [UnsettledShard]
     assert run.outcomes()["000000/0"]["state"] == "FAILED"
     run.advance(3600)
     until_well(context)
@@ -322,7 +330,7 @@ def test_a_late_answer_is_verified_as_a_whole_before_any_piece_is_taken(site):
     run.advance(3600)
     until_well(run.context())
     results = run.drive()
-    assert [type(r) for r in results.values()] == [Left]
+    assert [type(r) for r in results.values()] == [UnsettledShard]
     assert "cannot be trusted: canary_differs" in run.halted
     assert (len(run.jobs()), run.rows()) == (1, [])
 
@@ -342,7 +350,7 @@ def test_a_state_that_is_not_known_is_waited_for_and_then_left(site):
     run = site(6, batch={"stuck_hours": 0.01}, speed=40)
     run.faults({"job": 1, "do": "state", "state": "BATCH_STATE_REORGANIZING"})
     left = run.drive()[SHARD]
-    assert isinstance(left, Left)
+    assert isinstance(left, UnsettledShard)
     assert "a state that this version does not know" in left.reason
     assert len(run.jobs()) == 1
 

@@ -77,7 +77,7 @@ def test_what_a_job_cost_is_priced_by_the_tokens_of_its_answer(state: ShardState
     failed = act.RecordOutcome("0", Outcome(state="FAILED", job="batches/x", cause="no reason"))
     event = told(state, failed, failed.outcome)
     assert event is not None
-    assert event.grave
+    assert event.severe
     assert event.why == "FAILED: no reason"
     assert event.counts == {"jobs_failed": 1, "spent_nano_usd": 0}
     unsent = act.RecordOutcome("0", Outcome(state="NOT_SENT", job=""))

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from reembed.core.records import Settled
-from reembed.driver.lane import Left
+from reembed.driver.lane import UnsettledShard
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from support.waiting import wait_until
@@ -53,7 +53,7 @@ def test_the_spend_log_holds_the_money_and_nothing_else_at_the_end(site):
     reservations = context.spend.read()
     assert reservations.live == {}
     assert reservations.usd_nano == sum(plan.usd_nano for plan in run.plans) > 0
-    assert len(reservations.held) == 3
+    assert len(reservations.retained_results) == 3
     assert reservations.lines == 6
 
 
@@ -125,7 +125,7 @@ def test_the_cap_stops_before_it_is_passed(site):
     first = free.plans[0].usd_nano
     run = site(40, batch={"max_requests": 17}, budget={"max_usd": (price - first / 2) / 1e9})
     results = run.drive()
-    left = [result for result in results.values() if isinstance(result, Left)]
+    left = [result for result in results.values() if isinstance(result, UnsettledShard)]
     assert [result.reason for result in left] == ["the budget is used up"]
     assert len(run.jobs()) == 2
     reservations = run.context().spend.read()

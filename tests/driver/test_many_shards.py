@@ -11,13 +11,13 @@ import orjson
 import pytest
 
 from reembed.core.records import Claim, Settled
-from reembed.driver.lane import AHEAD, Lane, LaneResult, Left
+from reembed.driver.lane import MAX_SEEKING, Lane, LaneResult, UnsettledShard
 from reembed.driver.progress import Progress
 from reembed.driver.session import open_context
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from reembed.machine.rules import SharedState
 from reembed.providers.base import BatchService, Job
 from support.clocks import JumpingClock, Until
@@ -84,7 +84,7 @@ class Site:
 
 
 def reasons(results: dict[str, LaneResult]) -> set[str]:
-    return {result.reason for result in results.values() if isinstance(result, Left)}
+    return {result.reason for result in results.values() if isinstance(result, UnsettledShard)}
 
 
 def test_decisions_grow_with_what_asks_and_not_with_the_plan(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_decisions_grow_with_what_asks_and_not_with_the_plan(tmp_path: Path) -> 
         looks.append(site.shared.looks)
     # One look for each that leaves; while they wait, the 64 that ask are asked again.
     assert looks[1] < 1.1 * looks[0]
-    assert looks[0] > 300 / 15 * AHEAD
+    assert looks[0] > 300 / 15 * MAX_SEEKING
 
 
 def test_every_shard_is_counted_whether_it_is_looked_at_or_not(tmp_path: Path) -> None:

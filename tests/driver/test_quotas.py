@@ -47,7 +47,7 @@ def test_two_processes_learn_one_quota_and_no_job_fails_by_it(site):
     assert refused
     # Each process had its own refusals told by the other's log: far fewer than shards.
     assert run.count("batches.create") == len(run.jobs()) + len(lines(run, "void"))
-    assert {line["what"] for line in refused} == {"tokens"}
+    assert {line["quota"] for line in refused} == {"tokens"}
     assert most_at_once(run) * 10 <= quota
 
 
@@ -61,7 +61,7 @@ def test_a_later_call_starts_under_the_ceiling_of_the_one_before(site):
     [line] = lines(run, "refused")
     low = run.context().spend.read().ceiling
     assert low == first.spend.read().ceiling
-    assert (low.tokens is not None) == bool(line["taken"]["jobs"])
+    assert (low.tokens is not None) == bool(line["in_use"]["jobs"])
 
 
 def test_a_shard_above_what_the_service_takes_is_cut_and_all_its_rows_come(site):
@@ -85,7 +85,7 @@ def test_an_upload_that_finds_no_room_waits_and_is_told_to_all(site):
     run.faults({"on": "upload.start", "do": "status", "status": 429, "times": 8})
     run.drive()
     all_is_well(run, 10)
-    assert {line["what"] for line in lines(run, "refused")} == {"file"}
+    assert {line["quota"] for line in lines(run, "refused")} == {"file"}
     assert len(run.jobs()) == 1
 
 

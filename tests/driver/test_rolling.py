@@ -6,10 +6,10 @@ from reembed.core.records import Child, Commit, Redrive, Settled
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
 from reembed.driver.session import quotas_of
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.ledger import Ledger, read_standing
 from reembed.ledger.run_dir import RunDir
-from reembed.machine.rules import root_need
+from reembed.machine.snapshot import root_need
 from reembed.runs.redrive import Resend, write_redrive
 from support.counting import CountingStorage
 

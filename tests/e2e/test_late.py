@@ -44,7 +44,8 @@ def test_what_ends_well_after_it_was_bought_again_is_reported_and_not_used(
     assert done.code == 0, done.err
     first, second = served.jobs()
     report = job.results().report
-    assert [(late["job"], late["held"]) for late in report["late"]] == [(first["name"], "FAILED")]
+    late = [(each["job"], each["recorded"]) for each in report["late"]]
+    assert late == [(first["name"], "FAILED")]
     assert f"ended well too late: {first['name']}" in done.out
     assert {row["job"] for row in job.results().rows()} == {second["name"]}
     assert report["usd_reserved"] >= report["usd"]

@@ -13,10 +13,10 @@ from pathlib import Path
 from kills.writes import Watch, install
 from reembed.core.records import Settled
 from reembed.driver.context import Context
-from reembed.driver.lane import Lane, Left
+from reembed.driver.lane import Lane, UnsettledShard
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, drive_lane, open_context, quotas_of, service_key
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.providers.gemini.client import open_service
 
 SETTLED, FAILED, COME_AGAIN = 0, 1, 75
@@ -66,7 +66,7 @@ def _planted(session: Session, plant: str) -> Iterator[tuple[str, Settled]]:
         progress = Progress(context.run_dir, session.commit, 0, 1e6)
         lane = _Planted(context, shared, progress, performer)
         for shard, result in lane.run(list(context.run_dir.shards(session.plan))):
-            if not isinstance(result, Left):
+            if not isinstance(result, UnsettledShard):
                 yield shard, result
 
 

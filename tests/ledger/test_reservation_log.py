@@ -15,7 +15,8 @@ from reembed.core.records import Need, ReservationLine
 from reembed.errors import RunFailedError
 from reembed.ledger.reservation_log import ReservationLog, is_folded
 from reembed.ledger.run_dir import RunDir, open_run_dir
-from reembed.machine.reservations import Quotas, Reservations
+from reembed.machine.quotas import Quotas
+from reembed.machine.reservations import Reservations
 from reembed.storage.open import open_storage
 from support.counting import CountingStorage
 from support.spending import ONE, WIDE, early, spend_ten
@@ -37,11 +38,11 @@ def test_a_reservation_an_end_and_a_void_leave_what_they_should(log):
     assert log.reserve("b", 1, ONE, WIDE, early)
     used = log.read().used(0.0)
     assert (used.usd_nano, used.tokens, used.jobs, used.result_bytes) == (20, 200, 2, 12_000)
-    log.release("a", 1, "end", held_until=50.0)
+    log.release("a", 1, "end", retained_until=50.0)
     used = log.read().used(0.0)
     # The dollars stay, the result stays until it expires.
     assert (used.usd_nano, used.tokens, used.jobs, used.result_bytes) == (20, 100, 1, 11_000)
-    log.release("b", 1, "void", held_until=50.0)
+    log.release("b", 1, "void", retained_until=50.0)
     assert log.read().used(49.0) == Need(usd_nano=10, result_bytes=5000)
     assert log.read().used(51.0) == Need(usd_nano=10)
 
@@ -59,16 +60,17 @@ def test_the_cap_is_final_and_the_others_are_not():
     reservations = Reservations().add(
         ReservationLine(kind="reserve", attempt="a", epoch=1, need=ONE)
     )
-    assert reservations.room("b", ONE, replace(WIDE, max_usd_nano=15), 0.0) == "capped"
-    assert reservations.room("b", ONE, replace(WIDE, jobs=1), 0.0) == "busy"
-    assert reservations.room("a", ONE, replace(WIDE, max_usd_nano=0, jobs=0), 0.0) == "fits"
+    assert reservations.admission("b", ONE, replace(WIDE, max_usd_nano=15), 0.0) == "capped"
+    assert reservations.admission("b", ONE, replace(WIDE, jobs=1), 0.0) == "busy"
+    assert reservations.admission("a", ONE, replace(WIDE, max_usd_nano=0, jobs=0), 0.0) == "fits"
 
 
 def test_a_later_epoch_overtakes_without_paying_twice(log):
     assert log.reserve("a", 1, ONE, WIDE, early)
     assert log.reserve("a", 2, ONE, replace(WIDE, max_usd_nano=10, jobs=1), early)
     reservations = log.read()
-    assert (reservations.usd_nano, reservations.epoch_of("a"), reservations.lines) == (10, 2, 2)
+    assert (reservations.usd_nano, reservations.lines) == (10, 2)
+    assert reservations.holding_epoch("a") == 2
     # Who stalled before appending finds the line of its successor.
     assert not log.reserve("a", 1, ONE, WIDE, early)
     log.release("a", 1, "void", 0.0)
@@ -272,11 +274,11 @@ def test_results_are_forgotten_once_nothing_can_hold_them_any_more():
     for hour in range(200):
         name, now = f"s{hour}/0", hour * 3600.0
         reserve = ReservationLine(kind="reserve", attempt=name, epoch=1, need=ONE)
-        end = ReservationLine(kind="end", attempt=name, epoch=1, held_until=now + life)
+        end = ReservationLine(kind="end", attempt=name, epoch=1, retained_until=now + life)
         reservations = reservations.add(reserve, end)
         stored = min(hour + 1, 48)
         assert reservations.used(now).result_bytes == stored * ONE.result_bytes
-        assert len(reservations.held) <= 48
+        assert len(reservations.retained_results) <= 48
     assert len(reservations.epochs) == 200
 
 

@@ -13,9 +13,10 @@ from reembed.core.plans import ShardPlan
 from reembed.core.records import Claim, Created, Outcome, ReservationLine
 from reembed.machine import actions as act
 from reembed.machine.decide import decide
+from reembed.machine.quotas import Quotas
 from reembed.machine.reduce import FileWritten, reduce
-from reembed.machine.reservations import Quotas, Reservations
-from reembed.machine.rules import Found, Rules, SharedState
+from reembed.machine.reservations import Reservations
+from reembed.machine.rules import ListedJob, Rules, SharedState
 from reembed.machine.snapshot import ShardRecords, state_of_shard
 from reembed.machine.states import ObservedJob, PendingOutcome, Prepared, ShardState
 from reembed.providers.gemini.provider import CAPABILITIES
@@ -29,8 +30,8 @@ RULES = Rules(
     lease=120.0,
     request_timeout=60.0,
     list_lag=30.0,
-    stuck=3600.0,
-    retention=7 * 86400.0,
+    stuck_after=3600.0,
+    job_list_retention=7 * 86400.0,
     capabilities=replace(CAPABILITIES, result_seconds=1000.0),
     inline="file",
 )
@@ -156,7 +157,7 @@ class Play:
             reservations_changed_at=now,
         )
 
-    def saw(self, *jobs: Found, attempt: str = "0") -> None:
+    def saw(self, *jobs: ListedJob, attempt: str = "0") -> None:
         """The remote jobs are listed now."""
         found = {(SHARD, attempt): jobs} if jobs else {}
         self.shared = replace(self.shared, listed_at=self.shared.now, listed_jobs=found)

@@ -9,9 +9,9 @@ from reembed.core.names import input_file_name
 from reembed.core.records import Claim, Need, Outcome
 from reembed.machine import actions as act
 from reembed.machine.adaptive_quota import LONGEST_PATIENCE, Bound, Ceiling
-from reembed.machine.epochs import FRESH
+from reembed.machine.epochs import MAX_RECORD_AGE
 from reembed.machine.reduce import CallFailed, CreateUnanswered, SendRefused
-from reembed.machine.rules import Found
+from reembed.machine.rules import ListedJob
 from reembed.machine.snapshot import ShardRecords
 from reembed.machine.states import PendingOutcome, Prepared
 
@@ -26,7 +26,7 @@ def foreign(age, **more):
 
 def found(job, created="2026-01-01T00:00:00Z", epoch=1):
     name = input_file_name("files/", "run1", SHARD, "0", epoch)
-    return Found(job, "run1/s/0/f", created, name)
+    return ListedJob(SHARD, "0", job, "run1/s/0/f", created, name)
 
 
 def kinds(game):
@@ -68,7 +68,7 @@ def test_auto_is_inline_only_for_a_small_job_where_metadata_comes_back(play, pla
 def test_a_look_that_is_too_old_is_taken_again(play):
     game = play()
     game.until(act.Create)
-    game.after(FRESH + 0.1)
+    game.after(MAX_RECORD_AGE + 0.1)
     game.step(act.ReloadRecords)
     game.step(act.Create)
 
@@ -86,7 +86,7 @@ def test_a_missed_create_is_looked_at_again(play):
     game = play()
     game.until(act.Create)
     game.step(act.Create, CallFailed(0.0))
-    game.after(FRESH * 2)
+    game.after(MAX_RECORD_AGE * 2)
     assert isinstance(game.next(), act.ReloadRecords)
 
 
@@ -131,7 +131,7 @@ def test_a_foreign_claim_is_taken_over_only_when_its_holder_must_be_gone(play):
 def test_a_renewed_claim_is_left_to_its_holder(play):
     game = play(foreign(GONE + 500))
     game.step(act.ListJobs)
-    game.after(FRESH + 1)
+    game.after(MAX_RECORD_AGE + 1)
     game.step(act.ReloadRecords, foreign(2.0))
     assert isinstance(game.next(), act.Wait)
 
@@ -172,9 +172,8 @@ def test_a_job_of_a_lower_epoch_is_adopted_as_that_epochs(play):
     game.step(act.ListJobs, lambda: game.saw(found("batches/7", epoch=1)))
     assert game.next().created.epoch == 1
     # An inline job names no file: the holder before us made it.
-    game.shared = replace(
-        game.shared, listed_jobs={(SHARD, "0"): (Found("batches/7", "run1/s/0/f", "2026"),)}
-    )
+    inline = ListedJob(SHARD, "0", "batches/7", "run1/s/0/f", "2026")
+    game.shared = replace(game.shared, listed_jobs={(SHARD, "0"): (inline,)})
     assert game.next().created.epoch == 1
 
 
@@ -356,7 +355,11 @@ def test_a_job_of_an_epoch_below_a_closing_claim_is_adopted(play, sealed, form):
     game = play(closed(sealed, 1), inline=form)
     game.step(act.Fence, epoch=1)
     game.wait()
-    job = found("batches/4") if form == "file" else Found("batches/4", "run1/s/0/f", "2026")
+    job = (
+        found("batches/4")
+        if form == "file"
+        else ListedJob(SHARD, "0", "batches/4", "run1/s/0/f", "2026")
+    )
     game.step(act.ListJobs, lambda: game.saw(job))
     action = game.step(act.RecordCreated)
     assert (action.created.job, action.created.epoch) == ("batches/4", 1)
@@ -611,7 +614,7 @@ def test_an_answer_that_is_gone_halts(play):
 
 
 def held(play, seconds=40.0, **more):
-    game = play(hold=300.0, **more)
+    game = play(hold_input=300.0, **more)
     game.until(act.Create)
     game.step(act.Create, SendRefused("quota", seconds, quota=True))
     return game
@@ -676,7 +679,7 @@ def test_one_request_is_not_cut_and_a_small_gap_is_left(play):
 
 def test_one_request_above_a_lowered_ceiling_waits_until_it_rises(play):
     game = play(plan={"requests": 1, "canaries": 0})
-    lowered = replace(game.shared.quotas, largest=499)
+    lowered = replace(game.shared.quotas, largest_job=499)
     game.shared = replace(game.shared, quotas=lowered, reservations_read_at=game.shared.now)
     # Nothing has lowered it, so nothing will raise it.
     assert isinstance(game.next(), act.Defer)
@@ -687,7 +690,7 @@ def test_one_request_above_a_lowered_ceiling_waits_until_it_rises(play):
         (long_ago, LONGEST_PATIENCE / 2, act.Wait),
         (long_ago, LONGEST_PATIENCE, act.Defer),
     ):
-        ceiling = Ceiling(largest=Bound(499, at, patience=patience))
+        ceiling = Ceiling(largest_job=Bound(499, at, patience=patience))
         game.shared = replace(
             game.shared, reservations=replace(game.shared.reservations, ceiling=ceiling)
         )
@@ -696,7 +699,7 @@ def test_one_request_above_a_lowered_ceiling_waits_until_it_rises(play):
 
 def test_a_shard_above_what_the_service_takes_is_cut(play):
     game = play()
-    game.shared = replace(game.shared, quotas=replace(game.shared.quotas, largest=499))
+    game.shared = replace(game.shared, quotas=replace(game.shared.quotas, largest_job=499))
     assert game.next() == act.MakeClaim("0", 1, "split")
 
 
@@ -772,7 +775,7 @@ def test_a_holder_that_was_frozen_beyond_its_lease_gives_up(play):
 
 
 def test_an_inline_job_has_nothing_to_hold(play):
-    game = play(hold=300.0, inline="inline")
+    game = play(hold_input=300.0, inline="inline")
     game.until(act.Create)
     game.step(act.Create, SendRefused("quota", 40.0, quota=True))
     game.step(act.Release, kind="void")

@@ -247,9 +247,14 @@ def test_a_result_that_cannot_belong_to_an_action_is_an_error(play, action, resu
 
 def test_the_book_folds_lines_of_unknown_attempts_to_nothing():
     reservations = Reservations().add(
-        ReservationLine(kind="end", attempt="x", epoch=1, held_until=9.0)
+        ReservationLine(kind="end", attempt="x", epoch=1, retained_until=9.0)
     )
-    assert (reservations.lines, reservations.usd_nano, reservations.live, reservations.held) == (
+    assert (
+        reservations.lines,
+        reservations.usd_nano,
+        reservations.live,
+        reservations.retained_results,
+    ) == (
         1,
         0,
         {},

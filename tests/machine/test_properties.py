@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from reembed.core.records import Claim, Created, Need, Outcome, ordinals_of
 from reembed.machine import actions as act
-from reembed.machine.endings import RemoteEnd, after_failure, past_of
-from reembed.machine.epochs import FRESH
+from reembed.machine.endings import RemoteEnd, ending_after_failure, retry_history
+from reembed.machine.epochs import MAX_RECORD_AGE
 from reembed.machine.reduce import CallFailed, CreateUnanswered, SendRefused
-from reembed.machine.rules import Found
+from reembed.machine.rules import ListedJob
 from reembed.machine.states import ObservedJob, PendingOutcome, Prepared
 
 MOST_STEPS = 4000
@@ -67,9 +67,10 @@ class Chance:
         assert spot in self.claimed
         now, reservations = self.game.shared.now, self.game.shared.reservations
         assert (
-            reservations.epoch_of(f"{self.game.state.plan.shard}/{action.attempt}") == action.epoch
+            reservations.holding_epoch(f"{self.game.state.plan.shard}/{action.attempt}")
+            == action.epoch
         )
-        assert now - self.looked[action.attempt] <= FRESH + 1.0
+        assert now - self.looked[action.attempt] <= MAX_RECORD_AGE + 1.0
         assert action.inline or self.looked[action.attempt] >= self.uploaded[spot]
         assert not self.game.shared.stopped
         assert not self.game.shared.halted
@@ -92,7 +93,7 @@ class Chance:
 
     def _reserve(self, action):
         shared, name = self.game.shared, f"{self.game.state.plan.shard}/{action.attempt}"
-        room = shared.reservations.room(name, action.need, shared.quotas, shared.storage_now)
+        room = shared.reservations.admission(name, action.need, shared.quotas, shared.storage_now)
         return "full" if room != "fits" or self.lucky(0.1) else self.game.well(action)
 
     def _prepare(self, action):
@@ -144,7 +145,7 @@ class Chance:
     def _listjobs(self, action):
         shard = self.game.state.plan.shard
         found = {
-            (shard, path): tuple(Found(job, "n", job) for job in jobs)
+            (shard, path): tuple(ListedJob(shard, path, job, "n", job) for job in jobs)
             for path, jobs in self.remote.items()
         }
         now = self.game.shared.now
@@ -169,9 +170,9 @@ class Chance:
         sent: Any = range(state.plan.requests)
         if attempt.ordinals is not None:
             sent = ordinals_of(attempt.ordinals)
-        past = past_of(action.attempt, {p: a.outcome for p, a in state.attempts.items()})
+        history = retry_history(action.attempt, {p: a.outcome for p, a in state.attempts.items()})
         end = RemoteEnd("b", attempt.job.state, self.random.choice((3, 13)))
-        found = after_failure(past, end, sent, 3, _need_of)
+        found = ending_after_failure(history, end, sent, 3, _need_of)
         return PendingOutcome(
             Outcome(
                 state=attempt.job.state,
@@ -197,10 +198,10 @@ def _need_of(ordinals):
     seed=st.integers(0, 2**32),
     form=st.sampled_from(["file", "inline"]),
     cap=st.integers(60, 200),
-    hold=st.sampled_from([0.0, 45.0, 600.0]),
+    hold_input=st.sampled_from([0.0, 45.0, 600.0]),
 )
-def test_creates_are_guarded_and_every_shard_ends(play, seed, form, cap, hold):
-    game = play(inline=form, quotas={"max_usd_nano": cap}, hold=hold)
+def test_creates_are_guarded_and_every_shard_ends(play, seed, form, cap, hold_input):
+    game = play(inline=form, quotas={"max_usd_nano": cap}, hold_input=hold_input)
     chance = Chance(game, seed)
     last = chance.run()
     event(type(last).__name__)

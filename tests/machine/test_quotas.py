@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from reembed.config.load import config_from_mapping
 from reembed.core.plans import PlanTotals
-from reembed.machine.quotas import ProjectQuotas, days_table, days_under, storage_hours
+from reembed.machine.quotas import Quotas, days_table, days_under, storage_hours
 from reembed.providers.gemini.provider import CAPABILITIES
 
-WIDE = ProjectQuotas(tokens=10**12, jobs=10**6, file_bytes=10**15)
+WIDE = Quotas(tokens=10**12, jobs=10**6, file_bytes=10**15)
 
 
 def plan(jobs: int, tokens: int = 0, given_bytes: int = 0, result: int = 0) -> PlanTotals:
@@ -92,7 +92,7 @@ def test_a_job_larger_than_the_storage_goes_alone() -> None:
 def test_storage_binds_large_vectors() -> None:
     # Half a million vectors of 39 KB fill 20 GB for two days.
     found = days_under(
-        ProjectQuotas(tokens=10**12, jobs=1000, file_bytes=20 * 10**9),
+        Quotas(tokens=10**12, jobs=1000, file_bytes=20 * 10**9),
         plan(200, result=5000 * 39_000, tokens=10),
         1,
     )
@@ -102,8 +102,8 @@ def test_storage_binds_large_vectors() -> None:
 
 def test_inline_jobs_need_no_storage() -> None:
     data = {"name": "a", "source": {"files": ["x"]}, "batch": {"input": "inline"}}
-    quotas = ProjectQuotas.of(config_from_mapping(data, Path("/srv")).config, CAPABILITIES)
-    assert quotas == ProjectQuotas(tokens=500_000, jobs=100, file_bytes=None)
+    quotas = Quotas.of(config_from_mapping(data, Path("/srv")).config, CAPABILITIES)
+    assert quotas == Quotas(tokens=500_000, jobs=100, file_bytes=None)
     found = days_under(quotas, plan(5, tokens=10, result=10**12), 1)
     assert found.file_storage is None
     assert found.binds == "turnaround"
@@ -111,7 +111,9 @@ def test_inline_jobs_need_no_storage() -> None:
 
 def test_the_quotas_of_a_configuration() -> None:
     loaded = config_from_mapping({"name": "a", "source": {"files": ["x"]}}, Path("/srv"))
-    assert ProjectQuotas.of(loaded.config, CAPABILITIES) == ProjectQuotas(500_000, 100, 20 * 10**9)
+    assert Quotas.of(loaded.config, CAPABILITIES) == Quotas(
+        tokens=500_000, jobs=100, file_bytes=20 * 10**9
+    )
 
 
 def test_the_table_has_three_turnarounds() -> None:

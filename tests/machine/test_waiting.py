@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from reembed.core.plans import PlanTotals
-from reembed.machine.quotas import ProjectQuotas, days_under, rest_of, why_not_wait
+from reembed.machine.quotas import Quotas, days_under, rest_of, why_not_wait
 
-QUOTAS = ProjectQuotas(tokens=1000, jobs=10, file_bytes=None)
+QUOTAS = Quotas(tokens=1000, jobs=10, file_bytes=None)
 
 
 def plan(jobs: int) -> PlanTotals:

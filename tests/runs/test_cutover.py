@@ -13,7 +13,7 @@ from reembed.bigquery.schema import row_fields
 from reembed.config.frozen import frozen_view
 from reembed.config.load import config_from_mapping
 from reembed.core.plans import PlanSummary
-from reembed.core.records import Commit, RunSettled, Stop
+from reembed.core.records import Commit, RunPublished, RunSettled
 from reembed.errors import RunFailedError, UsageError
 from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.cutover import ViewChange, cut_over, roll_back
@@ -44,7 +44,7 @@ class Place:
         self.commit()
         settled = RunSettled(shards=0, rows=0, rejects=0, jobs=0)
         self.storage.create(self.layout.run_settled(1, 0), settled.encode())
-        self.storage.create(self.layout.run_published(1, 0), Stop().encode())
+        self.storage.create(self.layout.run_published(1, 0), RunPublished().encode())
 
     def commit(self, planned: int = 0) -> None:
         frozen = frozen_view(self.config)

@@ -13,11 +13,11 @@ from reembed.core.plans import ShardPlan
 from reembed.core.records import RunSettled
 from reembed.driver.context import Context
 from reembed.driver.session import rules_of
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.layout import Layout
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import RunDir
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from reembed.machine.rules import Rules
 from reembed.runs.report import count_run, require_closed, roll_up
 from simulation.checks import Checks
@@ -110,7 +110,7 @@ class Call:
         if process.name != "p1":
             # A resumed call first looks for jobs that the ledger does not know.
             began = context.clock.now()
-            shared.scanned(context.service.list_jobs(), began)
+            shared.set_listed_jobs(context.service.list_jobs(), began)
         runner = SimRunner(
             context,
             shared,

@@ -9,7 +9,7 @@ from functools import lru_cache
 from reembed.config.models import MODELS
 from reembed.core.price import price
 from reembed.ledger.layout import Layout, parse_record
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from reembed.runs.audit import Audit
 from simulation.corpus import RUN_DIR, Corpus
 from simulation.disk import Disk, kind_of

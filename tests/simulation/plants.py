@@ -10,7 +10,7 @@ from reembed.config.schema import Config
 from reembed.core.records import Child, Claim, Commit, Created, Need, Outcome, Redrive
 from reembed.driver.context import Context
 from reembed.driver.perform import Performer
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.run_dir import RunDir
 from reembed.machine import actions as act
@@ -78,7 +78,7 @@ def take_over_without_scan() -> Parts:
 
     def way(self: Any, state: ShardState, action: act.Action) -> Result:
         if isinstance(action, act.ListJobs):
-            self.real._shared.scanned([], self.context.clock.now())
+            self.real._shared.set_listed_jobs([], self.context.clock.now())
             return None
         return self.real.perform(state, action)
 
@@ -117,7 +117,7 @@ def checked_not_reserved() -> Parts:
             return self.real.perform(state, action)
         name, now = f"{state.plan.shard}/{action.attempt}", self.real._shared.storage_now()
         reservations, quotas = self.context.spend.read(), self.real._shared.current().quotas
-        return "won" if reservations.room(name, action.need, quotas, now) == "fits" else "full"
+        return "won" if reservations.admission(name, action.need, quotas, now) == "fits" else "full"
 
     return _performer(way)
 

@@ -22,16 +22,17 @@ from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.core.records import Need, Outcome, ReservationLine, ordinals_of
 from reembed.driver.context import Context
 from reembed.driver.perform import Performer
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.errors import QuotaError, RemoteNotFoundError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import RunDir
 from reembed.machine import actions as act
-from reembed.machine.endings import split
+from reembed.machine.endings import split_attempt
+from reembed.machine.quotas import Quotas
 from reembed.machine.reduce import FileWritten, Result
-from reembed.machine.reservations import Quotas, Reservations
+from reembed.machine.reservations import Reservations
 from reembed.machine.rules import Rules
 from reembed.machine.states import PendingOutcome, Prepared, ShardState
 from reembed.providers.base import Job, JobStats, RemoteFile
@@ -237,7 +238,7 @@ class Measurement:
     def _runner(self, process: Process, scratch: Path) -> SimRunner:
         run_dir = RunDir(IndexedStorage(self.disk, process), Layout(RUN_DIR))
         clock = SimClock(process)
-        quotas = Quotas(None, 100, QUOTA, 10**15)
+        quotas = Quotas(tokens=QUOTA, jobs=100, file_bytes=10**15)
         context = Context(
             config=Config.model_validate({"name": "use", "source": {"files": ["*"]}}),
             commit=1,
@@ -292,10 +293,10 @@ class _Light:
                 uri = self.context.layout.work(1, shard, name)
             return PendingOutcome(Outcome(state="SUCCEEDED", job=created.job, rows=1, rows_uri=uri))
         if isinstance(action, act.ClassifyFailure):
-            self.shared.moved()
+            self.shared.expect_reservations()
             own = state.attempts[action.attempt].ordinals
             ordinals = ordinals_of(own) if own else list(range(state.plan.requests))
-            pieces = split(action.attempt, ordinals, 2, lambda o: self.world.need(shard, o))
+            pieces = split_attempt(action.attempt, ordinals, 2, lambda o: self.world.need(shard, o))
             return PendingOutcome(Outcome(state="NOT_SENT", job="", children=pieces))
         if isinstance(action, act.WritePart | act.WriteRejects):
             return FileWritten(self.context.layout.part(1, shard))
@@ -311,8 +312,8 @@ def _rules(holder: str) -> Rules:
         lease=120.0,
         request_timeout=60.0,
         list_lag=60.0,
-        stuck=1e9,
-        retention=7 * 24 * HOUR,
+        stuck_after=1e9,
+        job_list_retention=7 * 24 * HOUR,
         capabilities=CAPABILITIES,
         inline="file",
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from reembed.errors import NameTakenError, QuotaError, RefusedError, RemoteNotFoundError
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from reembed.providers.base import TERMINAL, Job, JobStats, RemoteError
 from simulation.answers import answer_lines, answered_keys, draw_damage, weigh
 from simulation.kernel import Kernel

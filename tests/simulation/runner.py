@@ -10,29 +10,32 @@ from typing import Protocol
 from reembed.core.plans import ShardPlan
 from reembed.core.records import Commit
 from reembed.driver.context import Context
-from reembed.driver.lane import Rolling, is_sealed, is_sending
+from reembed.driver.lane import RollupWriter
 from reembed.driver.perform import Performer
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.ledger.ledger import Ledger
 from reembed.machine import actions as act
 from reembed.machine.decide import decide
+from reembed.machine.halts import halt_for_unusable_answers
 from reembed.machine.reduce import Result, reduce
 from reembed.machine.rules import Rules, SharedState
+from reembed.machine.scheduling import (
+    is_idle_action,
+    is_sending,
+    longest_sleep,
+    may_leave_round,
+    may_still_be_done,
+    renewal_is_due,
+    round_is_over,
+    shard_is_sending,
+)
 from reembed.machine.snapshot import ShardRecords, state_of_shard
 from reembed.machine.states import ShardState
 from reembed.runs.audit import Audit, audit_jobs
 from reembed.runs.redrive import Resend, plan_redrive
 from simulation.kernel import Kernel, Process
 
-_ASKING = (act.ReloadRecords, act.RefreshReservations, act.ListJobs, act.Poll)
-_MOMENT, _TICK = 1.0, 1e-3
-_TAKING_BACK = (
-    act.DeleteInput,
-    act.Release,
-    act.ReleaseClaim,
-    act.RecordCreated,
-    act.RecordOutcome,
-)
+_TICK = 1e-3
 
 
 class Performs(Protocol):
@@ -96,25 +99,25 @@ class SimRunner:
     ) -> None:
         self._halted, self._one_round = halted, one_round
         self._idle_since: dict[str, float] = {}
-        self._tools, self._shared, self._process, self._parts = context, shared, process, parts
+        self._context, self._shared, self._process, self._parts = context, shared, process, parts
         self._kernel: Kernel = process.kernel
         self._performer = parts.performer(context, shared)
         self._states: dict[str, ShardState] = {}
         self._renewals: dict[str, tuple[float, int]] = {}
         self._interrupted = False
-        self._rolling = Rolling(context, ())
+        self._rollups = RollupWriter(context, ())
         self.left: dict[str, str] = {}
 
     def run(self, shards: Sequence[ShardPlan]) -> None:
         """Drive until each shard is settled or left; `left` says why."""
         self._start(shards)
-        now = self._tools.clock.now()
+        now = self._context.clock.now()
         due = [(now, plan.shard) for plan in shards]
         heapq.heapify(due)
         self._process.renew = self._renew
         while due:
             at, shard = heapq.heappop(due)
-            now = self._tools.clock.now()
+            now = self._context.clock.now()
             if at > now and not self._interrupted:
                 self._sleep(at)
             again = self._step(shard)
@@ -123,78 +126,75 @@ class SimRunner:
 
     def _sleep(self, until: float) -> None:
         """Sleep; who holds a claim wakes often enough to renew it, as a lane does."""
-        clock, slice_ = self._tools.clock, self._tools.rules.lease / 6
+        clock, slice_ = self._context.clock, longest_sleep(self._context.rules.lease)
         while (left := until - clock.now()) > 0:
-            held = any(is_sending(a) for v in self._states.values() for a in v.attempts.values())
+            held = any(shard_is_sending(state) for state in self._states.values())
             clock.sleep(min(left, slice_) if held else left)
             self._renew()
 
     def _start(self, shards: Sequence[ShardPlan]) -> None:
-        now = self._tools.clock.now()
-        known = dict(self._tools.ledger.load((plan.shard for plan in shards), ages=True))
-        self._shared.set_reservations(self._tools.spend.read())
-        self._shared.set_stopped(self._tools.ledger.stopped())
+        now = self._context.clock.now()
+        known = dict(self._context.ledger.load((plan.shard for plan in shards), ages=True))
+        self._shared.set_reservations(self._context.spend.read())
+        self._shared.set_stopped(self._context.ledger.stopped())
         for plan in shards:
             records = known.get(plan.shard, ShardRecords())
-            for outcome in records.outcomes.values():
-                if outcome.state == "SUCCEEDED":
-                    self._shared.job_ended(outcome.state, request_shaped=False)
-            for attempt, reason in sorted(records.suspects.items()):
-                if attempt not in records.outcomes and not self._tools.rules.accept_repay:
-                    self._shared.halt(reason)
+            self._shared.count_recorded(records)
+            self._shared.halt(halt_for_unusable_answers(records, self._context.rules.accept_repay))
             self._states[plan.shard] = state_of_shard(plan, records, now)
         still = [shard for shard, state in self._states.items() if state.settled is None]
-        self._rolling = Rolling(self._tools, still)
+        self._rollups = RollupWriter(self._context, still)
 
     def _step(self, shard: str) -> float | None:
         """One decision of a shard and what follows; when it is due again, None when it has left."""
         if self._kernel.faults.draw("interrupt", ("interrupt",)):
             self._interrupted = True
             self._shared.halt("interrupted")
-        action = self._parts.decide(self._states[shard], self._shared.current(), self._tools.rules)
+        action = self._parts.decide(
+            self._states[shard], self._shared.current(), self._context.rules
+        )
         if isinstance(action, act.Finished):
-            self._rolling.settled(shard)
+            self._rollups.settled(shard)
             return None
         if isinstance(action, act.Defer | act.Halt):
             if isinstance(action, act.Halt):
                 self._halted(f"{shard}/{action.attempt}")
                 self._shared.halt(action.reason)
-                self._tools.ledger.suspect(shard, action.attempt, action.reason)
+                self._context.ledger.suspect(shard, action.attempt, action.reason)
             self.left[shard] = action.reason
             return None
-        if self._interrupted and not isinstance(action, _TAKING_BACK):
+        if self._interrupted and not may_still_be_done(action):
             self.left[shard] = "interrupted"
             return None
         if isinstance(action, act.Wait):
             return None if self._waited_enough(shard, action.until) else action.until
-        if not isinstance(action, _ASKING):
+        if not is_idle_action(action):
             self._idle_since.pop(shard, None)
         self._kernel.note(f"{self._process.name} does {shard} {action}"[:400])
         result = self._performer.perform(self._states[shard], action)
-        now = self._tools.clock.now()
+        now = self._context.clock.now()
         self._states[shard] = reduce(self._states[shard], action, result, now)
         return now
 
     def _waited_enough(self, shard: str, until: float) -> bool:
         """Whether one round is over for a shard, as a lane sees it."""
-        attempts = self._states[shard].attempts.values()
-        if any(is_sending(attempt) or is_sealed(attempt) for attempt in attempts):
+        if not may_leave_round(self._states[shard], others_at_work=False):
             return False
-        since = self._idle_since.setdefault(shard, self._tools.clock.now())
-        enough = self._one_round and until > since + _MOMENT
+        since = self._idle_since.setdefault(shard, self._context.clock.now())
+        enough = self._one_round and round_is_over(until, since)
         if enough:
             self.left[shard] = "it waits for the service"
         return enough
 
     def _renew(self) -> None:
         """Renew the claims that this process holds, as a lane does beside a long upload."""
-        now = self._tools.clock.now()
+        now = self._context.clock.now()
         for shard, state in self._states.items():
             for attempt in state.attempts.values():
                 if not is_sending(attempt):
                     continue
                 claim = f"{shard}/{attempt.path}.e{attempt.epoch}"
                 last, count = self._renewals.get(claim, (attempt.local.claimed_at, 0))
-                if now - last >= self._tools.rules.lease / 3:
-                    self._tools.ledger.renew(shard, attempt.path, attempt.epoch, count + 1)
+                if renewal_is_due(last, now, self._context.rules.lease):
+                    self._context.ledger.renew(shard, attempt.path, attempt.epoch, count + 1)
                     self._renewals[claim] = (now, count + 1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 
 # The store's clock as a runner reckons it may be off by its drift since its start.
 _CLOCKS_APART = 600.0
@@ -34,7 +34,7 @@ class Spent:
             if kind == "void":
                 self.usd[attempt] -= need["usd_nano"]
             else:
-                self.held.append((line["held_until"], need["result_bytes"]))
+                self.held.append((line["retained_until"], need["result_bytes"]))
 
     def faults(self, line: Mapping[str, Any], quotas: Quotas, now: float) -> list[str]:
         """What a line that was folded in breaks, at the store's time `now`."""

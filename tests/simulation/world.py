@@ -6,13 +6,13 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reembed.core.records import Commit
 from reembed.errors import RunFailedError, StorageError, TransientError
 from reembed.ledger.layout import Layout
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from simulation.call import Call, Setting
 from simulation.checks import Checks
 from simulation.corpus import CORPORA, GENERATION, PLAN, RUN, RUN_DIR, config_of, corpus
@@ -194,7 +194,7 @@ class SimWorld:
 
     def _lift(self) -> None:
         """For the end: no cap and no stop any more, so that every chunk must come out."""
-        self.quotas = Quotas(None, self.quotas.jobs, self.quotas.tokens, self.quotas.file_bytes)
+        self.quotas = replace(self.quotas, max_usd_nano=None)
         self.checks.quotas = self.quotas
         if self.checks.stopped_at is not None:
             prefix = Layout(RUN_DIR).stops(1)

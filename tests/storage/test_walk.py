@@ -45,11 +45,11 @@ def test_a_link_to_nothing_is_there_and_missing(folder: Path) -> None:
     assert [(stat.uri, stat.generation) for stat in found[3:]] == [(f"{folder}/lost", MISSING)]
 
 
-def test_a_barred_folder_is_not_entered_under_any_name(folder: Path) -> None:
+def test_an_excluded_folder_is_not_entered_under_any_name(folder: Path) -> None:
     (folder / "other").symlink_to(folder / "a")
-    barred = identity(f"{folder}/a")
-    assert barred is not None
-    assert names(folder, barred=frozenset({barred})) == ["a.txt"]
+    excluded = identity(f"{folder}/a")
+    assert excluded is not None
+    assert names(folder, excluded=frozenset({excluded})) == ["a.txt"]
 
 
 def test_a_folder_that_is_not_there_is_empty(folder: Path) -> None:

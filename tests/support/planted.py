@@ -214,7 +214,7 @@ class Planted:
             reserve = ReservationLine(kind="reserve", attempt=name, epoch=1, need=need)
             # A job takes four hours, a hundred of them run at once.
             until = (number // 100) * 4 * HOURS + 48 * HOURS
-            end = ReservationLine(kind="end", attempt=name, epoch=1, held_until=until)
+            end = ReservationLine(kind="end", attempt=name, epoch=1, retained_until=until)
             reservations = reservations.add(reserve, end)
         reserves = [
             ReservationLine(kind="reserve", attempt=f"{shard}/0", epoch=1, need=need)

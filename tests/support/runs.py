@@ -16,7 +16,7 @@ from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import RunDir
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from reembed.storage.base import Storage
 
 PLAN = "plan"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from reembed.core.records import Need
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import open_run_dir
-from reembed.machine.reservations import Quotas
+from reembed.machine.quotas import Quotas
 from support.waiting import DEADLINE
 
 WIDE = Quotas(max_usd_nano=None, jobs=1000, tokens=10**9, file_bytes=10**12)

@@ -11,7 +11,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.metrics.metric import MetricsFilter
 
 from reembed.core.plans import PlanTotals
-from reembed.driver.events import Event, Watch
+from reembed.driver.events import Event, LaneObserver
 
 EMBED, PLAN = "reembed.embed", "reembed.plan"
 # A distribution, since not every runner has gauges: its maximum is the oldest age of all.
@@ -24,7 +24,7 @@ class LaneMetrics:
     Beam finds the bundle by its thread, and the threads of a lane's pool belong to none.
     """
 
-    def saw(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Add an event's numbers to the counters of their names."""
         count(EMBED, event.counts)
 
@@ -42,12 +42,12 @@ class OnBundleThread:
         call: has something done on the thread of the bundle.
     """
 
-    def __init__(self, watch: Watch, call: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, watch: LaneObserver, call: Callable[[Callable[[], None]], None]) -> None:
         self._watch, self._call = watch, call
 
-    def saw(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Pass an event on."""
-        self._call(partial(self._watch.saw, event))
+        self._call(partial(self._watch.on_event, event))
 
     def pending(self, seconds: int) -> None:
         """Pass an age on."""

@@ -14,7 +14,7 @@ from reembed.bigquery.sql import CLOCK_SQL, borders_sql, key_in, source_sql
 from reembed.core.names import PARTITION_ITEMS
 from reembed.core.records import Record
 from reembed.errors import BigQueryError
-from reembed.sources.rows import sample_digest
+from reembed.storage.listing import sample_digest
 
 # A row restriction may have 1 MB:
 # https://cloud.google.com/bigquery/docs/reference/storage/rpc/google.cloud.bigquery.storage.v1

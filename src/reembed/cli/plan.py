@@ -14,7 +14,7 @@ from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
 from reembed.core.price import Price, format_cap, format_usd, price
 from reembed.ledger.run_dir import open_run_dir
-from reembed.machine.quotas import Days, ProjectQuotas, days_table
+from reembed.machine.quotas import Days, Quotas, days_table
 from reembed.providers.open import find_provider
 from reembed.runs.loading import load_service_config
 
@@ -96,8 +96,8 @@ def show_plan(plan: PlanSummary, config: Config, out: Console) -> None:
     out.print(_days_table(days_table(_quotas(config), totals)))
 
 
-def _quotas(config: Config) -> ProjectQuotas:
-    return ProjectQuotas.of(config, find_provider(config.service).capabilities)
+def _quotas(config: Config) -> Quotas:
+    return Quotas.of(config, find_provider(config.service).capabilities)
 
 
 def _note(note: str, count: int) -> str:

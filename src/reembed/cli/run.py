@@ -202,7 +202,7 @@ def show_report(report: dict[str, Any], out: Console) -> None:
     for late in report.get("late", ()):
         out.print(
             f"ended well too late: {late['job']} (shard {late['shard']}, attempt "
-            f"{late['attempt']}) had read {late['held']}; its requests were sent again or are "
+            f"{late['attempt']}) had read {late['recorded']}; its requests were sent again or are "
             "rejects, and its answer is not used",
             style="bold",
         )

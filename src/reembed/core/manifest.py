@@ -77,14 +77,14 @@ _ASKED = ("reject_code", "donor", "title", "text", "recipe", "source_hash")
 
 def recipe_to_json(recipe: Recipe) -> str:
     """Write a recipe as it stands in a manifest."""
-    return orjson.dumps(_said(asdict(recipe))).decode()
+    return orjson.dumps(_without_empty(asdict(recipe))).decode()
 
 
-def _said(recipe: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(recipe: dict[str, Any]) -> dict[str, Any]:
     """Leave out of a recipe's fields those that only few have."""
     for part in recipe["parts"]:
         if part["recipe"] is not None:
-            part["recipe"] = _said(part["recipe"])
+            part["recipe"] = _without_empty(part["recipe"])
     return {n: v for n, v in recipe.items() if v or n not in ("uri", "parts")}
 
 
@@ -120,6 +120,7 @@ def manifest_of(chunks: Iterable[Chunk], wire: WireFormat) -> pa.Table:
 
     `input_bytes` becomes the bytes of the request's line on the wire, base64 and task included.
     """
+    # Limits of a job are those of its file, so chunks are weighed as they go over the wire.
     rows = [_row(chunk, _wire_bytes(chunk, wire)) for chunk in chunks]
     return pa.Table.from_pylist(rows, schema=MANIFEST)
 
@@ -195,11 +196,11 @@ def request_groups(chunks: pa.Table, with_titles: bool) -> NDArray[np.int64]:
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             reject, donor, title, text, recipe, source = row
             if reject is None and donor is None:
-                said: tuple[Any, ...] = (with_titles and title, text)
+                asked: tuple[Any, ...] = (with_titles and title, text)
                 if recipe is not None:
                     # Titles are sent with texts, and only mixed requests have both.
-                    said = (_content_of(recipe), source, *(said if text is not None else ()))
-                digest = hashlib.blake2b(repr(said).encode(), digest_size=16).digest()
+                    asked = (_content_of(recipe), source, *(asked if text is not None else ()))
+                digest = hashlib.blake2b(repr(asked).encode(), digest_size=16).digest()
                 groups[at] = known.setdefault(digest, len(known))
             at += 1
     return groups

@@ -59,6 +59,7 @@ def chunk_parts(item: Item, parts: Iterable[OpenPart], policy: ChunkPolicy) -> C
     whole = with_model_limits(policy)
     made: list[_Made] = []
     for number, part in enumerate(parts, 1):
+        # Checked after each part, so that the reject names the first one that is too much.
         try:
             made.append(_make(part, title, whole))
             check_parts((one.part for one in made), policy.spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 PARTITION_ITEMS = 20_000
 
@@ -97,9 +98,24 @@ def attempt_order(attempt: str) -> tuple[int, ...]:
     return tuple(int(step) for step in attempt.split("."))
 
 
+class JobName(NamedTuple):
+    """The fields of a remote job's display name; `fingerprint` is cut to 16 characters."""
+
+    run: str
+    shard: str
+    attempt: str
+    fingerprint: str
+
+
 def display_name(run: str, shard: str, attempt: str, fingerprint: str) -> str:
     """Name a remote job, so that it is found again when the answer to its creation was lost."""
-    return f"{run}/{shard}/{attempt}/{fingerprint[:16]}"
+    return "/".join(JobName(run, shard, attempt, fingerprint[:16]))
+
+
+def parse_display_name(name: str) -> JobName | None:
+    """Split a display name into its fields; None when it has not the form of ours."""
+    fields = name.split("/")
+    return JobName(*fields) if len(fields) == 4 else None
 
 
 def input_file_name(prefix: str, run: str, shard: str, attempt: str, epoch: int) -> str:

@@ -212,6 +212,7 @@ def pack_partition(chunks: pa.Table, partition: int, packing: Packing) -> Iterat
 
 
 def _weights(chunks: pa.Table, groups: NDArray[np.int64], packing: Packing) -> Weights:
+    # Rejects and copies send nothing: they weigh 0 in every limit.
     sent = (groups >= 0).astype(np.int64)
     tokens = chunks.column("token_count").to_numpy(zero_copy_only=False) * sent
     wire = chunks.column("input_bytes").to_numpy(zero_copy_only=False) * sent
@@ -222,6 +223,7 @@ def _shard_plan(manifest: pa.Table, shard: str, packing: Packing) -> ShardPlan:
     requests = request_ordinals(manifest)
     chosen = first_rows(manifest)
     canaries = plan_canaries(len(chosen))
+    # A canary costs what its original costs, so it is priced and weighed like it.
     originals = chosen[[canary.original for canary in canaries]] if canaries else chosen[:0]
     rows = np.concatenate([chosen, originals])
     counts = TokenCounts.of(manifest)

@@ -84,6 +84,7 @@ def price(tokens: Mapping[str, int], spec: ModelSpec) -> Price:
         if count == 0:
             continue
         listed = spec.prices.get(modality)
+        # A missing price must not count as free: the cap would hold nothing back.
         if listed is None:
             raise ConfigError(
                 f"model.limits.prices.{modality}",

@@ -179,29 +179,51 @@ class ReservationLine(Record):
     """`spend/<seq>`: one line of the gap-free log of money and quotas.
 
     `reserve` takes `need` for an attempt; `void` gives all of it back; `end` gives back tokens,
-    the job and the input file, keeps the dollars, and keeps the result bytes until `held_until`
-    (seconds, by the storage's clock). `refused` tells of a 429 at the storage's time `at`, and of
-    `what` it speaks (a file: it came to an upload), when `taken` had gone through of others; all
-    its file bytes are in `taken.result_bytes`. `total_usd_nano` is the running total after this
-    line.
+    the job and the input file, keeps the dollars, and keeps the result bytes until `retained_until`
+    (seconds, by the storage's clock). `refused` records a 429 at the storage's time `at`: the
+    `quota` that it most likely met (``file``: it came to an upload), and what others had `in_use`
+    before, all file bytes of it in `in_use.result_bytes`. `total_usd_nano` is the running total
+    after this line.
     """
 
     kind: Literal["reserve", "void", "end", "refused"]
     attempt: str
     epoch: int
     need: Need = Need()
-    held_until: float = 0.0
+    retained_until: float = 0.0
     total_usd_nano: int = 0
-    what: Literal["tokens", "jobs", "file"] = "tokens"
-    taken: Need = Need()
+    quota: Literal["tokens", "jobs", "file"] = "tokens"
+    in_use: Need = Need()
     at: float = 0.0
     retry_after: float | None = None
 
 
-class Stop(Record):
-    """`stop.<k>` or `lift.<k>`: the user wants no more jobs created, or does again."""
+class StopRequest(Record):
+    """`stop.<k>`: the user wants no more jobs created."""
 
     reason: str = ""
+
+
+class StopLift(Record):
+    """`lift.<k>`: jobs may be created again, whatever stops were written before."""
+
+    reason: str = ""
+
+
+class StuckJob(Record):
+    """`<attempt>.stuck`: its job is cancelled in order to be sent again."""
+
+
+class RollupReopened(Record):
+    """`rollups/<partition>.g<n>.open`: roll-ups of the partition below generation n are stale."""
+
+
+class RunRedrive(Record):
+    """`redrive.g<n>` of a run: every shard of generation n has its own redrive record."""
+
+
+class RunPublished(Record):
+    """`published.g<n>` of a run: the destination has taken generation n."""
 
 
 class RolledAttempt(BaseModel):

@@ -103,6 +103,7 @@ def row_batches(
         raise ValueError(
             f"vectors of {joined.matrix.shape[1]} values, the lineage says {lineage.dimensions}"
         )
+    # By ordinal, never by the order of the answer.
     slots = joined.slots(request_ordinals(manifest))
     chosen = np.flatnonzero((slots >= 0) & joined.ok[slots] if len(joined.ok) else slots >= 0)
     for start in range(0, len(chosen), batch_rows):
@@ -187,6 +188,7 @@ def reject_table(
         Schema `REJECT`.
     """
     requests = request_ordinals(manifest)
+    # Chunks that share a failed request all fail: each is a reject, so that counts close.
     failed = np.isin(requests, np.fromiter(errors, np.int64, len(errors)))
     refused = manifest.column("reject_code").is_valid().to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(failed | (refused if planned else False))

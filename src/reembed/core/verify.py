@@ -156,6 +156,7 @@ def _canaries_agree(joined: Joined, canaries: Sequence[Canary]) -> Iterable[Find
     first = joined.slots(np.array([canary.ordinal for canary in canaries], np.int64))
     second = joined.slots(np.array([canary.original for canary in canaries], np.int64))
     for canary, a, b in zip(canaries, first.tolist(), second.tolist(), strict=True):
+        # One that has no vector is a reject of its own, and proves nothing about keys.
         if a < 0 or b < 0 or not (joined.ok[a] and joined.ok[b]):
             continue
         likeness = cosine(joined.matrix[a], joined.matrix[b])

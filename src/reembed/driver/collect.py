@@ -32,7 +32,7 @@ from reembed.driver.intake import (
 )
 from reembed.driver.render import ordinals_in_wire_order
 from reembed.errors import AlreadyExistsError
-from reembed.machine.endings import Ending, after_rows, past_of, split
+from reembed.machine.endings import Ending, ending_after_answers, retry_history, split_attempt
 from reembed.machine.states import AttemptState, PendingOutcome, ShardState
 from reembed.providers.base import Job
 
@@ -79,9 +79,9 @@ def join_answer(
     wanted = frozenset(n for n in wanted if n < state.plan.requests)
     errors = {n: e for n, e in {**collected.joined.errors, **unsent}.items() if n in wanted}
     need = need_of_requests(manifest, context.packing)
-    past = past_of(sender.path, {path: a.outcome for path, a in state.attempts.items()})
-    past = replace(past, attempt=attempt.path)
-    ending = after_rows(past, errors, context.config.batch.max_attempts, need)
+    history = retry_history(sender.path, {path: a.outcome for path, a in state.attempts.items()})
+    history = replace(history, attempt=attempt.path)
+    ending = ending_after_answers(history, errors, context.config.batch.max_attempts, need)
     outcome = Outcome(
         state=attempt.job.state,
         job=attempt.created.job,
@@ -132,7 +132,7 @@ def repay(
     ordinals = sorted(n for n in wanted if n < planned)
     job = attempt.created.job if attempt.created is not None else ""
     need = need_of_requests(manifest, context.packing)
-    children = split(attempt.path, ordinals, 1, need)
+    children = split_attempt(attempt.path, ordinals, 1, need)
     canaries = [c.original for c in plan_canaries(planned)] if attempt.ordinals is None else []
     # Paid, if only by estimate: what the answer says of itself is in question.
     paid = _estimated(manifest, [*ordinals, *canaries])

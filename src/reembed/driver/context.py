@@ -11,7 +11,7 @@ from reembed.config.schema import Config
 from reembed.core.pack import Packing
 from reembed.core.wire import WireFormat
 from reembed.driver.clock import Clock
-from reembed.driver.events import Unwatched, Watch
+from reembed.driver.events import LaneObserver, NullObserver
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
@@ -44,7 +44,7 @@ class Context:
     clock: Clock
     scratch: Path
     generation: int = 0
-    watch: Watch = field(default_factory=Unwatched)
+    watch: LaneObserver = field(default_factory=NullObserver)
 
     def manifest(self, shard: str) -> pa.Table:
         """The chunks of a shard, schema `core.schema.MANIFEST`, in input order."""

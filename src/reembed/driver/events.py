@@ -29,23 +29,23 @@ class Event:
     job: str = ""
     why: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
-    grave: bool = False
+    severe: bool = False
 
 
-class Watch(Protocol):
+class LaneObserver(Protocol):
     """Is told what a lane does, always on the thread that drives the lane."""
 
-    def saw(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Something happened, once."""
 
     def pending(self, seconds: int) -> None:
         """The oldest job of this lane that has not ended is so old; 0 where none is pending."""
 
 
-class Unwatched:
+class NullObserver:
     """Nobody watches."""
 
-    def saw(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Pass."""
 
     def pending(self, seconds: int) -> None:
@@ -132,14 +132,14 @@ def _job_ended(state: ShardState, action: act.RecordOutcome, spec: ModelSpec) ->
     }
     why = outcome.state if not outcome.cause else f"{outcome.state}: {outcome.cause}"
     return _event(
-        "job_ended", state, action, job=outcome.job, why=why, counts=counts, grave=not well
+        "job_ended", state, action, job=outcome.job, why=why, counts=counts, severe=not well
     )
 
 
 def _stuck(state: ShardState, action: act.MarkStuck, result: Result) -> Event:
     created = state.attempts[action.attempt].created
     job = created.job if created is not None else ""
-    return _event("job_stuck", state, action, job=job, grave=True)
+    return _event("job_stuck", state, action, job=job, severe=True)
 
 
 def _settled(state: ShardState, action: act.RecordSettled, result: Result) -> Event | None:
@@ -175,7 +175,7 @@ def log_event(event: Event, run: str) -> None:
     words = [f"{name} {value}" for name, value in fields.items() if value]
     said = f"{event.name}: {', '.join(words)}{_counted(event.counts)}"
     logger.log(
-        logging.WARNING if event.grave else logging.INFO,
+        logging.WARNING if event.severe else logging.INFO,
         "%s",
         f"{said}; {event.why}" if event.why else said,
         extra={"event": event.name, "counts": dict(event.counts), **fields},

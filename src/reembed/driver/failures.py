@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from reembed.core.pack import need_of_requests
-from reembed.core.records import NOT_SENT, Need, Outcome, ranges_of
-from reembed.core.row_errors import RowError
+from reembed.core.records import NOT_SENT, Outcome, Sealing, ranges_of
 from reembed.driver.collect import unsent_of, with_ending
 from reembed.driver.context import Context
 from reembed.driver.render import Rendered, Renderer, ordinals_in_wire_order
 from reembed.machine.endings import (
     Ending,
-    RemoteEnd,
-    after_failure,
-    is_checked,
-    past_of,
-    split,
-    without_malformed,
+    ending_after_failure,
+    ending_unsent,
+    ending_without_malformed,
+    remote_end,
+    retry_history,
+    should_check_requests,
 )
 from reembed.machine.states import AttemptState, PendingOutcome, ShardState
 
-_Need = Callable[[Sequence[int]], Need]
-
 
 def classify_failure(
-    context: Context, state: ShardState, attempt: AttemptState, why: str = "ended"
+    context: Context, state: ShardState, attempt: AttemptState, sealed: Sealing = "ended"
 ) -> PendingOutcome:
-    """Classify a job that ended without answers, or was never sent; see `ClassifyFailure`."""
+    """Work out the outcome of an attempt without answers; see `ClassifyFailure`."""
     manifest = context.manifest(state.plan.shard)
     planned = state.plan.requests
     wanted = {n for n in ordinals_in_wire_order(state.plan, attempt.ordinals) if n < planned}
@@ -37,20 +34,19 @@ def classify_failure(
     ordinals = sorted(wanted - unsent.keys())
     need = need_of_requests(manifest, context.packing)
     if attempt.created is None or attempt.job is None:
-        ending = _never_sent(attempt, ordinals, unsent, why, need)
-        return PendingOutcome(
-            with_ending(context, state, attempt, manifest, Outcome(state=NOT_SENT, job=""), ending)
-        )
-    job = attempt.job
-    # A job that was cancelled because it was stuck is sent again like one that expired.
-    end_state = "EXPIRED" if job.state == "CANCELLED" and attempt.stuck else job.state
-    end = RemoteEnd(job.name, end_state, job.error_code, job.error_message)
-    past = past_of(attempt.path, {path: a.outcome for path, a in state.attempts.items()})
-    faults = _faults(context, state, attempt, manifest, ordinals) if is_checked(past, end) else {}
+        ending = ending_unsent(attempt.path, ordinals, unsent, sealed, need)
+        outcome = Outcome(state=NOT_SENT, job="")
+        return PendingOutcome(with_ending(context, state, attempt, manifest, outcome, ending))
+    job, end = attempt.job, remote_end(attempt)
+    history = retry_history(attempt.path, {path: a.outcome for path, a in state.attempts.items()})
+    faults: dict[int, str] = {}
+    if should_check_requests(history, end):
+        faults = _faults(context, state, attempt, manifest, ordinals)
     if faults:
-        found = without_malformed(past, end, ordinals, faults, need)
+        found = ending_without_malformed(history, end, ordinals, faults, need)
     else:
-        found = after_failure(past, end, ordinals, context.config.batch.max_attempts, need)
+        most = context.config.batch.max_attempts
+        found = ending_after_failure(history, end, ordinals, most, need)
     ending = Ending(found.children, {**found.rejects, **unsent}, found.delay_seconds)
     outcome = Outcome(
         state=job.state, job=job.name, end_time=job.end_time, cause=job.error_message[:500]
@@ -81,19 +77,3 @@ def _faults(
             if fault:
                 faults[ordinal] = fault
     return faults
-
-
-def _never_sent(
-    attempt: AttemptState,
-    ordinals: Sequence[int],
-    unsent: Mapping[int, RowError],
-    why: str,
-    need: _Need,
-) -> Ending:
-    if why == "stopped":
-        message = "the run was stopped before this was sent; `reembed redrive` sends it"
-        stopped = dict.fromkeys(ordinals, RowError("stopped", message, at="submit"))
-        return Ending({}, {**stopped, **unsent})
-    # Of an ``ended`` attempt nothing is left over; what would be, goes on and is not dropped.
-    ways = 2 if why == "split" else 1
-    return Ending(split(attempt.path, ordinals, ways, need), unsent)

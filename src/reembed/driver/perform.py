@@ -18,7 +18,7 @@ from reembed.driver.failures import classify_failure
 from reembed.driver.intake import Room
 from reembed.driver.render import Renderer
 from reembed.driver.settle import clear_part, write_all_rejects, write_merged_part
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.errors import (
     AccessDeniedError,
     NameTakenError,
@@ -31,35 +31,40 @@ from reembed.errors import (
 )
 from reembed.ledger.reservation_log import Refusal
 from reembed.machine import actions as act
-from reembed.machine.endings import INVALID_ARGUMENT
-from reembed.machine.epochs import FRESH
+from reembed.machine.epochs import is_stale_at_send
+from reembed.machine.halts import (
+    halt_for_missing_input,
+    halt_for_refused_create,
+    halt_for_refused_upload,
+)
 from reembed.machine.reduce import CallFailed, CreateUnanswered, Result, SendRefused
+from reembed.machine.scheduling import (
+    call_retry_delay,
+    leaves_input_to_expire,
+    must_reload,
+    poll_interval,
+)
 from reembed.machine.states import ObservedJob, PendingOutcome, ShardState
 from reembed.providers.base import Job
 
 # Actions that take long or much memory: they run beside the polling of other shards.
-HEAVY = (act.Prepare, act.Upload, act.Create, act.Join, act.ClassifyFailure, act.WritePart)
-_GROWTH = 1.5
-# Tries to delete an input file before it is left to expire.
-DELETE_TRIES = 3
-# Epochs whose input file may be gone at the create before that is taken for a fault.
-MOST_LOST_INPUTS = 4
+SLOW_ACTIONS = (act.Prepare, act.Upload, act.Create, act.Join, act.ClassifyFailure, act.WritePart)
 
 
 class Performer:
     """Carries out actions; one object serves all shards and threads of a process."""
 
     def __init__(self, context: Context, shared: SharedStateStore) -> None:
-        self._tools, self._shared = context, shared
+        self._context, self._shared = context, shared
         self._threads = threading.local()
-        self._ways: dict[type, Callable[[ShardState, Any], Result]] = {
-            act.ReloadRecords: self._look,
+        self._handlers: dict[type, Callable[[ShardState, Any], Result]] = {
+            act.ReloadRecords: self._reload_records,
             act.RefreshReservations: self._refresh_reservations,
-            act.MakeClaim: self._claim,
-            act.ReleaseClaim: self._void,
+            act.MakeClaim: self._make_claim,
+            act.ReleaseClaim: self._release_claim,
             act.Reserve: self._reserve,
             act.Release: self._release,
-            act.ListJobs: self._scan,
+            act.ListJobs: self._list_jobs,
             act.Fence: self._fence,
             act.Prepare: self._prepare,
             act.Upload: self._upload,
@@ -67,14 +72,14 @@ class Performer:
             act.RecordCreated: self._record_created,
             act.Poll: self._poll,
             act.Join: self._join,
-            act.ClassifyFailure: self._judge,
+            act.ClassifyFailure: self._classify_failure,
             act.MarkStuck: self._mark_stuck,
             act.Cancel: self._cancel,
             act.RecordOutcome: self._record_outcome,
             act.DeleteInput: self._delete_input,
             act.WritePart: lambda state, action: write_merged_part(context, state),
             act.WriteRejects: lambda state, action: write_all_rejects(context, state),
-            act.RecordSettled: self._settle,
+            act.RecordSettled: self._record_settled,
         }
 
     def perform(self, state: ShardState, action: act.Action) -> Result:
@@ -85,7 +90,7 @@ class Performer:
             StorageError: the run directory cannot be read or written.
         """
         try:
-            return self._ways[type(action)](state, action)
+            return self._handlers[type(action)](state, action)
         except AccessDeniedError as err:
             raise RunFailedError(
                 f"the service refuses the key ({err}); check GEMINI_API_KEY, then run again"
@@ -93,63 +98,64 @@ class Performer:
         except (TransientError, UnknownOutcomeError, QuotaError) as err:
             path = getattr(action, "attempt", "")
             failures = state.attempts[path].local.failures if path in state.attempts else 0
-            return CallFailed(max(err.retry_after or 0.0, min(300.0, 2.0 ** min(failures, 9))))
+            return CallFailed(call_retry_delay(failures, err.retry_after))
 
-    def _look(self, state: ShardState, action: act.ReloadRecords) -> Result:
-        began = self._tools.clock.now()
-        self._shared.set_stopped(self._tools.ledger.stopped())
-        return replace(self._tools.ledger.look(state.plan.shard), records_read_at=began)
+    def _reload_records(self, state: ShardState, action: act.ReloadRecords) -> Result:
+        began = self._context.clock.now()
+        self._shared.set_stopped(self._context.ledger.stopped())
+        return replace(self._context.ledger.look(state.plan.shard), records_read_at=began)
 
     def _refresh_reservations(self, state: ShardState, action: act.RefreshReservations) -> Result:
-        self._shared.set_stopped(self._tools.ledger.stopped())
-        reservations = self._tools.spend.read()
+        self._shared.set_stopped(self._context.ledger.stopped())
+        reservations = self._context.spend.read()
         name, known = f"{state.plan.shard}/{action.attempt}", state.attempts[action.attempt].epoch
         self._shared.set_reservations(reservations, refreshed_for=name)
-        if reservations.epochs.get(name, 0) > known:
-            # Another has been at this shard: what is waited for may be held by its own retry.
-            return self._tools.ledger.look(state.plan.shard)
+        if must_reload(known, reservations.epochs.get(name, 0)):
+            return self._context.ledger.look(state.plan.shard)
         return None
 
-    def _claim(self, state: ShardState, action: act.MakeClaim) -> Result:
-        holder = self._tools.rules.holder
+    def _make_claim(self, state: ShardState, action: act.MakeClaim) -> Result:
+        holder = self._context.rules.holder
         claim = Claim(holder=holder, epoch=action.epoch, sealed=action.sealed)
-        won = self._tools.ledger.claim(state.plan.shard, action.attempt, claim)
+        won = self._context.ledger.claim(state.plan.shard, action.attempt, claim)
         if action.sealed == "split":
-            self._shared.moved()  # its pieces will take room: one shard at a time fills a gap
+            # Its pieces will take room: without this, every waiting shard would split itself for
+            # the same gap before the first piece has reserved.
+            self._shared.expect_reservations()
         return claim if won else "lost"
 
-    def _void(self, state: ShardState, action: act.ReleaseClaim) -> Result:
-        self._tools.ledger.void(state.plan.shard, action.attempt, action.epoch, action.reason)
+    def _release_claim(self, state: ShardState, action: act.ReleaseClaim) -> Result:
+        self._context.ledger.void(state.plan.shard, action.attempt, action.epoch, action.reason)
         return None
 
     def _reserve(self, state: ShardState, action: act.Reserve) -> Result:
         name = f"{state.plan.shard}/{action.attempt}"
-        won = self._tools.spend.reserve(
+        won = self._context.spend.reserve(
             name, action.epoch, action.need, self._shared.quotas, self._shared.storage_now
         )
-        self._shared.set_reservations(self._tools.spend.read())
+        self._shared.set_reservations(self._context.spend.read())
         return "won" if won else "full"
 
     def _release(self, state: ShardState, action: act.Release) -> Result:
         name = f"{state.plan.shard}/{action.attempt}"
-        life, epoch = self._tools.rules.capabilities.result_seconds, action.epoch
+        life, epoch = self._context.rules.capabilities.result_seconds, action.epoch
         until = self._shared.storage_now() + life
         if state.attempts[action.attempt].outcome is not None:
             # The attempt is over, whoever reserved for it since the log was last read here.
-            epoch = max(epoch, self._tools.spend.read().epoch_of(name))
-        self._tools.spend.release(name, epoch, action.kind, until)
-        self._shared.set_reservations(self._tools.spend.read())
+            epoch = max(epoch, self._context.spend.read().holding_epoch(name))
+        self._context.spend.release(name, epoch, action.kind, until)
+        self._shared.set_reservations(self._context.spend.read())
         return None
 
-    def _scan(self, state: ShardState, action: act.ListJobs) -> Result:
-        began = self._tools.clock.now()
-        self._shared.scanned(list(self._tools.service.list_jobs()), began)
+    def _list_jobs(self, state: ShardState, action: act.ListJobs) -> Result:
+        began = self._context.clock.now()
+        self._shared.set_listed_jobs(list(self._context.service.list_jobs()), began)
         return None
 
     def _fence(self, state: ShardState, action: act.Fence) -> Result:
         name = self._input_name(state, action.attempt, action.epoch)
         try:
-            self._tools.service.delete_file(name)
+            self._context.service.delete_file(name)
         except RemoteNotFoundError:
             return None
         except RefusedError as err:
@@ -161,7 +167,7 @@ class Performer:
         return None
 
     def _prepare(self, state: ShardState, action: act.Prepare) -> Result:
-        context, attempt = self._tools, state.attempts[action.attempt]
+        context, attempt = self._context, state.attempts[action.attempt]
         renderer = Renderer(context.content, context.policy, context.wire, action.inline)
         path = context.scratch / f"{state.plan.shard}-{action.attempt}.requests"
         manifest = context.manifest(state.plan.shard)
@@ -185,21 +191,22 @@ class Performer:
         assert prepared is not None
         name = self._input_name(state, action.attempt, action.epoch)
         try:
-            self._tools.service.upload(Path(prepared.path), name, self._tools.wire.mime_type)
+            mime_type = self._context.wire.mime_type
+            self._context.service.upload(Path(prepared.path), name, mime_type)
         except NameTakenError:
             # Ours, whole, and the same bytes: the name holds run, shard, attempt and epoch.
             pass
         except QuotaError as err:
             return self._over_quota(state, action, err)
         except RefusedError as err:
-            self._shared.halt(f"the service does not take the input file: {err}")
+            self._shared.halt(halt_for_refused_upload(str(err)))
             return SendRefused(str(err), 0.0)
         return name
 
     def _create(self, state: ShardState, action: act.Create) -> Result:
-        context, local = self._tools, state.attempts[action.attempt].local
-        if local.records_read_at is None or context.clock.now() - local.records_read_at > 2 * FRESH:
-            return CallFailed(0.0)  # held up since the last look: look again before sending
+        context, local = self._context, state.attempts[action.attempt].local
+        if is_stale_at_send(state.attempts[action.attempt], context.clock.now()):
+            return CallFailed(0.0)  # held up since the records were read: read them again first
         name = display_name(
             context.rules.run, state.plan.shard, action.attempt, state.plan.fingerprint
         )
@@ -218,12 +225,10 @@ class Performer:
         except TransientError as err:
             return SendRefused(f"not sent: {err}", 5.0)
         except RemoteNotFoundError as err:
-            # The input file expired or was fenced; the same again and again is something else.
-            if action.inline or action.epoch > MOST_LOST_INPUTS:
-                self._shared.halt(f"the service does not find what a job needs: {err}")
+            self._shared.halt(halt_for_missing_input(action.epoch, action.inline, str(err)))
             return SendRefused(f"not found: {err}", 5.0)
         except RefusedError as err:
-            self._shared.halt(f"the service refuses to create a job: {err}")
+            self._shared.halt(halt_for_refused_create(str(err)))
             return SendRefused(str(err), 0.0)
         created = Created(
             job=job.name,
@@ -245,81 +250,77 @@ class Performer:
         need = reserved[1] if reserved else state.attempts[action.attempt].need
         uploading = isinstance(action, act.Upload)
         news = Refusal(need, self._shared.storage_now(), err.retry_after, uploading)
-        wait = self._tools.spend.record_refusal(name, action.epoch, news, self._shared.quotas)
-        self._shared.set_reservations(self._tools.spend.read())
+        wait = self._context.spend.record_refusal(name, action.epoch, news, self._shared.quotas)
+        self._shared.set_reservations(self._context.spend.read())
         return SendRefused(f"quota: {err}", wait, quota=True)
 
     def _record_created(self, state: ShardState, action: act.RecordCreated) -> Result:
-        return self._tools.ledger.created(state.plan.shard, action.attempt, action.created)
+        return self._context.ledger.created(state.plan.shard, action.attempt, action.created)
 
     def _poll(self, state: ShardState, action: act.Poll) -> Result:
         try:
-            job = self._tools.service.get(action.job)
+            job = self._context.service.get(action.job)
         except RemoteNotFoundError as err:
             return self._lost(state, action, f"the job is gone from the service ({err})")
         before = state.attempts[action.attempt].job
-        low, high = self._tools.rules.poll
-        interval = low if before is None else min(high, before.interval * _GROWTH)
+        interval = poll_interval(before.interval if before else None, self._context.rules.poll)
         if job.done:
-            shaped = (
-                job.state == "FAILED" and job.error is not None
-            ) and job.error.code == INVALID_ARGUMENT
-            self._shared.job_ended(job.state, shaped)
-        return _job_view(job, self._tools.clock.now(), interval)
+            self._shared.count_job_end(job.state, job.error.code if job.error else 0)
+        return _job_view(job, self._context.clock.now(), interval)
 
     def _join(self, state: ShardState, action: act.Join) -> Result:
         try:
-            job = self._tools.service.get(action.job)
-            return join_answer(self._tools, state, action.attempt, job, self._room())
+            job = self._context.service.get(action.job)
+            return join_answer(self._context, state, action.attempt, job, self._room())
         except RemoteNotFoundError as err:
             return self._lost(state, action, f"its answer is gone from the service ({err})")
 
     def _room(self) -> Room:
         """Room for vectors, one for each thread that joins."""
         if not hasattr(self._threads, "room"):
-            self._threads.room = Room(self._tools.scratch)
+            self._threads.room = Room(self._context.scratch)
         room: Room = self._threads.room
         return room
 
-    def _judge(self, state: ShardState, action: act.ClassifyFailure) -> Result:
-        return classify_failure(self._tools, state, state.attempts[action.attempt], action.why)
+    def _classify_failure(self, state: ShardState, action: act.ClassifyFailure) -> Result:
+        return classify_failure(self._context, state, state.attempts[action.attempt], action.why)
 
     def _mark_stuck(self, state: ShardState, action: act.MarkStuck) -> Result:
-        self._tools.ledger.mark_stuck(state.plan.shard, action.attempt)
+        self._context.ledger.mark_stuck(state.plan.shard, action.attempt)
         return None
 
     def _cancel(self, state: ShardState, action: act.Cancel) -> Result:
         try:
-            self._tools.service.cancel(action.job)
+            self._context.service.cancel(action.job)
         except (RefusedError, RemoteNotFoundError):
             return None  # ended meanwhile: the next poll says how
         return None
 
     def _record_outcome(self, state: ShardState, action: act.RecordOutcome) -> Result:
-        return self._tools.ledger.outcome(state.plan.shard, action.attempt, action.outcome)
+        return self._context.ledger.outcome(state.plan.shard, action.attempt, action.outcome)
 
     def _delete_input(self, state: ShardState, action: act.DeleteInput) -> Result:
         try:
             # The name may come from a record or from the service: no file but ours is deleted.
-            rules = self._tools.rules
+            rules = self._context.rules
             if is_input_file(rules.capabilities.input_prefix, rules.run, action.file):
-                self._tools.service.delete_file(action.file)
+                self._context.service.delete_file(action.file)
         except (RemoteNotFoundError, RefusedError):
             pass  # gone already, or not ours to delete: its place comes free when it expires
         except (TransientError, QuotaError):
-            if state.attempts[action.attempt].local.failures < DELETE_TRIES:
+            if not leaves_input_to_expire(state.attempts[action.attempt].local.failures):
                 raise
         prepared = state.attempts[action.attempt].local.prepared
         if prepared is not None:
             Path(prepared.path).unlink(missing_ok=True)
         return None
 
-    def _settle(self, state: ShardState, action: act.RecordSettled) -> Result:
+    def _record_settled(self, state: ShardState, action: act.RecordSettled) -> Result:
         if not action.settled.part:
-            clear_part(self._tools, state)
-        standing = self._tools.ledger.settle(state.plan.shard, action.settled)
+            clear_part(self._context, state)
+        standing = self._context.ledger.settle(state.plan.shard, action.settled)
         # Whoever held this shard before may have reserved since the log was last read here.
-        self._shared.set_reservations(self._tools.spend.read())
+        self._shared.set_reservations(self._context.spend.read())
         return "won" if standing is action.settled else "lost"
 
     def _lost(self, state: ShardState, action: act.Poll | act.Join, why: str) -> PendingOutcome:
@@ -330,10 +331,10 @@ class Performer:
             "again)"
         )
         attempt = state.attempts[action.attempt]
-        return repay(self._tools, state, attempt, "RESULT_LOST", message)
+        return repay(self._context, state, attempt, "RESULT_LOST", message)
 
     def _input_name(self, state: ShardState, attempt: str, epoch: int) -> str:
-        rules = self._tools.rules
+        rules = self._context.rules
         prefix = rules.capabilities.input_prefix
         return input_file_name(prefix, rules.run, state.plan.shard, attempt, epoch)
 

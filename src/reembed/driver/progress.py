@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from reembed.core.records import Settled
-from reembed.driver.events import Unwatched, Watch
+from reembed.driver.events import LaneObserver, NullObserver
 from reembed.errors import StorageError
 from reembed.ledger.run_dir import RunDir
 from reembed.machine.rules import SharedState
@@ -23,7 +23,7 @@ _SHARE_OF_AGE = 120
 
 
 @dataclass(slots=True)
-class Unseen:
+class UntrackedShards:
     """Shards of a lane without a state in memory: those settled, and those yet to begin."""
 
     planned: int = 0
@@ -53,10 +53,10 @@ class Progress:
         commit: int,
         lane: int,
         stuck_after: float = float("inf"),
-        watch: Watch | None = None,
+        watch: LaneObserver | None = None,
     ) -> None:
         self._storage, self._uri = run_dir.storage, run_dir.layout.progress(commit, lane)
-        self._stuck_after, self._watch = stuck_after, watch or Unwatched()
+        self._stuck_after, self._watch = stuck_after, watch or NullObserver()
         self._last = float("-inf")
         self._began: float | None = None
         self._body: dict[str, Any] = {"schema": 1}
@@ -64,7 +64,7 @@ class Progress:
     def tell(
         self,
         states: Mapping[str, ShardState],
-        unseen: Unseen,
+        untracked: UntrackedShards,
         shared: SharedState,
         last: bool = False,
     ) -> None:
@@ -74,7 +74,7 @@ class Progress:
         if not last and shared.now - self._last < pause_after(shared.now - self._began):
             return
         self._last = shared.now
-        counts = summary(states.values(), unseen)
+        counts = summary(states.values(), untracked)
         stuck = stuck_jobs(states.values(), shared.storage_now - self._stuck_after)
         self._watch.pending(oldest_pending(states.values(), shared.storage_now))
         self._write(
@@ -117,10 +117,10 @@ def _pending(states: Iterable[ShardState]) -> Iterator[ObservedJob]:
                 yield job
 
 
-def summary(states: Iterable[ShardState], unseen: Unseen) -> dict[str, Any]:
+def summary(states: Iterable[ShardState], untracked: UntrackedShards) -> dict[str, Any]:
     """Count shards by state, chunks that are done, and requests that jobs still work on."""
-    shards = +Counter({"planned": unseen.planned})
-    total = replace(unseen)
+    shards = +Counter({"planned": untracked.planned})
+    total = replace(untracked)
     done = pending = 0
     for state in states:
         if state.settled is not None:

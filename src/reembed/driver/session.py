@@ -11,30 +11,24 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from reembed.config.job_limits import token_quota
 from reembed.config.schema import Config
-from reembed.core.price import cap_nano
 from reembed.core.records import Settled
 from reembed.driver.active_lanes import ActiveLanes
 from reembed.driver.clock import SystemClock
 from reembed.driver.context import Context
-from reembed.driver.events import Unwatched, Watch
-from reembed.driver.lane import Lane, Left
+from reembed.driver.events import LaneObserver, NullObserver
+from reembed.driver.lane import Lane, UnsettledShard
 from reembed.driver.progress import Progress
-from reembed.driver.state import SharedStateStore
+from reembed.driver.shared_state import SharedStateStore
 from reembed.errors import ReembedError
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import RunDir, open_run_dir
-from reembed.machine.reservations import Quotas
-from reembed.machine.rules import Rules, check_drivable
+from reembed.machine.quotas import Quotas
+from reembed.machine.rules import HOLD_INPUT_SECONDS, Rules
 from reembed.providers.base import BatchService, ClosingService
 from reembed.providers.open import find_provider, open_provider
 from reembed.storage.scratch import scratch_folder
-
-# How long an input that met a 429 is kept: the service's bucket is reported to refill in 10 to 20
-# minutes, and waits grow from half a minute.
-HOLD_SECONDS = 1800.0
 
 # Set by the command line on Ctrl-C: lanes of this process take back what they have not sent.
 interrupted = threading.Event()
@@ -89,42 +83,20 @@ def open_service(config: Config) -> ClosingService:
 
 
 def quotas_of(config: Config) -> Quotas:
-    """The budget and the project's quotas."""
-    cap = config.budget.max_usd
-    return Quotas(
-        max_usd_nano=None if cap is None else cap_nano(cap),
-        jobs=config.batch.concurrent_jobs,
-        tokens=token_quota(config, find_provider(config.service).capabilities),
-        file_bytes=int(config.batch.file_storage_gb * 1e9),
-    )
+    """The budget, and the project's quotas at the configured service."""
+    return Quotas.of(config, find_provider(config.service).capabilities)
 
 
 def rules_of(
     config: Config, run: str, holder: str, metadata_echo: bool, accept_repay: bool = False
 ) -> Rules:
-    """Collect the constants of the state machine for a configuration.
+    """The rules of the state machine for a configuration and its service.
 
     Raises:
         UsageError: jobs of the configured service cannot be driven without paying twice.
     """
-    batch, capabilities = config.batch, find_provider(config.service).capabilities
-    check_drivable(config.service.provider, capabilities)
-    return Rules(
-        run=run,
-        holder=holder,
-        max_attempts=batch.max_attempts,
-        poll=batch.poll_seconds,
-        lease=batch.lease_seconds,
-        request_timeout=config.service.timeout_seconds,
-        list_lag=batch.list_lag_seconds,
-        stuck=batch.stuck_hours * 3600,
-        retention=(batch.job_list_days or capabilities.job_list_days) * 86400,
-        capabilities=capabilities,
-        inline=batch.input,
-        metadata_echo=metadata_echo,
-        resubmit_stuck=batch.on_stuck == "resubmit",
-        accept_repay=accept_repay,
-    )
+    capabilities = find_provider(config.service).capabilities
+    return Rules.of(config, capabilities, run, holder, metadata_echo, accept_repay)
 
 
 def metadata_comes_back(run_dir: RunDir, config: Config) -> bool:
@@ -140,8 +112,8 @@ def open_context(session: Session, scratch: Path, service: BatchService) -> Cont
     echo = metadata_comes_back(run_dir, config)
     rules = rules_of(config, session.run, holder, echo, session.accept_repay)
     # One round does not wait, so it keeps nothing.
-    hold = 0.0 if session.one_round else HOLD_SECONDS
-    rules = replace(rules, hold=hold, assume_lost=session.assume_lost)
+    hold = 0.0 if session.one_round else HOLD_INPUT_SECONDS
+    rules = replace(rules, hold_input=hold, assume_lost=session.assume_lost)
     return Context(
         config=config,
         commit=session.commit,
@@ -158,14 +130,14 @@ def open_context(session: Session, scratch: Path, service: BatchService) -> Cont
 
 
 def drive_lane(
-    session: Session, number: int, lanes: int, watch: Watch | None = None
+    session: Session, number: int, lanes: int, watch: LaneObserver | None = None
 ) -> Iterator[tuple[str, Settled]]:
     """Drive every `lanes`-th shard from `number` on; yield those that are settled.
 
     Shards that are left, and what stopped the lane, go into its progress record: an exception
     would make the engine start all over. `watch` is told of the rest, on this thread.
     """
-    config, watch = session.config, watch or Unwatched()
+    config, watch = session.config, watch or NullObserver()
     stuck_after = config.batch.stuck_hours * 3600
     progress = Progress(session.run_dir, session.commit, number, stuck_after, watch)
     with active_lanes.one(), scratch_folder() as folder:
@@ -186,14 +158,14 @@ def _drive(
     if session.resumed:
         # Jobs that the ledger does not know are adopted before anything is bought.
         began = clock.now()
-        shared.scanned(context.service.list_jobs(), began)
+        shared.set_listed_jobs(context.service.list_jobs(), began)
     every = context.run_dir.shards(session.plan)
     plans = list(islice(every, number, None, lanes))
     left: dict[str, int] = {}
     asked: list[str] = []
     lane = Lane(context, shared, progress, interrupted, session.one_round)
     for shard, result in lane.run(plans):
-        if isinstance(result, Left):
+        if isinstance(result, UnsettledShard):
             left[result.reason] = left.get(result.reason, 0) + 1
             asked += [result.reason] if result.fails else []
         else:

@@ -76,6 +76,7 @@ def cut_audio(source: BinaryIO, policy: ChunkPolicy, opened: Any | None = None) 
     mime, size = _mime(audio, source), source.seek(0, os.SEEK_END)
     longest = min(policy.chunking.audio.max_seconds, limits.max_seconds)
     fits = audio.seconds <= longest and size <= policy.max_media_bytes
+    # Damaged packets were skipped here; another decoder may stop at the first of them.
     if mime in limits.mime_types and fits and not audio.damaged:
         return Pieces((_piece(limits, Recipe("as_is", mime), (0.0, audio.seconds), size),))
     return Pieces(cut_audio_part(audio, policy))
@@ -97,6 +98,7 @@ def cut_audio_part(audio: Audio, policy: ChunkPolicy, shift: float = 0.0) -> tup
     wanted = policy.chunking.audio
     size, step = chunk_seconds(wanted.max_seconds, limits.max_seconds, wanted.overlap_seconds)
     spans = list(cut_samples(audio.samples, audio.format.rate, size, step))
+    # One form for all pieces of a file: they differ in nothing but their time.
     form = _form(audio, max(end - start for start, end in spans), policy.max_media_bytes)
     return tuple(_audio_piece(audio, span, form, (limits, shift)) for span in spans)
 
@@ -122,6 +124,7 @@ def _mime(audio: Audio, source: BinaryIO) -> str:
         name = _SENT_AS.get((audio.container, audio.codec))
         return format_named(name).mime_type if name else ""
     data = find_wav_data(source)
+    # Decoders differ in what they make of a header that counts other samples than are there.
     plain = audio.codec in _PLAIN_PCM and data is not None and data.is_exact
     return WAV if plain else ""
 
@@ -177,6 +180,7 @@ def render_audio(recipe: Recipe, source: BinaryIO) -> bytes:
         RejectError: ``audio_unreadable``, or ``media_changed`` where the samples are not there.
     """
     cut = _Cut.of(recipe)
+    # A jump that did not meet the very samples is not trusted: decoding all decides.
     written = None if cut.jump is Jump.DECODE else _write(cut, source, cut.jump)
     written = written or _write(cut, source, Jump.DECODE)
     if written is None:
@@ -267,6 +271,7 @@ class _Writer:
                 format="s16", layout=self._layout(frame), rate=self._cut.rate
             )
         self.taken += frame.samples
+        # Samples are counted here; timestamps must not move them.
         frame.pts = None
         self._convert(frame)
 

@@ -131,6 +131,7 @@ def decode_audio(opened: Any, stream: Any, damage: Damage) -> Iterator[tuple[int
     """
     expected: AudioFormat | None = None
     position = 0
+    # Joined files change their rate or layout in the middle; one clock must number all samples.
     for found, run in groupby(_frames(opened, stream, damage), key=AudioFormat.of):
         expected = expected or found
         for frame in run if found == expected else _refit(run, expected):
@@ -214,7 +215,7 @@ class Audio:
     """Facts that decoding the whole stream has shown.
 
     `starts` is the stream's own time of sample 0 in seconds; `jump` is the way to a late
-    chunk is reached; unless by decoding all before it, timestamps count samples from `first_pts`.
+    chunk; unless that is decoding all before it, timestamps count samples from `first_pts`.
     """
 
     container: str
@@ -284,6 +285,7 @@ def _decode_all(opened: Any, stream: Any) -> Audio:
         if first is None:
             first = _First.of(frame)
             _check_format(first.format, frame)
+        # Where timestamps drift from the samples, a seek would give other samples than decoding.
         counts = counts and sample_number(frame, first.pts) == position
         samples = position + frame.samples
     _check_damage(damage, samples)
@@ -326,6 +328,7 @@ def _check_format(found: AudioFormat, frame: Any) -> None:
         raise RejectError(
             "audio_unreadable", f"{found_format} mean a damaged header; get the file again"
         )
+    # Both forms that pieces are written in, see `_form` in audio.py.
     layout = found.layout if found.channels <= _PLAIN_CHANNELS else "stereo"
     for target in dict.fromkeys((layout, "mono")):
         try:

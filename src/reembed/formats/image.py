@@ -250,6 +250,7 @@ def cut_image(source: BinaryIO, mime_type: str, policy: ChunkPolicy) -> Pieces:
         notes = _notes(image)
         sent = _mime(image)
         if sent in limits.mime_types and size <= policy.max_media_bytes:
+            # Decoded all the same: half an image is a reject now, not a bad vector later.
             image.load()
             recipe, weight = Recipe("as_is", sent), size
         else:

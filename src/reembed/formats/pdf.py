@@ -41,6 +41,7 @@ def cut_pdf(source: BinaryIO, policy: ChunkPolicy) -> Pieces:
         repaired = check_pages(pdf, source)
         pages, title, encrypted = len(pdf.pages), _title(pdf), bool(pdf.is_encrypted)
         most = min(policy.chunking.pdf.max_pages, limits.max_pages)
+        # What one reader repairs or decrypts silently, another may refuse.
         plain = not repaired and not encrypted and _begins_as_pdf(source)
         if plain and pages <= most and size <= policy.max_media_bytes:
             whole = _piece(limits, (1, pages), Recipe("as_is", PDF), size)
@@ -66,6 +67,7 @@ def render_pdf(recipe: Recipe, source: BinaryIO) -> bytes:
             not there.
     """
     with open_pdf(source) as pdf:
+        # Repairs depend on what was read before them: do here what was done when it was cut.
         if _REPAIR in recipe.options:
             check_pages(pdf, source)
         if (recipe.end or 1) > len(pdf.pages):

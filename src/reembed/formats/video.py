@@ -93,6 +93,7 @@ def copy_video(source: BinaryIO, start: int, until: int | None) -> bytes:
         RejectError: ``video_unreadable``, or ``media_changed`` where the key frames are not
             there.
     """
+    # A seek may land behind the key frame, or not work at all; then reading from the start decides.
     for near in (True, False):
         with open_av(source, "video") as opened:
             stream = video_stream(opened)
@@ -132,6 +133,7 @@ def _take(stored: Iterator[Any], start: int, until: int | None) -> list[Any]:
 
 def _mux(template: Any, taken: list[Any]) -> bytes:
     out = io.BytesIO()
+    # Without bitexact the muxer writes its own version into the file: other bytes elsewhere.
     with av.open(out, "w", format="mp4", options={"fflags": "+bitexact"}) as written:
         stream = written.add_stream_from_template(template, opaque=True)
         origin = taken[0].pts
@@ -181,6 +183,7 @@ def cut_video(source: BinaryIO, policy: ChunkPolicy, opened: Any | None = None) 
         raise RejectError("modality_unsupported", f"{policy.spec.name} takes no videos")
     video = index_video(source, opened)
     size = source.seek(0, os.SEEK_END)
+    # The cheapest way that keeps the limits: the file itself, copied packets, encoded frames.
     pieces = _whole(video, size, policy, limits) or _copied(video, policy, limits)
     pieces = pieces or _encoded(video, policy, limits)
     if not video.has_audio or policy.spec.audio is None:
@@ -227,6 +230,7 @@ def _copied_piece(video: Video, span: tuple[int, int], limits: VideoLimits) -> P
     begin = int(video.keys[first])
     is_last = stop == len(video.keys)
     until = len(video.pts) if is_last else int(video.keys[stop])
+    # An upper bound: the copy is made when the shard is submitted, and must not outgrow the job.
     sizes = video.sizes[begin:until]
     weight = int(sizes.sum() * (1 + _GROWTH)) + _INDEX_BYTES * len(sizes)
     weight += _HEADER_BYTES + 2 * video.header_bytes
@@ -262,6 +266,7 @@ def _encoded(video: Video, policy: ChunkPolicy, limits: VideoLimits) -> tuple[Pi
         )
     size, step = _sizes(policy, limits)
     spans = time_spans(Fraction(video.end - video.origin) * video.time_base, size, step)
+    # One shape for all pieces of a file, chosen by the longest.
     longest = max(end - start for start, end in spans)
     shape = choose_size((video.width, video.height), float(longest), policy.max_media_bytes)
     pieces = []

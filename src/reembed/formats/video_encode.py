@@ -118,6 +118,7 @@ def encode_video(source: BinaryIO, part: Part) -> bytes:
     Raises:
         RejectError: ``video_unreadable``, ``media_changed``, ``media_too_large``.
     """
+    # Rate control is an aim, not a bound; what is above the planned weight would overflow the job.
     rate = part.shape.rate
     for _ in range(_TRIES):
         encoded = _encode(source, part, rate)

@@ -126,6 +126,7 @@ def _read(opened: Any, stream: Any) -> _Read:
     decoded = False
     for row, packet in enumerate(packets(opened, stream)):
         time, duration, size = packet.pts, packet.duration or 0, packet.size
+        # AVI has no times of showing: decoding times serve for its length, not for cutting.
         if time is None:
             read.has_times, time = False, packet.dts
         if time is None:

@@ -18,8 +18,11 @@ from reembed.core.records import (
     Redrive,
     Renewal,
     Rollup,
+    RollupReopened,
     Settled,
-    Stop,
+    StopLift,
+    StopRequest,
+    StuckJob,
     Suspect,
     Unsent,
     Void,
@@ -129,7 +132,7 @@ class Ledger:
 
     def mark_stuck(self, shard: str, attempt: str) -> None:
         """Record that an attempt's job is cancelled in order to be sent again."""
-        self._create(self._name(shard, f"{attempt}.stuck"), Stop(reason="stuck"))
+        self._create(self._name(shard, f"{attempt}.stuck"), StuckJob())
 
     def suspect(self, shard: str, attempt: str, reason: str) -> None:
         """Record that an attempt's answer cannot be trusted, or is gone."""
@@ -242,7 +245,7 @@ class Ledger:
     def reopen(self, partition: str, generation: int) -> None:
         """Say that rejects of a partition are sent again: its older roll-ups count no more."""
         name = self.layout.rollup_opening(self.commit, partition, generation)
-        self._create(name, Stop(reason="redrive"))
+        self._create(name, RollupReopened())
 
     def stopped(self) -> bool:
         """Whether the newest of the stop and lift records is a stop."""
@@ -257,7 +260,8 @@ class Ledger:
         """Write the next `stop` or `lift` record."""
         prefix = self.layout.stops(self.commit)
         number = 1 + sum(1 for _ in self.storage.list(prefix))
-        self._create(f"{prefix}{kind}.{number}", Stop(reason=reason))
+        record = StopLift(reason=reason) if kind == "lift" else StopRequest(reason=reason)
+        self._create(f"{prefix}{kind}.{number}", record)
 
     def storage_now(self) -> float:
         """The storage's own clock, in seconds."""

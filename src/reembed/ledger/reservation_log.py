@@ -11,7 +11,8 @@ from reembed.core.records import Need, ReservationLine
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError
 from reembed.ledger.run_dir import RunDir
 from reembed.machine.adaptive_quota import likely_quota
-from reembed.machine.reservations import Fold, Quotas, Reservations
+from reembed.machine.quotas import Quotas
+from reembed.machine.reservations import Fold, Reservations
 from reembed.storage.parallel import MAX_CONCURRENT, in_parallel
 
 # So many lines from one fold to the next: a new reader reads fewer than these one by one.
@@ -112,51 +113,43 @@ class ReservationLog:
         """Take room for an attempt; False when it does not fit any more.
 
         An attempt that holds a reservation already, from an earlier epoch, keeps that one line's
-        money; a line of a *later* epoch, even one that was given back since, means that this
-        holder has been overtaken.
-
-        `quotas` are the configured ones: what the log tells of refusals is put under them here,
-        since somebody else may have met one a moment ago.
+        money; see `Reservations.decide_reserve`. `quotas` are the configured ones: the ceiling is
+        applied to them at each try, since another runner may have met a 429 a moment ago.
         """
         with self._lock:
             while True:
                 reservations = self.read()
-                if reservations.epochs.get(attempt, 0) > epoch:
-                    return False
-                if reservations.epoch_of(attempt) == epoch:
-                    return True
-                held, at = attempt in reservations.live, now()
-                shut = not held and at < reservations.ceiling.opens(need)
-                under = reservations.quotas_under(quotas, at)
-                if shut or reservations.room(attempt, need, under, at) != "fits":
-                    return False
-                total = reservations.usd_nano + (0 if held else need.usd_nano)
+                decision = reservations.decide_reserve(attempt, epoch, need, quotas, now())
+                if decision != "append":
+                    return decision == "held"
+                added = 0 if attempt in reservations.live else need.usd_nano
+                total = reservations.usd_nano + added
                 line = ReservationLine(
                     kind="reserve", attempt=attempt, epoch=epoch, need=need, total_usd_nano=total
                 )
                 if self._append(reservations, line):
                     return True
 
-    def release(self, attempt: str, epoch: int, kind: str, held_until: float) -> None:
+    def release(self, attempt: str, epoch: int, kind: str, retained_until: float) -> None:
         """Give back: `void` all of it, `end` all but the dollars and the result's bytes."""
         with self._lock:
             while True:
                 reservations = self.read()
-                if attempt not in reservations.live or reservations.epoch_of(attempt) > epoch:
+                if attempt not in reservations.live or reservations.holding_epoch(attempt) > epoch:
                     return
                 back = reservations.live[attempt][1].usd_nano if kind == "void" else 0
                 line = ReservationLine(
                     kind="void" if kind == "void" else "end",
                     attempt=attempt,
                     epoch=epoch,
-                    held_until=held_until,
+                    retained_until=retained_until,
                     total_usd_nano=reservations.usd_nano - back,
                 )
                 if self._append(reservations, line):
                     return
 
-    def record_refusal(self, attempt: str, epoch: int, news: Refusal, quotas: Quotas) -> float:
-        """Tell every runner of a 429; nothing is written when the log says as much already.
+    def record_refusal(self, attempt: str, epoch: int, refusal: Refusal, quotas: Quotas) -> float:
+        """Put a 429 on record for every runner, unless it changes nothing in the log's fold.
 
         Returns:
             Seconds to wait before the like is sent again.
@@ -164,22 +157,22 @@ class ReservationLog:
         with self._lock:
             while True:
                 reservations = self.read()
-                taken = reservations.taken_before(attempt, news.at)
+                in_use = reservations.reserved_before(attempt, refusal.at)
                 line = ReservationLine(
                     kind="refused",
                     attempt=attempt,
                     epoch=epoch,
-                    need=news.need,
+                    need=refusal.need,
                     total_usd_nano=reservations.usd_nano,
-                    what="file" if news.upload else likely_quota(taken, news.need, quotas),
-                    taken=taken,
-                    at=news.at,
-                    retry_after=news.retry_after,
+                    quota="file" if refusal.upload else likely_quota(in_use, refusal.need, quotas),
+                    in_use=in_use,
+                    at=refusal.at,
+                    retry_after=refusal.retry_after,
                 )
                 after = reservations.add(line).ceiling
                 if after == reservations.ceiling or self._append(reservations, line):
-                    until = after.upload_after if news.upload else after.create_after
-                    return max(0.0, until - news.at)
+                    until = after.upload_after if refusal.upload else after.create_after
+                    return max(0.0, until - refusal.at)
 
     def _append(self, reservations: Reservations, line: ReservationLine) -> bool:
         name = self._layout.spend(self._commit, reservations.lines + 1)

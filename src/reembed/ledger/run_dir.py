@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reembed.core.plans import PartitionPlan, PlanSummary, ShardPlan
-from reembed.core.records import Commit, Record, RunSettled, Stop
+from reembed.core.records import Commit, Record, RunPublished, RunRedrive, RunSettled
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RunFailedError, StorageError
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Stat, Storage
@@ -141,11 +141,11 @@ class RunDir:
 
     def record_published(self, commit: int, generation: int) -> None:
         """Record that a settled run was published to its destination."""
-        self._create(self.layout.run_published(commit, generation), Stop(reason="published"))
+        self._create(self.layout.run_published(commit, generation), RunPublished())
 
     def record_redrive(self, commit: int, generation: int) -> None:
         """Record that rejects of a run are sent again: the run is open, as `generation`."""
-        self._create(self.layout.redrives(commit, generation), Stop(reason="redrive"))
+        self._create(self.layout.redrives(commit, generation), RunRedrive())
 
     def _create(self, name: str, record: Record) -> None:
         """Create a record; one of another call of the same run says the same, and stands."""

@@ -1,4 +1,9 @@
-"""Report duplicate jobs: several remote jobs of one display name."""
+"""Report duplicate jobs: several remote jobs of one display name.
+
+The machine makes a second job of a shard as unlikely as it can, and not impossible (see
+`docs/design/state-machine.md`). What cannot be excluded is found by comparing a listing of the
+service with the ledger, and reported.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reembed.core.records import Created
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A remote job of this run, as a listing showed it."""
-
-    shard: str
-    attempt: str
-    job: str
-    state: str
-    done: bool
-    create_time: str
-    fingerprint: str
+from reembed.machine.rules import ListedJob
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateJob:
-    """A job that serves no attempt: the ledger keeps `kept` for its name.
+    """A job that serves no attempt: the ledger has `kept` under its name.
 
     `kept` is empty when the ledger knows no job of that attempt at all: a stray, which the next
     call adopts.
@@ -37,40 +30,27 @@ class DuplicateJob:
     kept: str
 
 
-def remote_of(
-    run: str, job: str, display_name: str, state: str, done: bool, create_time: str
-) -> Remote | None:
-    """Take a display name apart; None when the job is not of this run."""
-    parts = display_name.split("/")
-    if len(parts) != 4 or parts[0] != run:
-        return None
-    return Remote(parts[1], parts[2], job, state, done, create_time, parts[3])
-
-
 def find_duplicate_jobs(
-    remotes: Iterable[Remote], created: Mapping[tuple[str, str], Created]
+    jobs: Iterable[ListedJob], created: Mapping[tuple[str, str], Created]
 ) -> list[DuplicateJob]:
-    """Jobs of this run that are not the one that the ledger keeps, in order of their names."""
-    twins = []
-    for remote in remotes:
-        known = created.get((remote.shard, remote.attempt))
+    """Find jobs of this run that are not the one that the ledger keeps, in order of their names."""
+    duplicates = []
+    for job in jobs:
+        known = created.get((job.shard, job.attempt))
         kept = known.job if known is not None else ""
-        if remote.job != kept:
-            twins.append(
-                DuplicateJob(
-                    remote.shard, remote.attempt, remote.job, remote.state, remote.done, kept
-                )
+        if job.job != kept:
+            duplicates.append(
+                DuplicateJob(job.shard, job.attempt, job.job, job.state, job.done, kept)
             )
-    return sorted(twins, key=lambda twin: (twin.shard, twin.attempt, twin.job))
+    return sorted(duplicates, key=lambda found: (found.shard, found.attempt, found.job))
 
 
 def foreign_fingerprints(
-    remotes: Iterable[Remote], fingerprints: Mapping[str, str]
-) -> list[Remote]:
-    """Jobs under our names whose content is another: the run must stop, not join them."""
+    jobs: Iterable[ListedJob], fingerprints: Mapping[str, str]
+) -> list[ListedJob]:
+    """Find jobs under our names whose content is another: the run must stop, not join them."""
     return [
-        remote
-        for remote in remotes
-        if remote.shard in fingerprints
-        and not fingerprints[remote.shard].startswith(remote.fingerprint)
+        job
+        for job in jobs
+        if job.shard in fingerprints and not fingerprints[job.shard].startswith(job.fingerprint)
     ]

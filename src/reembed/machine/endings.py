@@ -1,4 +1,4 @@
-"""Consequences of a job's end: requests that go on, requests that end as rejects."""
+"""Consequences of an attempt's end: requests that go on, requests that end as rejects."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reembed.core.names import child
-from reembed.core.records import NOT_SENT, Child, Need, Outcome, ranges_of
+from reembed.core.records import NOT_SENT, Child, Need, Outcome, Sealing, ranges_of
 from reembed.core.row_errors import RowError, clip
+from reembed.machine.states import AttemptState
 
 # google.rpc.Code: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL,
 # UNAVAILABLE. The others speak of the request itself and would fail again.
 RETRYABLE_RPC = frozenset({1, 2, 4, 8, 10, 13, 14})
 INVALID_ARGUMENT = 3
-NOT_FOUND = 5
 SPLIT_WAYS = 16
 # 16 to the power of 5 is a million: deep enough for a piece of any job to come down to one row.
 MAX_SPLITS = 5
@@ -31,10 +31,11 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """What led to an attempt: how often its requests were sent again, and how often cut apart.
+class RetryHistory:
+    """How often an attempt's requests were sent again, and how often they were split.
 
-    Each has a bound of its own: a piece of a split has not been tried more often than its parent.
+    Each has a bound of its own: a piece of a split has not been tried more often than its parent,
+    so one count for both would reject it untried.
     """
 
     attempt: str
@@ -42,8 +43,8 @@ class Past:
     splits: int = 0
 
 
-def past_of(attempt: str, outcomes: Mapping[str, Outcome | None]) -> Past:
-    """Read an attempt's past from its ancestors' outcomes: a lone child is a retry.
+def retry_history(attempt: str, outcomes: Mapping[str, Outcome | None]) -> RetryHistory:
+    """Read an attempt's history from its ancestors' outcomes: a lone child is a retry.
 
     Args:
         attempt: its path.
@@ -54,55 +55,38 @@ def past_of(attempt: str, outcomes: Mapping[str, Outcome | None]) -> Past:
     for count in range(1, len(steps)):
         parent = outcomes.get(".".join(steps[:count]))
         if parent is not None and parent.state == NOT_SENT:
-            continue  # cut by ourselves, for a quota: it has been neither tried nor refused
-        split = parent is not None and len(parent.children) > 1
-        splits += split
-        retries += not split
-    return Past(attempt, retries, splits)
+            continue  # split by ourselves, for a quota: it has been neither tried nor refused
+        was_split = parent is not None and len(parent.children) > 1
+        splits += was_split
+        retries += not was_split
+    return RetryHistory(attempt, retries, splits)
 
 
-def may_pass(error: RowError, retries: int) -> bool:
+def is_retryable(error: RowError, retries: int) -> bool:
     """Whether asking again may bring a vector.
 
-    By the service's code; and once more for a line that did not come. What was answered badly
-    was paid, and is never asked for again here.
+    By the service's code; and once more for a line that did not come. What was answered badly was
+    paid, and would be paid again: it is never asked for again here.
     """
     return error.code in RETRYABLE_RPC or (error.reason == "missing" and retries == 0)
 
 
-def after_rows(
-    past: Past, errors: Mapping[int, RowError], max_attempts: int, need_of: NeedOf
+def ending_after_answers(
+    history: RetryHistory, errors: Mapping[int, RowError], max_attempts: int, need_of: NeedOf
 ) -> Ending:
     """Sort a finished job's unanswered requests into one child attempt and rejects."""
-    open_end = past.retries + 1 < max_attempts
-    again = [n for n, error in sorted(errors.items()) if open_end and may_pass(error, past.retries)]
+    tries_left = history.retries + 1 < max_attempts
+    again = [
+        n
+        for n, error in sorted(errors.items())
+        if tries_left and is_retryable(error, history.retries)
+    ]
     going = frozenset(again)
     rejects = {n: error for n, error in errors.items() if n not in going}
     if not again:
         return Ending({}, rejects)
     retry = Child(ordinals=ranges_of(again), need=need_of(again))
-    return Ending({child(past.attempt, 0): retry}, rejects, backoff(past.retries))
-
-
-def after_failure(
-    past: Past,
-    job: RemoteEnd,
-    ordinals: Sequence[int],
-    max_attempts: int,
-    need_of: NeedOf,
-) -> Ending:
-    """What follows from FAILED, EXPIRED or CANCELLED: again, in pieces, or rejects."""
-    if job.state == "CANCELLED":
-        return _reject_all(ordinals, "cancelled", f"the job {job.name} was cancelled")
-    if job.is_request_shaped:
-        return _split(past, job, ordinals, need_of)
-    if not ordinals:
-        return Ending({}, {})
-    if past.retries + 1 >= max_attempts:
-        reason = "expired" if job.state == "EXPIRED" else "job_failed"
-        return _reject_all(ordinals, reason, _words(job))
-    whole = Child(ordinals=ranges_of(list(ordinals)), need=need_of(ordinals))
-    return Ending({child(past.attempt, 0): whole}, {}, backoff(past.retries))
+    return Ending({child(history.attempt, 0): retry}, rejects, retry_delay(history.retries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +100,60 @@ class RemoteEnd:
 
     @property
     def is_request_shaped(self) -> bool:
-        """Whether the service refused the job for what it was sent."""
-        return self.state == "FAILED" and self.code == INVALID_ARGUMENT
+        """Whether the service refused the job as malformed, for what it was sent."""
+        return is_request_shaped(self.state, self.code)
 
 
-def is_checked(past: Past, job: RemoteEnd) -> bool:
-    """Whether the requests of a refused job are checked here before it is cut apart.
+def is_request_shaped(state: str, code: int) -> bool:
+    """Whether a job that ended so was refused as malformed, for what it was sent."""
+    return state == "FAILED" and code == INVALID_ARGUMENT
 
-    Pieces are not: they hold what was checked before the first cut, and found well.
+
+def remote_end(attempt: AttemptState) -> RemoteEnd:
+    """How an attempt's job ended, for what follows from it.
+
+    A job that the run itself cancelled because it was stuck counts as expired, so that it is sent
+    again; a cancellation by the user rejects its requests.
     """
-    return job.is_request_shaped and past.splits == 0
+    job = attempt.job
+    assert job is not None
+    state = "EXPIRED" if job.state == "CANCELLED" and attempt.stuck else job.state
+    return RemoteEnd(job.name, state, job.error_code, job.error_message)
 
 
-def without_malformed(
-    past: Past,
+def ending_after_failure(
+    history: RetryHistory,
+    job: RemoteEnd,
+    ordinals: Sequence[int],
+    max_attempts: int,
+    need_of: NeedOf,
+) -> Ending:
+    """What follows from FAILED, EXPIRED or CANCELLED: again, in pieces, or rejects."""
+    if job.state == "CANCELLED":
+        return _reject_all(ordinals, "cancelled", f"the job {job.name} was cancelled")
+    if job.is_request_shaped:
+        return _split_refused(history, job, ordinals, need_of)
+    if not ordinals:
+        return Ending({}, {})
+    if history.retries + 1 >= max_attempts:
+        reason = "expired" if job.state == "EXPIRED" else "job_failed"
+        return _reject_all(ordinals, reason, _describe(job))
+    whole = Child(ordinals=ranges_of(list(ordinals)), need=need_of(ordinals))
+    return Ending({child(history.attempt, 0): whole}, {}, retry_delay(history.retries))
+
+
+def should_check_requests(history: RetryHistory, job: RemoteEnd) -> bool:
+    """Whether the requests of a refused job are checked here before it is split.
+
+    The service's message names no request reliably, and splitting costs up to five rounds of jobs;
+    a check here names the faults at once. Pieces are not checked: what they hold was checked before
+    the first split, and found well.
+    """
+    return job.is_request_shaped and history.splits == 0
+
+
+def ending_without_malformed(
+    history: RetryHistory,
     job: RemoteEnd,
     ordinals: Sequence[int],
     faults: Mapping[int, str],
@@ -138,36 +162,66 @@ def without_malformed(
     """What follows where the check found faults: those are rejects, the others go on as one job.
 
     Whether they were all that was wrong shows then. Each round is at least one request smaller,
-    and where nothing is found any more, the job is cut apart.
+    and where nothing is found any more, the job is split: so it ends.
 
     Args:
-        past: of the attempt.
+        history: of the attempt.
         job: refused as malformed.
         ordinals: what it was sent.
         faults: by ordinal, what is wrong with the request; at least one.
         need_of: what sending some requests takes.
     """
     rejects = {
-        n: RowError("request_malformed", clip(f"{faults[n]}; {_words(job)}"), at="submit")
+        n: RowError("request_malformed", clip(f"{faults[n]}; {_describe(job)}"), at="submit")
         for n in ordinals
         if n in faults
     }
     rest = [n for n in ordinals if n not in rejects]
-    return Ending(split(past.attempt, rest, 1, need_of), rejects)
+    return Ending(split_attempt(history.attempt, rest, 1, need_of), rejects)
 
 
-def backoff(tries: int) -> float:
+def ending_unsent(
+    attempt: str,
+    ordinals: Sequence[int],
+    unsent: Mapping[int, RowError],
+    sealed: Sealing,
+    need_of: NeedOf,
+) -> Ending:
+    """What follows from an attempt that was sealed without a job.
+
+    Args:
+        attempt: its path.
+        ordinals: its requests, without those in `unsent`.
+        unsent: why some could not be rendered, by ordinal.
+        sealed: why it was sealed.
+        need_of: what sending some requests takes.
+    """
+    if sealed == "stopped":
+        message = "the run was stopped before this was sent; `reembed redrive` sends it"
+        stopped = dict.fromkeys(ordinals, RowError("stopped", message, at="submit"))
+        return Ending({}, {**stopped, **unsent})
+    # Of an ``ended`` attempt nothing should be left over; what is, goes on and is not dropped.
+    ways = 2 if sealed == "split" else 1
+    return Ending(split_attempt(attempt, ordinals, ways, need_of), unsent)
+
+
+def retry_delay(tries: int) -> float:
     """Seconds before the next attempt: 5, 20, 80, ... at most 15 minutes."""
     return float(min(900, 5 * 4**tries))
 
 
-def _split(past: Past, job: RemoteEnd, ordinals: Sequence[int], need_of: NeedOf) -> Ending:
-    if len(ordinals) <= 1 or past.splits >= MAX_SPLITS:
-        return _reject_all(ordinals, "request_refused", _words(job))
-    return Ending(split(past.attempt, ordinals, SPLIT_WAYS, need_of), {})
+def _split_refused(
+    history: RetryHistory, job: RemoteEnd, ordinals: Sequence[int], need_of: NeedOf
+) -> Ending:
+    """Split a refused job, so that one bad request does not take thousands of good ones with it."""
+    if len(ordinals) <= 1 or history.splits >= MAX_SPLITS:
+        return _reject_all(ordinals, "request_refused", _describe(job))
+    return Ending(split_attempt(history.attempt, ordinals, SPLIT_WAYS, need_of), {})
 
 
-def split(attempt: str, ordinals: Sequence[int], ways: int, need_of: NeedOf) -> dict[str, Child]:
+def split_attempt(
+    attempt: str, ordinals: Sequence[int], ways: int, need_of: NeedOf
+) -> dict[str, Child]:
     """Child attempts that share an attempt's ordinals in runs of equal size; none for none."""
     size = max(1, -(-len(ordinals) // ways))
     pieces = [ordinals[at : at + size] for at in range(0, len(ordinals), size)]
@@ -182,6 +236,6 @@ def _reject_all(ordinals: Sequence[int], reason: str, message: str) -> Ending:
     return Ending({}, dict.fromkeys(ordinals, error))
 
 
-def _words(job: RemoteEnd) -> str:
-    said = f": {job.message} (code {job.code})" if job.message or job.code else ""
-    return f"the job {job.name} ended {job.state}{said}"
+def _describe(job: RemoteEnd) -> str:
+    detail = f": {job.message} (code {job.code})" if job.message or job.code else ""
+    return f"the job {job.name} ended {job.state}{detail}"

@@ -1,25 +1,44 @@
-"""Claim epochs: possible senders, their age, job ownership."""
+"""Claim epochs: possible senders, their age, job ownership.
+
+Every process that wants to create an attempt's job claims its next epoch first. Whoever takes an
+attempt over must know which lower epochs may have sent a job, whether such a job would still be
+listed, and whose a job is that the listing shows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reembed.core.names import input_file_name
 from reembed.core.records import Created
-from reembed.machine.rules import Found, Rules, SharedState
+from reembed.machine.rules import ListedJob, Rules, SharedState
 from reembed.machine.states import AttemptState, ShardState
 
-# A look older than this (seconds) says nothing about right now.
-FRESH = 5.0
-# A scan older than this is taken again before an epoch is claimed above one that may have sent.
-SCAN_LIFE = 3600.0
+# Records read longer ago than this (seconds) prove nothing about right now.
+MAX_RECORD_AGE = 5.0
+# A listing older than this is taken again before an epoch is claimed above one that may have sent.
+JOB_LIST_MAX_AGE = 3600.0
 # A job is looked for while its claim is younger than the service's list by this: a claim may be
-# made on a scan of an hour ago, and a job may be sent a few minutes after its claim's last sign.
-LIST_MARGIN = 2 * SCAN_LIFE
+# made on a listing of an hour ago, and a job may be sent a few minutes after its claim's last
+# renewal.
+JOB_LIST_MARGIN = 2 * JOB_LIST_MAX_AGE
 
 
 def is_fresh(attempt: AttemptState, shared: SharedState) -> bool:
     """Whether what is known of an attempt's records is of right now."""
-    looked_at = attempt.local.records_read_at
-    return looked_at is not None and shared.now - looked_at <= FRESH
+    read_at = attempt.local.records_read_at
+    return read_at is not None and shared.now - read_at <= MAX_RECORD_AGE
+
+
+def is_stale_at_send(attempt: AttemptState, now: float) -> bool:
+    """Whether so long has passed since the records were read that the create must not be sent.
+
+    The driver asks right before the request leaves: a process that was held up after the decision
+    (a pool without a free thread, a machine that slept) would send on what was true long ago.
+    Twice the age, so that an ordinary delay between decision and send does not read again for ever.
+    """
+    read_at = attempt.local.records_read_at
+    return read_at is None or now - read_at > 2 * MAX_RECORD_AGE
 
 
 def may_have_sent(attempt: AttemptState) -> list[int]:
@@ -28,47 +47,46 @@ def may_have_sent(attempt: AttemptState) -> list[int]:
     return [epoch for epoch, seen in claims if not seen.void and not seen.claim.sealed]
 
 
-def is_unlisted(attempt: AttemptState, epoch: int, shared: SharedState, rules: Rules) -> bool:
+def may_be_unlisted(attempt: AttemptState, epoch: int, shared: SharedState, rules: Rules) -> bool:
     """Whether a job of this epoch may be too old for the service to list it.
 
-    The age is that of the epoch's newest record at the last look, by the storage's clock. Where
-    nobody has looked since this process claimed, it is as of that claim.
+    The age is that of the epoch's newest record when the records were last read, by the storage's
+    clock. Where they were not read since this process claimed, it is as of that claim.
     """
     local = attempt.local
     since = local.records_read_at if local.records_read_at is not None else local.claimed_at
     age = attempt.claims[epoch].age + shared.now - since
-    return age > rules.retention - rules.list_lag - LIST_MARGIN
+    return age > rules.job_list_retention - rules.list_lag - JOB_LIST_MARGIN
 
 
-def is_past_list(attempt: AttemptState, shared: SharedState, rules: Rules) -> bool:
-    """Whether an epoch before ours may have sent a job that a scan cannot show.
+def is_beyond_job_list(attempt: AttemptState, shared: SharedState, rules: Rules) -> bool:
+    """Whether an epoch before ours may have sent a job that a listing cannot show.
 
-    Only the newest claim counts, void or not: it was made on a scan that showed no job of those
-    before it, so that what they may still have sent is about as young as that claim.
+    Only the newest claim counts, void or not: it was made on a listing that showed no job of those
+    before it, so what they may still have sent is about as young as that claim. Asking the oldest
+    claim instead would stop every attempt that took some days of retries.
     """
     local = attempt.local
-    ours = (
-        attempt.epoch
-        if local.epoch == attempt.epoch and local.create_unanswered_since is None
-        else 0
-    )
+    owns_top = local.epoch == attempt.epoch and local.create_unanswered_since is None
+    ours = attempt.epoch if owns_top else 0
     if not any(epoch != ours for epoch in may_have_sent(attempt)):
         return False
     claims = attempt.claims.items()
     newest = max(epoch for epoch, seen in claims if epoch != ours and not seen.claim.sealed)
-    return is_unlisted(attempt, newest, shared, rules)
+    return may_be_unlisted(attempt, newest, shared, rules)
 
 
-def oldest(found: tuple[Found, ...]) -> Found:
-    """The job that is kept when several bear one name."""
-    return min(found, key=lambda job: (job.create_time, job.job))
+def oldest_job(jobs: Sequence[ListedJob]) -> ListedJob:
+    """The job that is kept when several bear one name: every runner chooses the same."""
+    return min(jobs, key=lambda job: (job.create_time, job.job))
 
 
-def epoch_of(state: ShardState, attempt: AttemptState, job: Found, rules: Rules) -> int:
+def epoch_of_job(state: ShardState, attempt: AttemptState, job: ListedJob, rules: Rules) -> int:
     """The epoch whose holder made a job: what that holder could not render was not sent.
 
-    The input file's name tells. An inline job does not say: then it is ours if we sent one, else
-    that of the newest holder before us.
+    The input file's name shows it. An inline job names none: then it is ours if we sent one, else
+    that of the newest holder before us. Attributing it to a wrong epoch would read the wrong list
+    of requests that were not sent, and take their missing answers for lost keys.
     """
     prefix = rules.capabilities.input_prefix
     for epoch in attempt.claims:
@@ -81,8 +99,8 @@ def epoch_of(state: ShardState, attempt: AttemptState, job: Found, rules: Rules)
     return max(made, default=attempt.epoch)
 
 
-def adopted(job: Found, epoch: int) -> Created:
-    """The record of a job that a scan found, made in an epoch."""
+def adoption_record(job: ListedJob, epoch: int) -> Created:
+    """The record of a job that a listing showed, made in an epoch."""
     return Created(
         job=job.job,
         display_name=job.display_name,

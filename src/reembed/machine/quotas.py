@@ -1,4 +1,4 @@
-"""Days that each quota makes of a plan, the binding one, and the wait it means."""
+"""Quotas of a project, and the days that each of them makes of a plan."""
 
 from __future__ import annotations
 
@@ -11,32 +11,51 @@ from reembed.config.capabilities import LONGEST_RESULT_SECONDS, Capabilities
 from reembed.config.job_limits import token_quota
 from reembed.config.schema import Config
 from reembed.core.plans import PlanTotals
+from reembed.core.price import cap_nano
 
 TURNAROUNDS = (1.0, 4.0, 24.0)
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectQuotas:
-    """What the project may have at the service at once; None: that quota does not apply.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """The project's quotas at the service, and the budget of the run.
 
-    `result_hours` is how long a result counts against the file storage.
+    Attributes:
+        tokens: enqueued tokens of all jobs together.
+        jobs: jobs that have not ended.
+        file_bytes: input and result files together; None: inline jobs leave none.
+        max_usd_nano: the cap in billionths of a dollar; None for no cap.
+        largest_job: the most tokens that the service takes in one job; None: as many as in all.
+        result_hours: how long a result counts against the file storage after its job's end.
     """
 
     tokens: int
     jobs: int
     file_bytes: int | None
+    max_usd_nano: int | None = None
+    largest_job: int | None = None
     result_hours: float = LONGEST_RESULT_SECONDS / 3600
 
     @classmethod
-    def of(cls, config: Config, capabilities: Capabilities) -> ProjectQuotas:
-        """The quotas of a configuration; inline jobs leave no files."""
+    def of(cls, config: Config, capabilities: Capabilities) -> Quotas:
+        """The quotas of a configuration."""
         batch = config.batch
         return cls(
             tokens=token_quota(config, capabilities),
             jobs=batch.concurrent_jobs,
             file_bytes=None if batch.input == "inline" else int(batch.file_storage_gb * 1e9),
+            max_usd_nano=cap_nano(config.budget.max_usd),
             result_hours=capabilities.result_seconds / 3600,
         )
+
+    @property
+    def job_tokens(self) -> int:
+        """The most tokens of one job."""
+        return self.tokens if self.largest_job is None else self.largest_job
+
+    def files_fit(self, file_bytes: int) -> bool:
+        """Whether so many bytes of files fit the storage."""
+        return self.file_bytes is None or file_bytes <= self.file_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +78,7 @@ class Days:
         return max(self.enqueued_tokens, self.concurrent_jobs, self.file_storage or 0.0)
 
 
-def days_under(quotas: ProjectQuotas, totals: PlanTotals, turnaround_hours: float) -> Days:
+def days_under(quotas: Quotas, totals: PlanTotals, turnaround_hours: float) -> Days:
     """Days that a plan takes, for jobs of equal size that all take the same time T.
 
     With J jobs, W tokens in all, w = ceil(W / J) tokens a job, quotas Q tokens and C jobs:
@@ -100,7 +119,7 @@ def days_under(quotas: ProjectQuotas, totals: PlanTotals, turnaround_hours: floa
 
 
 def days_table(
-    quotas: ProjectQuotas, totals: PlanTotals, turnarounds: Sequence[float] = TURNAROUNDS
+    quotas: Quotas, totals: PlanTotals, turnarounds: Sequence[float] = TURNAROUNDS
 ) -> tuple[Days, ...]:
     """`days_under` for each turnaround."""
     return tuple(days_under(quotas, totals, hours) for hours in turnarounds)
@@ -194,7 +213,7 @@ def rest_of(totals: PlanTotals, settled: int) -> PlanTotals:
     )
 
 
-def why_not_wait(quotas: ProjectQuotas, totals: PlanTotals, max_hours: float) -> str:
+def why_not_wait(quotas: Quotas, totals: PlanTotals, max_hours: float) -> str:
     """Say why a plan should not be waited for; empty where it takes at most `max_hours`.
 
     By the same estimate as the plan's table of days, at `USUAL_TURNAROUND` hours for each job.

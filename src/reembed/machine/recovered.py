@@ -1,7 +1,7 @@
-"""Jobs recorded as failed that ended well later: collected, not bought again.
+"""Recovered jobs: recorded as failed, ended well later; collected instead of bought again.
 
 An outcome is never rewritten. But the attempt that goes on from it can take the old job as its
-own: its requests are among those that the job holds, so what was paid is collected in its place.
+own: its requests are among those of that job, so what was paid is collected in its place.
 """
 
 from __future__ import annotations
@@ -11,25 +11,41 @@ from dataclasses import dataclass
 
 from reembed.core.names import parent_of
 from reembed.core.records import NOT_SENT, Created
-from reembed.machine.duplicates import Remote
-from reembed.machine.rules import SharedState
+from reembed.machine.rules import ListedJob, SharedState
 from reembed.machine.snapshot import ShardRecords
-from reembed.machine.states import ShardState
+from reembed.machine.states import AttemptState, ShardState
 
 ENDED_BADLY = frozenset({"FAILED", "EXPIRED", "CANCELLED"})
-_WELL = "SUCCEEDED"
+_SUCCEEDED = "SUCCEEDED"
 
 
 def recovered_job(state: ShardState, attempt: str, shared: SharedState) -> Created | None:
     """The job above an attempt that ended well after all, as this attempt's own; None for none.
 
-    The nearest job above counts: where it was collected, or could not be trusted, nothing older
-    is better. A job that was taken so once and read badly again is not taken a second time.
-
     Args:
         state: the shard.
         attempt: an attempt without a job.
-        shared: with what the last listing showed.
+        shared: with the jobs of the last listing.
+    """
+    above = _nearest_sent(state, attempt)
+    if above is None or above.outcome is None:
+        return None
+    created = above.created
+    # A job that was taken so once and read badly again is not taken a second time: a listing that
+    # wavers would otherwise send the same attempt round for ever.
+    if created is None or created.made_for or above.outcome.state not in ENDED_BADLY:
+        return None
+    listed = shared.listed_jobs.get((state.plan.shard, above.path), ())
+    if not any(job.job == created.job and job.state == _SUCCEEDED for job in listed):
+        return None
+    return created.model_copy(update={"made_for": above.path, "adopted": True})
+
+
+def _nearest_sent(state: ShardState, attempt: str) -> AttemptState | None:
+    """The nearest attempt above that had a job; attempts that were split unsent are passed over.
+
+    Nothing older counts: where the nearest was collected, or could not be trusted, an older answer
+    would bring rows twice, or bring back what was just distrusted.
     """
     path = parent_of(attempt)
     while path:
@@ -37,49 +53,40 @@ def recovered_job(state: ShardState, attempt: str, shared: SharedState) -> Creat
         if above is None or above.outcome is None:
             return None
         if above.outcome.state != NOT_SENT:
-            break
+            return above
         path = parent_of(path)
-    else:
-        return None
-    created = above.created
-    if created is None or created.made_for or above.outcome.state not in ENDED_BADLY:
-        return None
-    listed = shared.listed_jobs.get((state.plan.shard, path), ())
-    if not any(job.job == created.job and job.state == _WELL for job in listed):
-        return None
-    return created.model_copy(update={"made_for": path, "adopted": True})
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class UncollectedJob:
-    """A job that ended well although the ledger holds `held` for it, and that serves no attempt."""
+    """A job that ended well and serves no attempt; `recorded` is its state in the ledger."""
 
     shard: str
     attempt: str
     job: str
-    held: str
+    recorded: str
 
 
 def find_uncollected(
-    remotes: Iterable[Remote], records: Mapping[str, ShardRecords]
+    jobs: Iterable[ListedJob], records: Mapping[str, ShardRecords]
 ) -> list[UncollectedJob]:
-    """Jobs that came well too late: their requests were sent again, or are rejects.
+    """Find jobs that ended well too late: their requests were sent again, or are rejects.
 
     Args:
-        remotes: the jobs of this run, as listed.
+        jobs: the jobs of this run, as listed.
         records: of each shard.
     """
     found = []
-    for remote in remotes:
-        known = records.get(remote.shard)
-        if known is None or remote.state != _WELL:
+    for job in jobs:
+        known = records.get(job.shard)
+        if known is None or job.state != _SUCCEEDED:
             continue
-        created, outcome = known.created.get(remote.attempt), known.outcomes.get(remote.attempt)
-        if created is None or outcome is None or created.job != remote.job:
+        created, outcome = known.created.get(job.attempt), known.outcomes.get(job.attempt)
+        if created is None or outcome is None or created.job != job.job:
             continue
         # Told by the job, not by `made_for`: a roll-up keeps only the jobs.
-        below = (c.job for path, c in known.created.items() if path != remote.attempt)
-        taken = remote.job in below
-        if outcome.state in ENDED_BADLY and not taken:
-            found.append(UncollectedJob(remote.shard, remote.attempt, remote.job, outcome.state))
+        below = (c.job for path, c in known.created.items() if path != job.attempt)
+        if outcome.state in ENDED_BADLY and job.job not in below:
+            found.append(UncollectedJob(job.shard, job.attempt, job.job, outcome.state))
     return sorted(found, key=lambda late: (late.shard, late.attempt))

@@ -19,12 +19,13 @@ from reembed.machine.states import (
     ShardState,
 )
 
+# Of a write that only one process can make: ours stands, another's stands, or it does not fit.
 RaceResult = Literal["won", "lost", "full"]
 
 
 @dataclass(frozen=True, slots=True)
 class FileWritten:
-    """A part or a file of rejects stands in the storage."""
+    """A part, or a file of rejects with `counts` by reason, stands in the storage."""
 
     uri: str
     counts: tuple[tuple[str, int], ...] = ()
@@ -32,14 +33,14 @@ class FileWritten:
 
 @dataclass(frozen=True, slots=True)
 class CreateUnanswered:
-    """The create was sent and not answered."""
+    """The create was sent and not answered: there may be a job."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendRefused:
-    """Nothing was sent, or the service took nothing: try again after `seconds`.
+    """Nothing was sent, or the service accepted nothing: try again after `seconds`.
 
-    `quota`: it was a 429, which says nothing against the input that was uploaded.
+    `quota`: it was a 429, which proves nothing against the input that was uploaded.
     """
 
     reason: str
@@ -49,12 +50,12 @@ class SendRefused:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """A read failed for now; the same again after `seconds`."""
+    """A call failed for now; the same again after `seconds`."""
 
     seconds: float
 
 
-# What an action may give: None where it simply happened.
+# What an action may give; None where it was simply done.
 Result = (
     None
     | RaceResult
@@ -80,7 +81,8 @@ def reduce(state: ShardState, action: act.Action, result: Result, now: float) ->
         TypeError: the action and the result do not belong together.
     """
     if isinstance(result, ShardRecords):
-        # A process that froze in the middle of its look knows what was true when it began.
+        # A process that froze while it read knows what was true when it began; taken as of now,
+        # what was read would let it send long after its claim was taken over.
         began = now if result.records_read_at is None else result.records_read_at
         return state_of_shard(state.plan, result, began, state)
     if isinstance(action, act.RecordSettled):
@@ -101,7 +103,7 @@ def reduce(state: ShardState, action: act.Action, result: Result, now: float) ->
 
 
 def _ended(state: ShardState, attempt: AttemptState, outcome: Outcome, now: float) -> ShardState:
-    """The outcome stands (ours or another's): its children come to be."""
+    """The state once an outcome stands, ours or another's, with its children as new attempts."""
     state = state.with_attempt(replace(attempt, outcome=outcome))
     for path, child in outcome.children.items():
         if path not in state.attempts:
@@ -127,15 +129,10 @@ def _after(attempt: AttemptState, action: act.Action, result: Result, now: float
         created = result if isinstance(result, Created) else action.created
         return replace(attempt, created=created)
     if isinstance(action, act.Poll) and isinstance(result, ObservedJob):
-        odd = result.state == "UNKNOWN"
-        since = (
-            attempt.local.unknown_state_since
-            if attempt.local.unknown_state_since is not None
-            else now
-        )
-        return replace(attempt, job=result).with_local(
-            failures=0, unknown_state_since=since if odd else None
-        )
+        unknown = result.state == "UNKNOWN"
+        first = attempt.local.unknown_state_since
+        since = (now if first is None else first) if unknown else None
+        return replace(attempt, job=result).with_local(failures=0, unknown_state_since=since)
     if isinstance(action, act.RefreshReservations):
         return attempt
     if isinstance(action, act.MarkStuck):
@@ -148,7 +145,7 @@ def _refused(attempt: AttemptState, result: SendRefused, now: float) -> AttemptS
     attempt = attempt.with_local(refusal=result.reason, retry_at=now + result.seconds)
     if not result.quota:
         return attempt.with_local(throttled_at=None)
-    # What is known of the lease will be old when the wait is over: look anew.
+    # What is known of the lease will be old when the wait is over: read the records anew.
     return attempt.with_local(throttled_at=now if since is None else since, records_read_at=None)
 
 
@@ -159,6 +156,7 @@ _LOCAL_CHANGES: dict[type, Callable[..., dict[str, Any]]] = {
         "fenced_at": now,
     },
     act.Prepare: lambda action, attempt, result, now: {"prepared": result},
+    # An upload may have taken longer than the lease: what was read before it proves nothing.
     act.Upload: lambda action, attempt, result, now: {"uploaded": result, "records_read_at": None},
     act.Cancel: lambda action, attempt, result, now: {"cancelled": True},
     act.DeleteInput: lambda action, attempt, result, now: {"input_deleted": True},
@@ -173,16 +171,17 @@ def _claiming(
         if isinstance(result, Claim):
             claims = {**attempt.claims, action.epoch: ClaimState(result, 0.0)}
             return replace(attempt, claims=claims, local=Local(epoch=action.epoch, claimed_at=now))
-        # Somebody's claim stands: the next look says whose, and how old it is.
+        # Another's claim stands: the next reading shows whose, and how old it is.
         theirs = {action.epoch: ClaimState(Claim(holder="", epoch=action.epoch), 0.0)}
         return replace(attempt, claims={**attempt.claims, **theirs}, local=Local())
     if isinstance(action, act.ReleaseClaim):
         return _voided(attempt, action.epoch)
     if isinstance(action, act.Reserve):
         if result == "won":
-            kept = attempt.local.refusal != ""
-            looked_at = None if kept else attempt.local.records_read_at
-            return attempt.with_local(reserved=True, refusal="", records_read_at=looked_at)
+            # A second try with a kept input comes after a long wait: the records are read anew.
+            waited = attempt.local.refusal != ""
+            read_at = None if waited else attempt.local.records_read_at
+            return attempt.with_local(reserved=True, refusal="", records_read_at=read_at)
         return attempt.with_local(refusal="the budget or a quota was used up by another")
     if isinstance(result, Created):
         return replace(attempt, created=result)
@@ -193,6 +192,7 @@ def _claiming(
 
 def _voided(attempt: AttemptState, epoch: int) -> AttemptState:
     claims = {**attempt.claims, epoch: replace(attempt.claims[epoch], void=True)}
+    """The attempt after its epoch was given back: all of it is forgotten but when to go on."""
     local = attempt.local
     empty = local.prepared is not None and local.prepared.sent == 0
     kept = Local(not_before=local.retry_at, empty_epoch=epoch if empty else 0)

@@ -1,27 +1,44 @@
-"""Constants of the decisions, and the state that all shards of a run share."""
+"""Rules of a run (constants of every decision), and the state that all its shards share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from reembed.config.capabilities import Capabilities
-from reembed.core.plans import ShardPlan
-from reembed.core.records import Need
+from reembed.config.schema import Config
+from reembed.core.names import parse_display_name
 from reembed.errors import UsageError
-from reembed.machine.reservations import Quotas, Reservations
+from reembed.machine.quotas import Quotas
+from reembed.machine.reservations import Reservations
+
+# How long an input that met a 429 stays uploaded: the service's bucket is reported to refill in 10
+# to 20 minutes, and the waits grow from half a minute.
+HOLD_INPUT_SECONDS = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Constants of a run. Seconds throughout; `poll` is the shortest and the longest interval.
+    """Constants of a run; seconds throughout.
 
-    `capabilities` are the service's. `retention` is how long it lists a job; with `assume_lost`,
-    one that may be older is taken for lost, and its requests are sent again.
-
-    `inline` is the configured form; `metadata_echo` whether this service has been seen to give
-    inline metadata back, without which `auto` never chooses inline. `hold` is how long an uploaded
-    input is kept for another try after a 429, from the first on.
+    Attributes:
+        run: id of the run.
+        holder: name of this process in claims.
+        max_attempts: how often a request is sent at most.
+        poll: the shortest and the longest interval between two polls of a job.
+        lease: age at which a claim that was not renewed may be taken over.
+        request_timeout: how long a sender waits for the answer to its create.
+        list_lag: how much later than it was created the service may list a job.
+        stuck_after: age at which a job that has not ended counts as stuck.
+        job_list_retention: how long the service lists a job.
+        capabilities: what the service can do, and its limits.
+        inline: the configured form of the input: ``auto``, ``inline`` or ``file``.
+        metadata_echo: this service was seen to give inline metadata back; without it ``auto``
+            never chooses inline, since answers could not be told apart.
+        resubmit_stuck: stuck jobs are cancelled and sent again.
+        accept_repay: answers that cannot be used are bought again.
+        hold_input: how long an uploaded input is kept for another try after the first 429.
+        assume_lost: a job that may be too old to be listed is taken for lost, and sent again.
     """
 
     run: str
@@ -31,50 +48,53 @@ class Rules:
     lease: float
     request_timeout: float
     list_lag: float
-    stuck: float
-    retention: float
+    stuck_after: float
+    job_list_retention: float
     capabilities: Capabilities
     inline: str = "auto"
     metadata_echo: bool = False
     resubmit_stuck: bool = False
     accept_repay: bool = False
-    hold: float = 0.0
+    hold_input: float = 0.0
     assume_lost: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        capabilities: Capabilities,
+        run: str,
+        holder: str,
+        metadata_echo: bool,
+        accept_repay: bool = False,
+        assume_lost: bool = False,
+        hold_input: float = 0.0,
+    ) -> Rules:
+        """Collect the rules of a configuration.
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A remote job that a scan saw under an attempt's display name."""
-
-    job: str
-    display_name: str
-    create_time: str
-    input_file: str = ""
-    state: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SharedState:
-    """What is common to all shards at this moment.
-
-    `now` is the local monotonic clock, `storage_now` the storage's wall clock. `found` maps
-    ``(shard, attempt)`` to the remote jobs of that name as of `scanned_at`, when the listing
-    began; `reservations_at` is when the spend log was last read to its tail, `asked` for which
-    ``shard/attempt`` that was, and `quiet_since` when it was last seen to have moved. `quotas`
-    are those under the ceiling that the log tells.
-    """
-
-    now: float
-    storage_now: float
-    reservations: Reservations
-    quotas: Quotas
-    stopped: bool = False
-    halted: str = ""
-    listed_at: float = float("-inf")
-    listed_jobs: Mapping[tuple[str, str], tuple[Found, ...]] = field(default_factory=dict)
-    reservations_read_at: float = float("-inf")
-    refreshed_for: str = ""
-    reservations_changed_at: float = float("-inf")
+        Raises:
+            UsageError: jobs of the configured service cannot be driven without paying twice.
+        """
+        check_drivable(config.service.provider, capabilities)
+        batch = config.batch
+        return cls(
+            run=run,
+            holder=holder,
+            max_attempts=batch.max_attempts,
+            poll=batch.poll_seconds,
+            lease=batch.lease_seconds,
+            request_timeout=config.service.timeout_seconds,
+            list_lag=batch.list_lag_seconds,
+            stuck_after=batch.stuck_hours * 3600,
+            job_list_retention=(batch.job_list_days or capabilities.job_list_days) * 86400,
+            capabilities=capabilities,
+            inline=batch.input,
+            metadata_echo=metadata_echo,
+            resubmit_stuck=batch.on_stuck == "resubmit",
+            accept_repay=accept_repay,
+            hold_input=hold_input,
+            assume_lost=assume_lost,
+        )
 
 
 def check_drivable(provider: str, capabilities: Capabilities) -> None:
@@ -98,65 +118,91 @@ def check_drivable(provider: str, capabilities: Capabilities) -> None:
     )
 
 
-def root_need(plan: ShardPlan) -> Need:
-    """What an attempt over all requests of a shard takes, at most, when its input is a file."""
-    return Need(
-        usd_nano=plan.usd_nano,
-        tokens=plan.total_tokens,
-        jobs=1,
-        input_bytes=plan.wire_bytes,
-        result_bytes=plan.result_bytes,
-    )
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A remote job of this run, as a listing showed it; `fingerprint` is that of its name."""
+
+    shard: str
+    attempt: str
+    job: str
+    display_name: str
+    create_time: str = ""
+    input_file: str = ""
+    state: str = ""
+    done: bool = False
+    fingerprint: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        run: str,
+        job: str,
+        display_name: str,
+        *,
+        create_time: str,
+        input_file: str,
+        state: str,
+        done: bool,
+    ) -> ListedJob | None:
+        """Take a remote job in by its display name; None when it is not of this run."""
+        name = parse_display_name(display_name)
+        if name is None or name.run != run:
+            return None
+        return cls(
+            shard=name.shard,
+            attempt=name.attempt,
+            job=job,
+            display_name=display_name,
+            create_time=create_time,
+            input_file=input_file,
+            state=state,
+            done=done,
+            fingerprint=name.fingerprint,
+        )
 
 
-def without_files(need: Need) -> Need:
-    """The same need for an inline job, which leaves nothing in the file storage."""
-    return need.model_copy(update={"input_bytes": 0, "result_bytes": 0})
+def jobs_by_attempt(
+    jobs: Iterable[ListedJob],
+) -> dict[tuple[str, str], tuple[ListedJob, ...]]:
+    """Group listed jobs by ``(shard, attempt)``, in the order of the listing."""
+    found: dict[tuple[str, str], tuple[ListedJob, ...]] = {}
+    for job in jobs:
+        key = (job.shard, job.attempt)
+        found[key] = (*found.get(key, ()), job)
+    return found
 
 
-def goes_inline(need: Need, rules: Rules, most_bytes: int | None = None) -> bool:
-    """Whether an attempt's requests travel in the create's body.
+@dataclass(frozen=True, slots=True)
+class SharedState:
+    """State that all shards of a run share, at one moment.
 
-    `auto` asks for a small body *and* a small predicted result, and for a service that gives the
-    metadata back: the fence against a frozen holder exists only for files. `most_bytes` stands
-    for the body's usual bound.
+    Attributes:
+        now: the local monotonic clock.
+        storage_now: the storage's wall clock.
+        reservations: the fold of the spend log, as of `reservations_read_at`.
+        quotas: the configured quotas under the ceiling that the log tells.
+        stopped: the user wants no more jobs created (`reembed cancel`).
+        halted: why this process creates no more jobs; empty while it may.
+        listed_at: when the last listing of remote jobs began.
+        listed_jobs: the jobs of that listing by ``(shard, attempt)``.
+        reservations_read_at: when the spend log was last read to its tail.
+        refreshed_for: the ``shard/attempt`` for which it was last read.
+        reservations_changed_at: when the log was last seen to have grown.
     """
-    if rules.inline == "inline":
-        return True
-    if rules.inline == "file" or not rules.metadata_echo:
-        return False
-    service = rules.capabilities
-    most = service.inline_request_bytes if most_bytes is None else most_bytes
-    return need.input_bytes <= most and need.result_bytes <= service.inline_result_bytes
 
+    now: float
+    storage_now: float
+    reservations: Reservations
+    quotas: Quotas
+    stopped: bool = False
+    halted: str = ""
+    listed_at: float = float("-inf")
+    listed_jobs: Mapping[tuple[str, str], tuple[ListedJob, ...]] = field(default_factory=dict)
+    reservations_read_at: float = float("-inf")
+    refreshed_for: str = ""
+    reservations_changed_at: float = float("-inf")
 
-def form_of(name: str, need: Need, shared: SharedState, rules: Rules) -> Need:
-    """What an attempt takes in the form in which it goes: no file bytes means inline.
-
-    The form that was reserved stands. Where files have no room and `auto` may go inline, a body
-    up to the service's limit is preferred to waiting for hours until results expire.
-
-    Args:
-        name: ``shard/attempt``, as the spend log has it.
-        need: of the attempt, as a file.
-        shared: with the reservations.
-        rules: of the run.
-    """
-    if goes_inline(need, rules):
-        return without_files(need)
-    inline = without_files(need)
-    if not goes_inline(need, rules, rules.capabilities.max_inline_bytes):
-        return need
-    reserved = shared.reservations.live.get(name)
-    if reserved is not None:
-        return need if reserved[1].input_bytes else inline
-    now, ceiling = shared.storage_now, shared.reservations.ceiling
-    no_file = ceiling.opens(need) > max(now, ceiling.opens(inline))
-    no_room = shared.reservations.room(name, need, shared.quotas, now) == "busy"
-    fits = shared.reservations.room(name, inline, shared.quotas, now) == "fits"
-    return inline if fits and (no_file or no_room) else need
-
-
-def is_inline(need: Need, rules: Rules) -> bool:
-    """Whether a need, as `form_of` gives it, is that of an inline job."""
-    return rules.inline != "file" and need.input_bytes == 0
+    @property
+    def may_create(self) -> bool:
+        """Whether jobs may be created: neither the user nor this process has stopped it."""
+        return not self.halted and not self.stopped

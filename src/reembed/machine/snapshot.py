@@ -12,6 +12,7 @@ from reembed.core.records import (
     Child,
     Claim,
     Created,
+    Need,
     Outcome,
     Redrive,
     RolledAttempt,
@@ -19,15 +20,14 @@ from reembed.core.records import (
     Rollup,
     Settled,
 )
-from reembed.machine.rules import root_need
 from reembed.machine.states import AttemptState, ClaimState, Local, ShardState
 
 
 @dataclass(frozen=True, slots=True)
 class ShardRecords:
-    """Everything the ledger holds of one shard; ages in seconds by the storage's clock.
+    """Everything the ledger has of one shard; ages in seconds by the storage's clock.
 
-    `looked_at` is when the look began, by the local clock; None where that was just now.
+    `records_read_at` is when reading began, by the local clock; None where that was just now.
     """
 
     claims: Mapping[str, Mapping[int, Claim]] = field(default_factory=dict)
@@ -42,10 +42,15 @@ class ShardRecords:
     records_read_at: float | None = None
 
 
-def is_settled(records: ShardRecords) -> bool:
-    """Whether a shard is settled in its newest generation."""
+def settlement_of(records: ShardRecords) -> Settled | None:
+    """The settlement of a shard's newest generation; None while that is open.
+
+    One of an older generation does not count: a redrive has opened the shard again.
+    """
     newest = records.settled
-    return newest is not None and newest.generation >= max(records.redrives, default=0)
+    if newest is None or newest.generation < max(records.redrives, default=0):
+        return None
+    return newest
 
 
 def state_of_shard(
@@ -56,7 +61,7 @@ def state_of_shard(
     Args:
         plan: the shard's plan.
         records: a fresh listing.
-        now: the local clock, for the moment of the look.
+        now: the local clock when reading the records began.
         before: the state until now; what this process did is kept, but for a claim that it lost.
     """
     known = before.attempts if before is not None else {}
@@ -64,23 +69,22 @@ def state_of_shard(
     attempts: dict[str, AttemptState] = {}
     for path in sorted(children, key=attempt_order):
         known_attempt = known.get(path) or new_attempt(plan, path, children[path])
-        attempts[path] = _renewed(known_attempt, records, now)
+        attempts[path] = _renew(known_attempt, records, now)
     base = before or ShardState(plan, {})
-    newest = records.settled
-    generation = max(records.redrives, default=newest.generation if newest is not None else 0)
-    current = newest is not None and newest.generation == generation
+    newest, settled = records.settled, settlement_of(records)
+    generation = max([newest.generation if newest is not None else 0, *records.redrives])
     return replace(
         base,
         attempts=attempts,
         generation=generation,
         redrive=records.redrives.get(generation),
-        settled=newest if current else None,
-        previous=None if current else newest,
+        settled=settled,
+        previous=None if settled is not None else newest,
     )
 
 
 def _children(plan: ShardPlan, records: ShardRecords) -> dict[str, Child | None]:
-    """Every attempt that exists by the outcomes: the root, and what outcomes sent on."""
+    """Every attempt that exists by the outcomes: the root, and the children of outcomes."""
     found: dict[str, Child | None] = {"0": None} if plan.requests else {}
     found.update((str(generation), r.sent) for generation, r in sorted(records.redrives.items()))
     for path in sorted(records.outcomes, key=attempt_order):
@@ -90,6 +94,17 @@ def _children(plan: ShardPlan, records: ShardRecords) -> dict[str, Child | None]
     return found
 
 
+def root_need(plan: ShardPlan) -> Need:
+    """What an attempt over all requests of a shard takes, at most, when its input is a file."""
+    return Need(
+        usd_nano=plan.usd_nano,
+        tokens=plan.total_tokens,
+        jobs=1,
+        input_bytes=plan.wire_bytes,
+        result_bytes=plan.result_bytes,
+    )
+
+
 def new_attempt(plan: ShardPlan, path: str, child: Child | None) -> AttemptState:
     """An attempt of which nothing is known yet."""
     if child is None:
@@ -97,7 +112,7 @@ def new_attempt(plan: ShardPlan, path: str, child: Child | None) -> AttemptState
     return AttemptState(path, child.ordinals, child.need)
 
 
-def _renewed(base: AttemptState, records: ShardRecords, now: float) -> AttemptState:
+def _renew(base: AttemptState, records: ShardRecords, now: float) -> AttemptState:
     path = base.path
     claims = {
         epoch: ClaimState(
@@ -107,14 +122,17 @@ def _renewed(base: AttemptState, records: ShardRecords, now: float) -> AttemptSt
     }
     local = base.local
     if local.epoch and max(claims, default=0) > local.epoch:
-        local = Local()  # somebody took over: this process holds nothing any more
+        # Another process took over. Kept, what this one did would let it send beside the new
+        # holder: its reservation, its file and its look are not its own any more.
+        local = Local()
     created = records.created.get(path, base.created)
     if (
         created is not None
         and local.pending_outcome is not None
         and local.pending_outcome.outcome.state == NOT_SENT
     ):
-        local = replace(local, pending_outcome=None)  # another sent it after all
+        # Another sent it after all; recorded as not sent, that paid job would be lost.
+        local = replace(local, pending_outcome=None)
     return replace(
         base,
         claims=claims,
@@ -157,7 +175,7 @@ def rollup_of(
 
 
 def records_of(rolled: RolledShard) -> ShardRecords:
-    """What a roll-up keeps of a shard's records: its settlement, each attempt's state and job."""
+    """The records of a shard as a roll-up keeps them: settlement, each attempt's state and job."""
     return ShardRecords(
         created={
             path: Created(job=attempt.job, display_name="", epoch=0)

@@ -12,7 +12,7 @@ from reembed.core.records import Claim, Created, Need, Outcome, Ranges, Redrive,
 
 @dataclass(frozen=True, slots=True)
 class ClaimState:
-    """A claim as the last look saw it; `age` in seconds by the storage's clock at that look."""
+    """A claim as it was last read; `age` in seconds by the storage's clock at that moment."""
 
     claim: Claim
     age: float
@@ -39,9 +39,9 @@ class ObservedJob:
 
 @dataclass(frozen=True, slots=True)
 class PendingOutcome:
-    """What joining and writing an answer gave: everything that an outcome record needs.
+    """An outcome that is worked out and not recorded yet: its files are written.
 
-    `answer_bytes` were read of an answer; 0 where there was none.
+    `anomaly` says why the answer cannot be used; `answer_bytes` were read of it, 0 for none.
     """
 
     outcome: Outcome
@@ -62,14 +62,33 @@ class Prepared:
 class Local:
     """What this process did for an attempt; gone when it dies, and then found out again.
 
-    `unsendable` is the epoch, given back since, of which nothing could be rendered.
+    Times are of the local clock.
+
+    Attributes:
+        epoch: the epoch that this process holds; 0 for none.
+        reserved: room is reserved for that epoch.
+        fenced_epochs: lower epochs whose input files are deleted, the last at `fenced_at`.
+        prepared: the local file of requests.
+        uploaded: name of the uploaded input file.
+        refusal: why the last reserve, upload or create was refused.
+        throttled_at: when the first 429 of this epoch came.
+        records_read_at: when the last reading of the shard's records began.
+        create_unanswered_since: when a create was sent that was not answered.
+        unknown_state_since: since when the job has been in a state that this version does not know.
+        claimed_at: when the claim was made.
+        pending_outcome: what is to be recorded as the outcome.
+        input_deleted: the input file was deleted.
+        cancelled: the job was asked to end.
+        not_before: nothing is done for the attempt before.
+        retry_at: nothing is claimed or sent before.
+        failures: calls in a row that failed for now.
+        empty_epoch: the epoch, given back since, of which nothing could be rendered.
     """
 
     epoch: int = 0
     reserved: bool = False
     fenced_epochs: frozenset[int] = frozenset()
     fenced_at: float | None = None
-    listed_at: float | None = None
     prepared: Prepared | None = None
     uploaded: str = ""
     refusal: str = ""
@@ -89,7 +108,11 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class AttemptState:
-    """One attempt: `ordinals` None means all requests of the shard, with canaries."""
+    """One attempt to embed requests of a shard, by one job.
+
+    `ordinals` None means all requests, with canaries. `claims` to `suspect` are what the ledger
+    says, `job` what the service said last, `local` what this process did.
+    """
 
     path: str
     ordinals: Ranges | None
@@ -109,7 +132,7 @@ class AttemptState:
 
     @property
     def sealed(self) -> Sealing:
-        """Why this attempt is closed to further epochs; empty while it is open."""
+        """Why no further epoch may follow; empty while one may."""
         top = self.claims.get(self.epoch)
         return top.claim.sealed if top is not None else ""
 
@@ -121,7 +144,7 @@ class AttemptState:
         return max((e for e, c in self.claims.items() if not c.claim.sealed), default=0)
 
     def with_local(self, **changes: Any) -> AttemptState:
-        """The same attempt with something more done by this process."""
+        """Copy the attempt with something more done by this process."""
         return replace(self, local=replace(self.local, **changes))
 
 
@@ -144,5 +167,5 @@ class ShardState:
     reject_codes: Mapping[str, int] = field(default_factory=dict)
 
     def with_attempt(self, attempt: AttemptState) -> ShardState:
-        """The same shard with one attempt replaced or added."""
+        """Copy the shard with one attempt replaced or added."""
         return replace(self, attempts={**self.attempts, attempt.path: attempt})

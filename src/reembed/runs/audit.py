@@ -9,16 +9,11 @@ from typing import Any
 from reembed.core.names import is_shard, partitions_of
 from reembed.core.plans import ShardPlan
 from reembed.core.records import Commit, Created
+from reembed.driver.shared_state import listed_jobs
 from reembed.errors import RefusedError, RemoteNotFoundError, RunFailedError, ServiceError
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.run_dir import RunDir
-from reembed.machine.duplicates import (
-    DuplicateJob,
-    Remote,
-    find_duplicate_jobs,
-    foreign_fingerprints,
-    remote_of,
-)
+from reembed.machine.duplicates import DuplicateJob, find_duplicate_jobs, foreign_fingerprints
 from reembed.machine.recovered import UncollectedJob, find_uncollected
 from reembed.machine.snapshot import ShardRecords
 from reembed.providers.base import BatchService
@@ -55,7 +50,7 @@ def audit_jobs(run_dir: RunDir, commit: Commit, service: BatchService) -> Audit:
         RunFailedError: a job bears our name and other content.
     """
     try:
-        remotes = _remotes(commit, service)
+        remotes = listed_jobs(commit.run, service.list_jobs())
     except ServiceError as err:
         return Audit(unchecked=f"the remote jobs could not be listed: {err}")
     plans = _plans_of(run_dir, commit.plan, {remote.shard for remote in remotes})
@@ -72,14 +67,6 @@ def audit_jobs(run_dir: RunDir, commit: Commit, service: BatchService) -> Audit:
         if not twin.done and twin.kept:
             _cancel(service, twin.job)
     return Audit(tuple(twins), tuple(find_uncollected(remotes, records)))
-
-
-def _remotes(commit: Commit, service: BatchService) -> list[Remote]:
-    found = (
-        remote_of(commit.run, job.name, job.display_name, job.state, job.done, job.create_time)
-        for job in service.list_jobs()
-    )
-    return [remote for remote in found if remote is not None]
 
 
 def _plans_of(run_dir: RunDir, plan: str, shards: Collection[str]) -> dict[str, ShardPlan]:

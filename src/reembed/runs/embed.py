@@ -31,7 +31,7 @@ from reembed.errors import (
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.commits import check_plan, check_resumable, commit_plan
 from reembed.ledger.run_dir import CommitState, RunDir, open_run_dir
-from reembed.machine.quotas import ProjectQuotas, why_not_wait
+from reembed.machine.quotas import Quotas, why_not_wait
 from reembed.providers.open import find_provider
 from reembed.runs.loading import settle_service
 from reembed.runs.plan import PlanTask, complete_plan
@@ -222,7 +222,7 @@ def _check_wait(task: EmbedTask, plan: PlanSummary) -> None:
         return
     config = task.config
     quotas, hours = (
-        ProjectQuotas.of(config, find_provider(config.service).capabilities),
+        Quotas.of(config, find_provider(config.service).capabilities),
         config.batch.max_wait_hours,
     )
     if why := why_not_wait(quotas, plan.plan_totals(), hours):

@@ -13,7 +13,7 @@ from reembed.core.plans import PlanSummary
 from reembed.core.records import Commit
 from reembed.errors import UsageError
 from reembed.ledger.run_dir import RunDir
-from reembed.machine.quotas import ProjectQuotas, rest_of, why_not_wait
+from reembed.machine.quotas import Quotas, rest_of, why_not_wait
 from reembed.providers.open import find_provider
 from reembed.runs.report import settled_shards
 
@@ -51,7 +51,7 @@ def check_wait(call: RunCall, run_dir: RunDir, plan: PlanSummary, commit: Commit
     config, totals = call.loaded.config, plan.plan_totals()
     if commit is not None:
         totals = rest_of(totals, settled_shards(run_dir, commit))
-    quotas = ProjectQuotas.of(config, find_provider(config.service).capabilities)
+    quotas = Quotas.of(config, find_provider(config.service).capabilities)
     why = why_not_wait(quotas, totals, config.batch.max_wait_hours)
     if why:
         commands = " and then, until it exits 0, ".join(f"`{each}`" for each in call.instead)

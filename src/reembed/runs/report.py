@@ -19,7 +19,7 @@ from reembed.errors import RunFailedError
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import RunDir
-from reembed.machine.snapshot import ShardRecords
+from reembed.machine.snapshot import settlement_of
 from reembed.storage.base import Stat, Storage
 from reembed.storage.parallel import in_parallel
 
@@ -59,8 +59,8 @@ def count_run(run_dir: RunDir, commit: Commit, skipped: int = 0) -> Counts:
     names = [plan.shard for plan in run_dir.shards(commit.plan)]
     ledger = Ledger(run_dir, commit.number, "report")
     for _, records in ledger.load(names, brief=True):
-        record = records.settled
-        if record is None or not _is_settled(records):
+        record = settlement_of(records)
+        if record is None:
             continue
         settled += 1
         jobs += record.jobs
@@ -91,12 +91,7 @@ def settled_shards(run_dir: RunDir, commit: Commit) -> int:
     """How many shards of a run are settled, by the ledger."""
     names = [plan.shard for plan in run_dir.shards(commit.plan)]
     loaded = Ledger(run_dir, commit.number, "report").load(names, brief=True)
-    return sum(1 for _, records in loaded if _is_settled(records))
-
-
-def _is_settled(records: ShardRecords) -> bool:
-    record = records.settled
-    return record is not None and record.generation >= max(records.redrives, default=0)
+    return sum(1 for _, records in loaded if settlement_of(records) is not None)
 
 
 def roll_up(run_dir: RunDir, commit: Commit, generation: int) -> None:

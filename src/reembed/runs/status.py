@@ -14,7 +14,7 @@ from reembed.ledger.ledger import Ledger
 from reembed.ledger.notes import sum_notes
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import CommitState, RunDir
-from reembed.machine.snapshot import ShardRecords, state_of_shard
+from reembed.machine.snapshot import ShardRecords, settlement_of, state_of_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,10 @@ def _open(run_dir: RunDir, commit: Commit, plan: PlanSummary) -> _Counted:
         if settled is not None:
             rows += settled.rows
             rejects += settled.rejects
-        if settled is not None and settled.generation >= max(records.redrives, default=0):
+        current = settlement_of(records)
+        if current is not None:
             states["settled"] += 1
-            jobs += settled.jobs
+            jobs += current.jobs
         else:
             begun[shard] = records
             jobs += len(records.created)

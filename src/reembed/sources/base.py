@@ -101,7 +101,7 @@ class SourceKind:
     `open` makes the source of a configuration and checks all that can be checked for free.
     `section` is the model of the kind's section below ``source:``; None for the kinds of this
     package, whose sections are fields of `SourceConfig`. `samples` says that the source keeps to
-    ``source.sample`` (see `sources.rows.sample_digest`); others refuse it.
+    ``source.sample`` (see `storage.listing.sample_digest`); others refuse it.
     """
 
     open: Callable[[LoadedConfig, Storage], Source]

@@ -132,7 +132,8 @@ def ends_inside(line: bytes, inside: bool) -> bool:
 
 FIELDS = ("key", "uri", "text", "parts", "title", "metadata")
 _CONTENT = ("uri", "text", "parts")
-_BOM = b"\xef\xbb\xbf"
+# Byte order mark of UTF-8, which some programs write at the beginning of a file.
+BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +227,7 @@ def read_header(data: bytes | None, uri: str) -> tuple[str, ...]:
     try:
         if data is None:
             raise ValueError("it is too long")
-        names = tuple(name.strip().lower() for name in _csv_row(data.removeprefix(_BOM)))
+        names = tuple(name.strip().lower() for name in _csv_row(data.removeprefix(BOM)))
     except (ValueError, csv.Error) as err:
         raise UsageError(f"{uri}: its first line is not a header ({err})") from err
     if unknown := [name for name in names if name not in FIELDS]:
@@ -241,7 +242,7 @@ def read_header(data: bytes | None, uri: str) -> tuple[str, ...]:
 
 def _json_fields(data: bytes) -> dict[str, Any]:
     try:
-        fields = orjson.loads(data.removeprefix(_BOM))
+        fields = orjson.loads(data.removeprefix(BOM))
     except orjson.JSONDecodeError as err:
         raise _bad(f"not JSON in UTF-8 ({err})") from err
     if not isinstance(fields, dict):

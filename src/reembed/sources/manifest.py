@@ -24,6 +24,7 @@ from reembed.errors import ObjectNotFoundError, RejectError, UsageError
 from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import BLOCK_ITEMS, BLOCK_ROWS, Block, Prepared, SourceKind, Span
 from reembed.sources.entries import (
+    BOM,
     Entry,
     Record,
     check_content,
@@ -32,16 +33,15 @@ from reembed.sources.entries import (
     read_header,
     read_records,
 )
-from reembed.sources.rows import STAGE, sample_digest
+from reembed.sources.rows import STAGE
 from reembed.sources.uris import Resolver, is_data
 from reembed.storage.base import Storage
-from reembed.storage.listing import list_files
+from reembed.storage.listing import list_files, sample_digest
 from reembed.storage.names import is_gs
 from reembed.types import Item, ItemPart, Position, Reject
 
 _EXAMPLES = 3
 _HEAD = 4096
-_BOM = b"\xef\xbb\xbf"
 _JSON = (".jsonl", ".ndjson", ".json")
 # Lines of a span are in a worker's memory together.
 _SPAN_BYTES = 8_000_000
@@ -72,7 +72,7 @@ class ManifestFile:
             for record in records:
                 if end is not None and record.offset >= end:
                     return
-                if record.data != _BOM:  # a file of nothing but a byte order mark
+                if record.data != BOM:  # a file of nothing but a byte order mark
                     yield record
 
 
@@ -301,7 +301,7 @@ def inspect_manifest(item: Item, storage: Storage) -> ManifestFile:
                 raise UsageError(f"{item.uri} is in UTF-16; save it as UTF-8")
             if head.startswith(_COMPRESSED):
                 raise UsageError(f"{item.uri} is compressed; decompress it")
-            begins = head.removeprefix(_BOM).lstrip()
+            begins = head.removeprefix(BOM).lstrip()
             name = item.uri.lower()
             if name.endswith(".csv") or (not name.endswith(_JSON) and begins[:1] != b"{"):
                 header = next(read_records(stream, quoted=True), None)

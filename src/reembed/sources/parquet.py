@@ -26,9 +26,9 @@ from reembed.sources.base import (
     Span,
     cut_blocks,
 )
-from reembed.sources.rows import check_columns, items_of_rows, sample_digest, with_resolved_uris
+from reembed.sources.rows import check_columns, items_of_rows, with_resolved_uris
 from reembed.storage.base import Storage
-from reembed.storage.listing import list_files
+from reembed.storage.listing import list_files, sample_digest
 from reembed.types import Item, Position
 
 _BATCH_ROWS = 8192

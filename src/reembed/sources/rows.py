@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ from reembed.ledger.run_dir import RunDir
 from reembed.sources.base import Block, Prepared, Reader, Source, Span
 from reembed.sources.uris import Resolver, is_data
 from reembed.storage.base import Storage
+from reembed.storage.listing import sample_digest
 from reembed.types import Item, ItemPart, Position, Reject
 
 STAGE = "read"
@@ -80,14 +80,6 @@ _EXPECTED = {
     _is_key: "text or integers",
     _is_parts: "lists of {text, uri}, or of the same as JSON text",
 }
-
-
-def sample_digest(key: str) -> bytes:
-    """Digest a key: a sample has the items with the smallest digests.
-
-    So a larger sample holds every smaller one, and a later full run finds its rows paid.
-    """
-    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
 
 
 def items_of_rows(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -13,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from reembed.errors import RejectError, UsageError
 from reembed.storage.content import HTTPS
 from reembed.storage.https import split_https
-from reembed.storage.names import GS, split_gs
+from reembed.storage.names import GS, SCHEME, split_gs
 from reembed.types import ItemPart
 
 # A line or a cell is in memory as a whole; larger content belongs into an object.
@@ -66,9 +65,6 @@ def _too_large(size: int) -> RejectError:
     )
 
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-
-
 @dataclass(frozen=True, slots=True)
 class Resolver:
     """Makes URIs absolute and refuses those that may not be read.
@@ -90,7 +86,7 @@ class Resolver:
         """
         if is_data(uri):
             return uri
-        scheme = _SCHEME.match(uri)
+        scheme = SCHEME.match(uri)
         if scheme is None:
             return self._path(uri)
         if scheme.group(0) == GS:

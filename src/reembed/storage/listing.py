@@ -19,23 +19,28 @@ from reembed.storage.walk import MISSING, Identity, disk_errors, identity, to_st
 from reembed.types import Item, Position
 
 
-def sample_items(items: Sequence[Item], count: int) -> list[Item]:
-    """Take the `count` items whose keys have the smallest SHA-256, in the order they came.
+def sample_digest(key: str) -> bytes:
+    """Digest a key: a sample has the items with the smallest digests.
 
-    Positions stay those of the full listing, so that the order compares with a later full run;
-    a larger sample holds every smaller one.
+    So a larger sample holds every smaller one, and a later full run finds its rows paid.
+    """
+    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
+
+
+def sample_items(items: Sequence[Item], count: int) -> list[Item]:
+    """Take the `count` items whose keys have the smallest digests, in their order.
+
+    Positions stay those of the full listing, so that the order compares with a later full run.
 
     Raises:
         UsageError: the count is not positive.
     """
     if count < 1:
         raise UsageError(f"a sample of {count} items: give 1 or more")
-    hashed = ((hashlib.sha256(item.key.encode()).digest(), i) for i, item in enumerate(items))
+    hashed = ((sample_digest(item.key), i) for i, item in enumerate(items))
     chosen = sorted(index for _, index in heapq.nsmallest(count, hashed))
     return [items[index] for index in chosen]
 
-
-__all__ = ["list_files", "number_items", "sample_items"]
 
 _EXAMPLES: Final = 3
 

@@ -23,7 +23,7 @@ from typing import BinaryIO, Final
 from reembed.errors import AlreadyExistsError, ObjectNotFoundError, StorageError
 from reembed.storage.base import Stat
 from reembed.storage.names import TEMPORARY_PREFIX, local_path
-from reembed.storage.walk import MISSING, disk_errors, is_gone, to_stat, walk
+from reembed.storage.walk import MISSING, disk_errors, is_gone, stat_or_none, to_stat, walk
 
 _COUNTER: Final = itertools.count()
 _NO_LINK: Final = frozenset(
@@ -275,14 +275,10 @@ class LocalStorage:
 
 
 def _current(path: str) -> Stat | None:
-    with disk_errors(path, "look at"):
-        try:
-            status = os.stat(path)
-        except OSError as err:
-            if is_gone(err):
-                return None
-            raise
-    return to_stat(path, status) if modes.S_ISREG(status.st_mode) else None
+    status = stat_or_none(path)
+    if status is None or not modes.S_ISREG(status.st_mode):
+        return None
+    return to_stat(path, status)
 
 
 def _link(temporary: str, target: str) -> Stat:

@@ -10,7 +10,7 @@ from reembed.errors import StorageError, UsageError
 
 GS: Final = "gs://"
 TEMPORARY_PREFIX: Final = ".reembed-tmp-"
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 # https://cloud.google.com/storage/docs/buckets#naming, lengths left to the service.
 _BUCKET: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
@@ -22,7 +22,7 @@ def is_gs(uri: str) -> bool:
     Raises:
         UsageError: another scheme, for instance ``s3://`` or ``file://``.
     """
-    scheme = _SCHEME.match(uri)
+    scheme = SCHEME.match(uri)
     if scheme is None:
         return False
     if scheme.group(1) != "gs":

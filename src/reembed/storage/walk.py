@@ -114,16 +114,21 @@ def walk(
                 levels.append(iter(_entries(found.path)))
 
 
-def identity(path: str) -> Identity | None:
-    """Identify a folder by device and inode, whatever path led to it; None: there is none."""
+def stat_or_none(path: str) -> os.stat_result | None:
+    """Look a path up, following links; None: it leads to nothing."""
     with disk_errors(path, "look at"):
         try:
-            status = os.stat(path)
+            return os.stat(path)
         except OSError as err:
             if is_gone(err):
                 return None
             raise
-    return status.st_dev, status.st_ino
+
+
+def identity(path: str) -> Identity | None:
+    """Identify a folder by device and inode, whatever path led to it; None: there is none."""
+    status = stat_or_none(path)
+    return None if status is None else (status.st_dev, status.st_ino)
 
 
 def _entries(folder: str) -> list[_Entry]:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reembed.machine.reservations import LayeredMap
+from reembed.machine.layered_map import LayeredMap
 
 ENTRIES = st.dictionaries(st.sampled_from("abcdefghij"), st.integers(1, 9), max_size=4)
 

@@ -6,9 +6,8 @@ import pytest
 
 from reembed.core.records import Child, Claim, Created, Need, Outcome
 from reembed.machine import actions as act
-from reembed.machine.duplicates import Remote
 from reembed.machine.recovered import UncollectedJob, find_uncollected, recovered_job
-from reembed.machine.rules import Found
+from reembed.machine.rules import ListedJob
 from reembed.machine.snapshot import ShardRecords
 
 SHARD = "00000000-000003"
@@ -31,7 +30,7 @@ def records(state="FAILED", **more):
 
 
 def listing(game, state, job="batches/1", attempt="0"):
-    game.saw(Found(job, "n", "2026", "files/0", state), attempt=attempt)
+    game.saw(ListedJob(SHARD, "0", job, "n", "2026", "files/0", state), attempt=attempt)
 
 
 @pytest.mark.parametrize("state", ["FAILED", "EXPIRED", "CANCELLED"])
@@ -104,8 +103,8 @@ def test_what_another_holder_claimed_is_waited_for_and_fenced_first(play):
 
 def test_a_job_of_ones_own_goes_before_a_late_one(play):
     game = play(records())
-    own = Found("batches/2", "n", "2026", "files/1", "RUNNING")
-    late = Found("batches/1", "n", "2026", "files/0", "SUCCEEDED")
+    own = ListedJob(SHARD, "0", "batches/2", "n", "2026", "files/1", "RUNNING")
+    late = ListedJob(SHARD, "0", "batches/1", "n", "2026", "files/0", "SUCCEEDED")
     found = {(SHARD, "0"): (late,), (SHARD, "0.0"): (own,)}
     game.shared = replace(game.shared, listed_at=game.shared.now, listed_jobs=found)
     game.step(act.DeleteInput)
@@ -183,7 +182,7 @@ def test_a_job_that_ended_well_too_late_is_named():
     taken = ShardRecords(
         created={"0": created(), "0.0": created(made_for="0")}, outcomes={"0": outcome()}
     )
-    remote = Remote(SHARD, "0", "batches/1", "SUCCEEDED", True, "2026", "f")
+    remote = ListedJob(SHARD, "0", "batches/1", "run1/s/0/f", state="SUCCEEDED", done=True)
     assert find_uncollected([remote], {SHARD: sent_again}) == [
         UncollectedJob(SHARD, "0", "batches/1", "FAILED")
     ]
