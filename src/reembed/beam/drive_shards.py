@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.typehints import with_input_types, with_output_types
 from apache_beam.utils.thread_pool_executor import shared_unbounded_instance
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -131,6 +132,8 @@ class DealLanes(beam.PTransform):
         return root | "Lanes" >> lanes | "Spread" >> beam.Reshuffle()
 
 
+@with_input_types(LaneSpec)
+@with_output_types(tuple[str, Settled])
 class DriveShards(beam.PTransform):
     """Drive the shards of lanes until they are settled.
 
@@ -152,6 +155,8 @@ class DriveShards(beam.PTransform):
         return lanes | "Drive" >> beam.ParDo(_Drive(), self._session)
 
 
+@with_input_types(LaneSpec, Session)
+@with_output_types(tuple[str, Settled])
 class _Drive(beam.DoFn):
     """Drives the lanes of a bundle concurrently: see `RunConcurrently`."""
 
