@@ -2,7 +2,8 @@
 
 ReembedError
 ├── UsageError          the user can mend it: configuration, options, input patterns   (exit 2)
-│   └── ConfigError     one key of the configuration
+│   ├── ConfigError     one key of the configuration
+│   └── OtherVersionError   another version of reembed wrote the run directory
 ├── RunFailedError      the run cannot go on, or its counts do not close               (exit 1)
 ├── ComeAgainError      nothing is wrong; there is work left for a later call          (exit 75)
 ├── StagedError         nothing is wrong; a launcher goes on from the job that was written (exit 0)
@@ -56,6 +57,27 @@ class ConfigError(UsageError):
 
     def __str__(self) -> str:
         return f"{self.key}: {self.value}: {self.remedy}"
+
+
+class OtherVersionError(UsageError):
+    """A record was written by another version of this program, whose records this one cannot read.
+
+    Args:
+        where: the record, or the run directory that it lies in.
+        writer: the version, as far as its schema tells.
+        schema: the record's schema.
+    """
+
+    def __init__(self, where: str, writer: str, schema: int) -> None:
+        super().__init__(where, writer, schema)
+        self.where, self.writer, self.schema = where, writer, schema
+
+    def __str__(self) -> str:
+        return (
+            f"{self.where} was written by reembed {self.writer} (record schema {self.schema}), "
+            "which this version does not read: finish the run with that version, or give another "
+            "run_dir"
+        )
 
 
 class RunFailedError(ReembedError):

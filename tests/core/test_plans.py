@@ -103,7 +103,7 @@ def test_a_summary_of_another_version_is_refused():
     summary = PlanSummary(
         plan="p", name="n", frozen={}, items=0, totals={}, partitions=(), digest="d"
     )
-    data = summary.encode().replace(b'"schema":1', b'"schema":9')
+    data = summary.encode().replace(b'"schema":2', b'"schema":9')
     with pytest.raises(RunFailedError, match=r"plan\.json: not a PlanSummary record"):
         PlanSummary.decode(data, "plan.json")
 

@@ -60,14 +60,14 @@ ALL = [
 @pytest.mark.parametrize("record", ALL, ids=lambda record: type(record).__name__)
 def test_a_record_comes_back_as_it_was_written(record):
     data = record.encode()
-    assert b'"schema":1' in data
+    assert b'"schema":2' in data
     assert type(record).decode(data, "name") == record
     assert type(record).decode(data, "name").encode() == data
 
 
 @pytest.mark.parametrize("record", ALL, ids=lambda record: type(record).__name__)
 def test_a_record_of_another_version_is_refused(record):
-    data = record.encode().replace(b'"schema":1', b'"schema":2')
+    data = record.encode().replace(b'"schema":2', b'"schema":3')
     kind = type(record).__name__
     with pytest.raises(RunFailedError, match=f"some/name: not a {kind} record that reembed can"):
         type(record).decode(data, "some/name")

@@ -42,7 +42,7 @@ ODD_NAMES = ["", ".", "..", "../x", "a/b", "/etc", "a\\..\\b", "a\n", "a\0", "x"
 
 def write(ledger: Ledger, file: str, body: dict[str, Any]) -> None:
     name = ledger.layout.shard_records(1, SHARD) + file
-    open_storage().create(name, json.dumps({"schema": 1, **body}).encode())
+    open_storage().create(name, json.dumps({"schema": 2, **body}).encode())
 
 
 @pytest.mark.parametrize("uri", LEADING_OUT)
@@ -73,7 +73,7 @@ def test_a_rollup_names_no_file_but_its_shards(ledger: Ledger, uri: str) -> None
 
 
 def rollup(ledger: Ledger, shards: dict[str, Any]) -> None:
-    body = {"schema": 1, "generation": 0, "shards": shards}
+    body = {"schema": 2, "generation": 0, "shards": shards}
     open_storage().create(ledger.layout.rollup(1, "00000003", 0), json.dumps(body).encode())
 
 
@@ -136,7 +136,7 @@ def test_a_child_is_its_parents(ledger: Ledger, path: str) -> None:
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_a_commit_names_no_folder_elsewhere(name: str) -> None:
     good = {
-        "schema": 1, "number": 1, "run": "r", "plan": "p", "digest": "d", "planned": 1,
+        "schema": 2, "number": 1, "run": "r", "plan": "p", "digest": "d", "planned": 1,
         "items": 1, "frozen": {}, "key_salt": "s", "key_hash": "h",
     }  # fmt: skip
     assert Commit.decode(json.dumps(good).encode(), "commit").plan == "p"
@@ -153,7 +153,7 @@ def test_a_partition_names_no_shard_elsewhere(name: str) -> None:
         "shard": name, "chunks": 1, "requests": 1, "canaries": 0, "rejects": 0, "tokens": {},
         "wire_bytes": 1, "result_bytes": 1, "usd_nano": 1, "fingerprint": "00ff",
     }  # fmt: skip
-    body = {"schema": 1, "partition": 3, "shards": [shard], "totals": {}}
+    body = {"schema": 2, "partition": 3, "shards": [shard], "totals": {}}
     with pytest.raises(RunFailedError, match="not a PartitionPlan record"):
         PartitionPlan.decode(json.dumps(body).encode(), "partition")
     shard["shard"] = SHARD
@@ -164,7 +164,7 @@ def test_a_partition_names_no_shard_elsewhere(name: str) -> None:
 def test_a_plan_names_no_folder_elsewhere(name: str) -> None:
     body = {"plan": name, "name": "n", "frozen": {}, "items": 0, "totals": {}, "partitions": []}
     with pytest.raises(RunFailedError, match="not a PlanSummary record"):
-        PlanSummary.decode(json.dumps({"schema": 1, "digest": "d", **body}).encode(), "plan")
+        PlanSummary.decode(json.dumps({"schema": 2, "digest": "d", **body}).encode(), "plan")
 
 
 @pytest.mark.parametrize(
@@ -188,4 +188,4 @@ def test_a_file_that_is_no_record_is_passed_over(ledger: Ledger, file: str) -> N
 def test_any_bytes_are_a_record_or_an_error_of_ours(data: bytes) -> None:
     for kind in (Commit, Outcome, Settled, PartitionPlan, PlanSummary):
         with contextlib.suppress(RunFailedError):
-            assert kind.decode(data, "name").version == 1
+            assert kind.decode(data, "name").version == 2

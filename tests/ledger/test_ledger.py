@@ -149,9 +149,9 @@ def test_a_stop_and_a_lift_of_one_moment_are_a_stop(ledger, run_dir):
 @pytest.mark.parametrize(
     "data",
     [
-        orjson.dumps({"schema": 2, "holder": "me", "epoch": 1}),
-        b'{"schema": 1, "holder": "me"',
-        b'{"schema": 1, "epoch": 1}',
+        orjson.dumps({"schema": 3, "holder": "me", "epoch": 1}),
+        b'{"schema": 2, "holder": "me"',
+        b'{"schema": 2, "epoch": 1}',
         b"[]",
         b"",
         b"\xff\xfe",
@@ -168,7 +168,7 @@ def test_a_record_that_cannot_be_read_stops_the_run_and_says_which(ledger, run_d
 
 def test_a_field_of_a_later_release_is_passed_over(ledger, run_dir, shard):
     name = run_dir.layout.shard_records(1, shard) + "0.e1.claim"
-    body = {"schema": 1, "holder": "me", "epoch": 1, "mood": "good"}
+    body = {"schema": 2, "holder": "me", "epoch": 1, "mood": "good"}
     open_storage().create(name, orjson.dumps(body))
     assert ledger.look(shard).claims["0"][1] == Claim(holder="me", epoch=1)
 

@@ -142,7 +142,7 @@ def _check(run_dir, count, usd_nano):
 
 def test_a_line_of_an_unknown_version_is_refused(log, run_dir):
     log.reserve("a", 1, ONE, WIDE, early)
-    body = {"schema": 2, "kind": "reserve", "attempt": "b", "epoch": 1}
+    body = {"schema": 3, "kind": "reserve", "attempt": "b", "epoch": 1}
     open_storage().create(run_dir.layout.spend(1, 2), orjson.dumps(body))
     with pytest.raises(RunFailedError, match="000000002: not a ReservationLine record"):
         log.read()
@@ -263,7 +263,7 @@ def test_a_line_that_came_between_two_reads_of_one_look_waits_for_the_next(run_d
 
 def test_a_fold_of_an_unknown_version_is_refused(run_dir):
     open_storage().create(
-        run_dir.layout.fold(1, 256), orjson.dumps({"schema": 2, "reservations": {}})
+        run_dir.layout.fold(1, 256), orjson.dumps({"schema": 3, "reservations": {}})
     )
     with pytest.raises(RunFailedError, match="000000256: not a Fold record"):
         ReservationLog(run_dir, 1).read()

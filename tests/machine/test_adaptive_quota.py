@@ -239,5 +239,5 @@ def test_two_runners_read_one_ceiling_and_old_logs_have_none():
     line = no(5.0, tokens=400, jobs=8)
     again = ReservationLine.decode(line.encode(), "spend/1")
     assert Reservations().add(line).ceiling == Reservations().add(again).ceiling
-    old = b'{"schema":1,"kind":"end","attempt":"s/0","epoch":1,"retained_until":9.0}'
+    old = b'{"schema":2,"kind":"end","attempt":"s/0","epoch":1,"retained_until":9.0}'
     assert Reservations().add(ReservationLine.decode(old, "spend/1")).ceiling == Ceiling()

@@ -199,7 +199,7 @@ class SimWorld:
         if self.checks.stopped_at is not None:
             prefix = Layout(RUN_DIR).stops(1)
             uri = f"{prefix}lift.{1 + len(self.disk.under(prefix))}"
-            self.disk.write(uri, b'{"schema":1,"reason":"go on"}', False)
+            self.disk.write(uri, b'{"schema":2,"reason":"go on"}', False)
 
     # Processes.
 

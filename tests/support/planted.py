@@ -190,7 +190,7 @@ class Planted:
         found: dict[str, bytes] = {}
         for shard in self.running_shards():
             folder = self.layout.shard_records(1, shard)
-            found[f"{folder}0.e1.claim"] = b'{"schema":1,"holder":"h","epoch":1}'
+            found[f"{folder}0.e1.claim"] = b'{"schema":2,"holder":"h","epoch":1}'
             found[f"{folder}0.created"] = self.created_of(shard).encode()
         self.storage.plant(found)
 

@@ -23,7 +23,7 @@ with DAG(
         namespace="composer-user-workloads",
         config_file="/home/airflow/composer_kube_config",
         kubernetes_conn_id="kubernetes_default",
-        image="europe-west4-docker.pkg.dev/your-project/reembed/reembed:0.1.0",
+        image="europe-west4-docker.pkg.dev/your-project/reembed/reembed:0.2.0",
         cmds=["reembed"],
         arguments=["advance", "/config/archive.yaml"],
         env_vars={"REEMBED_LOG_FORMAT": "json"},

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reembed.core.names import ATTEMPT_PATTERN, ID_PATTERN, SHARD_PATTERN
-from reembed.errors import RunFailedError
+from reembed.errors import OtherVersionError, RunFailedError
+
+# Schema of every record. It is raised when a record's fields or their meaning change: a run
+# directory is read by the version that wrote it, or refused, never misread.
+SCHEMA: Final = 2
+# Earlier schemas, and the version of this program that wrote them.
+WRITERS: Final = {1: "0.1.0"}
 
 # The state of an outcome without a job.
 NOT_SENT = "NOT_SENT"
@@ -25,7 +31,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
-    version: Literal[1] = Field(default=1, alias="schema")
+    version: Literal[2] = Field(default=SCHEMA, alias="schema")
 
     def encode(self) -> bytes:
         """The bytes that are written, the same for the same values."""
@@ -37,10 +43,17 @@ class Record(BaseModel):
         """Read a record back.
 
         Raises:
+            OtherVersionError: an earlier version wrote it.
             RunFailedError: it is not one, or of a version that this program does not know.
         """
         try:
-            return cls.model_validate(orjson.loads(data))
+            body = orjson.loads(data)
+            # Before the fields are looked at: those of an earlier version may fit by chance, and
+            # would then say something else than they did.
+            schema = body.get("schema") if isinstance(body, dict) else None
+            if isinstance(schema, int) and schema in WRITERS:
+                raise OtherVersionError(name, WRITERS[schema], schema)
+            return cls.model_validate(body)
         except (orjson.JSONDecodeError, ValidationError) as err:
             raise RunFailedError(
                 f"{name}: not a {cls.__name__} record that reembed can read; it may be damaged, or "

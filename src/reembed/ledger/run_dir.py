@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,13 @@ import pyarrow.parquet as pq
 
 from reembed.core.plans import PartitionPlan, PlanSummary, ShardPlan
 from reembed.core.records import Commit, Record, RunPublished, RunRedrive, RunSettled
-from reembed.errors import AlreadyExistsError, ObjectNotFoundError, RunFailedError, StorageError
+from reembed.errors import (
+    AlreadyExistsError,
+    ObjectNotFoundError,
+    OtherVersionError,
+    RunFailedError,
+    StorageError,
+)
 from reembed.ledger.layout import Layout
 from reembed.storage.base import Stat, Storage
 from reembed.storage.open import open_storage
@@ -54,6 +61,32 @@ class RunDir:
     def path(self) -> str:
         """Folder or ``gs://bucket/prefix``, without a slash at its end."""
         return self.layout.run_dir
+
+    def check_version(self) -> None:
+        """Refuse a run directory that another version of this program wrote.
+
+        Its newest commit tells; where nothing was committed, its first plan. Every verb that
+        writes calls this, or reads the newest commit, before it writes anything.
+
+        Raises:
+            OtherVersionError: with the version and what to do.
+        """
+        if next(self.commits(), None) is not None:
+            return
+        for stat in self.storage.list(f"{self.path}/plans/"):
+            if stat.uri.endswith("/plan.json"):
+                with self._refusing_by_path():
+                    PlanSummary.decode(self.storage.read(stat.uri), stat.uri)
+                return
+
+    @contextlib.contextmanager
+    def _refusing_by_path(self) -> Iterator[None]:
+        """Name the run directory where a record of another version is read."""
+        try:
+            yield
+        except OtherVersionError as err:
+            where = f"run directory {self.path}"
+            raise OtherVersionError(where, err.writer, err.schema) from err
 
     # Plans
 
@@ -116,7 +149,8 @@ class RunDir:
 
     def _read_commit(self, number: int) -> Commit:
         name = self.layout.commit(number)
-        commit = Commit.decode(self.storage.read(name), name)
+        with self._refusing_by_path():
+            commit = Commit.decode(self.storage.read(name), name)
         if commit.number != number:
             raise RunFailedError(f"{name} says that it is commit {commit.number}; restore it")
         return commit

@@ -72,6 +72,7 @@ def roll_back(config: Config, run_dir: RunDir, bigquery: BigQuery) -> ViewChange
         RunFailedError: somebody changed the view.
     """
     view, _ = _names(config)
+    run_dir.check_version()
     last = _last_record(run_dir, view)
     if last is None:
         raise UsageError(f"{view} was never cut over from {run_dir.path}; nothing to roll back")

@@ -10,6 +10,7 @@ from reembed.config.crosscheck import largest_chunk_tokens
 from reembed.config.job_limits import job_limits
 from reembed.config.load import LoadedConfig
 from reembed.errors import AccessDeniedError, AlreadyExistsError, ReembedError, RemoteNotFoundError
+from reembed.ledger.run_dir import open_run_dir
 from reembed.providers.base import ClosingService
 from reembed.providers.open import find_provider
 from reembed.sources.open import open_source
@@ -50,6 +51,7 @@ def _check_source(loaded: LoadedConfig, storage: Storage) -> str:
 
 def _check_run_dir(loaded: LoadedConfig, storage: Storage) -> str:
     """Create, and create again: the promise that nothing is paid twice rests on the refusal."""
+    open_run_dir(loaded.config.run_dir, storage).check_version()
     name = f"{loaded.config.run_dir}/ledger/clock/doctor-{secrets.token_hex(4)}"
     storage.create(name, b"{}")
     try:

@@ -14,9 +14,7 @@ from reembed.driver.session import Session
 from reembed.errors import (
     ComeAgainError,
     ReembedError,
-    RunFailedError,
     StagedError,
-    StorageError,
     UsageError,
 )
 from reembed.ledger.run_dir import CommitState, RunDir, open_run_dir
@@ -72,7 +70,7 @@ def _standing(teller: Notifier) -> _Standing | None:
     try:
         state = run_dir.newest_commit()
         ended = state is None or (state.settled and run_dir.is_published(state))
-    except (StorageError, RunFailedError) as err:
+    except ReembedError as err:
         logger.warning("nobody is told, since the ledger cannot be read: %s", err)
         return None
     return _Standing(state, not ended)
@@ -172,7 +170,7 @@ class _StuckWatch:
             try:
                 notes = self._teller.run_dir.lane_notes(session.commit)
                 state = self._teller.run_dir.newest_commit()
-            except (StorageError, RunFailedError):
+            except ReembedError:
                 continue  # seen the next time
             place = place_of(self._teller.loaded, state)
             _tell_stuck(self._teller, place, {"stuck": stuck_in(notes)})

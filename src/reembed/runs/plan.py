@@ -76,6 +76,7 @@ def make_plan(loaded: LoadedConfig, beam_arguments: Sequence[str] = ()) -> PlanS
     """
     config, run_dir = loaded.config, open_run_dir(loaded.config.run_dir)
     check_dataflow(config, beam_options(beam_arguments))
+    run_dir.check_version()
     source = open_source(loaded, run_dir.storage)
     destination = open_destination(config, run_dir)
     destination.check()
