@@ -36,7 +36,7 @@ class Service:
         if what == "gone":
             raise RemoteNotFoundError("not there", 404)
         run = "another" if what == "foreign" else self.run
-        state = "SUCCEEDED" if what == "done" else "RUNNING"
+        state: JobState = "SUCCEEDED" if what == "done" else "RUNNING"
         return Job(name, f"{run}/s/0/f", state, "")
 
     def cancel(self, name: str) -> None:
