@@ -37,7 +37,7 @@ def row(key: str, content: str = "x", part: int = 0, index: int = 0) -> dict[str
 
 
 class Place:
-    """A run directory, and a bigquery beside it."""
+    """A run directory, and BigQuery beside it."""
 
     def __init__(self, folder: Path, **destination: Any) -> None:
         self.folder, self.bigquery = folder, DuckBigQuery()

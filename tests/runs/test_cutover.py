@@ -27,7 +27,7 @@ OLD = "SELECT * FROM `test`.`data`.`old`"
 
 
 class Place:
-    """A run directory whose run is over, with nothing in it, and a bigquery with its table."""
+    """A run directory whose run is over, with nothing in it, and BigQuery with its table."""
 
     def __init__(self, folder: Path, **destination: Any) -> None:
         self.bigquery, self.storage = DuckBigQuery(), LocalStorage()

@@ -105,7 +105,7 @@ class CheckKeys(beam.PTransform):
         seen = blocks | "Keys" >> beam.ParDo(_Keys())  # (bucket, SeenKeys)
         return (
             (seen, every)
-            | "RunConcurrently" >> beam.Flatten()
+            | "AllKeys" >> beam.Flatten()
             | "Gather" >> beam.GroupByKey()  # (bucket, keys)
             | "Check" >> beam.ParDo(_Check(self._run_dir, self._plan, self._removed))  # KeyFindings
         )

@@ -76,9 +76,9 @@ def connect(project: str) -> Connections:
     """
     rest, read = os.environ.get(REST_VARIABLE, ""), os.environ.get(READ_VARIABLE, "")
     if bool(rest) != bool(read):
-        given, missing = (REST_VARIABLE, READ_VARIABLE)[:: 1 if rest else -1]
+        present, missing = (REST_VARIABLE, READ_VARIABLE)[:: 1 if rest else -1]
         raise BigQueryError(
-            f"{given} is set and {missing} is not: set both to use a local server, or neither"
+            f"{present} is set and {missing} is not: set both to use a local server, or neither"
         )
     with _lock:
         if (project, rest, read) not in _made:

@@ -55,8 +55,8 @@ _REMEDIES: Final = {
 
 def reason_of(err: BaseException) -> str:
     """Return the service's reason for an error, such as ``accessDenied``; empty: it gave none."""
-    given = err.errors if isinstance(err, api.GoogleAPICallError) else ()
-    first = given[0] if given else None
+    errors = err.errors if isinstance(err, api.GoogleAPICallError) else ()
+    first = errors[0] if errors else None
     return str(first.get("reason", "")) if isinstance(first, dict) else ""
 
 

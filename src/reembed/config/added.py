@@ -30,13 +30,13 @@ class OpenSection(Section):
 
     @model_validator(mode="after")
     def _read_added(self) -> OpenSection:
-        given = self.model_extra or {}
-        models = {name: _model_of(self.group, name) for name in given}
+        extra = self.model_extra or {}
+        models = {name: _model_of(self.group, name) for name in extra}
         if unknown := [name for name, model in models.items() if model is None]:
-            raise UnknownKeysError({name: show_value(given[name], name) for name in unknown})
+            raise UnknownKeysError({name: show_value(extra[name], name) for name in unknown})
         for name, model in models.items():
             assert model is not None
-            given[name] = _validated(model, name, given[name])
+            extra[name] = _validated(model, name, extra[name])
         return self
 
     @classmethod

@@ -49,7 +49,7 @@ class Capabilities:
     result_seconds: float
 
     def __post_init__(self) -> None:
-        """Check what other parts rely on.
+        """Check the figures that other parts rely on.
 
         Raises:
             ValueError: results are said to stay for longer than the reservations remember.

@@ -67,7 +67,7 @@ class DestinationConfig(OpenSection):
 
     @model_validator(mode="after")
     def _one_kind(self) -> DestinationConfig:
-        given = [*(["bigquery"] if self.bigquery is not None else []), *(self.model_extra or {})]
-        if len(given) > 1:
-            raise wrong(given[1], "given beside " + given[0], "give one of them")
+        kinds = [*(["bigquery"] if self.bigquery is not None else []), *(self.model_extra or {})]
+        if len(kinds) > 1:
+            raise wrong(kinds[1], "given beside " + kinds[0], "give one of them")
         return self

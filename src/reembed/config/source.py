@@ -113,19 +113,19 @@ class SourceConfig(OpenSection):
 
     @model_validator(mode="after")
     def _one_kind(self) -> SourceConfig:
-        given = [name for name in KINDS if _is_given(getattr(self, name))]
-        given += list(self.model_extra or {})
-        if not given:
+        kinds = [name for name in KINDS if _is_given(getattr(self, name))]
+        kinds += list(self.model_extra or {})
+        if not kinds:
             # Written as an empty list, it is another mistake than left out.
             value = "[]" if self.model_fields_set & set(KINDS) else "missing"
             remedy = 'give for instance files: ["./corpus/**"], or manifest, parquet or bigquery'
             empty = "empty; " if value == "[]" else ""
             raise ProblemsError(Problem("files", value, empty + remedy))
-        if len(given) > 1:
-            raise wrong(given[1], "given beside " + given[0], f"give one of {', '.join(KINDS)}")
+        if len(kinds) > 1:
+            raise wrong(kinds[1], "given beside " + kinds[0], f"give one of {', '.join(KINDS)}")
         check_paths("files", self.files)
         check_paths("manifest", self.manifest)
-        if self.sidecar is not None and given != ["files"]:
+        if self.sidecar is not None and kinds != ["files"]:
             raise wrong("sidecar", self.sidecar, "only with source.files; others name titles")
         return self
 

@@ -240,8 +240,8 @@ def _expected(call: RunCall, plan: str, why: str) -> None:
     """Refuse a plan that is not the one that the caller has seen and approved."""
     if call.expect_plan and plan != call.expect_plan:
         raise UsageError(
-            f"--expect-plan={call.expect_plan}: the plan is {plan} {why}; nothing was sent. "
-            "ReloadRecords at `reembed status` and `reembed plan`, and approve anew"
+            f"--expect-plan={call.expect_plan}: the plan is {plan} {why}; nothing was sent; "
+            "look at `reembed status` and `reembed plan`, and approve again"
         )
 
 

@@ -279,8 +279,8 @@ def open_manifest(loaded: LoadedConfig, storage: Storage) -> ManifestLines:
         UsageError: a pattern matches nothing; a file is not a manifest.
     """
     config = loaded.config
-    listed = list_files(config.source.manifest, storage, loaded.base, exclude=(config.run_dir,))
-    files = tuple(inspect_manifest(item, storage) for item in listed)
+    items = list_files(config.source.manifest, storage, loaded.base, exclude=(config.run_dir,))
+    files = tuple(inspect_manifest(item, storage) for item in items)
     resolver = Resolver(str(loaded.base), https=config.source.https)
     return ManifestLines(files, storage, resolver, config.source.sample)
 

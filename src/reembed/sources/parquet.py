@@ -94,9 +94,9 @@ def open_parquet(loaded: LoadedConfig, storage: Storage) -> Source:
     config = loaded.config
     columns = config.source.parquet
     assert columns is not None
-    listed = list_files(columns.files, storage, loaded.base, exclude=(config.run_dir,))
+    items = list_files(columns.files, storage, loaded.base, exclude=(config.run_dir,))
     files = []
-    for item in listed:
+    for item in items:
         try:
             with storage.open(item.uri, item.generation) as stream:
                 footer = pq.ParquetFile(stream)

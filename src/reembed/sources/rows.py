@@ -124,7 +124,7 @@ def _item(
     uri, generation = origin
     found = _content(columns, key, content)
     row = f"{uri}#{position.index}.{position.offset}"
-    named = row if key in (None, "") else str(key)
+    row_key = row if key in (None, "") else str(key)
     data = None
     if columns.uri is not None and isinstance(found, str):
         if is_data(found):
@@ -132,7 +132,7 @@ def _item(
         else:
             uri, generation = found, ""
     return Item(
-        named,
+        row_key,
         uri,
         position,
         generation=generation,

@@ -30,9 +30,9 @@ class Opened:
 class ContentReader:
     """Reads the content of URIs.
 
-    `https` None: web pages are refused. `inline_media` is the folder of the run directory that
-    keeps media which the source held inline (`data:` URIs): the row that held them cannot be read
-    again cheaply when the job is written, so they are read from there like any other file.
+    `https` None: web pages are refused. `inline_media` is the folder of the run directory with
+    media that stood in the source itself (`data:` URIs). Their rows cannot be read again cheaply
+    when the job is written, so they are read from there like any other file.
     """
 
     storage: Storage

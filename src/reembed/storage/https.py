@@ -116,12 +116,12 @@ def split_https(url: str) -> Page:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-        named = host.encode("idna").decode() if host and not host.isascii() else host
+        ascii_host = host.encode("idna").decode() if host and not host.isascii() else host
     except (ValueError, UnicodeError) as err:
         raise RejectError("bad_uri", f"{url[:200]!r} is not the address of a page ({err})") from err
     if parts.scheme != "https":
         raise RejectError("unsupported_uri", f"{url[:200]!r}: only https:// pages are read")
-    if not named or port == 0 or " " in parts.netloc or not url.isprintable():
+    if not ascii_host or port == 0 or " " in parts.netloc or not url.isprintable():
         raise RejectError("bad_uri", f"{url[:200]!r} is not the address of a page")
     if "@" in parts.netloc:
         # The address is written into rows: it must not contain a password, nor does the message.
@@ -129,7 +129,7 @@ def split_https(url: str) -> Page:
     target = quote(parts.path or "/", safe="/%:=&?~+!$,;'@()*[]")
     if parts.query:
         target += "?" + quote(parts.query, safe="/%:=&?~+!$,;'@()*[]")
-    return Page(named, port or 443, target)
+    return Page(ascii_host, port or 443, target)
 
 
 def fetch(url: str, rules: HttpsRules) -> BinaryIO:

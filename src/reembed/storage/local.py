@@ -197,7 +197,7 @@ class LocalStorage:
         return written
 
     def publish(self, path: Path, uri: str, *, replace: str | None = None) -> Stat:
-        """Link a finished file under `uri`; `path` is gone afterwards (see `Storage.publish`)."""
+        """Link a finished file under `uri` and remove `path` (see `Storage.publish`)."""
         target = local_path(uri)
         if not path.is_file():
             raise StorageError(f"{str(path)!r}: the file to publish as {target!r} is not there")
@@ -249,10 +249,10 @@ class LocalStorage:
         folder, _, name = prefix.rpartition("/")
         start = local_path(folder + "/").rstrip("/") + "/" + name
 
-        def wanted(path: str) -> bool:
+        def matches(path: str) -> bool:
             return path.startswith(start)
 
-        found = walk(os.path.dirname(start), wanted, wanted)
+        found = walk(os.path.dirname(start), matches, matches)
         return (entry for entry in found if entry.generation != MISSING)
 
     def delete(self, uri: str) -> None:
@@ -298,7 +298,7 @@ def _compare_and_replace(temporary: str, target: str, generation: str) -> Stat:
     with folder_lock(folder):
         old = _current(target)
         if old is None or old.generation != generation:
-            now = old.generation if old else "gone"
+            now = old.generation if old else "removed"
             raise AlreadyExistsError(f"{target!r}: expected generation {generation}, it is {now}")
         written = _replace(temporary, target, old)
     sync_folder(folder)
