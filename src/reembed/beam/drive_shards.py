@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.typehints import with_input_types, with_output_types
 from apache_beam.utils.thread_pool_executor import shared_unbounded_instance
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -133,6 +134,8 @@ class DealLanes(beam.PTransform):
         return root | "Lanes" >> lanes | "Spread" >> beam.Reshuffle()
 
 
+@with_input_types(LaneSpec)
+@with_output_types(tuple[str, Settled])
 class DriveShards(beam.PTransform):
     """Drive the shards of lanes until they are settled.
 
@@ -172,6 +175,8 @@ def interruptible(run: str, interrupt: Interrupt) -> Iterator[None]:
         _INTERRUPTS.pop(run, None)
 
 
+@with_input_types(LaneSpec, Session)
+@with_output_types(tuple[str, Settled])
 class _Drive(beam.DoFn):
     """Drives the lanes of a bundle concurrently: see `RunConcurrently`."""
 

@@ -29,7 +29,7 @@ from reembed.errors import (
 )
 from reembed.ledger.commits import check_plan, check_resumable, commit_plan
 from reembed.ledger.run_dir import RunDir, open_run_dir
-from reembed.providers.open import open_provider
+from reembed.providers.open import find_provider, open_provider
 from reembed.runs.audit import Audit, audit_jobs
 from reembed.runs.plan import is_noop
 from reembed.runs.preflight import check_engine, check_wait
@@ -213,7 +213,7 @@ def reach_service(config: Config, key: str) -> None:
         try:
             next(iter(service.list_jobs()), None)  # one page is enough
         except AccessDeniedError as err:
-            where = config.service.api_key_secret or "GEMINI_API_KEY"
+            where = find_provider(config.service).key_name()
             raise UsageError(f"the service refuses the key ({err}); check {where}") from err
         except (TransientError, UnknownOutcomeError) as err:
             raise RunFailedError(
