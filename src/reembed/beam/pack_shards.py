@@ -30,7 +30,7 @@ def pack_shards(
 ) -> PartitionPlan:
     """Pack a partition and write its manifests, then the partition's own record."""
     batches = list(chunks)
-    table = _together(batches)
+    table = _one_table(batches)
     shards = list(pack_partition(table, partition, packing))
 
     def write(shard: PackedShard) -> None:
@@ -50,7 +50,7 @@ def pack_shards(
     return record
 
 
-def _together(batches: Sequence[ChunkBatch]) -> pa.Table:
+def _one_table(batches: Sequence[ChunkBatch]) -> pa.Table:
     """The chunks of all batches, with the ranks of keys as offsets where they have none yet.
 
     Ranks count the keys of what the destination holds too. So an item has the same place in a

@@ -129,9 +129,9 @@ def name_plan(task: EmbedTask, summary: InputSummary) -> NamedPlan:
         ConfigError: the run directory holds a run with other settings.
         UsageError: the run directory holds a run over other inputs.
     """
-    run_dir, said = task.run_dir, (summary.digest.encode(), str(summary.items).encode())
+    run_dir, inputs = task.run_dir, (summary.digest.encode(), str(summary.items).encode())
     versions = ChunkPolicy.of(task.config).table().versions()
-    plan = plan_id(frozen_view(task.config), versions, (b"pipeline", *said))
+    plan = plan_id(frozen_view(task.config), versions, (b"pipeline", *inputs))
     newest = run_dir.newest_commit()
     if newest is not None and newest.commit.plan != plan:
         key = service_key(task.config)

@@ -59,12 +59,12 @@ class RetryPolicy:
         return retrying(call)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
-        grown: float = min(self.cap, self.base * 2 ** (state.attempt_number - 1))
-        spread = grown * (1 - 0.5 * self.jitter())
+        pause: float = min(self.cap, self.base * 2 ** (state.attempt_number - 1))
+        spread = pause * (1 - 0.5 * self.jitter())
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, ServiceError) else None
         # Jitter goes on top of what the service asked for: less would be asking too early.
-        return spread if asked is None else asked + (grown - spread)
+        return spread if asked is None else asked + (pause - spread)
 
     def _used_up(self, state: tenacity.RetryCallState) -> bool:
         if state.attempt_number >= self.attempts:
