@@ -72,7 +72,7 @@ def test_a_load_infers_lists_and_says_the_whole_schema(scripted: Any) -> None:
     bigquery, http = scripted(DATASET, done)
     uris = ("gs://bucket/run/part-0.parquet", "gs://bucket/run/part-1.parquet")
     load = Load(T, FIELDS, uris, "WRITE_APPEND", clustering=("key",), labels={"run": "r1"})
-    told = bigquery.load(load, "reembed-r1-load-0")
+    loaded = bigquery.load(load, "reembed-r1-load-0")
     sent = http.sent[1]
     assert (sent.method, sent.path) == ("POST", "/bigquery/v2/projects/pays/jobs")
     assert sent.json["jobReference"] == {
@@ -92,7 +92,7 @@ def test_a_load_infers_lists_and_says_the_whole_schema(scripted: Any) -> None:
         "writeDisposition": "WRITE_APPEND",
         "clustering": {"fields": ["key"]},
     }
-    assert (told.rows, told.size, told.location, told.destination) == (7, 900, "EU", T)
+    assert (loaded.rows, loaded.size, loaded.location, loaded.destination) == (7, 900, "EU", T)
 
 
 def test_an_upload_says_the_same_and_is_not_begun_for_a_known_job(

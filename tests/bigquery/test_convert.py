@@ -71,8 +71,8 @@ def test_parameters_of_a_statement_are_typed() -> None:
 
 
 def status(kind: str, **more: Any) -> Any:
-    told = {"job_id": "j", "state": "DONE", "location": "EU", "error_result": None, "labels": {}}
-    return SimpleNamespace(job_type=kind, **told, **more)
+    fields = {"job_id": "j", "state": "DONE", "location": "EU", "error_result": None, "labels": {}}
+    return SimpleNamespace(job_type=kind, **fields, **more)
 
 
 def test_a_loads_rows_and_bytes_are_read_where_the_library_keeps_them() -> None:

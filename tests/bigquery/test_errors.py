@@ -1,4 +1,4 @@
-"""What is said when BigQuery refuses, and which of its errors may pass."""
+"""Messages of BigQuery's refusals, and which of its errors may pass."""
 
 from __future__ import annotations
 

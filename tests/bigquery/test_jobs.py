@@ -1,4 +1,4 @@
-"""Jobs met again, answers lost, and what is said of a job that failed."""
+"""Jobs found again, lost answers, and the messages of jobs that failed."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from reembed.cli.screen import Screen, console, print_json
 from reembed.config.load import LoadedConfig
 from reembed.core.plans import PlanSummary
 from reembed.core.price import format_cap, format_usd, price
-from reembed.driver.session import interrupted
+from reembed.driver.interrupt import Interrupt
 from reembed.errors import ReembedError, UsageError
 from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.loading import load_service_config
@@ -51,8 +51,10 @@ def run_command(
     goes_on = "advance" if mode == "submit" else mode
     again = _same_command([goes_on, path], overrides, run_dir, beam)
     with logs_to_file(loaded.config.run_dir, loaded.config.notify), Screen(as_json) as screen:
-        _on_interrupt(screen, again)
-        call = RunCall(loaded, screen, _approval(loaded, as_json), beam, key_rotated, mode)
+        interrupt = Interrupt()
+        _on_interrupt(interrupt, screen, again)
+        approve = _approval(loaded, as_json, interrupt)
+        call = RunCall(loaded, screen, approve, beam, key_rotated, mode, interrupt=interrupt)
         others = ("submit", "advance")
         instead = [_same_command([name, path], overrides, run_dir, beam) for name in others]
         call = replace(call, instead=tuple(instead))
@@ -134,7 +136,7 @@ def ask(words: str, question: str, remedy: str, quiet: bool) -> None:
         raise UsageError("nothing was sent")
 
 
-def _on_interrupt(screen: Screen, again: str) -> None:
+def _on_interrupt(interrupt: Interrupt, screen: Screen, again: str) -> None:
     """First Ctrl-C: take back what was not sent, leave. Second: leave at once.
 
     Engines are known to wait for ever for worker processes that the same Ctrl-C has ended.
@@ -145,9 +147,9 @@ def _on_interrupt(screen: Screen, again: str) -> None:
         os._exit(_INTERRUPTED)
 
     def leave(number: int, frame: FrameType | None) -> None:
-        if interrupted.is_set():
+        if interrupt.is_set():
             os._exit(_INTERRUPTED)
-        interrupted.set()
+        interrupt.set()
         screen.say("Stopping: taking back what was not sent ... (again: at once)")
         patience = threading.Timer(_PATIENCE, give_up)
         patience.daemon = True
@@ -157,11 +159,13 @@ def _on_interrupt(screen: Screen, again: str) -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def _approval(loaded: LoadedConfig, quiet: bool) -> Callable[[PlanSummary], float | None]:
+def _approval(
+    loaded: LoadedConfig, quiet: bool, interrupt: Interrupt
+) -> Callable[[PlanSummary], float | None]:
     """How the price is approved: by the cap, or by asking on a terminal, else not at all."""
 
     def approve(plan: PlanSummary) -> float | None:
-        if interrupted.is_set():
+        if interrupt.is_set():
             raise KeyboardInterrupt
         config = loaded.config
         costs = price(plan.plan_totals().tokens, config.model.spec())

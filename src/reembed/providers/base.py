@@ -267,6 +267,9 @@ class Provider(Protocol):
             UsageError: there is none; the message says where to put it.
         """
 
+    def key_name(self) -> str:
+        """Name the place that the key is from, for messages about a key that is refused."""
+
     def open(self, key: str) -> ClosingService:
         """Open the service; nothing is sent yet."""
 
@@ -287,3 +290,7 @@ class MinimalProvider:
     def key(self, environ: Mapping[str, str]) -> str:
         """Need no key."""
         return ""
+
+    def key_name(self) -> str:
+        """Name the service: there is no key to name."""
+        return f"the sign-in of {self.settings.provider}"

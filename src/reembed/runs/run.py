@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from reembed.config.load import LoadedConfig
@@ -17,7 +17,8 @@ from reembed.core.price import format_cap, format_usd
 from reembed.core.records import Commit, RunSettled
 from reembed.destinations.base import SettledRun
 from reembed.destinations.open import open_destination
-from reembed.driver.session import Session, interrupted, service_key
+from reembed.driver.interrupt import Interrupt
+from reembed.driver.session import Session, service_key
 from reembed.errors import (
     AccessDeniedError,
     ComeAgainError,
@@ -28,7 +29,7 @@ from reembed.errors import (
 )
 from reembed.ledger.commits import check_plan, check_resumable, commit_plan
 from reembed.ledger.run_dir import RunDir, open_run_dir
-from reembed.providers.open import open_provider
+from reembed.providers.open import find_provider, open_provider
 from reembed.runs.audit import Audit, audit_jobs
 from reembed.runs.plan import is_noop
 from reembed.runs.preflight import check_engine, check_wait
@@ -72,7 +73,8 @@ class RunCall:
     and leaves; ``advance`` takes what is committed a round on and leaves. `accept_repay` buys
     answers again that cannot be used; `assume_lost` sends again what may have been sent too long
     ago to be found. With `expect_plan` nothing is sent for another plan than this one. `instead`
-    are the commands to name where this one should not wait.
+    are the commands to name where this one should not wait. Once `interrupt` is set, lanes of this
+    process leave, and the call raises `KeyboardInterrupt`.
     """
 
     loaded: LoadedConfig
@@ -85,6 +87,7 @@ class RunCall:
     assume_lost: bool = False
     expect_plan: str = ""
     instead: Sequence[str] = ()
+    interrupt: Interrupt = field(default_factory=Interrupt)
 
 
 def run(call: RunCall) -> dict[str, Any]:
@@ -142,9 +145,9 @@ def run(call: RunCall) -> dict[str, Any]:
     )
     call.observer.embedding(session, plan, resumed=before is not None)
     run_dir.delete_lane_notes(commit.number)
-    _embed(session, call.beam_arguments)
+    _embed(session, call)
     call.observer.ended()
-    return end_run(session, key, call.observer.say, started)
+    return end_run(session, key, call.observer.say, started, call.interrupt)
 
 
 def end_on_worker(session: Session) -> None:
@@ -165,7 +168,11 @@ def end_on_worker(session: Session) -> None:
 
 
 def end_run(
-    session: Session, key: str, say: Callable[[str], None], started: float
+    session: Session,
+    key: str,
+    say: Callable[[str], None],
+    started: float,
+    interrupt: Interrupt | None = None,
 ) -> dict[str, Any]:
     """End a run whose lanes have ended: count, report, record the end, publish.
 
@@ -182,7 +189,7 @@ def end_run(
     with open_provider(session.config.service, key) as service:
         audit = audit_jobs(run_dir, commit, service)
     report = _report(session, commit, plan, run_dir, audit, time.monotonic() - started)
-    return _finish(session, report, commit, run_dir, say)
+    return _finish(session, report, commit, run_dir, say, interrupt)
 
 
 def _settled_before(config: Config, commit: Commit, key: str) -> dict[str, Any]:
@@ -206,7 +213,7 @@ def reach_service(config: Config, key: str) -> None:
         try:
             next(iter(service.list_jobs()), None)  # one page is enough
         except AccessDeniedError as err:
-            where = config.service.api_key_secret or "GEMINI_API_KEY"
+            where = find_provider(config.service).key_name()
             raise UsageError(f"the service refuses the key ({err}); check {where}") from err
         except (TransientError, UnknownOutcomeError) as err:
             raise RunFailedError(
@@ -231,7 +238,7 @@ def _plan(call: RunCall, run_dir: RunDir) -> PlanSummary:
     from reembed.runs.plan import make_plan
 
     call.observer.planning(run_dir)
-    plan = make_plan(call.loaded, call.beam_arguments)
+    plan = make_plan(call.loaded, call.beam_arguments, call.interrupt)
     call.observer.planned(plan)
     return plan
 
@@ -253,10 +260,10 @@ def _approved(call: RunCall, plan: PlanSummary) -> Config:
     return config.model_copy(update={"budget": budget})
 
 
-def _embed(session: Session, beam_arguments: Sequence[str]) -> None:
+def _embed(session: Session, call: RunCall) -> None:
     from reembed.beam.run_lanes import run_embed
 
-    run_embed(session, beam_arguments, end_on_worker)
+    run_embed(session, call.beam_arguments, end_on_worker, call.interrupt)
 
 
 def _report(
@@ -292,6 +299,7 @@ def _finish(
     commit: Commit,
     run_dir: RunDir,
     say: Callable[[str], None],
+    interrupt: Interrupt | None,
 ) -> dict[str, Any]:
     """Put the end of a run on record and hand it over, or say why it has not ended."""
     generation = session.generation
@@ -304,7 +312,7 @@ def _finish(
         )
         run_dir.record_settled(commit.number, generation, settled)
         return _hand_over(session.config, commit, run_dir, generation, say)
-    if interrupted.is_set():
+    if interrupt is not None and interrupt.is_set():
         raise KeyboardInterrupt
     if report["failed"]:
         raise RunFailedError(report["failed"])
