@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from reembed.beam.engine import LOCAL_RUNNER, beam_options, engine, runner_of, workers_of
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.errors import RunFailedError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.runs.plan import make_plan
 from reembed.sources.files import open_files
 from reembed.storage.local import LocalStorage
 
-Load = Callable[..., LoadedConfig]
+Load = Callable[..., ResolvedConfig]
 
 
 def files_under(folder: str) -> dict[str, bytes]:

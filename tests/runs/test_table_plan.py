@@ -13,18 +13,18 @@ from reembed.beam.engine import beam_options, engine
 from reembed.beam.run_plan import Planning, Wanted, build_plan
 from reembed.bigquery.base import BigQuery
 from reembed.bigquery.source import open_bigquery
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import UsageError
 from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.existing import read_findings
 from support.tables import MemoryTables
 
-Load = Callable[..., LoadedConfig]
+Load = Callable[..., ResolvedConfig]
 NAME = "proj-1.data.items"
 
 
-def planned(loaded: LoadedConfig, tables: MemoryTables) -> list[dict[str, Any]]:
+def planned(loaded: ResolvedConfig, tables: MemoryTables) -> list[dict[str, Any]]:
     """Run the plan pipeline over a table; the rows of its manifests in the order of shards."""
     run_dir = open_run_dir(loaded.config.run_dir)
     source = open_bigquery(loaded, run_dir.storage, lambda _: cast(BigQuery, tables))
@@ -39,7 +39,7 @@ def planned(loaded: LoadedConfig, tables: MemoryTables) -> list[dict[str, Any]]:
     return rows
 
 
-def table_source(load: Load, **said: Any) -> LoadedConfig:
+def table_source(load: Load, **said: Any) -> ResolvedConfig:
     bigquery = {"table": NAME, "key": "id", "text": "b", **said}
     return load(source={"bigquery": bigquery}, batch={"max_requests": 9000})
 
