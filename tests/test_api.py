@@ -50,7 +50,7 @@ def test_the_names_are_those_of_the_guide() -> None:
     for name in reembed.__all__:
         assert getattr(reembed, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'embed'"):
-        _ = reembed.embed  # type: ignore[attr-defined]
+        _ = reembed.embed
 
 
 def test_a_corpus_is_planned_run_and_read_in_input_order(

@@ -30,7 +30,6 @@ from reembed.destinations.parts import write_part
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.plan import make_plan
-from reembed.storage.open import open_storage
 from reembed.types import Item, Position
 
 _BATCH = 8192
@@ -83,7 +82,7 @@ def _bare(place: Path) -> str:
 
 
 def _plan(place: Path) -> str:
-    totals = make_plan(_loaded(place, "fresh"), open_storage()).plan_totals()
+    totals = make_plan(_loaded(place, "fresh")).plan_totals()
     return f"{totals.requests:,} requests in {totals.shards:,} shards"
 
 
@@ -135,7 +134,7 @@ def _skip_set(place: Path) -> str:
 
 
 def _nothing(place: Path) -> str:
-    totals = make_plan(_loaded(place, "night"), open_storage()).plan_totals()
+    totals = make_plan(_loaded(place, "night")).plan_totals()
     return f"{totals.jobs} jobs, {totals.skipped:,} chunks skipped"
 
 

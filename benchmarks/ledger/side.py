@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from planned import session_of, write_plan
 from records import Memory, Split, Timed
 
 from reembed.core.records import Settled
+from reembed.driver.interrupt import Interrupt
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
 from reembed.driver.session import open_context, quotas_of
@@ -54,7 +54,7 @@ def main() -> None:
         offset = context.ledger.storage_now() - context.clock.now()
         state = SharedStateStore(session.run, quotas_of(session.config), context.clock, offset)
         progress = Progress(run_dir, 1, 0)
-        lane = Lane(context, state, progress, threading.Event())
+        lane = Lane(context, state, progress, Interrupt())
         settled = [result for _, result in lane.run(plans) if isinstance(result, Settled)]
     seconds, now = time.perf_counter() - began, os.times()
     if len(settled) != len(plans):

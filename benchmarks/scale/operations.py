@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from counted import CLASS_A, CLASS_B, Counted
 from planned import session_of, write_plan
 
 from reembed.core.records import Settled
+from reembed.driver.interrupt import Interrupt
 from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
 from reembed.driver.session import open_context, quotas_of
@@ -86,7 +86,7 @@ def drive(shards: int) -> Counter[tuple[str, str]]:
             offset = context.ledger.storage_now() - context.clock.now()
             state = SharedStateStore(session.run, quotas_of(session.config), context.clock, offset)
             progress = Progress(run_dir, 1, 0)
-            lane = Lane(context, state, progress, threading.Event())
+            lane = Lane(context, state, progress, Interrupt())
             ended = [result for _, result in lane.run(plans)]
     if len(plans) != shards or not all(isinstance(result, Settled) for result in ended):
         raise RuntimeError(f"{len(plans)} of {shards} shards were planned: {ended}")

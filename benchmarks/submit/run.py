@@ -91,7 +91,7 @@ def _loaded(folder: Path) -> ResolvedConfig:
 
 def _plan(folder: Path, rows: int, characters: int) -> None:
     make_table(folder / "table.parquet", rows, characters)
-    summary = make_plan(_loaded(folder), open_storage())
+    summary = make_plan(_loaded(folder))
     (folder / "plan").write_text(summary.plan)
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.core.plans import PlanSummary
 from reembed.core.price import format_usd, price
-from reembed.driver.session import Session, active_lanes, interrupted
+from reembed.driver.interrupt import Interrupt
+from reembed.driver.session import Session
 from reembed.errors import ComeAgainError, StorageError, UsageError
 from reembed.ledger.notes import sum_notes
 from reembed.ledger.run_dir import RunDir, open_run_dir
@@ -273,9 +274,11 @@ def run(
         assume_lost=assume_lost,
         expect_plan=expect_plan,
     )
-    with _interruptible():
+    with _interruptible() as interrupt:
         try:
-            return _report_of(run_with_notifications(loaded, options, observer))
+            return _report_of(
+                run_with_notifications(loaded, replace(options, interrupt=interrupt), observer)
+            )
         finally:
             observer.ended()
 
@@ -404,14 +407,14 @@ def _report_of(report: Mapping[str, Any]) -> Report:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible() -> Iterator[Interrupt]:
     """At Ctrl-C, let lanes of this process take back what they have not sent."""
-    interrupted.clear()
+    interrupt = Interrupt()
     try:
-        yield
+        yield interrupt
     except KeyboardInterrupt:
-        interrupted.set()
-        active_lanes.wait_for_none(_INTERRUPT_SECONDS)
+        interrupt.set()
+        interrupt.wait_for_lanes(_INTERRUPT_SECONDS)
         raise
 
 

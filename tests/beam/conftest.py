@@ -10,10 +10,11 @@ import apache_beam as beam
 import pytest
 
 from reembed.beam.engine import LOCAL_RUNNER
-from reembed.config.load import config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.config.schema import Config
 from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.types import Item, Position
+from support.loading import over_ten_texts
 
 
 @pytest.fixture
@@ -64,3 +65,9 @@ _kept: list[list[Any]] = []
 
 def _keep(whole: list[Any]) -> None:
     _kept.append(whole)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., ResolvedConfig]:
+    """Load a configuration over ten texts with changed sections."""
+    return over_ten_texts(tmp_path)

@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from e2e.harness import BATCH, Remote, emulator
 from reembed.beam import Embed, Embedding, EmbedInput, EmbedReject
+from reembed.beam.embed import check_input
 from reembed.beam.engine import LOCAL_RUNNER, beam_options
 from reembed.errors import ConfigError, UsageError
 from support import rerunning
@@ -126,7 +127,6 @@ def test_no_inputs_give_no_vectors(settings: dict[str, Any]) -> None:
         ([*INPUTS, EmbedInput("note 007", "Again.")], "two inputs have the key 'note 007'"),
         ([EmbedInput("", "A river.")], "the key is empty or not text"),
         ([EmbedInput("a", "A river.", "b.txt")], "it has both a text and a URI"),
-        ([("a", 7)], "text is int; give text or None"),
     ],
 )
 def test_inputs_that_cannot_be_told_apart_or_read_are_refused_before_anything_is_sent(
@@ -136,6 +136,21 @@ def test_inputs_that_cannot_be_told_apart_or_read_are_refused_before_anything_is
     with pytest.raises(Exception, match=words):
         embed(inputs, settings)
     assert len(remote.jobs()) == before
+
+
+@pytest.mark.parametrize(
+    ("element", "words"),
+    [(("a", 7), "text is int; give text or None"), ((7, "a"), "the key is empty or not text")],
+)
+def test_a_field_that_is_not_text_is_refused(element: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_input(element)
+
+
+def test_an_input_of_another_class_with_the_same_fields_is_one() -> None:
+    """A worker that decodes by schema alone makes a class of its own."""
+    other = beam.Row(key="a", text="A river.", uri=None, title=None, metadata=None)
+    assert check_input(other) == EmbedInput("a", "A river.")
 
 
 def test_other_inputs_and_settings_are_refused_in_the_same_run_directory(

@@ -41,7 +41,7 @@ class Place:
 
     def __init__(self, folder: Path, **destination: Any) -> None:
         self.folder, self.bigquery = folder, DuckBigQuery()
-        self.said: list[str] = []
+        self.reports: list[str] = []
         (folder / "run" / "vectors").mkdir(parents=True)
         self.data = {
             "name": "t",
@@ -53,7 +53,7 @@ class Place:
     def table(self, bigquery: Any = None, **model: Any) -> BigQueryTable:
         config = config_from_mapping({**self.data, "model": model}, self.folder).config
         return BigQueryTable(
-            config, open_run_dir(config.run_dir), bigquery or self.bigquery, self.said.append
+            config, open_run_dir(config.run_dir), bigquery or self.bigquery, self.reports.append
         )
 
     def write(self, commit: int, *rows: dict[str, Any], seq: int = 0) -> None:
@@ -155,9 +155,9 @@ def test_an_increment_is_one_merge(place: Place) -> None:
     assert (done.inserted, done.replaced, done.deleted) == (3, 3, 2)
     assert done.details["merge"]["estimated_bytes"] == 2**40
     assert done.details["merge"]["estimated_usd"] == 6.25
-    assert len(place.said) == 1
-    assert "Merging 3 rows into test-project.data.vectors" in place.said[0]
-    assert "$6.2500 on demand" in place.said[0]
+    assert len(place.reports) == 1
+    assert "Merging 3 rows into test-project.data.vectors" in place.reports[0]
+    assert "$6.2500 on demand" in place.reports[0]
     assert sum("MERGE" in s.sql for s in place.bigquery.statements) == 1
     assert place.leftovers() == []
     assert place.bigquery.tables[DEST].labels["reembed_run"] == "run2"
@@ -217,7 +217,7 @@ def test_killed_after_any_operation_and_resumed(tmp_path: Path, made: bool) -> N
         return place, lambda w: place.publish(2, len(SECOND), ("lost",), 0, w)
 
     place, publish = prepared(tmp_path / "whole")
-    wanted, told = publish(None), (place.content(), place.bigquery.tables[DEST].labels)
+    published, state = publish(None), (place.content(), place.bigquery.tables[DEST].labels)
     for after in range(1, 200):
         place, publish = prepared(tmp_path / f"killed{after}")
         try:
@@ -227,10 +227,10 @@ def test_killed_after_any_operation_and_resumed(tmp_path: Path, made: bool) -> N
         else:
             assert after > 10, "hardly any operation was tried"
             break
-        assert (place.content(), place.bigquery.tables[DEST].labels) == told, after
+        assert (place.content(), place.bigquery.tables[DEST].labels) == state, after
         counts = (done.inserted, done.replaced, done.deleted)
-        assert counts == (wanted.inserted, wanted.replaced, wanted.deleted), after
-        assert done.details.get("merge") == wanted.details.get("merge"), after
+        assert counts == (published.inserted, published.replaced, published.deleted), after
+        assert done.details.get("merge") == published.details.get("merge"), after
         assert place.leftovers() == [], after
         # The label change of a call that was killed late is repeated; no job is.
         kinds = [job.kind for name, job in place.bigquery.jobs.items() if "merge-" in name]

@@ -43,9 +43,9 @@ def tables() -> MemoryTables:
 
 @pytest.fixture
 def opened(tmp_path: Path, tables: MemoryTables) -> Open:
-    def open_(sample: int | None = None, **said: Any) -> Source:
-        origin = {} if "query" in said else {"table": NAME}
-        source = {"bigquery": {"key": "id", **origin, **said}, "sample": sample}
+    def open_(sample: int | None = None, **options: Any) -> Source:
+        origin = {} if "query" in options else {"table": NAME}
+        source = {"bigquery": {"key": "id", **origin, **options}, "sample": sample}
         loaded = config_from_mapping({"name": "t", "source": source}, tmp_path)
         return open_bigquery(loaded, LocalStorage(), lambda _: cast(BigQuery, tables))
 
@@ -173,8 +173,8 @@ def test_titles_parts_and_metadata_of_any_type(
     [item] = items_of(opened(parts="P", title="t", metadata=["w", "N", "many"]))
     assert (item.key, item.title) == ("a", "Title")
     assert item.parts == (ItemPart("words"), ItemPart(uri="gs://b/p.png"))
-    said = {"w": "2026-01-02T00:00:00+00:00", "n": 1.5, "many": [1, 2]}
-    assert orjson.loads(item.metadata) == said
+    expected = {"w": "2026-01-02T00:00:00+00:00", "n": 1.5, "many": [1, 2]}
+    assert orjson.loads(item.metadata) == expected
     assert tables.reads[-1].columns == ("Id", "p", "T", "w", "n", "many")
 
 
@@ -226,8 +226,8 @@ def test_a_plan_whose_moment_is_out_of_reach(
 
 
 def test_the_same_state_has_the_same_name(opened: Open, tables: MemoryTables) -> None:
-    def name(**said: Any) -> bytes:
-        return b"".join(opened(text="b", **said).identity())
+    def name(**options: Any) -> bytes:
+        return b"".join(opened(text="b", **options).identity())
 
     tables.put(NAME, id=["a"], b=["x"])
     before = name()
@@ -287,7 +287,7 @@ def test_a_large_sample_has_partitions_of_its_own(
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         ({"text": "nope"}, r"no column 'nope'; it has id, b, n, l"),
         ({"text": "n"}, "column 'n' is FLOAT64; give a column of STRING"),
@@ -300,10 +300,10 @@ def test_a_large_sample_has_partitions_of_its_own(
     ],
 )
 def test_columns_that_cannot_be_read(
-    opened: Open, tables: MemoryTables, columns: dict[str, Any], said: str
+    opened: Open, tables: MemoryTables, columns: dict[str, Any], message: str
 ) -> None:
     tables.put(NAME, id=["a"], b=["x"], n=[1.5], l=[["x"]])
-    with pytest.raises(UsageError, match=f"^{NAME}.*{said}"):
+    with pytest.raises(UsageError, match=f"^{NAME}.*{message}"):
         opened(**columns)
     assert tables.asked == []
 
@@ -385,8 +385,8 @@ def test_a_view_is_read_by_a_query(opened: Open, tables: MemoryTables, items_of:
 def test_who_looks_is_told_rows_and_dollars(opened: Open, tables: MemoryTables) -> None:
     tables.put(NAME, id=["a"], b=["x"])
     tables.bytes_billed = 2**40
-    told = opened(text="b").describe()
-    assert told == f"1 rows in {NAME}, 1,099,511.6 MB to read; about $7.3500 at BigQuery"
+    description = opened(text="b").describe()
+    assert description == f"1 rows in {NAME}, 1,099,511.6 MB to read; about $7.3500 at BigQuery"
     assert "before its condition" in opened(text="b", where="n > 1").describe()
 
 

@@ -104,8 +104,8 @@ def test_the_file_says_what_it_holds(part: Path) -> None:
 
 def _column(part: Path, name: str) -> pq.ColumnChunkMetaData:
     group = pq.ParquetFile(part).metadata.row_group(0)
-    places = {group.column(n).path_in_schema: n for n in range(group.num_columns)}
-    return group.column(places[name])
+    columns = {group.column(n).path_in_schema: n for n in range(group.num_columns)}
+    return group.column(columns[name])
 
 
 def test_only_embeddings_are_split_into_byte_streams(part: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from reembed.core.manifest import manifest_of
 from reembed.core.pack import pack_partition, totals_of
 from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.driver.context import Context
+from reembed.driver.interrupt import Interrupt
 from reembed.driver.lane import Lane, LaneResult
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, open_context, quotas_of
@@ -90,7 +90,7 @@ class Site:
         self.run_dir = open_run_dir(self.config.run_dir)
         self.layout, self.storage = self.run_dir.layout, self.run_dir.storage
         self.plans = self._write_plan(chunks)
-        self.interrupted = threading.Event()
+        self.interrupted = Interrupt()
         self.halted = ""
 
     def _write_plan(self, chunks: Sequence[Chunk]) -> list[ShardPlan]:

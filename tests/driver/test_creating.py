@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from reembed.core.records import Claim, Settled
+from reembed.driver.interrupt import Interrupt
 from reembed.driver.lane import UnsettledShard
 from reembed.driver.session import drive_lane, quotas_of
 from reembed.machine.snapshot import root_need
@@ -153,7 +154,7 @@ def test_an_interrupted_lane_leaves_at_once_and_the_next_pays_nothing_again(site
     # No job has ended: a lane that waited for one would be here still.
     assert [r.reason for r in results.values()] == ["interrupted"] * 3
     assert len(run.jobs()) >= 2
-    run.interrupted.clear()
+    run.interrupted = Interrupt()
     late = threading.Thread(target=_end_jobs_once_there_are, args=(run, 3))
     late.start()
     run.drive()
@@ -203,7 +204,7 @@ def test_what_was_not_sent_is_taken_back_on_an_interruption(site):
         claimed = {(path, e) for path, epochs in records.claims.items() for e in epochs}
         is_open = bool(claimed - records.voids)
         assert is_open == bool(records.created) == (f"{plan.shard}/0" in live)
-    run.interrupted.clear()
+    run.interrupted = Interrupt()
     run.faults()
     run.drive()
     assert len(run.rows()) == 20

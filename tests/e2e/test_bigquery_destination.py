@@ -204,7 +204,7 @@ def test_cut_over_and_back(migration: Migration, bigquery: BigQuery) -> None:
 def test_killed_while_it_loads_and_while_it_merges(
     migration: Migration, bigquery: BigQuery
 ) -> None:
-    """The real process is killed by SIGKILL as soon as a table of the hand-over shows."""
+    """The real process is killed by SIGKILL as soon as a table of the publication shows."""
     table = migration.table
     for night in range(2):
         for number in range(0, COUNT, 2):
@@ -219,7 +219,7 @@ def test_killed_while_it_loads_and_while_it_merges(
 
 
 def _kill_when_begun(migration: Migration, bigquery: BigQuery, commit: int) -> None:
-    """The first hand-over shows by its table, the next by the record before its MERGE."""
+    """The first publication shows by its table, the next by the record before its MERGE."""
     record = migration.project.run_dir / "ledger" / "runs" / f"{commit:04}" / "merge.g0"
     process = start("run", migration.project.config)
     wait_until(

@@ -14,7 +14,8 @@ import pytest
 from e2e.harness import Done, Project, Silent, emulator, invoke, reembed, texts
 from reembed.config.load import load_config
 from reembed.core.plans import PlanSummary
-from reembed.driver.session import Session, interrupted
+from reembed.driver.interrupt import Interrupt
+from reembed.driver.session import Session
 from reembed.runs.notified import run_with_notifications
 from reembed.runs.options import RunOptions
 from support.hooks import Hook, serve_hook
@@ -118,14 +119,13 @@ def test_jobs_that_hang_are_told_while_a_call_waits_for_them(
             path.unlink()
         seen = Seen()
         options = RunOptions(approve=lambda plan: 1.0)
-        user = threading.Thread(target=_wait_then_interrupt, args=(hook,))
+        user = threading.Thread(target=_wait_then_interrupt, args=(hook, options.interrupt))
         user.start()
         try:
             with pytest.raises(KeyboardInterrupt):
                 run_with_notifications(load_config(job.config), options, seen, look_every=0.1)
         finally:
             user.join()
-            interrupted.clear()
         assert told(hook) == ["stuck", "stuck"]
         [session] = seen.sessions
         assert b"secret-part" not in pickle.dumps(session), "the address travels to no worker"
@@ -141,11 +141,11 @@ class Seen(Silent):
         self.sessions.append(session)
 
 
-def _wait_then_interrupt(hook: Hook) -> None:
+def _wait_then_interrupt(hook: Hook, interrupt: Interrupt) -> None:
     try:
         wait_until(lambda: len(hook.got) == 2, "the second notice")
     finally:
-        interrupted.set()
+        interrupt.set()
 
 
 def lines_of(text: str) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from kills.writes import Watch, install
 from reembed.core.records import Settled
 from reembed.driver.context import Context
+from reembed.driver.interrupt import Interrupt
 from reembed.driver.lane import Lane, UnsettledShard
 from reembed.driver.progress import Progress
 from reembed.driver.session import Session, drive_lane, open_context, quotas_of, service_key
@@ -78,5 +78,5 @@ class _Planted(Lane):
         progress: Progress,
         performer: Callable[..., object],
     ) -> None:
-        super().__init__(context, shared, progress, threading.Event())
+        super().__init__(context, shared, progress, Interrupt())
         self._performer = performer(context, shared)  # type: ignore[assignment]

@@ -1,12 +1,15 @@
 """A run directory, on disk and in Cloud Storage, and its ledger."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from reembed.config.load import ResolvedConfig
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.run_dir import RunDir, open_run_dir
+from support.loading import over_ten_texts
 
 SHARD = "00000003-000007"
 _numbers = itertools.count()
@@ -31,3 +34,9 @@ def ledger(run_dir: RunDir) -> Ledger:
 def shard() -> str:
     """The name of a shard."""
     return SHARD
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., ResolvedConfig]:
+    """Load a configuration over ten texts with changed sections."""
+    return over_ten_texts(tmp_path)

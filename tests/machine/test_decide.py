@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from reembed.core.records import Child, Claim, Need, Outcome, ReservationLine, Settled
+from reembed.core.records import Child, Claim, Need, Outcome, Settled
 from reembed.machine import actions as act
-from reembed.machine.reduce import CallFailed, reduce
-from reembed.machine.reservations import Reservations
+from reembed.machine.reduce import CallFailed
 from reembed.machine.snapshot import ShardRecords, state_of_shard
-from reembed.machine.states import ObservedJob, PendingOutcome
+from reembed.machine.states import PendingOutcome
 
 PART = "/run/vectors/part.parquet"
 CHILD = Child(ordinals=((3, 4), (7, 9)), need=Need(usd_nano=7, tokens=30, jobs=1))
@@ -229,34 +228,3 @@ def test_a_shard_is_left_only_when_nothing_of_it_runs(play):
     game.step(act.Release)
     game.step(act.DeleteInput)
     assert game.next() == act.Defer("creating has stopped")
-
-
-@pytest.mark.parametrize(
-    ("action", "result"),
-    [
-        (act.Poll("0", "b"), "files/x"),
-        (act.Create("0", 1, False), ObservedJob("b", "RUNNING", False)),
-        (act.WritePart(), None),
-    ],
-)
-def test_a_result_that_cannot_belong_to_an_action_is_an_error(play, action, result):
-    game = created(play)
-    with pytest.raises(TypeError, match=f"{type(action).__name__} cannot give"):
-        reduce(game.state, action, result, 0.0)
-
-
-def test_the_book_folds_lines_of_unknown_attempts_to_nothing():
-    reservations = Reservations().add(
-        ReservationLine(kind="end", attempt="x", epoch=1, retained_until=9.0)
-    )
-    assert (
-        reservations.lines,
-        reservations.usd_nano,
-        reservations.live,
-        reservations.retained_results,
-    ) == (
-        1,
-        0,
-        {},
-        (),
-    )

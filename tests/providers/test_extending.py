@@ -104,3 +104,10 @@ def test_a_service_whose_jobs_could_be_paid_twice_is_refused(
     check_drivable("toy", CAPABILITIES)
     with pytest.raises(UsageError, match=rf"service\.provider: toy does not .*{why}"):
         check_drivable("toy", lacking)
+
+
+def test_a_refused_key_is_named_by_where_it_is_from(load: Load) -> None:
+    secret = "projects/demo/secrets/key/versions/2"
+    assert find_provider(load().config.service).key_name() == "GEMINI_API_KEY"
+    assert find_provider(load(api_key_secret=secret).config.service).key_name() == secret
+    assert find_provider(load(provider="toy").config.service).key_name() == "the sign-in of toy"

@@ -185,9 +185,11 @@ def test_what_came_before_a_cut_is_passed_on(
     assert b"".join(came) == b"x" * 100
 
 
+@pytest.mark.parametrize("by_proxy", [False, True])
 def test_what_comes_before_a_connection_stands_proves_that_nothing_was_sent(
-    client: HttpClient, closed_port: str
+    by_proxy: bool, closed_port: str
 ) -> None:
+    client = HttpClient(5.0, by_proxy)
     for url in (closed_port, "http://nowhere.invalid/x", "http://[bad/", "ftp://127.0.0.1/x"):
         with pytest.raises(NotConnectedError):
             ask(client, url)

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from reembed.beam.engine import LOCAL_RUNNER, beam_options, engine, runner_of, workers_of
 from reembed.config.load import ResolvedConfig
+from reembed.core.plans import PartitionPlan, digest_of
 from reembed.errors import RunFailedError, UsageError
 from reembed.ledger.layout import Layout
-from reembed.runs.plan import make_plan
+from reembed.ledger.run_dir import RunDir
+from reembed.runs.plan import make_plan, read_packed
 from reembed.sources.files import open_files
 from reembed.storage.local import LocalStorage
+from support.counting import CountingStorage
+from support.memory import MemoryStorage
+from support.planted import PLAN, Planted
 
 Load = Callable[..., ResolvedConfig]
 
@@ -95,31 +99,9 @@ def test_the_listing_leaves_out_the_run_directory_and_samples(load: Load) -> Non
     assert keys == sorted(keys)
 
 
-def test_the_engine_is_named_and_its_workers_are_counted() -> None:
-    assert runner_of(beam_options([])) == "FnApiRunner"
-    assert workers_of(beam_options([])) == 1
-    assert workers_of(beam_options(["--direct_num_workers=3"])) == 3
-    assert workers_of(beam_options(["--num_workers=2", "--max_num_workers=7"])) == 7
-    assert runner_of(beam_options(["--runner=PrismRunner"])) == "PrismRunner"
-    assert LOCAL_RUNNER.endswith("FnApiRunner")
-
-
 def test_an_engine_that_is_none_is_refused(load: Load) -> None:
     with pytest.raises(UsageError, match="NoSuchRunner"):
         make_plan(load(), ["--runner=NoSuchRunner"])
-
-
-def test_whatever_fails_on_a_worker_becomes_one_line(load: Load) -> None:
-    import apache_beam as beam
-
-    def fail(number: int) -> float:
-        return 1 / number
-
-    with (
-        pytest.raises(RunFailedError, match=r"FnApiRunner failed: .*division by zero"),
-        engine(beam_options([])) as pipeline,
-    ):
-        _ = pipeline | beam.Create([0]) | beam.Map(fail)
 
 
 def test_a_place_that_cannot_be_written_fails_the_plan_and_leaves_none(load: Load) -> None:
@@ -131,3 +113,29 @@ def test_a_place_that_cannot_be_written_fails_the_plan_and_leaves_none(load: Loa
         make_plan(loaded)
     (run_dir / "plans").unlink()
     assert make_plan(loaded).items == 10
+
+
+def test_partitions_are_read_side_by_side_and_come_to_the_same_as_one_by_one():
+    planted = Planted(MemoryStorage(), shards=100, per_partition=3, rows=7)
+    planted.plant_partitions()
+    storage = CountingStorage(planted.storage, gather=9)
+    packed = read_packed(RunDir(storage, planted.layout), PLAN)
+    names = [stat.uri for stat in planted.storage.list(planted.layout.partitions(PLAN))]
+    one_by_one = [PartitionPlan.decode(planted.storage.read(name), name) for name in names]
+    assert packed.digest == digest_of(one_by_one)
+    assert packed.partitions == tuple(range(34))
+    assert (packed.totals.shards, packed.totals.chunks) == (100, 700)
+    assert packed.copying == ()
+    assert storage.counts == {"list": 1, "read": 34}
+    assert storage.max_concurrent > 8
+
+
+def test_shards_with_copies_are_named():
+    planted = Planted(MemoryStorage(), shards=6, per_partition=3, rows=7)
+    planted.plant_partitions()
+    name = planted.layout.partition(PLAN, 1)
+    partition = PartitionPlan.decode(planted.storage.read(name), name)
+    copying = partition.shards[1].model_copy(update={"copies": 2})
+    changed = (partition.shards[0], copying, partition.shards[2])
+    planted.storage.put(name, partition.model_copy(update={"shards": changed}).encode())
+    assert read_packed(planted.run_dir, PLAN).copying == (copying,)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
-
 import pytest
 
 from reembed.core.records import Commit
 from reembed.ledger.layout import Layout
 from reembed.ledger.run_dir import RunDir
-from reembed.providers.base import BatchService, Job
-from reembed.runs.audit import audit_jobs
 from reembed.runs.report import count_run
 from reembed.runs.status import RunStatus, read_status
 from support.counting import CountingStorage
@@ -107,33 +102,3 @@ def test_an_open_run_is_counted_without_its_files_and_a_settled_one_by_them(made
     made.settle(list(made.all_shards())[-1:])
     # The records say that all is there; no file is.
     assert count_run(RunDir(storage, made.layout), commit).rows == 0
-
-
-def test_an_audit_reads_the_shards_that_the_service_lists_a_job_of(made: Made) -> None:
-    made.settle(list(made.all_shards()))
-    name = made.layout.commit(1)
-    commit = Commit.decode(made.storage.read(name), name)
-    listed = [f"{commit.run}/{shard}/0/ffffffff" for shard in (*made.shards(7), "nonsense")]
-    service = Listed([*listed, f"{commit.run}/99999999-000000/0/ffffffff"])
-    storage = CountingStorage(made.storage)
-    audit = audit_jobs(RunDir(storage, made.layout), commit, cast(BatchService, service))
-    # A job each of a name that the plan does not have, and none of those of the ledger.
-    assert [(twin.shard, twin.kept) for twin in audit.twins] == [
-        *((shard, f"batches/{shard}") for shard in made.shards(7)),
-        ("99999999-000000", ""),
-        ("nonsense", ""),
-    ]
-    # One partition's plan; the created, outcome and settled records of its three shards.
-    assert storage.counts["read"] == 1 + 3 * 3
-    # The partitions' names, the roll-ups, the one partition.
-    assert storage.counts["list"] == 3
-
-
-class Listed:
-    """A service that lists jobs of these names."""
-
-    def __init__(self, names: list[str]) -> None:
-        self.names = names
-
-    def list_jobs(self) -> Iterator[Job]:
-        return (Job(f"batches/of-{n}", name, "SUCCEEDED", "") for n, name in enumerate(self.names))

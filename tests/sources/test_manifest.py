@@ -1,4 +1,4 @@
-"""Every line of a manifest is an item or a reject with its place; doubled keys are refused."""
+"""Every line of a manifest is an item or a reject with its line; repeated keys are refused."""
 
 from __future__ import annotations
 
@@ -104,9 +104,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("line", "code", "said"), BAD)
+@pytest.mark.parametrize(("line", "code", "message"), BAD)
 def test_a_bad_line_is_a_reject_that_says_where(
-    tmp_path: Path, source_of: Open, read_all: Read, line: bytes, code: str, said: str
+    tmp_path: Path, source_of: Open, read_all: Read, line: bytes, code: str, message: str
 ) -> None:
     (tmp_path / "m.jsonl").write_bytes(b'\n{"key": "good", "text": "x"}\n' + line)
     source = source_of(manifest=["m.jsonl"])
@@ -115,7 +115,7 @@ def test_a_bad_line_is_a_reject_that_says_where(
     assert bad.reject is not None
     assert (bad.reject.code, bad.reject.stage) == (code, "read")
     assert bad.reject.message.startswith("m.jsonl, line 3: ")
-    assert said in bad.reject.message
+    assert message in bad.reject.message
     assert bad.key in ("k", "m.jsonl:3")
 
 
@@ -136,13 +136,13 @@ def test_doubled_keys_are_refused_with_their_lines(
 ) -> None:
     (tmp_path / "a.jsonl").write_text('{"key": "x", "text": "1"}\n{"key": "y", "text": "1"}\n')
     (tmp_path / "b.csv").write_text("key,text\nz,1\nx,2\nx,3\n")
-    said = r"1 keys came more than once.*'x' \(3 times, at a\.jsonl:1, b\.csv:3, b\.csv:4\)"
-    with pytest.raises(UsageError, match=said):
+    message = r"1 keys came more than once.*'x' \(3 times, at a\.jsonl:1, b\.csv:3, b\.csv:4\)"
+    with pytest.raises(UsageError, match=message):
         read_all(source_of(manifest=["*.jsonl", "*.csv"]))
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "data", "message"),
     [
         ("m.csv", "", "is empty"),
         ("m.csv", "id,text\n", "unknown column 'id'"),
@@ -155,10 +155,10 @@ def test_doubled_keys_are_refused_with_their_lines(
     ],
 )
 def test_a_file_that_is_no_manifest(
-    tmp_path: Path, source_of: Open, name: str, data: str | bytes, said: str
+    tmp_path: Path, source_of: Open, name: str, data: str | bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode())
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         source_of(manifest=[name])
     with pytest.raises(UsageError, match="matches no file"):
         source_of(manifest=["nothing.jsonl"])
@@ -217,7 +217,7 @@ LINES = st.one_of(
     st.binary(max_size=30).map(lambda raw: raw.replace(b"\n", b" ")),
     st.dictionaries(
         st.sampled_from(["key", "uri", "text", "parts", "title", "metadata", "more"]), VALUES
-    ).map(lambda said: orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS)),
+    ).map(lambda fields: orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS)),
 )
 
 
@@ -234,8 +234,8 @@ def test_whatever_the_lines_hold_each_is_an_item(
         source = open_source(loaded, LocalStorage())
         items = read_all(source)
     except UsageError as err:
-        told = str(err)
-        assert "came more than once" in told or "is in" in told or "array" in told
+        message = str(err)
+        assert "came more than once" in message or "is in" in message or "array" in message
         return
     filled = sum(bool(line.strip()) for line in lines)
     assert len(items) in (filled, filled - 1)  # a line of nothing but a mark is none

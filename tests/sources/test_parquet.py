@@ -114,7 +114,7 @@ def test_a_sample_is_the_same_keys_and_a_larger_one_holds_it(opened: Open, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         ({"text": "nope"}, "no column 'nope'; it has id, b, n"),
         ({"text": "n"}, "column 'n' is double; give a column of text"),
@@ -124,10 +124,10 @@ def test_a_sample_is_the_same_keys_and_a_larger_one_holds_it(opened: Open, tmp_p
     ],
 )
 def test_columns_that_cannot_be_read(
-    opened: Open, tmp_path: Path, columns: dict, said: str
+    opened: Open, tmp_path: Path, columns: dict, message: str
 ) -> None:
     write(tmp_path / "a.parquet", id=["a"], b=["x"], n=[1.5])
-    with pytest.raises(UsageError, match=said.replace("(", r"\(")):
+    with pytest.raises(UsageError, match=message.replace("(", r"\(")):
         opened(**columns)
 
 

@@ -1,4 +1,4 @@
-"""What stands beside files becomes their key, title and metadata; what does not match is said."""
+"""Sidecars become key, title and metadata of their files; what does not match is message."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def test_a_json_beside_each_file(tmp_path: Path, source_of: Open, read_all: Read
     assert [item.position.index for item in found.values()] == [0, 1, 2, 3, 4]
     assert (found["z"].title, found["z"].metadata) == ("A boat", '{"n":1}')
     assert found["z"].uri == str(tmp_path / "b.jpg")
-    for key, said in (("c.txt", "title is not text"), ("d.txt", "has only key")):
+    for key, message in (("c.txt", "title is not text"), ("d.txt", "has only key")):
         reject = found[key].reject
         assert reject is not None
         assert reject.code == "bad_sidecar"
-        assert said in reject.message
+        assert message in reject.message
     assert "2 of 5 files have no .json beside them" in source.describe()
 
 
@@ -63,7 +63,7 @@ def test_one_manifest_for_all(tmp_path: Path, source_of: Open, read_all: Read) -
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{"title": "x"}', "line 1: the line has no key"),
         ('{"key": "a.txt"}\n{"uri": "a.txt"}', "line 2: .*named before"),
@@ -73,12 +73,12 @@ def test_one_manifest_for_all(tmp_path: Path, source_of: Open, read_all: Read) -
     ],
 )
 def test_a_sidecar_manifest_that_cannot_be_read(
-    tmp_path: Path, source_of: Open, text: str, said: str
+    tmp_path: Path, source_of: Open, text: str, message: str
 ) -> None:
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text("words")
     (tmp_path / "side.jsonl").write_text(text)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         source_of(files=["*.txt"], sidecar="side.jsonl")
     with pytest.raises(UsageError, match="matches 2 files; give one manifest"):
         source_of(files=["*.txt"], sidecar="*.txt")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+
+from reembed.driver.interrupt import Interrupt
 
 
 class QuickClock:
@@ -41,8 +42,8 @@ class JumpingClock:
         self.slept()
 
 
-class Until(threading.Event):
-    """An event that is set when a clock has reached a time."""
+class Until(Interrupt):
+    """An interrupt that is set when a clock has reached a time."""
 
     def __init__(self, clock: JumpingClock, at: float) -> None:
         super().__init__()

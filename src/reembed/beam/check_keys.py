@@ -8,6 +8,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.typehints import with_input_types, with_output_types
 from apache_beam.utils.windowed_value import WindowedValue
 
 from reembed.beam.blocks import SeenKeys, from_bytes, to_bytes
@@ -84,6 +85,8 @@ def _existing_keys(storage: Storage, uri: str) -> pa.Array:
     return table.column("key").combine_chunks()
 
 
+@with_input_types(Block)
+@with_output_types(KeyFindings)
 class CheckKeys(beam.PTransform):
     """Blocks of items in, one `KeyFindings` a bucket out, written under the plan.
 
@@ -105,12 +108,14 @@ class CheckKeys(beam.PTransform):
         seen = blocks | "Keys" >> beam.ParDo(_Keys())  # (bucket, SeenKeys)
         return (
             (seen, every)
-            | "RunConcurrently" >> beam.Flatten()
+            | "AllKeys" >> beam.Flatten()
             | "Gather" >> beam.GroupByKey()  # (bucket, keys)
             | "Check" >> beam.ParDo(_Check(self._run_dir, self._plan, self._removed))  # KeyFindings
         )
 
 
+@with_input_types(Block)
+@with_output_types(tuple[int, SeenKeys])
 class _Keys(beam.DoFn):
     def start_bundle(self) -> None:
         self._gathered = GatheredKeys()
@@ -123,6 +128,8 @@ class _Keys(beam.DoFn):
             yield GlobalWindows.windowed_value_at_end_of_window(each)
 
 
+@with_input_types(tuple[int, Iterable[SeenKeys]])
+@with_output_types(KeyFindings)
 class _Check(beam.DoFn):
     def __init__(self, run_dir: RunDir, plan: str, removed: bool) -> None:
         self._run_dir, self._plan, self._removed = run_dir, plan, removed

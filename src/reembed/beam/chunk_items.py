@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.typehints import with_input_types, with_output_types
 
 from reembed.beam.blocks import ChunkBatch, to_bytes
 from reembed.beam.metrics import PLAN, count
@@ -149,6 +150,8 @@ def _keep_extracted(run_dir: RunDir, chunked: ChunkedItem) -> None:
         return  # the same bytes give the same text
 
 
+@with_input_types(Block)
+@with_output_types(tuple[int, ChunkBatch])
 class ChunkItems(beam.PTransform):
     """Cut blocks of items into batches of chunks.
 
@@ -169,6 +172,8 @@ class ChunkItems(beam.PTransform):
         return blocks | "Chunk" >> beam.ParDo(self._chunk)
 
 
+@with_input_types(Block)
+@with_output_types(tuple[int, ChunkBatch])
 class _Chunk(beam.DoFn):
     def __init__(self, chunking: Chunking, plan: str, existing: str) -> None:
         self._chunking, self._plan, self._existing_uri = chunking, plan, existing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +13,13 @@ from typing import Generic, TypeVar
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.typehints import with_input_types, with_output_types
 from apache_beam.utils.thread_pool_executor import shared_unbounded_instance
 from apache_beam.utils.windowed_value import WindowedValue
 
 from reembed.beam.metrics import LaneMetrics, OnBundleThread
 from reembed.core.records import Settled
+from reembed.driver.interrupt import Interrupt
 from reembed.driver.session import Session, drive_lane
 
 T = TypeVar("T")
@@ -131,6 +134,8 @@ class DealLanes(beam.PTransform):
         return root | "Lanes" >> lanes | "Spread" >> beam.Reshuffle()
 
 
+@with_input_types(LaneSpec)
+@with_output_types(tuple[str, Settled])
 class DriveShards(beam.PTransform):
     """Drive the shards of lanes until they are settled.
 
@@ -152,6 +157,26 @@ class DriveShards(beam.PTransform):
         return lanes | "Drive" >> beam.ParDo(_Drive(), self._session)
 
 
+# Interrupts of the calls that wait in this process, by run. A DoFn reaches its worker as bytes, and
+# an event cannot travel in them. Engines that run in the calling process (the default one) load
+# the DoFn there again, which finds its call's interrupt under the run's id; on another process or
+# machine there is none, and lanes go on until their engine stops them. One call drives a run in
+# a process at a time, so the id is enough.
+_INTERRUPTS: dict[str, Interrupt] = {}
+
+
+@contextlib.contextmanager
+def interruptible(run: str, interrupt: Interrupt) -> Iterator[None]:
+    """Give an interrupt to the lanes of a run that begin in this process during the block."""
+    _INTERRUPTS[run] = interrupt
+    try:
+        yield
+    finally:
+        _INTERRUPTS.pop(run, None)
+
+
+@with_input_types(LaneSpec, Session)
+@with_output_types(tuple[str, Settled])
 class _Drive(beam.DoFn):
     """Drives the lanes of a bundle concurrently: see `RunConcurrently`."""
 
@@ -160,7 +185,8 @@ class _Drive(beam.DoFn):
 
     def process(self, element: LaneSpec, session: Session) -> Iterator[tuple[str, Settled]]:
         watch = OnBundleThread(LaneMetrics(), self._lanes.call)
-        lane = partial(drive_lane, session, element.number, element.lanes, watch)
+        interrupt = _INTERRUPTS.get(session.run)
+        lane = partial(drive_lane, session, element.number, element.lanes, interrupt, watch)
         self._lanes.begin(lane)
         yield from self._lanes.results(HAND_ON_SECONDS)
 

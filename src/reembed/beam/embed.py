@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import apache_beam as beam
 import pyarrow.parquet as pq
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.typehints import with_input_types, with_output_types
 from apache_beam.utils.windowed_value import WindowedValue
 
 from reembed.beam.blocks import ChunkBatch, from_bytes
@@ -110,6 +111,7 @@ def _rows(storage: Storage, uri: str, columns: Iterable[str]) -> Iterator[dict[s
             yield from batch.to_pylist()
 
 
+@with_input_types(EmbedInput | tuple[str, str])
 class Embed(beam.PTransform):
     """Embed the inputs of a pipeline through batch jobs of the service.
 
@@ -228,6 +230,8 @@ class _Summarise(beam.CombineFn):
         return sketch.summary()
 
 
+@with_input_types(InputSummary)
+@with_output_types(NamedPlan)
 class _Name(beam.DoFn):
     def __init__(self, task: EmbedTask) -> None:
         self._task = task
@@ -253,6 +257,8 @@ class PackInputs(beam.PTransform):
         )
 
 
+@with_input_types(EmbedInput, NamedPlan)
+@with_output_types(tuple[int, ChunkBatch])
 class _Chunk(beam.DoFn):
     """Cuts inputs in blocks of one partition: an element an input would cost several times more."""
 
@@ -285,6 +291,8 @@ class _Chunk(beam.DoFn):
         return partition, chunk_block(self._chunking, block)
 
 
+@with_input_types(tuple[int, Iterable[ChunkBatch]], NamedPlan)
+@with_output_types(PartitionPlan)
 class _Pack(beam.DoFn):
     def __init__(self, task: EmbedTask) -> None:
         self._task, self._packing = task, packing_of(task.config)
@@ -303,6 +311,8 @@ def _keys(batch: ChunkBatch) -> list[str]:
     return cast("list[str]", from_bytes(batch.keys).column("key").to_pylist())
 
 
+@with_input_types(NamedPlan, int)
+@with_output_types(BegunRun)
 class _Begin(beam.DoFn):
     def __init__(self, task: EmbedTask) -> None:
         self._task = task
@@ -329,6 +339,8 @@ class DriveRun(beam.PTransform):
         )
 
 
+@with_input_types(BegunRun)
+@with_output_types(LaneSpec)
 class _Deal(beam.DoFn):
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
@@ -337,6 +349,8 @@ class _Deal(beam.DoFn):
         yield from () if element.over else deal_lanes(self._lanes)
 
 
+@with_input_types(BegunRun, int)
+@with_output_types(BegunRun)
 class _End(beam.DoFn):
     def process(self, element: BegunRun, settled: int) -> Iterator[BegunRun]:
         if not element.over:
@@ -350,7 +364,7 @@ class ReadVectors(beam.PTransform):
     def expand(self, ended: beam.PCollection[BegunRun]) -> beam.PCollection[Embedding]:
         """Share the files among the workers."""
         files = ended | "List" >> beam.ParDo(_List("vectors")) | "Spread" >> beam.Reshuffle()
-        return files | "Read" >> beam.ParDo(_ReadVectorFile()).with_output_types(Embedding)
+        return files | "Read" >> beam.ParDo(_ReadVectorFile())
 
 
 class ReadRejects(beam.PTransform):
@@ -359,9 +373,11 @@ class ReadRejects(beam.PTransform):
     def expand(self, ended: beam.PCollection[BegunRun]) -> beam.PCollection[EmbedReject]:
         """Share the files among the workers."""
         files = ended | "List" >> beam.ParDo(_List("rejects")) | "Spread" >> beam.Reshuffle()
-        return files | "Read" >> beam.ParDo(_ReadRejectFile()).with_output_types(EmbedReject)
+        return files | "Read" >> beam.ParDo(_ReadRejectFile())
 
 
+@with_input_types(BegunRun)
+@with_output_types(str)
 class _List(beam.DoFn):
     """Lists the files of a run: the elements that readers share, a shard each."""
 
@@ -375,11 +391,15 @@ class _List(beam.DoFn):
         yield from (stat.uri for stat in listed(session.commit))
 
 
+@with_input_types(str)
+@with_output_types(Embedding)
 class _ReadVectorFile(beam.DoFn):
     def process(self, element: str) -> Iterator[Embedding]:
         yield from read_vectors(open_storage(), element)
 
 
+@with_input_types(str)
+@with_output_types(EmbedReject)
 class _ReadRejectFile(beam.DoFn):
     def process(self, element: str) -> Iterator[EmbedReject]:
         yield from read_rejects(open_storage(), element)

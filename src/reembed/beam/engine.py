@@ -22,7 +22,7 @@ from apache_beam.runners.runner import PipelineResult, create_runner
 from apache_beam.utils.thread_pool_executor import shared_unbounded_instance
 
 from reembed.beam.metrics import log_metrics
-from reembed.driver.session import active_lanes, interrupted
+from reembed.driver.interrupt import Interrupt
 from reembed.errors import ReembedError, RunFailedError, StorageError, UsageError
 from reembed.storage.base import Storage
 
@@ -59,7 +59,7 @@ class Watchdog:
         self._seen: Mapping[str, str] = {}
 
     def __call__(self) -> None:
-        """ReloadRecords, if the last look is old enough.
+        """Read the notes, if they were last read long enough ago.
 
         Raises:
             RunFailedError: nothing has moved for too long.
@@ -99,11 +99,14 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
 
 @contextlib.contextmanager
 def engine(
-    options: PipelineOptions, watch: Callable[[], None] | None = None
+    options: PipelineOptions,
+    watch: Callable[[], None] | None = None,
+    interrupt: Interrupt | None = None,
 ) -> Iterator[beam.Pipeline]:
     """A pipeline that runs on the engine of the options when the block ends.
 
     `watch` is called now and then while the engine works elsewhere; it raises to give it up.
+    `interrupt` is set at Ctrl-C, and counts the lanes that run in this process.
 
     Raises:
         UsageError: there is no such engine.
@@ -126,8 +129,8 @@ def engine(
         raise
     except Exception as err:  # the one place: engines raise whatever a worker or they themselves do
         logging.getLogger(__name__).exception("the engine failed")
-        if interrupted.is_set():
-            active_lanes.wait_for_none(_TAKING_BACK_SECONDS)
+        if interrupt is not None and interrupt.is_set():
+            interrupt.wait_for_lanes(_TAKING_BACK_SECONDS)
             raise KeyboardInterrupt from err
         raise RunFailedError(
             f"{name.rsplit('.', 1)[-1]} failed: {_last_line(err)}; logs/ in the run directory has "

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
+from apache_beam.typehints import with_input_types, with_output_types
 
 from reembed.beam.blocks import ChunkBatch, from_bytes
 from reembed.beam.metrics import count_partition
@@ -66,6 +67,8 @@ def _together(batches: Sequence[ChunkBatch]) -> pa.Table:
     return pa.concat_tables(tables)
 
 
+@with_input_types(tuple[int, ChunkBatch])
+@with_output_types(PartitionPlan)
 class PackShards(beam.PTransform):
     """(partition, batch of chunks) in, one `PartitionPlan` a partition out, manifests written.
 
@@ -90,6 +93,8 @@ class PackShards(beam.PTransform):
         )
 
 
+@with_input_types(tuple[int, Iterable[ChunkBatch]])
+@with_output_types(PartitionPlan)
 class _Pack(beam.DoFn):
     def __init__(self, run_dir: RunDir, plan: str, packing: Packing) -> None:
         self._run_dir, self._plan, self._packing = run_dir, plan, packing

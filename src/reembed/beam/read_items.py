@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import apache_beam as beam
+from apache_beam.typehints import with_input_types, with_output_types
 
 from reembed.sources.base import Block, Reader, Span
 from reembed.storage.open import open_storage
 
 
+@with_input_types(Span)
+@with_output_types(Block)
 class ReadItems(beam.PTransform):
     """Spans in, blocks of items out.
 
@@ -26,6 +29,8 @@ class ReadItems(beam.PTransform):
         return spans | "Spread" >> beam.Reshuffle() | "Read" >> beam.ParDo(_Read(self._reader))
 
 
+@with_input_types(Span)
+@with_output_types(Block)
 class _Read(beam.DoFn):
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

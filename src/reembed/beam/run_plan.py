@@ -16,6 +16,7 @@ from reembed.beam.engine import beam_options, engine
 from reembed.beam.pack_shards import PackShards
 from reembed.beam.read_items import ReadItems
 from reembed.config.schema import Config
+from reembed.driver.interrupt import Interrupt
 from reembed.errors import StagedError
 from reembed.ledger.run_dir import RunDir
 from reembed.providers.open import packing_of
@@ -48,7 +49,11 @@ class Planning:
 
 
 def run_plan(
-    planning: Planning, beam_arguments: Sequence[str], at_the_end: Callable[[T], object], task: T
+    planning: Planning,
+    beam_arguments: Sequence[str],
+    at_the_end: Callable[[T], object],
+    task: T,
+    interrupt: Interrupt | None = None,
 ) -> None:
     """Write all manifests of a plan; the caller sums them up when the pipeline has ended.
 
@@ -58,12 +63,13 @@ def run_plan(
         at_the_end: called with `task` on a worker after the last step, where this process cannot
             wait for it.
         task: travels with the graph.
+        interrupt: set at Ctrl-C, which engines may report as a failure.
 
     Raises:
         StagedError: the job was written for a launcher.
     """
     options = beam_options(beam_arguments)
-    with engine(options) as pipeline:
+    with engine(options, interrupt=interrupt) as pipeline:
         written = build_plan(pipeline, planning)
         if is_staged(options):
             _ = pipeline | "CompletePlan" >> AtTheEnd(at_the_end, task, written)

@@ -21,7 +21,7 @@ from reembed.cli.screen import Screen, console, print_json
 from reembed.config.load import ResolvedConfig
 from reembed.core.plans import PlanSummary
 from reembed.core.price import format_cap, format_usd, price
-from reembed.driver.session import interrupted
+from reembed.driver.interrupt import Interrupt
 from reembed.errors import ReembedError, UsageError
 from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.loading import load_service_config
@@ -50,11 +50,11 @@ def run_command(
     again = command("advance" if options.mode == "submit" else options.mode)
     options = replace(
         options,
-        approve=_approval(loaded, as_json),
+        approve=_approval(loaded, as_json, options.interrupt),
         alternatives=(command("submit"), command("advance")),
     )
     with logs_to_file(loaded.config.run_dir, loaded.config.notify), Screen(as_json) as screen:
-        _on_interrupt(screen, again)
+        _on_interrupt(options.interrupt, screen, again)
         if options.accept_repay:
             _show_repay(loaded, as_json)
         try:
@@ -131,7 +131,7 @@ def ask(words: str, question: str, remedy: str, quiet: bool) -> None:
         raise UsageError("nothing was sent")
 
 
-def _on_interrupt(screen: Screen, again: str) -> None:
+def _on_interrupt(interrupt: Interrupt, screen: Screen, again: str) -> None:
     """First Ctrl-C: take back what was not sent, leave. Second: leave at once.
 
     Engines are known to wait for ever for worker processes that the same Ctrl-C has ended.
@@ -142,9 +142,9 @@ def _on_interrupt(screen: Screen, again: str) -> None:
         os._exit(_INTERRUPTED)
 
     def leave(number: int, frame: FrameType | None) -> None:
-        if interrupted.is_set():
+        if interrupt.is_set():
             os._exit(_INTERRUPTED)
-        interrupted.set()
+        interrupt.set()
         screen.say("Stopping: taking back what was not sent ... (again: at once)")
         patience = threading.Timer(_PATIENCE, give_up)
         patience.daemon = True
@@ -154,11 +154,13 @@ def _on_interrupt(screen: Screen, again: str) -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def _approval(loaded: ResolvedConfig, quiet: bool) -> Callable[[PlanSummary], float | None]:
+def _approval(
+    loaded: ResolvedConfig, quiet: bool, interrupt: Interrupt
+) -> Callable[[PlanSummary], float | None]:
     """How the price is approved: by the cap, or by asking on a terminal, else not at all."""
 
     def approve(plan: PlanSummary) -> float | None:
-        if interrupted.is_set():
+        if interrupt.is_set():
             raise KeyboardInterrupt
         config = loaded.config
         costs = price(plan.plan_totals().tokens, config.model.spec())

@@ -30,10 +30,10 @@ SIGN_IN_AGAIN: Final = "run `gcloud auth application-default login`, or renew th
 
 
 def find_credentials(scope: str, error: type[ReembedError]) -> Any:
-    """The credentials of this machine or its user.
+    """Find the credentials of this machine or its user.
 
     Raises:
-        ReembedError: of the kind `error`: there are none; says what to set.
+        ReembedError: of the kind `error`: there are none; the message says what to set.
     """
     import google.auth
     from google.auth.exceptions import GoogleAuthError

@@ -11,7 +11,7 @@ from google.auth import exceptions as auth
 
 # https://cloud.google.com/storage/docs/retry-strategy: what may be sent again.
 TRANSIENT_CODES: Final = frozenset({408, 429, 500, 502, 503, 504})
-# What a call may raise, whichever service it is for.
+# Errors that a call of any of these libraries may raise.
 FOREIGN: Final = (
     api.GoogleAPIError,
     auth.GoogleAuthError,
@@ -39,12 +39,12 @@ def may_pass(err: BaseException) -> bool:
 
 
 def code_of(err: BaseException) -> int:
-    """The HTTP status of an error, 0 when it has none."""
+    """Read the HTTP status of an error; 0 when it has none."""
     code = err.code if isinstance(err, api.GoogleAPICallError) else None
     return int(code) if code else 0
 
 
 def cause_of(err: Exception) -> Exception:
-    """What a policy of retries gave up on; any other error is its own cause."""
+    """Find the error that a retry policy gave up on; any other error is its own cause."""
     cause = err.cause if isinstance(err, api.RetryError) else None
     return cause if isinstance(cause, Exception) else err

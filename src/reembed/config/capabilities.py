@@ -26,6 +26,8 @@ class Capabilities:
         inputs_fence: a create fails once its input is deleted. A holder that was held up for
             longer than its lease is kept from creating by deleting its input.
         input_prefix: what stands before the chosen name of an input file.
+        batch_method: name under which the service lists batch jobs among a model's calls; empty: it
+            lists none.
         max_requests: most requests of a job; None: no limit is documented.
         max_input_bytes: most bytes of an input file.
         max_inline_bytes: most bytes of the requests in a create's body; 0: no inline jobs.
@@ -41,6 +43,7 @@ class Capabilities:
     job_list_days: float
     inputs_fence: bool
     input_prefix: str
+    batch_method: str
     max_requests: int | None
     max_input_bytes: int
     max_inline_bytes: int
@@ -49,7 +52,7 @@ class Capabilities:
     result_seconds: float
 
     def __post_init__(self) -> None:
-        """Check what other parts rely on.
+        """Check the figures that other parts rely on.
 
         Raises:
             ValueError: results are said to stay for longer than the reservations remember.

@@ -48,7 +48,7 @@ def contents_of(part: Part) -> tuple[TextPart | MediaPart, ...]:
 
 
 class AnswerReader(Protocol):
-    """Parses an answer as its bytes come; never raises on its content."""
+    """Parser of an answer, fed as its bytes come; never raises on their content."""
 
     def feed(self, piece: bytes, /) -> Iterator[Answer]:
         """Yield the answers that end in the next piece, which is cut anywhere.
@@ -72,13 +72,13 @@ class WireFormat(Protocol):
 
     @property
     def sends_titles(self) -> bool:
-        """Whether a title is sent with its text: equal texts then differ by their titles."""
+        """True where a title is sent with its text: equal texts then differ by their titles."""
 
     def text_bytes(self, title: str | None, text: str) -> int:
-        """Bytes of a text's request on the wire; never less than what is sent."""
+        """Count the bytes of a text's request on the wire; never less than are sent."""
 
     def media_bytes(self, size: int) -> int:
-        """Bytes of the request of `size` bytes of media; never less than what is sent."""
+        """Count the bytes of a request with `size` bytes of media; never less than are sent."""
 
     def result_line_bytes(self) -> int:
         """Predict the bytes of one result; jobs and file storage are sized by it."""

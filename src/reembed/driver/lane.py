@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -15,6 +14,7 @@ from reembed.core.plans import PartitionPlan, ShardPlan
 from reembed.core.records import Settled
 from reembed.driver.context import Context
 from reembed.driver.events import Event, event_of, log_event
+from reembed.driver.interrupt import Interrupt
 from reembed.driver.perform import SLOW_ACTIONS, Performer
 from reembed.driver.progress import Progress, UntrackedShards
 from reembed.driver.shared_state import SharedStateStore
@@ -109,7 +109,7 @@ class Lane:
         context: the seams.
         state: shared with other lanes of this process.
         progress: gets the states now and then.
-        interrupted: once set, nothing new is begun, what was not sent is taken back, and the
+        interrupt: once set, nothing new is begun, what was not sent is taken back, and the
             lane leaves; what runs remotely goes on there.
         one_round: leave what must wait for more than a moment, instead of waiting.
     """
@@ -119,11 +119,11 @@ class Lane:
         context: Context,
         shared: SharedStateStore,
         progress: Progress,
-        interrupted: threading.Event,
+        interrupt: Interrupt,
         one_round: bool = False,
     ) -> None:
         self._context, self._shared, self._progress = context, shared, progress
-        self._interrupted, self._one_round = interrupted, one_round
+        self._interrupt, self._one_round = interrupt, one_round
         self._performer = Performer(context, shared)
         self._spec = context.config.model.spec()
         self._states: dict[str, ShardState] = {}
@@ -155,7 +155,7 @@ class Lane:
             try:
                 while self._due or self._busy or self._ready_to_send:
                     self._collect()
-                    if self._interrupted.is_set():
+                    if self._interrupt.is_set():
                         yield from self._leave()
                         continue
                     yield from self._round(pool)

@@ -46,6 +46,7 @@ from reembed.machine.scheduling import (
 )
 from reembed.machine.states import ObservedJob, PendingOutcome, ShardState
 from reembed.providers.base import Job
+from reembed.providers.open import find_provider
 
 # Actions that take long or much memory: they run beside the polling of other shards.
 SLOW_ACTIONS = (act.Prepare, act.Upload, act.Create, act.Join, act.ClassifyFailure, act.WritePart)
@@ -92,8 +93,9 @@ class Performer:
         try:
             return self._handlers[type(action)](state, action)
         except AccessDeniedError as err:
+            name = find_provider(self._context.config.service).key_name()
             raise RunFailedError(
-                f"the service refuses the key ({err}); check GEMINI_API_KEY, then run again"
+                f"the service refuses the key ({err}); check {name}, then run again"
             ) from err
         except (TransientError, UnknownOutcomeError, QuotaError) as err:
             path = getattr(action, "attempt", "")

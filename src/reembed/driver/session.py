@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,10 +12,10 @@ from pathlib import Path
 
 from reembed.config.schema import Config
 from reembed.core.records import Settled
-from reembed.driver.active_lanes import ActiveLanes
 from reembed.driver.clock import SystemClock
 from reembed.driver.context import Context
 from reembed.driver.events import LaneObserver, NullObserver
+from reembed.driver.interrupt import Interrupt
 from reembed.driver.lane import Lane, UnsettledShard
 from reembed.driver.progress import Progress
 from reembed.driver.shared_state import SharedStateStore
@@ -29,11 +28,6 @@ from reembed.machine.rules import HOLD_INPUT_SECONDS, Rules
 from reembed.providers.base import BatchService, ClosingService
 from reembed.providers.open import find_provider, open_provider
 from reembed.storage.scratch import scratch_folder
-
-# Set by the command line on Ctrl-C: lanes of this process take back what they have not sent.
-interrupted = threading.Event()
-# Lanes of this process, which take that back.
-active_lanes = ActiveLanes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,27 +124,38 @@ def open_context(session: Session, scratch: Path, service: BatchService) -> Cont
 
 
 def drive_lane(
-    session: Session, number: int, lanes: int, watch: LaneObserver | None = None
+    session: Session,
+    number: int,
+    lanes: int,
+    interrupt: Interrupt | None = None,
+    watch: LaneObserver | None = None,
 ) -> Iterator[tuple[str, Settled]]:
     """Drive every `lanes`-th shard from `number` on; yield those that are settled.
 
     Shards that are left, and what stopped the lane, go into its progress record: an exception
-    would make the engine start all over. `watch` is told of the rest, on this thread.
+    would make the engine start all over. Once `interrupt` is set, the lane takes back what it has
+    not sent, and leaves. `watch` is told of the rest, on this thread.
     """
+    interrupt = interrupt or Interrupt()
     config, watch = session.config, watch or NullObserver()
     stuck_after = config.batch.stuck_hours * 3600
     progress = Progress(session.run_dir, session.commit, number, stuck_after, watch)
-    with active_lanes.one(), scratch_folder() as folder:
+    with interrupt.lane(), scratch_folder() as folder:
         try:
             with open_service(config) as service:
                 context = replace(open_context(session, folder, service), watch=watch)
-                yield from _drive(session, context, progress, number, lanes)
+                yield from _drive(session, context, progress, interrupt, number, lanes)
         except ReembedError as err:
             progress.end(failed=str(err))
 
 
 def _drive(
-    session: Session, context: Context, progress: Progress, number: int, lanes: int
+    session: Session,
+    context: Context,
+    progress: Progress,
+    interrupt: Interrupt,
+    number: int,
+    lanes: int,
 ) -> Iterator[tuple[str, Settled]]:
     clock = context.clock
     offset = context.ledger.storage_now() - clock.now()
@@ -163,7 +168,7 @@ def _drive(
     plans = list(islice(every, number, None, lanes))
     left: dict[str, int] = {}
     asked: list[str] = []
-    lane = Lane(context, shared, progress, interrupted, session.one_round)
+    lane = Lane(context, shared, progress, interrupt, session.one_round)
     for shard, result in lane.run(plans):
         if isinstance(result, UnsettledShard):
             left[result.reason] = left.get(result.reason, 0) + 1

@@ -14,7 +14,7 @@ _WRITE_BUFFER = 1 << 20
 
 
 class FileReceiver:
-    """An open file that takes an answer."""
+    """Open file that receives an answer."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -31,7 +31,7 @@ class FileReceiver:
 
 @contextlib.contextmanager
 def whole_or_nothing(path: Path) -> Iterator[FileReceiver]:
-    """A temporary file beside `path` that takes its name at the end, and goes on an error.
+    """Lend a temporary file beside `path`; rename it at the end, remove it on an error.
 
     Raises:
         StorageError: the disk said no.

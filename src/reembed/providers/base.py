@@ -30,7 +30,7 @@ class JobStats:
 
 @dataclass(frozen=True, slots=True)
 class RemoteError:
-    """A google.rpc.Status: `code` as in google.rpc.Code (3 = INVALID_ARGUMENT, 5 = NOT_FOUND)."""
+    """Copy of a google.rpc.Status; `code` is a google.rpc.Code, 3 for INVALID_ARGUMENT."""
 
     code: int
     message: str
@@ -38,7 +38,7 @@ class RemoteError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A remote batch job as one reply showed it.
+    """Remote batch job, as one reply showed it.
 
     `state` is UNKNOWN for a word that this package does not know; `raw_state` keeps the word.
     Times are RFC 3339 text as the service wrote them, empty when absent. `responses_file` is set
@@ -61,13 +61,13 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether the job has ended, well or not."""
+        """True once the job has ended, well or not."""
         return self.state in TERMINAL
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file in the project's file storage; `name` is ``files/…``."""
+    """File in the service's storage; Gemini's names are ``files/…``."""
 
     name: str
     size_bytes: int
@@ -77,7 +77,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What ``models.get`` says: `methods` are the supportedGenerationMethods."""
+    """Description of a model by the service; `methods` are the calls that it takes."""
 
     name: str
     input_token_limit: int
@@ -85,7 +85,7 @@ class ModelInfo:
 
 
 class AnswerReceiver(Protocol):
-    """Takes an answer's bytes as they come."""
+    """Receiver of an answer's bytes as they come."""
 
     def write(self, piece: bytes, /) -> object:
         """Take the next bytes."""
@@ -95,14 +95,14 @@ class AnswerReceiver(Protocol):
 
 
 class BatchService(Protocol):
-    """One embedding service that runs asynchronous batch jobs.
+    """Client of an embedding service that runs asynchronous batch jobs.
 
     Every method is one remote operation with its own timeout. All raise from
     `reembed.errors.ServiceError`; none retries a create.
     """
 
     def upload(self, path: Path, name: str, mime_type: str) -> RemoteFile:
-        """Send a local file under the chosen name (``files/<a-z0-9->``, at most 40 characters).
+        """Send a local file under the chosen name (`Capabilities.input_prefix` and 36 characters).
 
         Raises:
             NameTakenError: the name exists; an earlier upload of the same name had finished.
@@ -121,10 +121,10 @@ class BatchService(Protocol):
         """Create a job whose requests stand in the body; each is ``{"request":…,"metadata":…}``."""
 
     def get(self, name: str) -> Job:
-        """One job, by ``batches/…``; terminal inline jobs carry their responses."""
+        """Read one job by its name; terminal inline jobs carry their responses."""
 
     def list_jobs(self) -> Iterator[Job]:
-        """All jobs that the service still lists, newest first, over all pages."""
+        """Yield all jobs that the service still lists, newest first, over all pages."""
 
     def cancel(self, name: str) -> None:
         """Ask for the job's end; best effort."""
@@ -162,20 +162,20 @@ class BatchService(Protocol):
         """
 
     def list_files(self) -> Iterator[RemoteFile]:
-        """All files of the project, over all pages."""
+        """Yield all files of the project, over all pages."""
 
     def model(self, name: str) -> ModelInfo:
-        """One model, by its bare name.
+        """Describe a model, by its bare name.
 
         Raises:
             RemoteNotFoundError: there is no such model.
         """
 
     def count_tokens(self, model: str, text: str) -> int:
-        """Tokens of a text as the service counts them (free of charge)."""
+        """Count the tokens of a text as the service does (free of charge)."""
 
     def embed(self, model: str, request: bytes) -> list[float]:
-        """One vector by the online call; `request` is an EmbedContentRequest as JSON."""
+        """Embed one content by the online call; `request` is its body."""
 
 
 class MinimalService:
@@ -217,7 +217,7 @@ class MinimalService:
             return self.stream(job, file)
 
     def delete_file(self, name: str) -> None:
-        """Do nothing: files go by themselves. Never so where inputs are to fence."""
+        """Do nothing: files go by themselves. Not for a service whose inputs must fence."""
 
     def list_files(self) -> Iterator[RemoteFile]:
         """List nothing."""
@@ -245,14 +245,14 @@ ClosingService = AbstractContextManager[BatchService]
 
 
 class Provider(Protocol):
-    """One embedding service, as a configuration's section `service` describes it.
+    """Embedding service, as a configuration's section `service` describes it.
 
     Making one sends nothing and needs no key: plans ask it for sizes and limits.
     """
 
     @property
     def capabilities(self) -> Capabilities:
-        """What plans and the state machine may count on."""
+        """Limits and habits that plans and the state machine may count on."""
 
     def wire(self, config: Config) -> WireFormat:
         """Make the wire format of a configuration."""
@@ -266,6 +266,9 @@ class Provider(Protocol):
         Raises:
             UsageError: there is none; the message says where to put it.
         """
+
+    def key_name(self) -> str:
+        """Name the place that the key is from, for messages about a key that is refused."""
 
     def open(self, key: str) -> ClosingService:
         """Open the service; nothing is sent yet."""
@@ -287,3 +290,7 @@ class MinimalProvider:
     def key(self, environ: Mapping[str, str]) -> str:
         """Need no key."""
         return ""
+
+    def key_name(self) -> str:
+        """Name the service: there is no key to name."""
+        return f"the sign-in of {self.settings.provider}"

@@ -35,14 +35,14 @@ _FAULTS: Final = (HTTPError, HTTPException, OSError, ValueError)
 
 
 class NotConnectedError(Exception):
-    """No connection stood, so that nothing of the request was sent.
+    """Raised when no connection stood: nothing of the request was sent.
 
-    Raised for no address, no route, a refusal, TLS not agreed, no tunnel through a proxy.
+    No address, no route, a refusal, TLS not agreed, no tunnel through a proxy.
     """
 
 
 class BrokenError(Exception):
-    """A connection stood and failed: the request may have arrived, whole or in part.
+    """Raised when a connection stood and failed: the request may have arrived.
 
     A reset, a timeout of a read or write, a connection that was closed early: all of them may
     come after the other side had the whole request.
@@ -98,7 +98,7 @@ def _name(err: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer with its whole body, whatever its status."""
+    """Answer with its whole body, whatever its status."""
 
     status: int
     headers: urllib3.HTTPHeaderDict
@@ -106,7 +106,7 @@ class HttpResponse:
 
 
 class OpenResponse:
-    """An answer whose body has not been read."""
+    """Answer whose body has not been read."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
         self._response = response
@@ -144,7 +144,7 @@ class HttpClient:
         self._timeout, self._by_proxy = timeout, by_proxy
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
-        self._managers: dict[tuple[int, str], urllib3.PoolManager] = {}
+        self._managers: dict[tuple[int, str, str], urllib3.PoolManager] = {}
 
     def open(
         self,
@@ -170,7 +170,7 @@ class HttpClient:
         body: bytes | Iterable[bytes] = b"",
     ) -> Iterator[OpenResponse]:
         """Send a request over a connection of its own, closed at the end; raises as `open`."""
-        manager = self._make_manager(self._proxy_of(url))
+        manager = self._make_manager(_scheme_of(url), self._proxy_of(url))
         try:
             yield self._send(manager, method, url, headers, body)
         finally:
@@ -180,19 +180,19 @@ class HttpClient:
         """Close the pooled connections; a later call opens new ones."""
         with self._lock:
             managers, self._managers = self._managers, {}
-        for (process, _), manager in managers.items():
+        for (process, *_), manager in managers.items():
             if process == os.getpid():
                 manager.clear()
 
     def manager(self, url: str) -> urllib3.PoolManager:
-        """The pools of this process for a URL, made when first needed."""
-        proxy = self._proxy_of(url)
+        """Find the pools of this process for a URL; they are made when first needed."""
+        scheme, proxy = _scheme_of(url), self._proxy_of(url)
         # After a fork the parent's sockets must not be shared.
-        use = os.getpid(), proxy
+        use = os.getpid(), scheme, proxy
         with self._lock:
             known = self._managers.get(use)
         if known is None:
-            made = self._make_manager(proxy)
+            made = self._make_manager(scheme, proxy)
             with self._lock:
                 known = self._managers.setdefault(use, made)
         return known
@@ -219,8 +219,9 @@ class HttpClient:
             )
         return OpenResponse(response)
 
-    def _make_manager(self, proxy: str) -> urllib3.PoolManager:
-        tls = self._tls_context()
+    def _make_manager(self, scheme: str, proxy: str) -> urllib3.PoolManager:
+        # Reading the list of authorities takes 20 ms: nothing for a service on this machine.
+        tls = self._tls_context() if "https" in (scheme, _scheme_of(proxy)) else None
         manager = (
             _proxy_manager(proxy, tls)
             if proxy
@@ -236,7 +237,14 @@ class HttpClient:
             return self._tls
 
     def _proxy_of(self, url: str) -> str:
-        return proxy_of(url) if self._by_proxy else ""
+        try:
+            return proxy_of(url) if self._by_proxy else ""
+        except ValueError as err:
+            raise NotConnectedError(_name(err)) from err
+
+
+def _scheme_of(url: str) -> str:
+    return url.partition(":")[0].lower()
 
 
 def _in_pieces(body: bytes) -> Iterator[memoryview]:
@@ -261,7 +269,7 @@ def _pool_classes(patience: float) -> dict[str, type[urllib3.HTTPConnectionPool]
     }
 
 
-def _proxy_manager(proxy: str, tls: ssl.SSLContext) -> urllib3.ProxyManager:
+def _proxy_manager(proxy: str, tls: ssl.SSLContext | None) -> urllib3.ProxyManager:
     parts = urlsplit(proxy)
     login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     return urllib3.ProxyManager(
@@ -306,7 +314,7 @@ def _is_direct(url: SplitResult, listed: list[str]) -> bool:
 
 
 def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Make what servers are checked with: certifi's list, or what SSL_CERT_FILE or _DIR name."""
+    """Make the check of servers: by certifi's list, or by what SSL_CERT_FILE or _DIR name."""
     if environ.get("SSL_CERT_FILE"):
         return ssl.create_default_context(cafile=environ["SSL_CERT_FILE"])
     if environ.get("SSL_CERT_DIR"):

@@ -29,7 +29,7 @@ _lock = threading.Lock()
 def read_secret(
     name: str, environ: Mapping[str, str] = os.environ, patience: float = _PATIENCE
 ) -> str:
-    """The text of a version of a secret; asked for once in each process.
+    """Read the text of a version of a secret; asked for once in each process.
 
     Args:
         name: ``projects/P/secrets/S/versions/V``.
@@ -74,7 +74,7 @@ def _fetch(name: str, endpoint: str, patience: float) -> str:
 
 
 def _client(name: str, endpoint: str) -> Any:
-    """A client over HTTP: it answers to proxies and stand-ins as the other clients here do."""
+    """Make a client over HTTP: it heeds proxies and stand-ins as the other clients here do."""
     from google.auth.credentials import AnonymousCredentials
     from google.cloud.secretmanager_v1.services.secret_manager_service import (
         SecretManagerServiceClient,
@@ -127,7 +127,7 @@ def _translated(name: str, err: Exception) -> UsageError | SecretError:
 
 
 def _text(name: str, payload: Any) -> str:
-    """The key in a payload, its checksum compared; what it holds is never shown."""
+    """Take the key from a payload, its checksum compared; its content is never shown."""
     import google_crc32c
 
     data = bytes(payload.data)
@@ -178,7 +178,7 @@ def resolve_api_key(environ: Mapping[str, str], required: bool) -> str:
 
 
 def configured_key(settings: ServiceConfig, environ: Mapping[str, str]) -> str:
-    """The key that a configuration means: its secret's where it names one, else the environment's.
+    """Find a configuration's key: its secret's where it names one, else the environment's.
 
     The secret stands above the environment, so that all processes of a run have the same key.
 
@@ -240,7 +240,7 @@ def is_loopback(url: str) -> bool:
 
 
 class Secret:
-    """An API key that no text, log or pickle shows.
+    """Holder of an API key, which no text, log or pickle shows.
 
     A pickle does not carry the key: the process that loads it reads the secret that it is named
     by, else its own environment, so that a submitted job graph never holds a key.
@@ -260,13 +260,13 @@ class Secret:
         self._value, self._required, self._secret = value, required, secret
 
     def reveal(self) -> str:
-        """The key itself, for the header of a request only."""
+        """Give the key itself, for the header of a request only."""
         if self._value is None:
             self._value = _key(self._secret, os.environ, self._required)
         return self._value
 
     def forms(self) -> tuple[str, ...]:
-        """What must not be shown: the key, plain and percent-encoded; nothing for no real key."""
+        """List what must not be shown: the key, plain and percent-encoded, if it is a real one."""
         key = self._value
         return () if key is None or key == LOCAL_KEY else (key, quote(key, safe=""))
 

@@ -11,7 +11,7 @@ MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 
 
 class LineSplitter:
-    """Cuts a stream into lines that are not blank; None stands for one over the cap.
+    """Splitter of a stream into lines that are not blank; None stands for one over the cap.
 
     Memory is bounded by the cap and a piece: the rest of an over-long line is thrown away.
 
@@ -25,7 +25,7 @@ class LineSplitter:
         self._size = 0
 
     def feed(self, piece: bytes) -> Iterator[bytes | None]:
-        """The lines that end in the next piece, which is any bytes of the stream."""
+        """Yield the lines that end in the next piece, which is any bytes of the stream."""
         start = 0
         # Copies each line once, and finds its end as fast as memory is read; `split` does neither.
         while (end := piece.find(b"\n", start) + 1) > 0:
@@ -36,7 +36,7 @@ class LineSplitter:
             self._keep(piece[start:])
 
     def end(self) -> Iterator[bytes | None]:
-        """What is left, as a line; of a stream that ended, its last."""
+        """Yield what is left as a line; of a stream that ended, its last."""
         over = self._size > self._cap
         line = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()

@@ -59,7 +59,7 @@ def error_from_status(status: Any) -> RowError | None:
 
 
 def _number(code: Any) -> int | None:
-    """A google.rpc.Code from its number, its name, or an HTTP status; None for anything else."""
+    """Find a google.rpc.Code by its number, its name, or an HTTP status; None for others."""
     if isinstance(code, bool):
         return None
     if isinstance(code, str):

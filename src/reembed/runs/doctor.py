@@ -16,8 +16,6 @@ from reembed.providers.open import find_provider
 from reembed.sources.open import open_source
 from reembed.storage.base import Storage
 
-_METHOD = "asyncBatchEmbedContent"
-
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -87,6 +85,7 @@ def _check_limits(loaded: ResolvedConfig) -> Check:
 
 def _check_model(loaded: ResolvedConfig, open_service: Callable[[], ClosingService]) -> str:
     config = loaded.config
+    provider = find_provider(config.service)
     try:
         with open_service() as service:
             info = service.model(config.model.name)
@@ -96,9 +95,9 @@ def _check_model(loaded: ResolvedConfig, open_service: Callable[[], ClosingServi
             "service.base_url and service.api_version"
         ) from err
     except AccessDeniedError as err:
-        where = config.service.api_key_secret or "GEMINI_API_KEY"
-        raise ReembedError(f"the key is refused ({err}); check {where}") from err
-    if info.methods and _METHOD not in info.methods:
+        raise ReembedError(f"the key is refused ({err}); check {provider.key_name()}") from err
+    method = provider.capabilities.batch_method
+    if method and info.methods and method not in info.methods:
         raise ReembedError(f"{config.model.name} offers no batch jobs ({', '.join(info.methods)})")
     most = config.model.spec().text.max_tokens
     if 0 < info.input_token_limit < most:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from reembed.core.plans import PlanSummary
+from reembed.driver.interrupt import Interrupt
 from reembed.driver.session import Session
 from reembed.errors import UsageError
 from reembed.ledger.run_dir import RunDir
@@ -79,6 +80,8 @@ class RunOptions:
         assume_lost: send again what may have been sent too long ago to be found.
         expect_plan: id of the only plan that may be sent; empty for any.
         alternatives: commands to name where this one should not wait.
+        interrupt: once it is set, lanes of this process leave, and the call raises
+            `KeyboardInterrupt`.
     """
 
     mode: Mode = "run"
@@ -89,6 +92,7 @@ class RunOptions:
     assume_lost: bool = False
     expect_plan: str = ""
     alternatives: tuple[str, ...] = ()
+    interrupt: Interrupt = field(default_factory=Interrupt)
 
     @property
     def one_round(self) -> bool:

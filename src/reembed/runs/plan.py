@@ -26,6 +26,7 @@ from reembed.core.plans import (
 )
 from reembed.core.records import Commit
 from reembed.destinations.open import open_destination
+from reembed.driver.interrupt import Interrupt
 from reembed.errors import ObjectNotFoundError, RunFailedError, UsageError
 from reembed.formats.policy import ChunkPolicy
 from reembed.ledger.run_dir import RunDir, open_run_dir
@@ -66,7 +67,11 @@ def _standing(run_dir: RunDir, last: Commit) -> set[_Reject]:
     return found
 
 
-def make_plan(loaded: ResolvedConfig, beam_arguments: Sequence[str] = ()) -> PlanSummary:
+def make_plan(
+    loaded: ResolvedConfig,
+    beam_arguments: Sequence[str] = (),
+    interrupt: Interrupt | None = None,
+) -> PlanSummary:
     """Plan a configuration; a plan of the same source, destination and configuration is kept.
 
     Raises:
@@ -91,7 +96,7 @@ def make_plan(loaded: ResolvedConfig, beam_arguments: Sequence[str] = ()) -> Pla
     existing = write_existing(run_dir, plan, destination, wanted.removed)
     task = PlanTask(config, plan, prepared.items, wanted)
     planning = Planning(config, run_dir, plan, prepared, existing, wanted)
-    run_plan(planning, beam_arguments, complete_plan, task)
+    run_plan(planning, beam_arguments, complete_plan, task, interrupt)
     return complete_plan(task)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from reembed.config.load import ResolvedConfig, config_for_workers
 from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
 from reembed.core.records import Commit, RunSettled
-from reembed.driver.session import Session, interrupted, service_key
+from reembed.driver.interrupt import Interrupt
+from reembed.driver.session import Session, service_key
 from reembed.errors import (
     AccessDeniedError,
     ComeAgainError,
@@ -23,7 +24,7 @@ from reembed.errors import (
 from reembed.ledger.commits import check_plan, check_resumable, commit_plan
 from reembed.ledger.run_dir import CommitState, RunDir, open_run_dir
 from reembed.notifications.notices import is_capped
-from reembed.providers.open import open_provider
+from reembed.providers.open import find_provider, open_provider
 from reembed.runs.audit import audit_jobs
 from reembed.runs.options import Observer, RunOptions, Unobserved
 from reembed.runs.plan import is_noop
@@ -108,7 +109,7 @@ class _Call:
         from reembed.runs.plan import make_plan
 
         self._observer.planning(self._run_dir)
-        plan = make_plan(self._resolved, self._options.beam_arguments)
+        plan = make_plan(self._resolved, self._options.beam_arguments, self._options.interrupt)
         self._observer.planned(plan)
         return plan
 
@@ -117,8 +118,8 @@ class _Call:
         expected = self._options.expect_plan
         if expected and plan != expected:
             raise UsageError(
-                f"--expect-plan={expected}: the plan is {plan} {why}; nothing was sent. Look at "
-                "`reembed status` and `reembed plan`, and approve anew"
+                f"--expect-plan={expected}: the plan is {plan} {why}; nothing was sent; look "
+                "at `reembed status` and `reembed plan`, and approve again"
             )
 
     def _report_again(self, commit: Commit) -> dict[str, Any]:
@@ -146,15 +147,17 @@ class _Call:
         self._observer.embedding(session, plan, resumed=resumed)
         # Notes of an earlier call's lanes would count as what this call's lanes left.
         self._run_dir.delete_lane_notes(commit.number)
-        _drive_lanes(session, self._options.beam_arguments)
+        _drive_lanes(session, self._options)
         self._observer.ended()
-        return end_run(session, self._key, self._observer.say, self._started)
+        return end_run(
+            session, self._key, self._observer.say, self._started, self._options.interrupt
+        )
 
 
-def _drive_lanes(session: Session, beam_arguments: Sequence[str]) -> None:
+def _drive_lanes(session: Session, options: RunOptions) -> None:
     from reembed.beam.run_lanes import run_embed
 
-    run_embed(session, beam_arguments, end_on_worker)
+    run_embed(session, options.beam_arguments, end_on_worker, options.interrupt)
 
 
 def end_on_worker(session: Session) -> None:
@@ -175,7 +178,11 @@ def end_on_worker(session: Session) -> None:
 
 
 def end_run(
-    session: Session, key: str, say: Callable[[str], None], started: float
+    session: Session,
+    key: str,
+    say: Callable[[str], None],
+    started: float,
+    interrupt: Interrupt | None = None,
 ) -> dict[str, Any]:
     """End a run whose lanes have ended: count, report, record the end, publish.
 
@@ -195,7 +202,7 @@ def end_run(
     if report["state"] == "settled":
         _record_settled(run_dir, commit, session.generation, report)
         return publish_settled(session.config, run_dir, commit, session.generation, say)
-    if interrupted.is_set():
+    if interrupt is not None and interrupt.is_set():
         raise KeyboardInterrupt
     if report["failed"]:
         raise RunFailedError(report["failed"])
@@ -226,7 +233,7 @@ def reach_service(config: Config, key: str) -> None:
         try:
             next(iter(service.list_jobs()), None)  # one page is enough
         except AccessDeniedError as err:
-            where = config.service.api_key_secret or "GEMINI_API_KEY"
+            where = find_provider(config.service).key_name()
             raise UsageError(f"the service refuses the key ({err}); check {where}") from err
         except (TransientError, UnknownOutcomeError) as err:
             raise RunFailedError(

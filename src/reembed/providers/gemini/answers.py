@@ -23,13 +23,14 @@ _MAX_FORGIVEN_BYTES = 1024 * 1024
 _OBJECTS = (simdjson.Object, dict)
 _ARRAYS = (simdjson.Array, list)
 
+# Keys were seen first and last in a line, token counts in two places, errors in three (R).
 _OF_LINE = ("key", "response", "error", "status", "usageMetadata")
 _OF_RESPONSE = ("embedding", "tokenCount", "error", "usageMetadata")
 _OF_STATUS = ("code", "status", "message")
 
 
 class GeminiAnswerReader:
-    """Parses an answer line by line as it comes; never raises on its content.
+    """Parser of an answer, line by line as it comes; never raises on its content.
 
     Keys may stand anywhere in a line. Errors are read in each form that was seen: a top-level
     ``error``, one inside ``response``, a top-level ``status`` (code 0 means none). An answer's
@@ -44,11 +45,11 @@ class GeminiAnswerReader:
         self._parser = simdjson.Parser()
 
     def feed(self, piece: bytes) -> Iterator[Answer]:
-        """The answers that end in the next piece."""
+        """Yield the answers that end in the next piece."""
         return map(self._parse, self._lines.feed(piece))
 
     def end(self) -> Iterator[Answer]:
-        """The last answer, where no newline ended it."""
+        """Yield the last answer, where no newline ended it."""
         return map(self._parse, self._lines.end())
 
     def _parse(self, line: bytes | None) -> Answer:
@@ -116,7 +117,7 @@ def _answer(document: Any) -> Answer:
 
 
 def _members(document: Any, names: tuple[str, ...]) -> list[Any]:
-    """Members of a JSON object by name; None for each that it lacks, or where it is no object."""
+    """Look members of a JSON object up; None for each that it lacks, or where it is no object."""
     if not isinstance(document, _OBJECTS):
         return [None] * len(names)
     # Asked only for what is there: a miss is a C++ exception, as dear as fifty values.
@@ -144,7 +145,7 @@ def _values(array: Any) -> NDArray[np.float64] | RowError:
 
 
 def _tokens(count: Any, *usages: Any) -> int | None:
-    """The token count in the first of its known places that has one."""
+    """Take the token count from the first of its known places that has one."""
     tokens = _whole(count)
     for usage in usages:
         if tokens is None and usage is not None:
@@ -155,7 +156,7 @@ def _tokens(count: Any, *usages: Any) -> int | None:
 
 
 def _whole(value: Any) -> int | None:
-    """An int64 as JSON carries it: a number, or its digits as text."""
+    """Read an int64 as JSON carries it: a number, or its digits as text."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
@@ -164,7 +165,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _plain(value: Any) -> Any:
-    """A status as Python objects: its known members, whatever else it may hold."""
+    """Turn a status into Python objects: its known members, whatever else it may hold."""
     if isinstance(value, simdjson.Object):
         return dict(zip(_OF_STATUS, _members(value, _OF_STATUS), strict=True))
     return None if isinstance(value, _ARRAYS) else value

@@ -28,18 +28,18 @@ _REQUEST_FIELDS = frozenset({"model", "content", "taskType", "title", "outputDim
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What the service takes in one request, from the model table; `max_bytes` of its line."""
+    """Limits of one request, from the model table; `max_bytes` of its line."""
 
     spec: ModelSpec
     max_bytes: int
 
     @classmethod
     def of(cls, config: Config) -> RequestLimits:
-        """The limits of a configuration."""
+        """Take the limits from a configuration."""
         return cls(config.model.spec(), int(config.batch.max_input_mb * 1e6))
 
     def mime_types(self) -> frozenset[str]:
-        """Media types that the model takes, by the table."""
+        """List the media types that the model takes, by the table."""
         spec = self.spec
         listed = [m.mime_types for m in (spec.image, spec.audio, spec.video) if m is not None]
         return frozenset({*(t for types in listed for t in types), *([_PDF] if spec.pdf else [])})

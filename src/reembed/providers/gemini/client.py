@@ -1,4 +1,4 @@
-"""Client of the Gemini batch service: each method of `BatchService` as calls over the http.
+"""Client of the Gemini batch service: each method of `BatchService` as REST calls.
 
 Jobs, files, results and the online vector go over plain REST: the vendor's SDK drops parts of the
 Operation, never asks for a committed offset, cannot resume a download, follows redirects with
@@ -72,7 +72,7 @@ def open_service(
 
 
 class GeminiService(MinimalService):
-    """Gemini's batch embedding service; see `BatchService` for what each method promises.
+    """Client of Gemini's batch jobs; see `BatchService` for what each method promises.
 
     Thread-safe. A pickle holds no key and no connection: where it is loaded, the key is read from
     the environment and connections are opened anew.
@@ -143,11 +143,11 @@ class GeminiService(MinimalService):
         return self._create(model, display_name, config, priority)
 
     def get(self, name: str) -> Job:
-        """One job, by ``batches/…``; terminal inline jobs carry their responses."""
+        """Read one job, by ``batches/…``; terminal inline jobs carry their responses."""
         return parse_operation(self._read(self._job_call("get", "GET", name)))
 
     def list_jobs(self) -> Iterator[Job]:
-        """All jobs that the service still lists, newest first, over all pages.
+        """Yield all jobs that the service still lists, newest first, over all pages.
 
         Reads every page before the first job comes: no order is documented, and a reader that
         stops early at an older job must not miss a newer one. Inline answers are left out.
@@ -172,7 +172,7 @@ class GeminiService(MinimalService):
     def stream(self, job: Job, receiver: AnswerReceiver) -> int:
         """Pass a finished job's answers on as JSON lines, as they come; returns the bytes."""
         if not _has_result(job):
-            # A list leaves inline answers out.
+            # A list leaves inline answers out (C), and a create's reply comes before them.
             job = self.get(job.name)
         if job.responses_file:
             return stream_file(self._http, self._retries, job.responses_file, receiver)
@@ -187,11 +187,11 @@ class GeminiService(MinimalService):
         self._read(self._call(f"delete {name}", "DELETE", checked_file_name(name)))
 
     def list_files(self) -> Iterator[RemoteFile]:
-        """All files of the project, over all pages."""
+        """Yield all files of the project, over all pages."""
         yield from map(parse_file, self._pages("files", "files"))
 
     def model(self, name: str) -> ModelInfo:
-        """One model, by its bare name."""
+        """Describe a model, by its bare name."""
         found = self._by_sdk(f"model {name}", lambda sdk: sdk.models.get(model=_model_path(name)))
         if not found.name:
             raise ServiceError(f"model {name}: the answer names no model")
@@ -202,7 +202,7 @@ class GeminiService(MinimalService):
         )
 
     def count_tokens(self, model: str, text: str) -> int:
-        """Tokens of a text as the service counts them (free of charge)."""
+        """Count the tokens of a text as the service does (free of charge)."""
         found = self._by_sdk(
             f"token count by {model}",
             lambda sdk: sdk.models.count_tokens(model=_model_path(model), contents=text),
@@ -212,7 +212,7 @@ class GeminiService(MinimalService):
         return found.total_tokens
 
     def embed(self, model: str, request: bytes) -> list[float]:
-        """One vector by the online call; sent once, since it is paid.
+        """Embed one content by the online call; sent once, since it is paid.
 
         Raises:
             TransientError: no vector came; it may have been paid.
@@ -221,6 +221,7 @@ class GeminiService(MinimalService):
         return parse_vector(self._http.read(self._call(f"embed by {model}", "POST", path, request)))
 
     def _create(self, model: str, display_name: str, config: bytes, priority: int) -> Job:
+        # There is no client token (C): the display name is all by which a lost job is found again.
         # int64 travels as text; 0 is the default and left out.
         ranked = b',"priority":"%d"' % priority if priority else b""
         name = dump_json(display_name)
@@ -242,6 +243,7 @@ class GeminiService(MinimalService):
 
     def _create_refusal(self, call: Call, answer: HttpResponse) -> ServiceError:
         error = self._http.refusal(call, answer)
+        # Two sends are two billed jobs (C), and users were billed twice after a timeout (R).
         # A 5xx is no refusal: 502 and 504 come from proxies that had passed the request on, and
         # 500 and 503 may stand for a job that was made before its answer was lost. 408, 409
         # ABORTED and 499 are as unsure; 303 means that it was done. A job bought twice costs

@@ -1,4 +1,4 @@
-"""Results as a stream, resumed by Range after a cut, never short; never short."""
+"""Results as a stream: resumed by Range after a cut, and never short."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from reembed.providers.gemini.operations import (
 from reembed.providers.gemini.retries import RetryPolicy
 from reembed.providers.http import HttpResponse, OpenResponse
 
+# A result of some GB over a bad line; a cut that brought nothing new is a failed try instead.
 _MAX_CUTS = 200
 _SHOWN_BODY = 1 << 16
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _LENGTH = re.compile(r"[0-9]{1,18}")
-# What answers are full of: digits, and the letters of their fields.
+# Characters that answers are full of: digits, and the letters of their fields.
 _USUAL = frozenset(
     b'0123456789.,:+-[]{}"eE keyresponsembdingvaluestokenCountusageMetadataerrorcodestatusmessage'
 )
@@ -62,7 +63,7 @@ def stream_file(http: GeminiHttp, retries: RetryPolicy, name: str, receiver: Ans
 
 
 class Blotting:
-    """Passes bytes on with a key covered by stars, wherever pieces are cut.
+    """Receiver that passes bytes on with a key covered by stars, wherever pieces are cut.
 
     Errors of single rows may repeat the key.
 
@@ -100,7 +101,7 @@ class Blotting:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """A key's text, and a character of it that answers seldom hold.
+    """Text of a key, and a character of it that answers seldom hold.
 
     A character is found thirty times as fast as a text.
     """
@@ -115,7 +116,7 @@ class _Form:
         return cls(text, rare[0] if rare else text)
 
     def begun(self, piece: bytes) -> int:
-        """Where the last bytes of a piece may begin this text; the piece's length if nowhere."""
+        """Find where the last bytes of a piece may begin this text; its length if nowhere."""
         at = max(0, len(piece) - len(self.text) + 1)
         while (at := piece.find(self.text[:1], at)) >= 0:
             if self.text.startswith(piece[at:]):
@@ -125,7 +126,7 @@ class _Form:
 
 
 class _Download:
-    """One file on its way; holds how much was passed on and what is known of the whole."""
+    """Download of one file: how much was passed on, and what is known of the whole."""
 
     def __init__(
         self, http: GeminiHttp, retries: RetryPolicy, call: Call, receiver: AnswerReceiver
@@ -215,7 +216,7 @@ class _Download:
         return int(match[3])
 
     def _end_by_416(self, response: OpenResponse) -> bool:
-        """Nothing follows the offset: the end, if the service says the length is just that."""
+        """End a download that nothing follows, if the service says that its length is just that."""
         match = _UNSATISFIED.fullmatch(response.headers.get("content-range", ""))
         if match and int(match[1]) == self._offset:
             self._total = self._offset

@@ -1,4 +1,4 @@
-"""One exchange with the service: the key, redirects, time limits, errors translated."""
+"""Exchanges with the service: the key, redirects, time limits, errors translated."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ _GONE_FILE = re.compile(r"\bfile\b.*\bmay not exist\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the service is and how long to wait; `base_url` has no slash at its end."""
+    """Address of the service and time limit; `base_url` has no slash at its end."""
 
     base_url: str
     api_version: str
     timeout: float
 
     def url(self, path: str) -> str:
-        """The address of a resource under the API version."""
+        """Make the address of a resource under the API version."""
         return f"{self.base_url}/{self.api_version}/{path}"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request. `what` names it in messages; `keyed` adds the API key."""
+    """Request to the service; `what` names it in messages, `keyed` adds the API key."""
 
     what: str
     method: str
@@ -67,7 +67,7 @@ class Call:
 
 
 class GeminiHttp:
-    """Sends calls to one endpoint; thread-safe, and each process connects for itself.
+    """HTTP to one endpoint of the service; thread-safe, and each process connects for itself.
 
     Args:
         endpoint: where to.
@@ -228,12 +228,12 @@ class GeminiHttp:
 
 
 class _TooLateError(Exception):
-    """The time limit ended before the whole body was written."""
+    """Raised when the time limit ends before the whole body is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """An error body ``{"error": {code, message, status, details}}``, as far as it is one."""
+    """Error body ``{"error": {code, message, status, details}}``, as far as it is one."""
 
     status_word: str
     message: str

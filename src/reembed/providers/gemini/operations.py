@@ -19,6 +19,7 @@ _FILE_NAME = re.compile(r"files/[A-Za-z0-9_-]{1,200}")
 _INT64 = re.compile(r"-?[0-9]{1,19}")
 _STATE_PREFIX = re.compile(r"^(BATCH|JOB)_STATE_")
 _STATES = frozenset({"PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"})
+# The schema's name (C), and one that some answers bore (R).
 _INLINE_KEYS = ("inlinedResponses", "inlinedEmbedContentResponses")
 _CANCELLED_CODE = 1  # google.rpc.Code.CANCELLED
 _SHOWN = 500
@@ -149,6 +150,8 @@ def answer_lines(responses: tuple[dict[str, Any], ...]) -> Iterator[bytes]:
 def _parse_state(
     raw: Mapping[str, Any], metadata: Mapping[str, Any], error: RemoteError | None
 ) -> tuple[JobState, str]:
+    # A word that is not known yet is possible: it must not pass for an end, nor be waited for
+    # without one (users of the SDK waited for ever, C).
     given = metadata.get("state")
     if given is None or given == "":
         return _state_of_operation(raw, error), ""
@@ -182,6 +185,7 @@ def _parse_stats(stats: Mapping[str, Any]) -> JobStats:
 
 
 def _outputs(raw: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    # All three places are in the schema or were seen in answers (C): the first that has it counts.
     response = _dict(raw.get("response"))
     return _dict(metadata.get("output")), _dict(response.get("output")), response
 

@@ -9,7 +9,7 @@ from reembed.config.capabilities import LONGEST_RESULT_SECONDS, Capabilities
 from reembed.config.schema import Config, ServiceConfig
 from reembed.providers.base import MinimalProvider
 from reembed.providers.gemini.wire import GeminiWire
-from reembed.providers.keys import DEFAULT_BASE_URL, configured_key, resolve_base_url
+from reembed.providers.keys import DEFAULT_BASE_URL, KEY_VARIABLES, configured_key, resolve_base_url
 
 if TYPE_CHECKING:
     from reembed.providers.gemini.client import GeminiService
@@ -27,6 +27,8 @@ CAPABILITIES: Final = Capabilities(
     # A create over a file that was deleted is refused (C).
     inputs_fence=True,
     input_prefix="files/",
+    # Among a model's supportedGenerationMethods (C).
+    batch_method="asyncBatchEmbedContent",
     # Not documented (U): 10,000 and more were seen to work.
     max_requests=None,
     # 2 GB a file (C).
@@ -72,6 +74,10 @@ class GeminiBatch(MinimalProvider):
             SecretError: Secret Manager does not answer.
         """
         return configured_key(self.settings, environ)
+
+    def key_name(self) -> str:
+        """Name the place of the key: the secret, or the vendor's variable."""
+        return self.settings.api_key_secret or KEY_VARIABLES[-1]
 
     def open(self, key: str) -> GeminiService:
         """Open the service; nothing is sent yet.

@@ -17,7 +17,7 @@ from reembed.errors import RejectError
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """What is the same in every request of a run; `style` says how the model is told the task."""
+    """Parts that all requests of a run share; `style` says how the model is told the task."""
 
     model: str
     dimensions: int
@@ -26,13 +26,13 @@ class RequestOptions:
 
     @classmethod
     def of(cls, config: Config) -> RequestOptions:
-        """The options of a configuration."""
+        """Take the options from a configuration."""
         model = config.model
         return cls(model.name, model.dimensions, model.task, model.spec().task_style)
 
 
 def embed_request(part: Part, options: RequestOptions) -> dict[str, Any]:
-    """An EmbedContentRequest as its JSON object, without `model` (see `inline_request`).
+    """Make an EmbedContentRequest as a JSON object, without `model` (see `inline_request`).
 
     ``outputDimensionality`` stands at the top level: inside ``embedContentConfig`` the service
     was measured to ignore it. Media carry no task text; texts beside them do.
@@ -42,12 +42,14 @@ def embed_request(part: Part, options: RequestOptions) -> dict[str, Any]:
     else:
         parts = [_wire_part(part, options)]
     body: dict[str, Any] = {"content": {"parts": parts}}
+    # `taskType` is not supported by gemini-embedding-2 (C): there the task stands in the text.
     if options.style == "field":
         body["taskType"] = options.task.upper()
         texts = (each for each in contents_of(part) if isinstance(each, TextPart))
         title = next((clean_title(text.title) or "" for text in texts), "")
         if title and options.task == DOCUMENT_TASK:
             body["title"] = title
+    # The dimension that comes back is checked all the same: a smaller one was once ignored (R).
     body["outputDimensionality"] = options.dimensions
     return body
 
@@ -123,7 +125,7 @@ def result_line_bytes(dimensions: int) -> int:
 
 
 def max_result_line_bytes(dimensions: int) -> int:
-    """The longest line that can be an answer: doubles in full, and 64 KiB for an error's words."""
+    """Bound the length of an answer's line: doubles in full, and 64 KiB for an error's words."""
     return _MAX_BYTES_PER_VALUE * dimensions + _MAX_ENVELOPE_BYTES
 
 
@@ -133,7 +135,7 @@ def media_request_bytes(media_bytes: int) -> int:
 
 
 def text_request_bytes(style: TaskStyle, task: str, title: str | None, text: str) -> int:
-    """Bytes of the line of a text with its task's words and title, escapes counted one by one.
+    """Count the bytes of a text's line with task and title, escapes one by one.
 
     Raises:
         orjson.JSONEncodeError: the text holds lone surrogates.
@@ -145,7 +147,7 @@ def text_request_bytes(style: TaskStyle, task: str, title: str | None, text: str
 
 
 def request_bytes(part: Part, options: RequestOptions) -> int:
-    """Bytes of the line of a part that is at hand; never less than what is sent."""
+    """Count the bytes of the line of a part that is at hand; never less than are sent."""
     if isinstance(part, MixedPart):
         return sum(request_bytes(each, options) for each in part.parts)
     if isinstance(part, MediaPart):

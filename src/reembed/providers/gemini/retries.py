@@ -22,13 +22,13 @@ _SECONDS = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)s?\s*")
 
 
 def uniform() -> float:
-    """A number from 0 to below 1: the default jitter, which only spreads callers in time."""
+    """Draw a number from 0 to below 1: the default jitter, which only spreads callers in time."""
     return random.random()
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Repeat a call that is free to repeat, with growing waits. Never wrapped around a create.
+    """Policy of repeating calls that are free to repeat, with growing waits; never for a create.
 
     Attributes:
         attempts: calls in all.
@@ -78,7 +78,7 @@ def may_repeat(error: BaseException) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], details: object) -> float | None:
-    """Seconds that an answer asks to wait, from Retry-After or google.rpc.RetryInfo.
+    """Read the seconds that an answer asks to wait, from Retry-After or google.rpc.RetryInfo.
 
     A Retry-After date is measured against the answer's own Date, so that a wrong clock on this
     machine does not matter; without a Date it says nothing.

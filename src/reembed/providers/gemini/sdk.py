@@ -1,4 +1,4 @@
-"""The vendor's SDK over our own connections."""
+"""Vendor's SDK over our own connections, for models and token counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OF_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encodi
 
 
 class _Transport(httpx.BaseTransport):
-    """Sends the SDK's requests by `GeminiHttp`.
+    """Transport of the SDK's requests by `GeminiHttp`.
 
     The SDK's own connections would follow redirects to any host, with the key.
     """
@@ -43,7 +43,7 @@ class _Transport(httpx.BaseTransport):
 
 
 class Sdk:
-    """Asks the SDK, and translates its errors; thread-safe.
+    """Client of the SDK, its errors translated; thread-safe.
 
     Args:
         http: what its requests are sent by, with the key.

@@ -30,11 +30,13 @@ from reembed.providers.http import HttpResponse
 
 # The vendor's SDK uploads under v1beta whatever API version is set; files are documented there.
 _UPLOAD_PATH = "upload/v1beta/files"
+# As the vendor's SDK (C); it tries a chunk three times at one offset, never asks how much of it was
+# committed, and gives up.
 _CHUNK = 8 << 20
 _MAX_GRANULARITY = 64 << 20
 _MAX_SESSIONS = 3
 _NUMBER = re.compile(r"[0-9]{1,18}")
-# What an offset that does not fit is answered with: asking where to go on mends it.
+# Statuses that answer an offset that does not fit: asking where to go on mends it.
 _MISALIGNED = frozenset({400, 409, 412, 416})
 
 
@@ -63,11 +65,11 @@ def upload_file(
 
 
 class _SessionLostError(Exception):
-    """The service no longer knows the upload session."""
+    """Raised when the service no longer knows the upload session."""
 
 
 class _Upload:
-    """One file on its way; holds the session's address and the committed offset."""
+    """Upload of one file: the session's address, and the committed offset."""
 
     def __init__(
         self,
@@ -130,7 +132,7 @@ class _Upload:
         self._offset, self._aligned = 0, True
 
     def _step(self) -> RemoteFile | None:
-        """Get further by a chunk; the file when it was the last one, None when more is to come."""
+        """Send a chunk; returns the file after the last one, None when more is to come."""
         if not self._aligned:
             before = self._offset
             if (finished := self._align()) is not None or self._offset > before:
@@ -165,7 +167,7 @@ class _Upload:
         return finished
 
     def _align(self) -> RemoteFile | None:
-        """Ask for the committed offset; the file when it turns out to be finished."""
+        """Ask for the committed offset; returns the file when it turns out to be finished."""
         call = self._command("query", b"")
         answer = self._http.exchange(call)
         if answer.status >= 300:
@@ -218,7 +220,7 @@ class _Upload:
         return remote
 
     def _existing(self) -> RemoteFile | None:
-        """The file under our name, if it is there with our size after a session of ours."""
+        """Look for the file under our name, with our size, after a session of ours."""
         url = self._http.endpoint.url(self._name)
         try:
             raw = self._retries.run(lambda: self._http.read(Call(self._what(), "GET", url)))

@@ -28,7 +28,7 @@ JSONL: Final = "application/jsonl"
 
 @dataclass(frozen=True, slots=True)
 class GeminiWire:
-    """Requests and answers as Gemini's batch jobs have them; see `WireFormat`.
+    """Form of requests and answers of Gemini's batch jobs; see `WireFormat`.
 
     Args:
         options: what is the same in every request.
@@ -50,15 +50,15 @@ class GeminiWire:
 
     @property
     def sends_titles(self) -> bool:
-        """Whether a title is sent with its text: with documents alone."""
+        """True for documents: their titles are sent with them."""
         return self.options.task == DOCUMENT_TASK
 
     def text_bytes(self, title: str | None, text: str) -> int:
-        """Bytes of a text's line, its task's words and title included."""
+        """Count the bytes of a text's line, its task's words and title included."""
         return text_request_bytes(self.options.style, self.options.task, title, text)
 
     def media_bytes(self, size: int) -> int:
-        """Bytes of the line of `size` bytes of media."""
+        """Count the bytes of the line of `size` bytes of media."""
         return media_request_bytes(size)
 
     def result_line_bytes(self) -> int:

@@ -9,7 +9,12 @@ import pytest
 
 from reembed.bigquery.base import Field, Load, NewTable, Param, Statement, TablePartitioning
 from reembed.bigquery.names import TableName
-from reembed.errors import StatementRefusedError, UsageError
+from reembed.errors import (
+    BigQueryConflictError,
+    BigQueryNotFoundError,
+    StatementRefusedError,
+    UsageError,
+)
 from support.scripted_http import Answer, refusal
 
 T = TableName("my-project", "data", "items")
@@ -67,7 +72,7 @@ def test_a_load_infers_lists_and_says_the_whole_schema(scripted: Any) -> None:
     bigquery, http = scripted(DATASET, done)
     uris = ("gs://bucket/run/part-0.parquet", "gs://bucket/run/part-1.parquet")
     load = Load(T, FIELDS, uris, "WRITE_APPEND", clustering=("key",), labels={"run": "r1"})
-    told = bigquery.load(load, "reembed-r1-load-0")
+    loaded = bigquery.load(load, "reembed-r1-load-0")
     sent = http.sent[1]
     assert (sent.method, sent.path) == ("POST", "/bigquery/v2/projects/pays/jobs")
     assert sent.json["jobReference"] == {
@@ -87,7 +92,7 @@ def test_a_load_infers_lists_and_says_the_whole_schema(scripted: Any) -> None:
         "writeDisposition": "WRITE_APPEND",
         "clustering": {"fields": ["key"]},
     }
-    assert (told.rows, told.size, told.location, told.destination) == (7, 900, "EU", T)
+    assert (loaded.rows, loaded.size, loaded.location, loaded.destination) == (7, 900, "EU", T)
 
 
 def test_an_upload_says_the_same_and_is_not_begun_for_a_known_job(
@@ -212,4 +217,35 @@ def test_a_job_id_that_is_none_is_refused_before_it_is_sent(scripted: Any) -> No
     bigquery, http = scripted()
     with pytest.raises(UsageError, match="cannot be a job's id"):
         bigquery.query(Statement("SELECT 1"), "a/b")
+    assert not http.sent
+
+
+def test_a_table_in_the_way_is_told_from_a_table_made(scripted: Any) -> None:
+    bigquery, _ = scripted(refusal(409, "duplicate"))
+    assert bigquery.create_table(T, NewTable(())) is False
+    bigquery, _ = scripted(refusal(404, "notFound", "Not found: Dataset my-project:data"))
+    with pytest.raises(BigQueryNotFoundError, match="Dataset my-project:data"):
+        bigquery.create_table(T, NewTable(()))
+
+
+def view(sql: str) -> Answer:
+    reference = {"projectId": "my-project", "datasetId": "data", "tableId": "items"}
+    return Answer({"tableReference": reference, "type": "VIEW", "view": {"query": sql}})
+
+
+@pytest.mark.parametrize(("etag", "status"), [("seen", 412), (None, 409)])
+def test_a_view_that_was_set_by_the_lost_request_counts_as_set(
+    scripted: Any, etag: str | None, status: int
+) -> None:
+    bigquery, _ = scripted(refusal(status, ""), view("SELECT 1"))
+    assert bigquery.set_view(T, "SELECT 1", etag).view_sql == "SELECT 1"
+    bigquery, _ = scripted(refusal(status, ""), view("SELECT 2"))
+    with pytest.raises(BigQueryConflictError, match="cannot set the view"):
+        bigquery.set_view(T, "SELECT 1", etag)
+
+
+def test_a_view_without_an_etag_is_not_set_blindly(scripted: Any) -> None:
+    bigquery, http = scripted()
+    with pytest.raises(BigQueryConflictError, match="no etag to compare"):
+        bigquery.set_view(T, "SELECT 1", "")
     assert not http.sent

@@ -1,4 +1,4 @@
-"""Jobs met again, answers lost, and what is said when BigQuery refuses."""
+"""Jobs found again, lost answers, and the messages of jobs that failed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from reembed.bigquery.base import Field, Load, NewTable, Statement
+from reembed.bigquery.base import Field, Load, Statement
 from reembed.bigquery.connections import Policy
 from reembed.bigquery.names import TableName
 from reembed.errors import (
@@ -109,83 +109,6 @@ def test_a_job_that_fails_names_itself_and_the_table(
         bigquery.load(LOAD, "j1")
     for part in (str(T), "job j1", "it said so", reason):
         assert part in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind", "words"),
-    [
-        (refusal(403, "accessDenied"), BigQueryDeniedError, "roles/bigquery.dataViewer"),
-        (refusal(403, ""), BigQueryDeniedError, "roles/bigquery.jobUser"),
-        (refusal(401, "authError"), BigQueryError, r"\(401\)"),
-        (refusal(403, "quotaExceeded"), BigQueryError, "a quota of BigQuery is used up"),
-        (refusal(400, "invalid"), StatementRefusedError, "check the columns"),
-        (refusal(400, "invalidQuery"), StatementRefusedError, "check the statement"),
-    ],
-)
-def test_a_refusal_is_told_with_its_remedy(
-    scripted: Any, answer: Answer, kind: type[BigQueryError], words: str
-) -> None:
-    bigquery, http = scripted(answer)
-    with pytest.raises(kind, match=words) as caught:
-        bigquery.table(T)
-    assert str(caught.value).startswith(f"{T}: cannot read its description")
-    assert "http" not in str(caught.value)
-    assert len(http.sent) == 1
-
-
-@pytest.mark.parametrize(
-    "first",
-    [
-        refusal(503, "backendError"),
-        refusal(429, "rateLimitExceeded"),
-        refusal(403, "rateLimitExceeded"),
-        Answer(error=requests.ConnectionError("refused")),
-        Answer(error=requests.Timeout("slow")),
-    ],
-)
-def test_what_may_pass_is_asked_again(scripted: Any, first: Answer) -> None:
-    bigquery, http = scripted(first, refusal(404, "notFound"))
-    assert bigquery.table(T) is None
-    assert len(http.sent) == 2
-
-
-def test_what_does_not_pass_is_given_up(scripted: Any) -> None:
-    policy = Policy(first=0.001, deadline=0.0)
-    bigquery, http = scripted(*[refusal(503, "backendError")] * 3, policy=policy)
-    with pytest.raises(BigQueryError, match="BigQuery fails; check the network"):
-        bigquery.table(T)
-    assert len(http.sent) < 3
-
-
-def test_a_table_in_the_way_is_told_from_a_table_made(scripted: Any) -> None:
-    bigquery, _ = scripted(refusal(409, "duplicate"))
-    assert bigquery.create_table(T, NewTable(())) is False
-    bigquery, _ = scripted(refusal(404, "notFound", "Not found: Dataset my-project:data"))
-    with pytest.raises(BigQueryNotFoundError, match="Dataset my-project:data"):
-        bigquery.create_table(T, NewTable(()))
-
-
-def view(sql: str) -> Answer:
-    reference = {"projectId": "my-project", "datasetId": "data", "tableId": "items"}
-    return Answer({"tableReference": reference, "type": "VIEW", "view": {"query": sql}})
-
-
-@pytest.mark.parametrize(("etag", "status"), [("seen", 412), (None, 409)])
-def test_a_view_that_was_set_by_the_lost_request_counts_as_set(
-    scripted: Any, etag: str | None, status: int
-) -> None:
-    bigquery, _ = scripted(refusal(status, ""), view("SELECT 1"))
-    assert bigquery.set_view(T, "SELECT 1", etag).view_sql == "SELECT 1"
-    bigquery, _ = scripted(refusal(status, ""), view("SELECT 2"))
-    with pytest.raises(BigQueryConflictError, match="cannot set the view"):
-        bigquery.set_view(T, "SELECT 1", etag)
-
-
-def test_a_view_without_an_etag_is_not_set_blindly(scripted: Any) -> None:
-    bigquery, http = scripted()
-    with pytest.raises(BigQueryConflictError, match="no etag to compare"):
-        bigquery.set_view(T, "SELECT 1", "")
-    assert not http.sent
 
 
 def test_a_missing_dataset_is_told_before_a_load(scripted: Any) -> None:

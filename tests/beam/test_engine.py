@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 from apache_beam.runners.runner import PipelineResult
 
-from reembed.beam.engine import Watchdog, _wait, beam_options, workers_of
+from reembed.beam.engine import (
+    LOCAL_RUNNER,
+    Watchdog,
+    _wait,
+    beam_options,
+    engine,
+    runner_of,
+    workers_of,
+)
 from reembed.errors import RunFailedError
 from reembed.storage.open import open_storage
 from support.waiting import DEADLINE
@@ -71,3 +79,25 @@ def test_flinks_parallelism_says_how_many_lanes_there_are() -> None:
     assert workers_of(beam_options(["--runner=FlinkRunner", "--parallelism=4"])) == 4
     assert workers_of(beam_options(["--runner=FlinkRunner"])) == 1
     assert workers_of(beam_options(["--runner=PrismRunner"])) == 1
+
+
+def test_the_engine_is_named_and_its_workers_are_counted() -> None:
+    assert runner_of(beam_options([])) == "FnApiRunner"
+    assert workers_of(beam_options([])) == 1
+    assert workers_of(beam_options(["--direct_num_workers=3"])) == 3
+    assert workers_of(beam_options(["--num_workers=2", "--max_num_workers=7"])) == 7
+    assert runner_of(beam_options(["--runner=PrismRunner"])) == "PrismRunner"
+    assert LOCAL_RUNNER.endswith("FnApiRunner")
+
+
+def test_whatever_fails_on_a_worker_becomes_one_line() -> None:
+    import apache_beam as beam
+
+    def fail(number: int) -> float:
+        return 1 / number
+
+    with (
+        pytest.raises(RunFailedError, match=r"FnApiRunner failed: .*division by zero"),
+        engine(beam_options([])) as pipeline,
+    ):
+        _ = pipeline | beam.Create([0]) | beam.Map(fail)

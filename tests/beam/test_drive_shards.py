@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from reembed.beam.drive_shards import RunConcurrently
-from reembed.driver.active_lanes import ActiveLanes
+from reembed.beam.drive_shards import DealLanes, LaneSpec, RunConcurrently
 from support.waiting import DEADLINE
+
+RunSteps = Callable[..., list[Any]]
 
 
 def test_one_that_waits_keeps_no_other_from_its_work() -> None:
@@ -60,20 +62,18 @@ def test_what_is_told_is_done_on_the_thread_that_reads_before_what_is_given_late
     assert len(told) == 1
 
 
-def test_whoever_stops_waits_for_the_last_at_work() -> None:
-    work, leave = ActiveLanes(), threading.Event()
+def test_lanes_are_dealt_once_each(run_steps: RunSteps) -> None:
+    import apache_beam as beam
+    from apache_beam.testing.test_pipeline import TestPipeline
+    from apache_beam.testing.util import assert_that, equal_to
 
-    def lane() -> None:
-        with work.one():
-            leave.wait(DEADLINE)
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        lanes = pipeline | DealLanes(3)
+        assert_that(lanes, equal_to([LaneSpec(number, 3) for number in range(3)]))
+    assert isinstance(DealLanes(1), beam.PTransform)
 
-    assert work.wait_for_none(0)
-    threads = [threading.Thread(target=lane) for _ in range(2)]
-    with work.one():
-        for thread in threads:
-            thread.start()
-        assert not work.wait_for_none(0.05)
-    leave.set()
-    for thread in threads:
-        thread.join()
-    assert work.wait_for_none(5)
+
+@pytest.mark.parametrize("lanes", [0, -2])
+def test_no_lanes_are_refused_when_the_step_is_made(lanes: int) -> None:
+    with pytest.raises(ValueError, match=f"{lanes} lanes: give 1 or more"):
+        DealLanes(lanes)

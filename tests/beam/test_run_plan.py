@@ -9,16 +9,28 @@ from typing import Any, cast
 import pyarrow.parquet as pq
 import pytest
 
+from reembed.beam.chunk_items import Chunking, ChunkItems
 from reembed.beam.engine import beam_options, engine
+from reembed.beam.pack_shards import PackShards
+from reembed.beam.read_items import ReadItems
 from reembed.beam.run_plan import Planning, Wanted, build_plan
 from reembed.bigquery.base import BigQuery
 from reembed.bigquery.source import open_bigquery
 from reembed.config.load import ResolvedConfig
+from reembed.config.schema import Config
 from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import UsageError
-from reembed.ledger.run_dir import open_run_dir
+from reembed.ledger.run_dir import RunDir, open_run_dir
+from reembed.providers.open import packing_of
 from reembed.runs.existing import read_findings
+from reembed.sources.base import BLOCK_ITEMS
+from reembed.sources.files import ListingSource
+from reembed.types import Item
 from support.tables import MemoryTables
+
+MakeItem = Callable[..., Item]
+RunSteps = Callable[..., list[Any]]
+PLAN = "plan-1"
 
 Load = Callable[..., ResolvedConfig]
 NAME = "proj-1.data.items"
@@ -71,3 +83,18 @@ def test_keys_that_came_twice_are_refused_with_examples(load: Load) -> None:
     tables.put(NAME, id=["a", "b", "a", None, None], b=["x", "y", "z", "v", "w"])
     with pytest.raises(UsageError, match=r"1 keys came more than once.*'a' \(2 times\)"):
         planned(table_source(load), tables)
+
+
+def test_the_wired_steps_plan_every_partition(
+    config: Config, run_dir: RunDir, item: MakeItem, run_steps: RunSteps
+) -> None:
+    items = [item(index, f"Text {index}.".encode()) for index in range(BLOCK_ITEMS + 6)]
+    prepared = ListingSource(items).prepare(run_dir, PLAN)
+    steps = (
+        ReadItems(prepared.reader)
+        | ChunkItems(Chunking.of(config, run_dir), PLAN)
+        | PackShards(run_dir, PLAN, packing_of(config))
+    )
+    [record] = run_steps(list(prepared.spans), steps)
+    assert record.plan_totals().items == record.plan_totals().chunks == len(items)
+    assert sum(plan.chunks for plan in record.shards) == len(items)

@@ -1,4 +1,4 @@
-"""Records come back whole with their places, from any of them on, and none fills the memory."""
+"""Records come back whole with their offsets, from any of them on, and none fills the memory."""
 
 from __future__ import annotations
 

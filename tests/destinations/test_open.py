@@ -1,0 +1,41 @@
+"""The table of destinations, and opening the one that a configuration names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reembed.bigquery.destination import BigQueryTable
+from reembed.config.schema import Config
+from reembed.destinations.open import DESTINATIONS, open_destination
+from reembed.destinations.parquet import ParquetParts
+from reembed.errors import UsageError
+from reembed.storage.local import LocalStorage
+
+
+def config_of(folder: Path, **destination: object) -> Config:
+    return Config.model_validate(
+        {
+            "name": "n",
+            "run_dir": str(folder),
+            "source": {"files": ["*"]},
+            "destination": destination,
+        }
+    )
+
+
+def test_parts_of_the_run_directory_are_the_destination_unless_another_is_named(
+    tmp_path: Path,
+) -> None:
+    opened = open_destination(config_of(tmp_path), LocalStorage())
+    assert isinstance(opened, ParquetParts)
+    table = {"table": "my-project.data.items", "project": "my-project"}
+    assert isinstance(
+        open_destination(config_of(tmp_path, bigquery=table), LocalStorage()), BigQueryTable
+    )
+
+
+def test_an_unknown_kind_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(UsageError, match="there are parquet, bigquery"):
+        DESTINATIONS.get("vault")
