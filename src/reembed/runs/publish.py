@@ -8,10 +8,24 @@ from typing import Any
 
 from reembed.config.schema import Config
 from reembed.core.records import Commit
-from reembed.destinations.base import SettledRun, drop_older_rejects
+from reembed.destinations.base import Destination, SettledRun, drop_older_rejects
 from reembed.destinations.open import open_destination
 from reembed.ledger.run_dir import RunDir
 from reembed.runs.existing import removed_keys
+
+
+def publish_run(
+    destination: Destination, run_dir: RunDir, commit: Commit, settled: SettledRun
+) -> dict[str, Any]:
+    """Publish the rows of a settled run, record that, and return what came of it.
+
+    Raises:
+        RunFailedError: the destination did not take the rows.
+    """
+    drop_older_rejects(run_dir, commit.number)
+    published = destination.publish(settled, removed_keys(run_dir, commit.plan))
+    run_dir.record_published(commit.number, settled.generation)
+    return asdict(published)
 
 
 def publish_settled(
@@ -37,11 +51,11 @@ def publish_settled(
         RunFailedError: the destination did not take the rows; the same command tries again.
     """
     rows = run_dir.run_settled(commit.number, generation).rows
-    drop_older_rejects(run_dir, commit.number)
-    published = open_destination(config, run_dir, say).publish(
-        SettledRun(commit.number, commit.run, generation, rows), removed_keys(run_dir, commit.plan)
-    )
-    run_dir.record_published(commit.number, generation)
-    report = {**run_dir.read_report(), "published": asdict(published)}
+    settled = SettledRun(commit.number, commit.run, generation, rows)
+    destination = open_destination(config, run_dir, say)
+    report = {
+        **run_dir.read_report(),
+        "published": publish_run(destination, run_dir, commit, settled),
+    }
     run_dir.write_report(report)
     return report
