@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import orjson
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.core.names import PARTITION_ITEMS, partition_of
 from reembed.errors import ObjectNotFoundError, RejectError, UsageError
 from reembed.ledger.run_dir import RunDir
@@ -166,6 +166,7 @@ class _Scan:
         assert self._first is not None
         return (
             self._weight + weight <= BLOCK_ROWS
+            # A span is one block, and a block lies in one partition.
             and index % PARTITION_ITEMS != 0
             and record.end - self._first[1].offset <= _SPAN_BYTES
             and self._first[0] is file
@@ -272,7 +273,7 @@ def _reject(file: ManifestFile, record: Record, err: RejectError) -> Reject:
     return Reject(err.code, f"{file.name}, line {record.line}: {err.message}", STAGE)
 
 
-def open_manifest(loaded: LoadedConfig, storage: Storage) -> ManifestLines:
+def open_manifest(loaded: ResolvedConfig, storage: Storage) -> ManifestLines:
     """List the manifests of a configuration and inspect how each begins.
 
     Raises:
@@ -297,6 +298,7 @@ def inspect_manifest(item: Item, storage: Storage) -> ManifestFile:
     try:
         with storage.open(item.uri, item.generation) as stream:
             head = stream.read(_HEAD)
+            # Both would be read as lines of garbage, each a reject of its own.
             if head.startswith(_UTF16):
                 raise UsageError(f"{item.uri} is in UTF-16; save it as UTF-8")
             if head.startswith(_COMPRESSED):

@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.config.source import ParquetSource
 from reembed.core.names import PARTITION_ITEMS, partition_of
 from reembed.errors import ObjectNotFoundError, UsageError
@@ -59,6 +59,7 @@ class ParquetRows:
 
     def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Make a span of each row group; nothing is written."""
+        # A row group is the least that can be read by itself.
         spans, rows = [], 0
         for file in self.files:
             for number, count in enumerate(file.groups):
@@ -84,7 +85,7 @@ class ParquetRows:
         return f"{rows:,} rows in {len(self.files):,} Parquet files"
 
 
-def open_parquet(loaded: LoadedConfig, storage: Storage) -> Source:
+def open_parquet(loaded: ResolvedConfig, storage: Storage) -> Source:
     """List the files and read their footers.
 
     Raises:
@@ -131,6 +132,7 @@ class ParquetReader:
                 batch_size=_BATCH_ROWS,
                 row_groups=[span.start],
                 columns=list(self.columns.names),
+                # The engine runs many spans at once; Arrow's own threads would only compete.
                 use_threads=False,
             )
             for batch in batches:

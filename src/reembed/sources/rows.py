@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.config.source import Columns
 from reembed.errors import RejectError, UsageError
 from reembed.ledger.run_dir import RunDir
@@ -159,6 +159,7 @@ def resolve_item(item: Item, resolver: Resolver) -> Item:
 
 def _content(columns: Columns, key: Any, content: Any) -> str | tuple[ItemPart, ...] | Reject:
     """Return the text or URI of a row, its parts, or a reject where there is nothing to embed."""
+    # Without a key nobody could find the vector, nor the next run tell that it is there.
     if key is None or key == "":
         return Reject("no_key", f"the row has no key in column {columns.key!r}", STAGE)
     if content is None:
@@ -212,7 +213,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def with_resolved_uris(source: Source, columns: Columns, loaded: LoadedConfig) -> Source:
+def with_resolved_uris(source: Source, columns: Columns, loaded: ResolvedConfig) -> Source:
     """Make a source of rows resolve the URIs in its columns; one of texts stays as it is.
 
     Args:
