@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reembed.beam.run_plan import Wanted
+from reembed.beam.run_plan import KeyChecks
 from reembed.config.frozen import frozen_view
 from reembed.config.load import config_for_workers, config_from_mapping, read_mapping
 from reembed.config.schema import Config
@@ -169,7 +169,7 @@ def begin_run(task: EmbedTask, named: NamedPlan) -> BegunRun:
         RunFailedError: items were lost, or the service does not answer.
     """
     config, run_dir = task.config, task.run_dir
-    wanted = Wanted(keys=False, removed=False)  # packing a partition checks its keys
+    wanted = KeyChecks(keys=False, removed=False)  # packing a partition checks its keys
     plan = complete_plan(PlanTask(config, named.plan, named.summary.items, wanted))
     key, newest = service_key(config), run_dir.newest_commit()
     if newest is None:
