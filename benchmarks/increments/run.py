@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.config.schema import Config
 from reembed.core.chunk import chunk_text_item
 from reembed.core.existing import ExistingRows, index_of
@@ -138,7 +138,7 @@ def _nothing(place: Path) -> str:
     return f"{totals.jobs} jobs, {totals.skipped:,} chunks skipped"
 
 
-def _loaded(place: Path, name: str) -> LoadedConfig:
+def _loaded(place: Path, name: str) -> ResolvedConfig:
     source = {"parquet": {"files": ["table.parquet"], "key": "id", "text": "body"}}
     data = {"name": name, "run_dir": f"./{name}", "source": source}
     return config_from_mapping(orjson.loads(orjson.dumps(data)), place)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.core.chunk import chunk_text_item
 from reembed.core.manifest import manifest_of
 from reembed.core.pack import pack_partition
@@ -61,7 +61,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def loaded(folder: Path) -> LoadedConfig:
+def loaded(folder: Path) -> ResolvedConfig:
     """A configuration over the table."""
     run_dir = tempfile.mkdtemp(prefix="run-", dir=folder)
     source = {"parquet": {"files": ["table.parquet"], "key": "id", "text": "body"}}

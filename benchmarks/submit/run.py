@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.names import wire_key
 from reembed.core.pack import shard_fingerprint
@@ -78,7 +78,7 @@ def _server() -> Iterator[str]:
             process.terminate()
 
 
-def _loaded(folder: Path) -> LoadedConfig:
+def _loaded(folder: Path) -> ResolvedConfig:
     """A project with room for jobs of some thousand texts."""
     data = {
         "name": "submit",

@@ -17,11 +17,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bare import collect, plan, submit
 
 from emulator import emulator
-from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.core.plans import PlanSummary
 from reembed.driver.session import Session
 from reembed.ledger.run_dir import RunDir
-from reembed.runs.run import RunCall, run
+from reembed.runs.options import RunOptions
+from reembed.runs.run import run
 from sides import Mark, Stopwatch, interleave, keep, middle, ratio, run_side, say, table
 from texts import make_table
 
@@ -74,7 +75,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _loaded(options: argparse.Namespace) -> LoadedConfig:
+def _loaded(options: argparse.Namespace) -> ResolvedConfig:
     data = {
         "name": "whole",
         "run_dir": f"{options.work}/run",
@@ -132,7 +133,7 @@ def _run(options: argparse.Namespace) -> None:
     loaded = _loaded(options)
     watch, timed = Stopwatch(), _Timed()
     begun = time.perf_counter()
-    report = run(RunCall(loaded, timed, lambda plan: 1000.0))
+    report = run(loaded, RunOptions(approve=lambda plan: 1000.0), timed)
     busy = time.perf_counter() - begun
     timed.laps.end("end")
     watch.report(report["rows"], busy=busy, **timed.laps.found)

@@ -29,10 +29,10 @@ from reembed.version import __version__
 
 if TYPE_CHECKING:
     from reembed.api import (
-        LoadedConfig,
         Plan,
         Progress,
         Report,
+        ResolvedConfig,
         RunStatus,
         load_config,
         plan,
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ComeAgainError",
     "ConfigError",
-    "LoadedConfig",
     "Plan",
     "Progress",
     "ReembedError",
     "Report",
+    "ResolvedConfig",
     "RunFailedError",
     "RunStatus",
     "ServiceError",

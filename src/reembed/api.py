@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.core.plans import PlanSummary
 from reembed.core.price import format_usd, price
 from reembed.driver.interrupt import Interrupt
@@ -30,16 +30,16 @@ from reembed.ledger.notes import sum_notes
 from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.runs.loading import load_from, settle_service
 from reembed.runs.notified import run_with_notifications
+from reembed.runs.options import RunOptions
 from reembed.runs.plan import make_plan
-from reembed.runs.run import RunCall
 from reembed.runs.status import RunStatus, read_status
 from reembed.storage.parallel import in_parallel
 
 __all__ = [
-    "LoadedConfig",
     "Plan",
     "Progress",
     "Report",
+    "ResolvedConfig",
     "RunStatus",
     "load_config",
     "plan",
@@ -52,7 +52,7 @@ __all__ = [
 logging.getLogger("reembed").addHandler(logging.NullHandler())
 logger = logging.getLogger(__name__)
 
-ConfigLike = str | os.PathLike[str] | Mapping[str, Any] | LoadedConfig
+ConfigLike = str | os.PathLike[str] | Mapping[str, Any] | ResolvedConfig
 OnProgress = Callable[["Progress"], object]
 
 _PROGRESS_SECONDS = 1.0
@@ -160,7 +160,7 @@ class Progress:
 
 def load_config(
     config: ConfigLike, *, overrides: Sequence[str] = (), run_dir: str | None = None
-) -> LoadedConfig:
+) -> ResolvedConfig:
     """Load and check a configuration.
 
     Args:
@@ -182,7 +182,7 @@ def load_config(
         >>> loaded.config.batch.max_requests
         500
     """
-    if isinstance(config, LoadedConfig):
+    if isinstance(config, ResolvedConfig):
         if overrides or run_dir:
             raise UsageError("a loaded configuration takes no overrides; give them when loading it")
         return config
@@ -264,23 +264,21 @@ def run(
     """
     loaded = load_config(config, run_dir=run_dir)
     if max_usd is not None:
-        budget = loaded.config.budget.model_copy(update={"max_usd": max_usd})
-        limited = loaded.config.model_copy(update={"budget": budget})
-        loaded = LoadedConfig(limited, loaded.base, loaded.path)
+        loaded = loaded.with_cap(max_usd)
     observer = _Observer(on_progress)
-    call = RunCall(
-        loaded,
-        observer,
-        lambda summary: _approve(summary, loaded),
-        beam_options,
-        key_rotated,
+    options = RunOptions(
+        approve=lambda summary: _approve(summary, loaded),
+        beam_arguments=tuple(beam_options),
+        key_rotated=key_rotated,
         accept_repay=accept_repay,
         assume_lost=assume_lost,
         expect_plan=expect_plan,
     )
     with _interruptible() as interrupt:
         try:
-            return _report_of(run_with_notifications(replace(call, interrupt=interrupt)))
+            return _report_of(
+                run_with_notifications(loaded, replace(options, interrupt=interrupt), observer)
+            )
         finally:
             observer.ended()
 
@@ -370,7 +368,7 @@ def _sorted(table: pa.Table, dimensions: int) -> pa.Table:
     return table.take(rows)
 
 
-def _approve(summary: PlanSummary, loaded: LoadedConfig) -> float:
+def _approve(summary: PlanSummary, loaded: ResolvedConfig) -> float:
     cap = loaded.config.budget.max_usd
     if cap is None:
         costs = price(summary.plan_totals().tokens, loaded.config.model.spec())
@@ -381,7 +379,7 @@ def _approve(summary: PlanSummary, loaded: LoadedConfig) -> float:
     return cap
 
 
-def _plan_of(summary: PlanSummary, loaded: LoadedConfig) -> Plan:
+def _plan_of(summary: PlanSummary, loaded: ResolvedConfig) -> Plan:
     totals = summary.plan_totals()
     costs = price(totals.tokens, loaded.config.model.spec())
     return Plan(

@@ -91,7 +91,7 @@ class Engine:
     def pending_rows(self, job: JobRecord) -> int:
         """Return the rows still to do, as `batchStats` reports them.
 
-        The only progress that a client can see inside a job (confirmed), so it sinks over the
+        The only progress that a client can see inside a job (confirmed), so it falls over the
         running time even though the work itself is done at once.
         """
         if job.state != RUNNING:

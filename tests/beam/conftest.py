@@ -10,7 +10,7 @@ import apache_beam as beam
 import pytest
 
 from reembed.beam.engine import LOCAL_RUNNER
-from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.config.schema import Config
 from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.types import Item, Position
@@ -68,6 +68,6 @@ def _keep(whole: list[Any]) -> None:
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[..., LoadedConfig]:
+def load(tmp_path: Path) -> Callable[..., ResolvedConfig]:
     """Load a configuration over ten texts with changed sections."""
     return over_ten_texts(tmp_path)

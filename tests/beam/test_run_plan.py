@@ -16,7 +16,7 @@ from reembed.beam.read_items import ReadItems
 from reembed.beam.run_plan import Planning, Wanted, build_plan
 from reembed.bigquery.base import BigQuery
 from reembed.bigquery.source import open_bigquery
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.config.schema import Config
 from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import UsageError
@@ -32,11 +32,11 @@ MakeItem = Callable[..., Item]
 RunSteps = Callable[..., list[Any]]
 PLAN = "plan-1"
 
-Load = Callable[..., LoadedConfig]
+Load = Callable[..., ResolvedConfig]
 NAME = "proj-1.data.items"
 
 
-def planned(loaded: LoadedConfig, tables: MemoryTables) -> list[dict[str, Any]]:
+def planned(loaded: ResolvedConfig, tables: MemoryTables) -> list[dict[str, Any]]:
     """Run the plan pipeline over a table; the rows of its manifests in the order of shards."""
     run_dir = open_run_dir(loaded.config.run_dir)
     source = open_bigquery(loaded, run_dir.storage, lambda _: cast(BigQuery, tables))
@@ -51,7 +51,7 @@ def planned(loaded: LoadedConfig, tables: MemoryTables) -> list[dict[str, Any]]:
     return rows
 
 
-def table_source(load: Load, **said: Any) -> LoadedConfig:
+def table_source(load: Load, **said: Any) -> ResolvedConfig:
     bigquery = {"table": NAME, "key": "id", "text": "b", **said}
     return load(source={"bigquery": bigquery}, batch={"max_requests": 9000})
 

@@ -20,7 +20,7 @@ def record(text: str, **extra: Any) -> logging.LogRecord:
     return logger.makeRecord(logger.name, logging.INFO, "", 0, "%s", (text,), None, extra=extra)
 
 
-def test_a_secret_is_blotted_out_as_it_is_and_as_a_url_has_it() -> None:
+def test_a_secret_is_masked_as_it_is_and_as_a_url_has_it() -> None:
     clean = Scrubber(more=[SECRET]).clean
     assert clean(f"to {SECRET}!") == "to ***!"
     assert clean("to a%20secret%2Fwith%20signs!") == "to ***!"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.errors import ConfigError
 
 BASE = Path("/srv/migration")
@@ -16,7 +16,7 @@ class Loader:
 
     data = {"name": "a", "source": {"files": ["./corpus/**"]}}
 
-    def __call__(self, *overrides: str, **sections: object) -> LoadedConfig:
+    def __call__(self, *overrides: str, **sections: object) -> ResolvedConfig:
         return config_from_mapping({**self.data, **sections}, BASE, overrides)
 
 

@@ -278,7 +278,8 @@ class Silent:
 
 def run_with(project: Project, between: Callable[[], object]) -> Results:
     """Run the main job; `between` happens when the plan stands and nothing was sent yet."""
-    from reembed.runs.run import RunCall, run
+    from reembed.runs.options import RunOptions
+    from reembed.runs.run import run
 
     loaded = load_config(project.config)
 
@@ -286,7 +287,7 @@ def run_with(project: Project, between: Callable[[], object]) -> Results:
         between()
         return 1.0
 
-    report = run(RunCall(loaded, Silent(), approve))
+    report = run(loaded, RunOptions(approve=approve), Silent())
     assert report["planned"] == report["rows"] + report["rejects"] + report["skipped"]
     assert report["state"] == "settled"
     return project.results()

@@ -17,7 +17,7 @@ from e2e.harness import Project, texts
 from reembed.beam.engine import beam_options, runner_of, workers_of
 from reembed.beam.run_lanes import build_embed
 from reembed.beam.run_plan import Planning, build_plan
-from reembed.config.load import LoadedConfig, load_config
+from reembed.config.load import ResolvedConfig, load_config
 from reembed.driver.session import Session, service_key
 from reembed.ledger.run_dir import open_run_dir
 from reembed.providers.gemini.client import open_service
@@ -52,7 +52,7 @@ def session(project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) ->
 def graphs(session: Session, arguments: list[str]) -> Iterator[tuple[str, beam.Pipeline]]:
     """Both pipelines, built and not run."""
     run_dir = open_run_dir(session.config.run_dir)
-    loaded = LoadedConfig(session.config, Path(session.config.run_dir).parent)
+    loaded = ResolvedConfig(session.config, Path(session.config.run_dir).parent)
     source = open_source(loaded, run_dir.storage)
     prepared = source.prepare(run_dir, session.plan)
     for name in ("plan", "embed"):

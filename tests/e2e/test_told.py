@@ -17,7 +17,7 @@ from reembed.core.plans import PlanSummary
 from reembed.driver.interrupt import Interrupt
 from reembed.driver.session import Session
 from reembed.runs.notified import run_with_notifications
-from reembed.runs.run import RunCall
+from reembed.runs.options import RunOptions
 from support.hooks import Hook, serve_hook
 from support.waiting import wait_until
 
@@ -118,12 +118,12 @@ def test_jobs_that_hang_are_told_while_a_call_waits_for_them(
         for path in job.run_dir.glob("ledger/runs/0001/notified/*"):
             path.unlink()
         seen = Seen()
-        call = RunCall(load_config(job.config), seen, lambda plan: 1.0)
-        user = threading.Thread(target=_wait_then_interrupt, args=(hook, call.interrupt))
+        options = RunOptions(approve=lambda plan: 1.0)
+        user = threading.Thread(target=_wait_then_interrupt, args=(hook, options.interrupt))
         user.start()
         try:
             with pytest.raises(KeyboardInterrupt):
-                run_with_notifications(call, look_every=0.1)
+                run_with_notifications(load_config(job.config), options, seen, look_every=0.1)
         finally:
             user.join()
         assert told(hook) == ["stuck", "stuck"]

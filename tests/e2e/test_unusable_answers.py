@@ -93,10 +93,11 @@ def test_without_a_cap_the_price_must_be_accepted_by_somebody(
     job = project(fresh.url, budget={"max_usd": None}).write(texts(12))
     from reembed.config.load import load_config
     from reembed.errors import RunFailedError
-    from reembed.runs.run import RunCall, run
+    from reembed.runs.options import RunOptions
+    from reembed.runs.run import run
 
     with pytest.raises(RunFailedError, match="cannot be trusted"):
-        run(RunCall(load_config(job.config), Silent(), lambda plan: None))
+        run(load_config(job.config), RunOptions(approve=lambda plan: None), Silent())
     asked = invoke("run", job.config, "--accept-repay")
     assert asked.code == 2
     assert "and no cap is set: --max-usd 0.000" in asked.err

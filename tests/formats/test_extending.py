@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reembed import registry
-from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.errors import UsageError
 from reembed.formats.policy import ChunkPolicy
 from reembed.formats.render import render
@@ -23,7 +23,7 @@ from reembed.types import Recipe
 
 TOY = "formats.toy_format"
 POEM = b"%POEM The harbour\nBoats lie still.\n; a remark\nGulls do not.\n"
-Load = Callable[..., LoadedConfig]
+Load = Callable[..., ResolvedConfig]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def load(tmp_path: Path) -> Iterator[Load]:
     (corpus / "c.poem").write_bytes(b"No poem at all, but words.\n")
     (corpus / "d.txt").write_bytes(b"Only words, and nothing else.\n")
 
-    def load(**sections: Any) -> LoadedConfig:
+    def load(**sections: Any) -> ResolvedConfig:
         data = {"name": "poems", "run_dir": "./run", "source": {"files": ["corpus/**"]}}
         return config_from_mapping({**data, **sections}, tmp_path)
 
@@ -44,7 +44,7 @@ def load(tmp_path: Path) -> Iterator[Load]:
     sys.modules.pop(TOY, None)
 
 
-def rows_of(loaded: LoadedConfig) -> tuple[str, dict[str, dict[str, Any]]]:
+def rows_of(loaded: ResolvedConfig) -> tuple[str, dict[str, dict[str, Any]]]:
     """Plan; return the plan's name, and its chunks by key."""
     plan = make_plan(loaded).plan
     folder = Path(Layout(loaded.config.run_dir).plan_dir(plan))

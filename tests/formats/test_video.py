@@ -12,47 +12,16 @@ from hypothesis import strategies as st
 from formats.media_factory import (
     cuts,
     mutations,
-    noisy_video,
     policy,
     reject_code,
     shown,
     video_file,
     without,
 )
+from formats.video_cuts import SHORT, cut, modes, sent, turned
 from reembed.errors import RejectError
-from reembed.formats import video_index
 from reembed.formats.render import render
 from reembed.formats.video import cut_video, key_spans, time_spans
-from reembed.formats.video_encode import choose_encoder
-
-SHORT = {"max_seconds": 4.0, "overlap_seconds": 0.5}
-
-
-def cut(data, **given):
-    return cut_video(io.BytesIO(data), policy(**given))
-
-
-def sent(data, **given):
-    """Every piece of video with its bytes, after checking what was promised."""
-    made = []
-    for piece in cut(data, **given).pieces:
-        written = render(piece.recipe, io.BytesIO(data), policy(**given))
-        assert len(written) <= piece.input_bytes
-        assert written == render(piece.recipe, io.BytesIO(data), policy(**given))
-        made.append((piece, written))
-    return made
-
-
-def modes(data, **given):
-    pieces = cut(data, **given).pieces
-    return {dict(piece.recipe.options).get("mode", "as_is") for piece in pieces}
-
-
-def rejects(data, code, **given):
-    with pytest.raises(RejectError) as caught:
-        cut(data, **given)
-    assert caught.value.code == code
-    return caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -121,51 +90,6 @@ def test_other_containers_are_remuxed(container, codec):
     assert (piece.start, piece.end) == (0.0, pytest.approx(3.0, abs=0.002))
 
 
-@pytest.mark.parametrize(
-    ("container", "codec"),
-    [("avi", "mpeg4"), ("mpeg", "mpeg2video"), ("avi", "libx264"), ("h264", "libx264")],
-)
-def test_other_codecs_and_untimed_containers_are_encoded_anew(container, codec):
-    data = video_file(container, codec, frames=50, fps=25, every=5)
-    ((piece, written),) = sent(data)
-    assert dict(piece.recipe.options)["mode"] == "encode"
-    assert piece.mime_type == "video/mp4"
-    with av.open(io.BytesIO(written)) as file:
-        (stream,) = file.streams
-        assert stream.codec_context.codec.canonical_name == "h264"
-        assert float(stream.duration * stream.time_base) == pytest.approx(2.0, abs=0.1)
-    assert shown(written)[0][1] == 0
-
-
-def test_key_frames_too_far_apart_mean_encoding_anew_at_any_time():
-    data = video_file(frames=100, every=1000)
-    pieces = sent(data, video=SHORT)
-    assert modes(data, video=SHORT) == {"encode"}
-    assert [(p.start, p.end) for p, _ in pieces] == [(0.0, 4.0), (3.5, 7.5), (7.0, 10.0)]
-    for piece, written in pieces:
-        frames = shown(written)
-        first = round(piece.start * 10)
-        assert [n for _, n in frames] == list(range(first, first + len(frames)))
-        assert len(frames) == round((piece.end - piece.start) * 10)
-        assert frames[0][0] == 0.0
-        with av.open(io.BytesIO(written)) as file:
-            stream = file.streams.video[0]
-            seconds = float(stream.duration * stream.time_base)
-        assert seconds == pytest.approx(piece.end - piece.start, abs=0.001)
-
-
-def test_encoding_keeps_only_frames_worth_sending():
-    ((_, written),) = sent(video_file("avi", "mpeg4", frames=120, fps=60))
-    times = [t for t, _ in shown(written)]
-    assert 10 <= len(times) / 2 <= 14
-    assert all(after - before >= 0.07 for before, after in pairwise(times))
-
-
-def test_encoded_noise_stays_under_the_promised_weight():
-    ((piece, written),) = sent(noisy_video("avi", "mpeg4", 60, 50_000_000))
-    assert len(written) > piece.input_bytes // 5
-
-
 def test_a_varying_rate_keeps_its_times_when_copied():
     times = [0, 40, 500, 540, 1200, 2000, 2040, 2100, 3000, 3300, 4000, 4500, 5000, 5600]
     data = video_file("matroska", times=times, every=1)
@@ -207,15 +131,6 @@ def test_a_transport_stream_that_begins_late_counts_from_its_first_frame():
     assert (piece.start, piece.end) == (0.0, pytest.approx(3.0))
 
 
-def turned(data, degrees):
-    """The MP4 with the display matrix of its track changed to a turn."""
-    cosine, sine = round(np.cos(np.radians(degrees))), round(np.sin(np.radians(degrees)))
-    matrix = [cosine << 16, sine << 16, 0, -sine << 16, cosine << 16, 0, 0, 0, 1 << 30]
-    packed = np.array(matrix, ">i4").tobytes()
-    at = data.index(b"tkhd") + 4 + 4 + 4 * 5 + 8 + 8
-    return data[:at] + packed + data[at + 36 :]
-
-
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_a_copy_keeps_the_rotation(degrees):
     data = turned(video_file(frames=100), degrees)
@@ -226,64 +141,9 @@ def test_a_copy_keeps_the_rotation(degrees):
             assert next(file.decode(video=0)).rotation == rotation
 
 
-def test_encoding_applies_the_rotation():
-    data = turned(video_file(frames=45, every=1000), 90)
-    with av.open(io.BytesIO(data)) as file:
-        rotation = next(file.decode(video=0)).rotation
-    (_, written), *_ = sent(data, video={"max_seconds": 4.0, "overlap_seconds": 0.5})
-    with av.open(io.BytesIO(written)) as file:
-        frames = list(file.decode(video=0))
-        assert (frames[0].width, frames[0].height) == (48, 64)
-        assert frames[0].rotation == 0
-        # Bit 0 is the left bar: a quarter turn puts it at the bottom or the top.
-        grey = frames[1].to_ndarray(format="gray")
-    bright = grey[-4:].mean() if rotation == 90 else grey[:4].mean()
-    dark = grey[:4].mean() if rotation == 90 else grey[-4:].mean()
-    assert bright > 150 > 100 > dark
-
-
-@pytest.mark.parametrize(("codec", "encoder"), [("vp9", "libvpx-vp9"), ("hevc", "libx265")])
-def test_another_encoder_is_used_where_the_model_does_not_take_h264(codec, encoder, capfd):
-    limits = {"video": {"codecs": [codec]}}
-    ((piece, written),) = sent(video_file(frames=20), limits=limits)
-    assert dict(piece.recipe.options)["encoder"] == encoder
-    with av.open(io.BytesIO(written)) as file:
-        assert file.streams.video[0].codec.canonical_name == codec
-    assert [n for _, n in shown(written)] == list(range(20))
-    assert capfd.readouterr().err == ""
-
-
-def test_the_first_encoder_whose_codec_is_taken_is_chosen():
-    assert choose_encoder(("av1", "h264")) == "libx264"
-    assert choose_encoder(("hevc",)) == "libx265"
-    assert choose_encoder(("theora",)) is None
-
-
-def test_a_model_that_takes_nothing_we_can_write_is_told_so():
-    limits = {"video": {"codecs": ["theora"]}}
-    message = rejects(video_file(frames=20), "video_type_not_taken", limits=limits)
-    assert "(h264)" in message
-    assert "theora" in message
-
-
 def test_the_models_seconds_hold_above_the_configured():
     limits = {"video": {"max_seconds": 3.0}}
     assert max(p.end - p.start for p in cut(video_file(frames=100), limits=limits).pieces) <= 3.0
-
-
-def test_a_copy_above_the_weight_is_encoded_smaller():
-    data = noisy_video("mp4", "libx264", 60, 8_000_000)
-    given = {"video": {"max_seconds": 3.0, "overlap_seconds": 0}}
-    assert modes(data, **given) == {"copy"}
-    assert max(p.input_bytes for p, _ in sent(data, **given)) > 1_000_000
-    for piece, written in sent(data, max_media_bytes=500_000, **given):
-        assert dict(piece.recipe.options)["mode"] == "encode"
-        assert len(written) <= piece.input_bytes <= 500_000
-
-
-def test_a_video_that_cannot_be_made_small_enough_is_refused():
-    message = rejects(video_file(frames=100), "media_too_large", max_media_bytes=900)
-    assert "lower chunking.video.max_seconds" in message
 
 
 def test_a_dropped_soundtrack_is_noted():
@@ -328,73 +188,6 @@ def test_a_model_without_video_says_so():
     with pytest.raises(RejectError) as caught:
         cut_video(io.BytesIO(video_file(frames=5)), without("video"))
     assert caught.value.code == "modality_unsupported"
-
-
-def test_a_video_without_its_index_is_unreadable():
-    data = video_file()
-    assert "cut short or damaged" in rejects(data[: len(data) // 2], "video_unreadable")
-
-
-def test_a_video_whose_index_stands_first_is_seen_to_be_cut_short():
-    data = video_file(muxing={"moov_size": "20000"})
-    assert len(data) > 21_000
-    message = rejects(data[:-500], "video_truncated")
-    assert f"the file ends at {len(data) - 500}" in message
-
-
-@pytest.mark.parametrize("container", ["matroska", "webm"])
-def test_other_cut_containers_are_seen_by_their_duration(container):
-    data = video_file(container, "libvpx-vp9", frames=100)
-    assert "promises 10.0 s" in rejects(data[: len(data) * 2 // 3], "video_truncated")
-
-
-@pytest.fixture(params=["kept", "sought"])
-def ends(request, monkeypatch):
-    """Both ways to the last packets: kept from the reading, and sought where they weigh much."""
-    if request.param == "sought":
-        monkeypatch.setattr(video_index, "_MOST_KEPT", 0)
-
-
-@pytest.mark.usefixtures("ends")
-def test_a_video_whose_end_is_zeros_is_truncated():
-    data = bytearray(video_file(muxing={"moov_size": "20000"}))
-    data[-1200:] = bytes(1200)
-    assert "do not decode" in rejects(bytes(data), "video_truncated")
-
-
-@pytest.mark.usefixtures("ends")
-def test_a_damaged_last_group_of_images_is_forgiven_where_it_is_short():
-    data = bytearray(video_file(frames=105, muxing={"moov_size": "20000"}))
-    with av.open(io.BytesIO(bytes(data))) as opened:
-        stored = [p for p in opened.demux(video=0) if p.size]
-    begin = max(p.pos or 0 for p in stored if p.is_keyframe)
-    data[begin:] = bytes(len(data) - begin)
-    assert len(stored) == 105
-    assert cut(bytes(data)).pieces[0].end == pytest.approx(10.5)
-
-
-@pytest.mark.usefixtures("ends")
-@pytest.mark.parametrize("every", [1, 10, 100])
-def test_a_whole_video_is_taken_wherever_its_last_key_frame_stands(every):
-    assert cut(video_file(frames=100, every=every)).pieces[0].end == pytest.approx(10)
-
-
-def test_frames_far_apart_mean_damaged_times():
-    data = video_file("matroska", times=[0, 100, 9_000_000], every=1)
-    assert "export the video anew" in rejects(data, "video_times_broken")
-
-
-def test_key_frames_that_moved_since_the_plan_are_a_reject():
-    planned = cut(video_file(every=10), video=SHORT).pieces[1]
-    with pytest.raises(RejectError, match="plan again") as caught:
-        render(planned.recipe, io.BytesIO(video_file(every=7)), policy())
-    assert caught.value.code == "media_changed"
-
-
-def test_frames_that_are_gone_since_the_plan_are_a_reject():
-    planned = cut(video_file("avi", "mpeg4"), video=SHORT).pieces[-1]
-    code = reject_code(lambda: render(planned.recipe, io.BytesIO(b""), policy()))
-    assert code == "video_unreadable"
 
 
 KINDS = [

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from reembed.config.load import LoadedConfig, load_config
+from reembed.config.load import ResolvedConfig, load_config
 from reembed.core.records import Commit
 from reembed.ledger.run_dir import open_run_dir
 
@@ -42,7 +42,7 @@ class Prepared:
 
     scenario: Scenario
     folder: Path
-    loaded: LoadedConfig = field(repr=False)
+    loaded: ResolvedConfig = field(repr=False)
     commit: Commit = field(repr=False)
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.ledger.ledger import Ledger
 from reembed.ledger.run_dir import RunDir, open_run_dir
 from support.loading import over_ten_texts
@@ -37,6 +37,6 @@ def shard() -> str:
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[..., LoadedConfig]:
+def load(tmp_path: Path) -> Callable[..., ResolvedConfig]:
     """Load a configuration over ten texts with changed sections."""
     return over_ten_texts(tmp_path)

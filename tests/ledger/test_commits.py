@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.core.plans import PlanSummary
 from reembed.core.records import RunSettled
 from reembed.errors import ConfigError, ReembedError, RunFailedError
@@ -20,12 +20,12 @@ from reembed.ledger.run_dir import RunDir, open_run_dir
 from reembed.runs.plan import make_plan
 from support.racing import race_threads
 
-Load = Callable[..., LoadedConfig]
+Load = Callable[..., ResolvedConfig]
 SETTLED = RunSettled(shards=1, rows=10, rejects=0, jobs=1)
 
 
 @pytest.fixture
-def planned(load: Load) -> tuple[LoadedConfig, PlanSummary, RunDir]:
+def planned(load: Load) -> tuple[ResolvedConfig, PlanSummary, RunDir]:
     loaded = load()
     plan = make_plan(loaded)
     return loaded, plan, open_run_dir(loaded.config.run_dir)
@@ -36,7 +36,7 @@ def test_there_is_no_commit_before_the_first(load: Load) -> None:
 
 
 def test_a_commit_is_found_with_all_that_a_resume_needs(
-    planned: tuple[LoadedConfig, PlanSummary, RunDir],
+    planned: tuple[ResolvedConfig, PlanSummary, RunDir],
 ) -> None:
     loaded, plan, run_dir = planned
     made = commit_plan(run_dir, loaded.config, plan, "a-key")
@@ -50,7 +50,7 @@ def test_a_commit_is_found_with_all_that_a_resume_needs(
 
 
 def test_a_settled_commit_says_so_and_the_next_has_the_next_number(
-    planned: tuple[LoadedConfig, PlanSummary, RunDir],
+    planned: tuple[ResolvedConfig, PlanSummary, RunDir],
 ) -> None:
     loaded, plan, run_dir = planned
     first = commit_plan(run_dir, loaded.config, plan, "")
@@ -68,7 +68,7 @@ def test_a_settled_commit_says_so_and_the_next_has_the_next_number(
 
 
 def test_of_many_that_planned_at_once_one_commits(
-    planned: tuple[LoadedConfig, PlanSummary, RunDir],
+    planned: tuple[ResolvedConfig, PlanSummary, RunDir],
 ) -> None:
     loaded, plan, run_dir = planned
     storage = run_dir.storage
@@ -90,7 +90,7 @@ def test_of_many_that_planned_at_once_one_commits(
 
 
 def test_a_frozen_key_binds_and_a_free_one_does_not(
-    planned: tuple[LoadedConfig, PlanSummary, RunDir], load: Load
+    planned: tuple[ResolvedConfig, PlanSummary, RunDir], load: Load
 ) -> None:
     loaded, plan, run_dir = planned
     commit = commit_plan(run_dir, loaded.config, plan, "a-key")
@@ -106,7 +106,7 @@ def test_a_frozen_key_binds_and_a_free_one_does_not(
 
 
 def test_no_number_is_skipped_by_commits_one_after_the_other(
-    planned: tuple[LoadedConfig, PlanSummary, RunDir],
+    planned: tuple[ResolvedConfig, PlanSummary, RunDir],
 ) -> None:
     loaded, plan, run_dir = planned
     with ThreadPoolExecutor(1) as pool:
@@ -121,7 +121,7 @@ def test_no_number_is_skipped_by_commits_one_after_the_other(
 
 
 def test_a_file_beside_the_commits_is_none(
-    planned: tuple[LoadedConfig, PlanSummary, RunDir],
+    planned: tuple[ResolvedConfig, PlanSummary, RunDir],
 ) -> None:
     loaded, plan, run_dir = planned
     storage = run_dir.storage
@@ -137,7 +137,7 @@ def test_a_file_beside_the_commits_is_none(
 
 
 def test_a_plan_that_was_changed_after_its_commit_is_refused(
-    planned: tuple[LoadedConfig, PlanSummary, RunDir],
+    planned: tuple[ResolvedConfig, PlanSummary, RunDir],
 ) -> None:
     loaded, plan, run_dir = planned
     storage = run_dir.storage

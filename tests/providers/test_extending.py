@@ -14,7 +14,7 @@ import yaml
 
 from e2e.harness import Done, invoke
 from reembed import registry
-from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.errors import ConfigError, RefusedError, UsageError
 from reembed.machine.rules import check_drivable
 from reembed.providers.base import Capabilities, MinimalService
@@ -23,12 +23,12 @@ from reembed.providers.gemini.provider import CAPABILITIES
 from reembed.providers.open import PROVIDERS, find_provider, open_provider
 
 TOY = "providers.toy_provider"
-Load = Callable[..., LoadedConfig]
+Load = Callable[..., ResolvedConfig]
 
 
 @pytest.fixture
 def load(tmp_path: Path) -> Iterator[Load]:
-    def load(**service: Any) -> LoadedConfig:
+    def load(**service: Any) -> ResolvedConfig:
         data = {"name": "toy", "extensions": [TOY], "source": {"files": ["*"]}, "service": service}
         return config_from_mapping(data, tmp_path)
 

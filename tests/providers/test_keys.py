@@ -154,7 +154,7 @@ def test_no_error_or_log_shows_the_key(
     assert "HTTP Request" in caplog.text
 
 
-def test_the_key_is_blotted_out_percent_encoded_too() -> None:
+def test_the_key_is_masked_percent_encoded_too() -> None:
     secret = Secret("a/b+c=d%20")
     assert secret.scrub("x?key=a%2Fb%2Bc%3Dd%2520&y, a/b+c=d%20") == "x?key=***&y, ***"
 

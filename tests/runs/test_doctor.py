@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.errors import AccessDeniedError, RemoteNotFoundError, ServiceError, TransientError
 from reembed.providers.base import ModelInfo
 from reembed.runs.doctor import Check, check_all
 from reembed.storage.base import Stat, Storage
 from reembed.storage.local import LocalStorage
 
-Load = Callable[..., LoadedConfig]
+Load = Callable[..., ResolvedConfig]
 BATCH = "asyncBatchEmbedContent"
 
 
@@ -39,7 +39,7 @@ class OneModel:
 
 
 def checked(
-    loaded: LoadedConfig,
+    loaded: ResolvedConfig,
     answer: ModelInfo | ServiceError | None = None,
     storage: Storage | None = None,
 ) -> dict[str, Check]:

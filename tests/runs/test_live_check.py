@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from e2e.harness import emulator
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.errors import RunFailedError
 from reembed.providers.gemini.client import open_service
 from reembed.runs.live_check import LiveFindings, check_live
 from support.clocks import QuickClock
 
-Load = Callable[..., LoadedConfig]
+Load = Callable[..., ResolvedConfig]
 
 
 def findings(load: Load, **settings: object) -> LiveFindings:

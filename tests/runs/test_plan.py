@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.core.plans import PartitionPlan, digest_of
 from reembed.errors import RunFailedError, UsageError
 from reembed.ledger.layout import Layout
@@ -20,7 +20,7 @@ from support.counting import CountingStorage
 from support.memory import MemoryStorage
 from support.planted import PLAN, Planted
 
-Load = Callable[..., LoadedConfig]
+Load = Callable[..., ResolvedConfig]
 
 
 def files_under(folder: str) -> dict[str, bytes]:

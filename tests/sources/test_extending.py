@@ -12,7 +12,7 @@ import pytest
 from e2e.harness import Project, emulator, reembed
 from reembed import registry
 from reembed.config.frozen import check_frozen, frozen_view
-from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.config.source import KINDS
 from reembed.errors import ConfigError, UsageError
 from reembed.sources.open import SOURCES, open_source
@@ -21,12 +21,12 @@ from reembed.types import Item
 
 TOY = "sources.toy_source"
 TESTS = Path(__file__).parents[1]
-Load = Callable[..., LoadedConfig]
+Load = Callable[..., ResolvedConfig]
 
 
 @pytest.fixture
 def load(tmp_path: Path) -> Iterator[Load]:
-    def load(**source: Any) -> LoadedConfig:
+    def load(**source: Any) -> ResolvedConfig:
         data = {"name": "toy", "extensions": [TOY], "source": source}
         return config_from_mapping(data, tmp_path)
 

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reembed.config.load import LoadedConfig, config_from_mapping
+from reembed.config.load import ResolvedConfig, config_from_mapping
 from reembed.errors import UsageError
 from reembed.sources.open import SOURCES, open_source
 from reembed.storage.local import LocalStorage
 
 
-def load(folder: Path, **source: object) -> LoadedConfig:
+def load(folder: Path, **source: object) -> ResolvedConfig:
     return config_from_mapping({"name": "n", "source": source}, folder)
 
 

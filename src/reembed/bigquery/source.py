@@ -25,7 +25,7 @@ from reembed.bigquery.names import TableName, parse_table
 from reembed.bigquery.snapshot import Keys, Snapshot, take_snapshot
 from reembed.bigquery.source_reader import TableReader
 from reembed.bigquery.sql import result_sql, select_sql, source_sql
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.config.source import BigQuerySource
 from reembed.core.names import PARTITION_ITEMS
 from reembed.errors import (
@@ -110,7 +110,7 @@ _READABLE = ("TABLE", "SNAPSHOT")
 _PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
 
 
-def open_bigquery_source(loaded: LoadedConfig, storage: Storage) -> Source:
+def open_bigquery_source(loaded: ResolvedConfig, storage: Storage) -> Source:
     """Open the table or query of a configuration; URIs in its rows are resolved.
 
     Raises:
@@ -125,7 +125,7 @@ BIGQUERY: Final = SourceKind(open_bigquery_source, samples=True)
 
 
 def open_bigquery(
-    loaded: LoadedConfig,
+    loaded: ResolvedConfig,
     storage: Storage,
     connect: Callable[[str], BigQuery] = open_bigquery_client,
 ) -> Source:

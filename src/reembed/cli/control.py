@@ -13,6 +13,7 @@ from reembed.ledger.commits import check_resumable
 from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.cancel import cancel_jobs, write_stop
 from reembed.runs.loading import load_service_config
+from reembed.runs.options import RunOptions
 from reembed.runs.redrive import plan_redrive, write_redrive
 
 
@@ -42,7 +43,7 @@ def cancel_command(
             f"Stopped: {done.asked:,} jobs are asked to end, {done.ended:,} had ended. What was "
             "never sent becomes a reject (`reembed redrive` would send it)."
         )
-    return run_command(path, overrides, run_dir, [], False, as_json, "advance")
+    return run_command(path, overrides, run_dir, RunOptions(mode="advance"), as_json)
 
 
 def redrive_command(
@@ -67,4 +68,5 @@ def redrive_command(
     elif not as_json:
         console().print(f"{words}.")
     write_redrive(folder, commit, generation, found)
-    return run_command(path, overrides, run_dir, beam, False, as_json)
+    options = RunOptions(beam_arguments=tuple(beam))
+    return run_command(path, overrides, run_dir, options, as_json)

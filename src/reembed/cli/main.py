@@ -91,23 +91,18 @@ def run(
 ) -> None:
     """Plan, submit, wait, settle, write; the same command resumes."""
     from reembed.cli.run import run_command
+    from reembed.runs.options import RunOptions
 
     overrides = _overrides(set_, sample=sample, where=where, max_usd=max_usd)
-    exit_with(
-        lambda: run_command(
-            config,
-            overrides,
-            run_dir,
-            beam or [],
-            key_rotated,
-            as_json,
-            "run",
-            accept_repay,
-            assume_lost,
-            expect_plan,
-        ),
-        log,
+    options = RunOptions(
+        mode="run",
+        beam_arguments=tuple(beam or ()),
+        key_rotated=key_rotated,
+        accept_repay=accept_repay,
+        assume_lost=assume_lost,
+        expect_plan=expect_plan,
     )
+    exit_with(lambda: run_command(config, overrides, run_dir, options, as_json), log)
 
 
 @app.command()
@@ -125,21 +120,15 @@ def submit(
 ) -> None:
     """Plan, submit what the quotas allow, and leave; `advance` goes on."""
     from reembed.cli.run import run_command
+    from reembed.runs.options import RunOptions
 
     overrides = _overrides(set_, sample=sample, where=where, max_usd=max_usd)
-    exit_with(
-        lambda: run_command(
-            config,
-            overrides,
-            run_dir,
-            beam or [],
-            False,
-            as_json,
-            "submit",
-            expect_plan=expect_plan,
-        ),
-        log,
+    options = RunOptions(
+        mode="submit",
+        beam_arguments=tuple(beam or ()),
+        expect_plan=expect_plan,
     )
+    exit_with(lambda: run_command(config, overrides, run_dir, options, as_json), log)
 
 
 @app.command()
@@ -157,22 +146,17 @@ def advance(
 ) -> None:
     """Take everything unsettled one round on, and leave: 0 settled, 75 come again, 1 failed."""
     from reembed.cli.run import run_command
+    from reembed.runs.options import RunOptions
 
     overrides = _overrides(set_, max_usd=max_usd)
-    exit_with(
-        lambda: run_command(
-            config,
-            overrides,
-            run_dir,
-            beam or [],
-            key_rotated,
-            as_json,
-            "advance",
-            accept_repay,
-            assume_lost,
-        ),
-        log,
+    options = RunOptions(
+        mode="advance",
+        beam_arguments=tuple(beam or ()),
+        key_rotated=key_rotated,
+        accept_repay=accept_repay,
+        assume_lost=assume_lost,
     )
+    exit_with(lambda: run_command(config, overrides, run_dir, options, as_json), log)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from rich.console import Console
 from reembed.cli.logs import logs_to_file
 from reembed.cli.plan import show_plan
 from reembed.cli.screen import Screen, console, print_json
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.core.plans import PlanSummary
 from reembed.core.price import format_cap, format_usd, price
 from reembed.driver.interrupt import Interrupt
@@ -26,8 +26,8 @@ from reembed.errors import ReembedError, UsageError
 from reembed.ledger.run_dir import open_run_dir
 from reembed.runs.loading import load_service_config
 from reembed.runs.notified import run_with_notifications
+from reembed.runs.options import RunOptions
 from reembed.runs.repay import price_of_repay
-from reembed.runs.run import Mode, RunCall
 
 _INTERRUPTED = 130
 # Seconds that an engine has to end after Ctrl-C.
@@ -38,32 +38,27 @@ def run_command(
     path: str,
     overrides: Sequence[str],
     run_dir: str | None,
-    beam: Sequence[str],
-    key_rotated: bool,
+    options: RunOptions,
     as_json: bool,
-    mode: Mode = "run",
-    accept_repay: bool = False,
-    assume_lost: bool = False,
-    expect_plan: str = "",
 ) -> int:
     """Run a configuration to its end, or one round of it."""
     loaded = load_service_config(path, overrides, run_dir)
-    goes_on = "advance" if mode == "submit" else mode
-    again = _same_command([goes_on, path], overrides, run_dir, beam)
+
+    def command(name: str) -> str:
+        return _same_command([name, path], overrides, run_dir, options.beam_arguments)
+
+    again = command("advance" if options.mode == "submit" else options.mode)
+    options = replace(
+        options,
+        approve=_approval(loaded, as_json, options.interrupt),
+        alternatives=(command("submit"), command("advance")),
+    )
     with logs_to_file(loaded.config.run_dir, loaded.config.notify), Screen(as_json) as screen:
-        interrupt = Interrupt()
-        _on_interrupt(interrupt, screen, again)
-        approve = _approval(loaded, as_json, interrupt)
-        call = RunCall(loaded, screen, approve, beam, key_rotated, mode, interrupt=interrupt)
-        others = ("submit", "advance")
-        instead = [_same_command([name, path], overrides, run_dir, beam) for name in others]
-        call = replace(call, instead=tuple(instead))
-        if accept_repay:
+        _on_interrupt(options.interrupt, screen, again)
+        if options.accept_repay:
             _show_repay(loaded, as_json)
-            call = replace(call, accept_repay=True)
-        call = replace(call, assume_lost=assume_lost, expect_plan=expect_plan)
         try:
-            report = run_with_notifications(call)
+            report = run_with_notifications(loaded, options, screen)
         except ReembedError as err:
             if as_json:
                 print_json({**open_run_dir(loaded.config.run_dir).last_report(), "error": str(err)})
@@ -98,7 +93,7 @@ def _same_command(
     return shlex.join([*words, *(["--", *beam] if beam else [])])
 
 
-def _show_repay(loaded: LoadedConfig, quiet: bool) -> None:
+def _show_repay(loaded: ResolvedConfig, quiet: bool) -> None:
     """Say what buying unusable answers again costs, before it happens; the cap holds above it.
 
     Refused before anything is on record: what is on record is no longer in question.
@@ -160,7 +155,7 @@ def _on_interrupt(interrupt: Interrupt, screen: Screen, again: str) -> None:
 
 
 def _approval(
-    loaded: LoadedConfig, quiet: bool, interrupt: Interrupt
+    loaded: ResolvedConfig, quiet: bool, interrupt: Interrupt
 ) -> Callable[[PlanSummary], float | None]:
     """How the price is approved: by the cap, or by asking on a terminal, else not at all."""
 

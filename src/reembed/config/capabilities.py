@@ -25,7 +25,7 @@ class Capabilities:
         job_list_days: how long an ended job stays in that list.
         inputs_fence: a create fails once its input is deleted. A holder that was held up for
             longer than its lease is kept from creating by deleting its input.
-        input_prefix: what stands before the chosen name of an input file.
+        input_prefix: prefix of the chosen names of input files.
         batch_method: name under which the service lists batch jobs among a model's calls; empty: it
             lists none.
         max_requests: most requests of a job; None: no limit is documented.
@@ -55,7 +55,7 @@ class Capabilities:
         """Check the figures that other parts rely on.
 
         Raises:
-            ValueError: results are said to stay for longer than the reservations remember.
+            ValueError: results would stay for longer than the reservations remember.
         """
         if not 0 <= self.result_seconds <= LONGEST_RESULT_SECONDS:
             raise ValueError(

@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from yaml.constructor import ConstructorError
 
 from reembed.config.base import show_value
 from reembed.config.messages import config_error, problems_of
-from reembed.config.schema import Config
+from reembed.config.notifications import NotifyConfig
+from reembed.config.schema import Config, ServiceConfig
 from reembed.errors import ConfigError, UsageError
 
 _MAX_DEPTH = 20
@@ -163,22 +164,51 @@ _START = "start from configs/handbook.yaml"
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedConfig:
-    """A checked configuration and where it came from.
+class ResolvedConfig:
+    """Checked configuration with absolute places, and where it came from; made once a call.
 
-    `config.run_dir` is absolute (or ``gs://…``) and has no slash at its end. `config.source.files`
-    is as written, so that keys do not depend on where the folder lies; `base` is the absolute
-    folder that its relative patterns start from. `path` is None when there was no file.
+    Attributes:
+        config: `config.run_dir` is absolute (or ``gs://…``) and has no slash at its end;
+            `config.source.files` is as written, so that keys do not depend on where the folder
+            lies.
+        base: absolute folder that relative places start from.
+        path: file that was read; None where there was none.
+        overrides: ``a.b=value`` each, which stand above the file.
     """
 
     config: Config
     base: Path
     path: Path | None = None
+    overrides: tuple[str, ...] = ()
+
+    def with_service(self, service: ServiceConfig) -> ResolvedConfig:
+        """Replace the service's section, by one with what the environment says of it."""
+        return replace(self, config=self.config.model_copy(update={"service": service}))
+
+    def with_cap(self, max_usd: float | None) -> ResolvedConfig:
+        """Replace the cap, by one that was approved for this call."""
+        return replace(self, config=with_cap(self.config, max_usd))
+
+
+def with_cap(config: Config, max_usd: float | None) -> Config:
+    """Replace `budget.max_usd`."""
+    budget = config.budget.model_copy(update={"max_usd": max_usd})
+    return config.model_copy(update={"budget": budget})
+
+
+def config_for_workers(config: Config, approved_usd: float | None) -> Config:
+    """Make the configuration that travels to workers: with the cap that holds, without addresses.
+
+    Without a cap of its own it takes the one that was approved at the commit. Addresses to notify
+    may be secrets, and workers notify nobody, so these do not travel.
+    """
+    config = config.model_copy(update={"notify": NotifyConfig()})
+    return config if config.budget.max_usd is not None else with_cap(config, approved_usd)
 
 
 def load_config(
     path: Path, overrides: Sequence[str] = (), run_dir: str | None = None
-) -> LoadedConfig:
+) -> ResolvedConfig:
     """Read a configuration file.
 
     Args:
@@ -192,8 +222,8 @@ def load_config(
     """
     absolute = Path(os.path.abspath(path))
     text = _text(absolute, path)
-    loaded = config_from_text(text, str(path), absolute.parent, overrides, run_dir)
-    return LoadedConfig(loaded.config, loaded.base, absolute)
+    resolved = config_from_text(text, str(path), absolute.parent, overrides, run_dir)
+    return replace(resolved, path=absolute)
 
 
 def read_mapping(path: Path) -> Mapping[str, Any]:
@@ -208,7 +238,7 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
 
 def config_from_text(
     text: str, shown: str, base: Path, overrides: Sequence[str] = (), run_dir: str | None = None
-) -> LoadedConfig:
+) -> ResolvedConfig:
     """Check a configuration that was read as text; messages call its place `shown`.
 
     Raises:
@@ -223,7 +253,7 @@ def config_from_mapping(
     base: Path,
     overrides: Sequence[str] = (),
     run_dir: str | None = None,
-) -> LoadedConfig:
+) -> ResolvedConfig:
     """Check a configuration that is in memory; relative places in it start from `base`.
 
     Raises:
@@ -242,7 +272,8 @@ def config_from_mapping(
         place = resolve_place(run_dir, Path.cwd())
     else:
         place = resolve_place(config.run_dir or f"./runs/{config.name}", base)
-    return LoadedConfig(config.model_copy(update={"run_dir": place}), base)
+    config = config.model_copy(update={"run_dir": place})
+    return ResolvedConfig(config, base, overrides=tuple(overrides))
 
 
 def resolve_place(place: str, base: Path) -> str:

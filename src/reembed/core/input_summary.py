@@ -53,9 +53,9 @@ class InputSketch:
 
     def add(self, key: str, content: Iterable[str | None]) -> InputSketch:
         """Add one input."""
-        said = orjson.dumps([key, *content])
+        line = orjson.dumps([key, *content])
         self.items += 1
-        self.total = (self.total + int.from_bytes(hashlib.sha256(said).digest())) % _MODULUS
+        self.total = (self.total + int.from_bytes(hashlib.sha256(line).digest())) % _MODULUS
         self.sample.add((hashlib.blake2b(key.encode(), digest_size=8).digest(), key))
         return self._pruned(2 * SAMPLE_KEYS)
 

@@ -173,11 +173,11 @@ def log_event(event: Event, run: str) -> None:
     """
     fields = {"run": run, "shard": event.shard, "attempt": event.attempt, "job": event.job}
     words = [f"{name} {value}" for name, value in fields.items() if value]
-    said = f"{event.name}: {', '.join(words)}{_counted(event.counts)}"
+    text = f"{event.name}: {', '.join(words)}{_counted(event.counts)}"
     logger.log(
         logging.WARNING if event.severe else logging.INFO,
         "%s",
-        f"{said}; {event.why}" if event.why else said,
+        f"{text}; {event.why}" if event.why else text,
         extra={"event": event.name, "counts": dict(event.counts), **fields},
     )
 

@@ -251,8 +251,8 @@ class Performer:
         reserved = self._shared.current().reservations.live.get(name)
         need = reserved[1] if reserved else state.attempts[action.attempt].need
         uploading = isinstance(action, act.Upload)
-        news = Refusal(need, self._shared.storage_now(), err.retry_after, uploading)
-        wait = self._context.spend.record_refusal(name, action.epoch, news, self._shared.quotas)
+        learned = Refusal(need, self._shared.storage_now(), err.retry_after, uploading)
+        wait = self._context.spend.record_refusal(name, action.epoch, learned, self._shared.quotas)
         self._shared.set_reservations(self._context.spend.read())
         return SendRefused(f"quota: {err}", wait, quota=True)
 

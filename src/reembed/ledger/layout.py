@@ -141,7 +141,7 @@ class Layout:
         return f"{self.run(commit)}/settled.g{generation}"
 
     def run_published(self, commit: int, generation: int) -> str:
-        """The record that the destination has taken over a settled run."""
+        """The record that a settled run is published."""
         return f"{self.run(commit)}/published.g{generation}"
 
     def run_merge(self, commit: int, generation: int) -> str:
@@ -198,15 +198,15 @@ class Layout:
         return f"{self.run(commit)}/rollups/{partition}"
 
     def spend(self, commit: int, seq: int) -> str:
-        """One line of the spend log."""
+        """One line of the reservation log."""
         return f"{self.run(commit)}/spend/{seq:09}"
 
     def fold(self, commit: int, seq: int) -> str:
-        """The spend log's lines 1 to `seq`, folded."""
+        """The reservation log's lines 1 to `seq`, folded."""
         return f"{self.folds(commit)}{seq:09}"
 
     def folds(self, commit: int) -> str:
-        """The prefix of all folds of the spend log."""
+        """The prefix of all folds of the reservation log."""
         return f"{self.run(commit)}/folds/"
 
     def stops(self, commit: int) -> str:

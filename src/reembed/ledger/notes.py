@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -53,3 +54,21 @@ def sum_notes(notes: list[dict[str, Any]]) -> Counter[str]:
             elif isinstance(value, int) and not isinstance(value, bool) and name != "schema":
                 total[name] += value
     return total
+
+
+def stuck_in(notes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of the jobs that hang, by the notes of lanes."""
+    return sorted({job for note in notes for job in note.get("stuck_jobs", ())})
+
+
+def failures_in(notes: Iterable[Mapping[str, Any]]) -> str:
+    """What stopped lanes, each reason once; empty where nothing did."""
+    return "; ".join(sorted({note["failed"] for note in notes if note.get("failed")}))
+
+
+def reasons_in(notes: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Number of shards that lanes have left, by reason."""
+    left: Counter[str] = Counter()
+    for note in notes:
+        left.update(note.get("left", {}))
+    return dict(left)

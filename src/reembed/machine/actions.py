@@ -50,7 +50,7 @@ class ReloadRecords:
 
 @dataclass(frozen=True, slots=True)
 class RefreshReservations:
-    """Ledger: read the spend log to its tail, and the stop record, for all attempts that wait."""
+    """Ledger: read the reservation log to its tail, and the stop record, for all that wait."""
 
     attempt: str
 
@@ -75,7 +75,7 @@ class ReleaseClaim:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Ledger: append a `reserve` line to the spend log if it still fits."""
+    """Ledger: append a `reserve` line to the reservation log if it still fits."""
 
     attempt: str
     epoch: int
@@ -84,7 +84,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Ledger: append a `void` or `end` line to the spend log."""
+    """Ledger: append a `void` or `end` line to the reservation log."""
 
     attempt: str
     epoch: int

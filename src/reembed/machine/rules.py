@@ -179,13 +179,13 @@ class SharedState:
     Attributes:
         now: the local monotonic clock.
         storage_now: the storage's wall clock.
-        reservations: the fold of the spend log, as of `reservations_read_at`.
+        reservations: the fold of the reservation log, as of `reservations_read_at`.
         quotas: the configured quotas under the ceiling that the log tells.
         stopped: the user wants no more jobs created (`reembed cancel`).
         halted: why this process creates no more jobs; empty while it may.
         listed_at: when the last listing of remote jobs began.
         listed_jobs: the jobs of that listing by ``(shard, attempt)``.
-        reservations_read_at: when the spend log was last read to its tail.
+        reservations_read_at: when the reservation log was last read to its tail.
         refreshed_for: the ``shard/attempt`` for which it was last read.
         reservations_changed_at: when the log was last seen to have grown.
     """

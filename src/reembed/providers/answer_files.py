@@ -34,7 +34,7 @@ def whole_or_nothing(path: Path) -> Iterator[FileReceiver]:
     """Lend a temporary file beside `path`; rename it at the end, remove it on an error.
 
     Raises:
-        StorageError: the disk said no.
+        StorageError: the file cannot be written.
     """
     temporary = path.with_name(f"{path.name}.tmp")
     try:

@@ -211,7 +211,7 @@ class MinimalService:
         """Write a finished job's answers to `path`, by `stream`; returns the bytes.
 
         Raises:
-            StorageError: the disk said no.
+            StorageError: the file cannot be written.
         """
         with whole_or_nothing(path) as file:
             return self.stream(job, file)

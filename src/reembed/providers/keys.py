@@ -271,13 +271,13 @@ class Secret:
         return () if key is None or key == LOCAL_KEY else (key, quote(key, safe=""))
 
     def scrub(self, text: str) -> str:
-        """Blot the key out of a text, plain or percent-encoded."""
+        """Mask the key in a text, plain or percent-encoded."""
         for form in self.forms():
             text = text.replace(form, _HIDDEN)
         return text
 
     def scrub_bytes(self, body: bytes) -> bytes:
-        """Blot the key out of an answer: refusals of a key are known to repeat it."""
+        """Mask the key in an answer: refusals of a key are known to repeat it (R)."""
         for form in self.forms():
             body = body.replace(form.encode(), _HIDDEN.encode())
         return body

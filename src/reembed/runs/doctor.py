@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reembed.config.crosscheck import largest_chunk_tokens
 from reembed.config.job_limits import job_limits
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.errors import AccessDeniedError, AlreadyExistsError, ReembedError, RemoteNotFoundError
 from reembed.ledger.run_dir import open_run_dir
 from reembed.providers.base import ClosingService
@@ -27,7 +27,7 @@ class Check:
 
 
 def check_all(
-    loaded: LoadedConfig, storage: Storage, open_service: Callable[[], ClosingService]
+    loaded: ResolvedConfig, storage: Storage, open_service: Callable[[], ClosingService]
 ) -> Iterator[Check]:
     """Yield every check that costs nothing, each by itself."""
     yield _guarded("source", lambda: _check_source(loaded, storage))
@@ -43,11 +43,11 @@ def _guarded(name: str, check: Callable[[], str]) -> Check:
         return Check(name, False, str(err))
 
 
-def _check_source(loaded: LoadedConfig, storage: Storage) -> str:
+def _check_source(loaded: ResolvedConfig, storage: Storage) -> str:
     return open_source(loaded, storage).describe()
 
 
-def _check_run_dir(loaded: LoadedConfig, storage: Storage) -> str:
+def _check_run_dir(loaded: ResolvedConfig, storage: Storage) -> str:
     """Create, and create again: the promise that nothing is paid twice rests on the refusal."""
     open_run_dir(loaded.config.run_dir, storage).check_version()
     name = f"{loaded.config.run_dir}/ledger/clock/doctor-{secrets.token_hex(4)}"
@@ -64,7 +64,7 @@ def _check_run_dir(loaded: LoadedConfig, storage: Storage) -> str:
     )
 
 
-def _check_limits(loaded: LoadedConfig) -> Check:
+def _check_limits(loaded: ResolvedConfig) -> Check:
     config = loaded.config
     provider = find_provider(config.service)
     limits = job_limits(config, provider.capabilities)
@@ -83,7 +83,7 @@ def _check_limits(loaded: LoadedConfig) -> Check:
     return Check("limits", True, said)
 
 
-def _check_model(loaded: LoadedConfig, open_service: Callable[[], ClosingService]) -> str:
+def _check_model(loaded: ResolvedConfig, open_service: Callable[[], ClosingService]) -> str:
     config = loaded.config
     provider = find_provider(config.service)
     try:

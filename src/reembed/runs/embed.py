@@ -15,7 +15,7 @@ from typing import Any
 
 from reembed.beam.run_plan import Wanted
 from reembed.config.frozen import frozen_view
-from reembed.config.load import config_from_mapping, read_mapping
+from reembed.config.load import config_for_workers, config_from_mapping, read_mapping
 from reembed.config.schema import Config
 from reembed.core.input_summary import InputSummary
 from reembed.core.plans import PlanSummary, plan_id
@@ -35,7 +35,7 @@ from reembed.machine.quotas import Quotas, why_not_wait
 from reembed.providers.open import find_provider
 from reembed.runs.loading import settle_service
 from reembed.runs.plan import PlanTask, complete_plan
-from reembed.runs.run import config_for_workers, end_run, reach_service
+from reembed.runs.run import end_run, reach_service
 
 logger = logging.getLogger(__name__)
 
@@ -129,9 +129,9 @@ def name_plan(task: EmbedTask, summary: InputSummary) -> NamedPlan:
         ConfigError: the run directory holds a run with other settings.
         UsageError: the run directory holds a run over other inputs.
     """
-    run_dir, said = task.run_dir, (summary.digest.encode(), str(summary.items).encode())
+    run_dir, inputs = task.run_dir, (summary.digest.encode(), str(summary.items).encode())
     versions = ChunkPolicy.of(task.config).table().versions()
-    plan = plan_id(frozen_view(task.config), versions, (b"pipeline", *said))
+    plan = plan_id(frozen_view(task.config), versions, (b"pipeline", *inputs))
     newest = run_dir.newest_commit()
     if newest is not None and newest.commit.plan != plan:
         key = service_key(task.config)
@@ -185,7 +185,7 @@ def begin_run(task: EmbedTask, named: NamedPlan) -> BegunRun:
         # Notes of an earlier call would be taken for those of this one's lanes.
         run_dir.delete_lane_notes(commit.number)
     session = Session(
-        config_for_workers(config, commit),
+        config_for_workers(config, commit.max_usd),
         commit.run,
         commit.plan,
         commit.number,

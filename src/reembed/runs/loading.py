@@ -6,14 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from reembed.config.load import LoadedConfig, config_from_text, load_config
+from reembed.config.load import ResolvedConfig, config_from_text, load_config
 from reembed.errors import ObjectNotFoundError, UsageError
 from reembed.providers.open import find_provider
 from reembed.storage.names import is_gs
 from reembed.storage.open import open_storage
 
 
-def load_from(path: str, overrides: Sequence[str], run_dir: str | None) -> LoadedConfig:
+def load_from(path: str, overrides: Sequence[str], run_dir: str | None) -> ResolvedConfig:
     """Load a configuration from a file, or from an object of Cloud Storage.
 
     Relative places in an object start from the current folder: none lies beside it.
@@ -32,16 +32,14 @@ def load_from(path: str, overrides: Sequence[str], run_dir: str | None) -> Loade
     return config_from_text(text, path, Path.cwd(), overrides, run_dir)
 
 
-def load_service_config(path: str, overrides: Sequence[str], run_dir: str | None) -> LoadedConfig:
+def load_service_config(path: str, overrides: Sequence[str], run_dir: str | None) -> ResolvedConfig:
     """Load a configuration, with what the environment says of its service written into it."""
     return settle_service(load_from(path, overrides, run_dir))
 
 
-def settle_service(loaded: LoadedConfig) -> LoadedConfig:
+def settle_service(loaded: ResolvedConfig) -> ResolvedConfig:
     """Write what the environment says of the service into a configuration.
 
     Written there it is frozen with it, so that a resume cannot go to another service unnoticed.
     """
-    settled = find_provider(loaded.config.service).settle(os.environ)
-    config = loaded.config.model_copy(update={"service": settled})
-    return LoadedConfig(config, loaded.base, loaded.path)
+    return loaded.with_service(find_provider(loaded.config.service).settle(os.environ))

@@ -13,7 +13,7 @@ from reembed.beam.dataflow import check_dataflow
 from reembed.beam.engine import beam_options
 from reembed.beam.run_plan import Planning, Wanted, run_plan
 from reembed.config.frozen import frozen_view
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.config.schema import Config
 from reembed.core.plans import (
     PartitionPlan,
@@ -68,7 +68,9 @@ def _standing(run_dir: RunDir, last: Commit) -> set[_Reject]:
 
 
 def make_plan(
-    loaded: LoadedConfig, beam_arguments: Sequence[str] = (), interrupt: Interrupt | None = None
+    loaded: ResolvedConfig,
+    beam_arguments: Sequence[str] = (),
+    interrupt: Interrupt | None = None,
 ) -> PlanSummary:
     """Plan a configuration; a plan of the same source, destination and configuration is kept.
 

@@ -6,7 +6,6 @@ Beam is imported where it is asked: most of a second, and settled runs need none
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
@@ -15,10 +14,8 @@ from reembed.errors import UsageError
 from reembed.ledger.run_dir import RunDir
 from reembed.machine.quotas import Quotas, rest_of, why_not_wait
 from reembed.providers.open import find_provider
+from reembed.runs.options import RunOptions
 from reembed.runs.report import settled_shards
-
-if TYPE_CHECKING:
-    from reembed.runs.run import RunCall
 
 
 def check_engine(config: Config, beam_arguments: Sequence[str]) -> None:
@@ -35,26 +32,34 @@ def check_engine(config: Config, beam_arguments: Sequence[str]) -> None:
     check_dataflow(config, beam_options(beam_arguments))
 
 
-def check_wait(call: RunCall, run_dir: RunDir, plan: PlanSummary, commit: Commit | None) -> None:
+def check_wait(
+    config: Config,
+    options: RunOptions,
+    run_dir: RunDir,
+    plan: PlanSummary,
+    commit: Commit | None,
+) -> None:
     """Refuse to let paid workers wait for longer than the configuration allows.
 
     Raises:
         UsageError: with the hours and the commands that do not wait.
     """
-    if not call.beam_arguments:
+    if not options.beam_arguments:
         return
     from reembed.beam.dataflow import is_dataflow
     from reembed.beam.engine import beam_options
 
-    if call.mode != "run" or not is_dataflow(beam_options(call.beam_arguments)):
+    if options.one_round or not is_dataflow(beam_options(options.beam_arguments)):
         return
-    config, totals = call.loaded.config, plan.plan_totals()
+    totals = plan.plan_totals()
     if commit is not None:
         totals = rest_of(totals, settled_shards(run_dir, commit))
     quotas = Quotas.of(config, find_provider(config.service).capabilities)
     why = why_not_wait(quotas, totals, config.batch.max_wait_hours)
     if why:
-        commands = " and then, until it exits 0, ".join(f"`{each}`" for each in call.instead)
+        commands = " and then, until it exits 0, ".join(
+            f"`{each}`" for each in options.alternatives
+        )
         raise UsageError(
             f"{why}, and Dataflow's workers are paid while they wait; instead: "
             f"{commands or 'submit, then advance'}; or raise batch.max_wait_hours"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,15 +11,18 @@ import pyarrow.parquet as pq
 
 from reembed.core.names import partition_id
 from reembed.core.plans import PlanSummary
-from reembed.core.price import price
+from reembed.core.price import format_cap, format_usd, price
 from reembed.core.query_contract import query_contract
 from reembed.core.records import Commit
 from reembed.driver.session import Session
 from reembed.errors import RunFailedError
 from reembed.ledger.ledger import Ledger
+from reembed.ledger.notes import failures_in, reasons_in, stuck_in
 from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import RunDir
 from reembed.machine.snapshot import settlement_of
+from reembed.runs.audit import Audit
+from reembed.runs.repay import Costs
 from reembed.storage.base import Stat, Storage
 from reembed.storage.parallel import in_parallel
 
@@ -167,3 +170,60 @@ def report_of(
         "rejects_at": f"{session.config.run_dir}/rejects",
         "query_contract": query_contract(session.config),
     }
+
+
+def write_report(
+    session: Session, commit: Commit, plan: PlanSummary, audit: Audit, seconds: float
+) -> dict[str, Any]:
+    """Count a run and write its report, also where the counts do not close.
+
+    Raises:
+        RunFailedError: the counts of a settled run do not close.
+    """
+    run_dir = session.run_dir
+    counts = count_run(run_dir, commit, plan.plan_totals().skipped)
+    notes = run_dir.lane_notes(commit.number)
+    failed, left = failures_in(notes), reasons_in(notes)
+    if counts.settled == counts.shards:
+        state = "settled" if counts.closes else "failed"
+    else:
+        state = "failed" if failed else "open"
+        # An engine that says DONE has proved nothing.
+        lost = counts.shards - counts.settled - sum(left.values())
+        if lost > 0 and not failed:
+            left["the engine ended before their lane did"] = lost
+    report = report_of(session, plan, counts, state, seconds)
+    report.update({"failed": failed, "left": left, "stuck": stuck_in(notes), **audit.as_json()})
+    run_dir.write_report(report)
+    if counts.settled == counts.shards:
+        require_closed(counts)
+    return report
+
+
+def describe_open_run(report: Mapping[str, Any], rest: Costs | None) -> str:
+    """Describe in a sentence what a call has left, why, and how to go on.
+
+    Args:
+        report: of the call.
+        rest: price of what is left, where the cap is in the way.
+    """
+    left = report["left"]
+    reasons = ", ".join(f"{count} because {reason}" for reason, count in sorted(left.items()))
+    shards = report["shards"]
+    budget = (
+        f"; {format_usd(rest.reserved)} are reserved or spent, the {rest.attempts:,} jobs that are "
+        f"left cost up to {format_usd(rest.usd_nano)}: --max-usd {format_cap(rest.needed)} buys "
+        "them"
+        if rest is not None
+        else ""
+    )
+    hanging = (
+        f"; {len(report['stuck'])} jobs hang, for instance {report['stuck'][0]} "
+        "(batch.on_stuck: resubmit sends them again)"
+        if report["stuck"]
+        else ""
+    )
+    return (
+        f"{shards - report['settled_shards']} of {shards} shards are not settled"
+        f"{f' ({reasons})' if reasons else ''}{budget}{hanging}; the same command goes on"
+    )

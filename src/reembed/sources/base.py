@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reembed.config.base import Section
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.ledger.run_dir import RunDir
 from reembed.storage.base import Storage
 from reembed.types import Item
@@ -104,7 +104,7 @@ class SourceKind:
     ``source.sample`` (see `storage.listing.sample_digest`); others refuse it.
     """
 
-    open: Callable[[LoadedConfig, Storage], Source]
+    open: Callable[[ResolvedConfig, Storage], Source]
     section: type[Section] | None = None
     samples: bool = False
 

@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.core.names import partition_of
 from reembed.core.plans import items_of, listing_table
 from reembed.ledger.run_dir import RunDir
@@ -86,7 +86,7 @@ class ListingReader:
         yield Block(span.first, tuple(items_of(table)))
 
 
-def open_files(loaded: LoadedConfig, storage: Storage) -> ListingSource:
+def open_files(loaded: ResolvedConfig, storage: Storage) -> ListingSource:
     """List the files of a configuration; the run directory is no input.
 
     Raises:
@@ -107,7 +107,7 @@ FILES: Final = SourceKind(open_files, samples=True)
 
 
 def _with_sidecars(
-    items: list[Item], sidecar: str, loaded: LoadedConfig, storage: Storage
+    items: list[Item], sidecar: str, loaded: ResolvedConfig, storage: Storage
 ) -> Sidecars:
     if sidecar == "json":
         return with_sidecar_files(items, storage)

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import orjson
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.core.names import PARTITION_ITEMS, partition_of
 from reembed.errors import ObjectNotFoundError, RejectError, UsageError
 from reembed.ledger.run_dir import RunDir
@@ -273,7 +273,7 @@ def _reject(file: ManifestFile, record: Record, err: RejectError) -> Reject:
     return Reject(err.code, f"{file.name}, line {record.line}: {err.message}", STAGE)
 
 
-def open_manifest(loaded: LoadedConfig, storage: Storage) -> ManifestLines:
+def open_manifest(loaded: ResolvedConfig, storage: Storage) -> ManifestLines:
     """List the manifests of a configuration and inspect how each begins.
 
     Raises:

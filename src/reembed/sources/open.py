@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.errors import UsageError
 from reembed.registry import Table, load_extensions
 from reembed.sources.base import Source, SourceKind
@@ -23,7 +23,7 @@ SOURCES: Final = Table[SourceKind](
 )
 
 
-def open_source(loaded: LoadedConfig, storage: Storage) -> Source:
+def open_source(loaded: ResolvedConfig, storage: Storage) -> Source:
     """Open a configuration's source, and check everything that can be checked for free.
 
     Raises:

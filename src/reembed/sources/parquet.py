@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.config.source import ParquetSource
 from reembed.core.names import PARTITION_ITEMS, partition_of
 from reembed.errors import ObjectNotFoundError, UsageError
@@ -85,7 +85,7 @@ class ParquetRows:
         return f"{rows:,} rows in {len(self.files):,} Parquet files"
 
 
-def open_parquet(loaded: LoadedConfig, storage: Storage) -> Source:
+def open_parquet(loaded: ResolvedConfig, storage: Storage) -> Source:
     """List the files and read their footers.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from reembed.config.load import LoadedConfig
+from reembed.config.load import ResolvedConfig
 from reembed.config.source import Columns
 from reembed.errors import RejectError, UsageError
 from reembed.ledger.run_dir import RunDir
@@ -213,7 +213,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def with_resolved_uris(source: Source, columns: Columns, loaded: LoadedConfig) -> Source:
+def with_resolved_uris(source: Source, columns: Columns, loaded: ResolvedConfig) -> Source:
     """Make a source of rows resolve the URIs in its columns; one of texts stays as it is.
 
     Args:

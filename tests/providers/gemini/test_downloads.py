@@ -20,7 +20,7 @@ from reembed.errors import (
 )
 from reembed.providers.base import Job
 from reembed.providers.gemini.client import GeminiService
-from reembed.providers.gemini.downloads import Blotting
+from reembed.providers.gemini.downloads import KeyMask
 
 CONTENT = bytes(range(256)) * 12_000
 JOB = Job("batches/b1", "d", "SUCCEEDED", "BATCH_STATE_SUCCEEDED", responses_file="files/batch-r1")
@@ -328,10 +328,10 @@ def test_a_key_is_covered_wherever_pieces_are_cut(
     words: list[bytes], piece: int, forms: tuple[str, ...]
 ) -> None:
     data, kept = b"".join(words), Kept()
-    blotting = Blotting(kept, forms)
+    mask = KeyMask(kept, forms)
     for at in range(0, len(data), piece):
-        blotting.write(data[at : at + piece])
-    blotting.end()
+        mask.write(data[at : at + piece])
+    mask.end()
     found = b"".join(kept.pieces)
     assert len(found) == len(data)
     assert not any(form.encode() in found for form in forms)

@@ -55,36 +55,36 @@ def stream_file(http: GeminiHttp, retries: RetryPolicy, name: str, receiver: Ans
         # A compressed body has no use for a Range of the file.
         headers={"accept-encoding": "identity"},
     )
-    blotting = Blotting(receiver, http.secret.forms())
-    download = _Download(http, retries, call, blotting)
+    mask = KeyMask(receiver, http.secret.forms())
+    download = _Download(http, retries, call, mask)
     size = download.run(lambda: _stored_size(http, retries, name))
-    blotting.end()
+    mask.end()
     return size
 
 
-class Blotting:
+class KeyMask:
     """Receiver that passes bytes on with a key covered by stars, wherever pieces are cut.
 
     Errors of single rows may repeat the key.
 
     Args:
-        receiver: gets as many bytes as come.
-        forms: what must not be passed on.
+        receiver: receives as many bytes as come.
+        forms: texts that must not be passed on.
     """
 
     def __init__(self, receiver: AnswerReceiver, forms: Iterable[str]) -> None:
         self._receiver = receiver
-        self._forms = [_Form.of(form) for form in dict.fromkeys(forms)]
+        self._forms = [_KeyForm.of(form) for form in dict.fromkeys(forms)]
         self._kept = b""
 
     def write(self, piece: bytes, /) -> None:
-        """Pass a piece on, but for an end that may be the beginning of a key."""
+        """Pass a piece on, except for an end in which a key may begin."""
         piece = self._kept + piece if self._kept else piece
         keep = len(piece)
         for form in self._forms:
-            if form.witness in piece:
+            if form.rare_byte in piece:
                 piece = piece.replace(form.text, b"*" * len(form.text))
-            keep = min(keep, form.begun(piece))
+            keep = min(keep, form.start_in(piece))
         self._kept = piece[keep:]
         self._receiver.write(piece[:keep] if self._kept else piece)
 
@@ -94,28 +94,28 @@ class Blotting:
         self._receiver.rewind()
 
     def end(self) -> None:
-        """Pass on what was kept."""
+        """Pass on the bytes that were kept back."""
         self._receiver.write(self._kept)
         self._kept = b""
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class _KeyForm:
     """Text of a key, and a character of it that answers seldom hold.
 
     A character is found thirty times as fast as a text.
     """
 
     text: bytes
-    witness: bytes
+    rare_byte: bytes
 
     @classmethod
-    def of(cls, form: str) -> _Form:
+    def of(cls, form: str) -> _KeyForm:
         text = form.encode()
         rare = [bytes([c]) for c in text if c not in _USUAL]
         return cls(text, rare[0] if rare else text)
 
-    def begun(self, piece: bytes) -> int:
+    def start_in(self, piece: bytes) -> int:
         """Find where the last bytes of a piece may begin this text; its length if nowhere."""
         at = max(0, len(piece) - len(self.text) + 1)
         while (at := piece.find(self.text[:1], at)) >= 0:

@@ -17,7 +17,7 @@ from reembed.errors import RejectError
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """Parts that all requests of a run share; `style` says how the model is told the task."""
+    """Parts that all requests of a run share; `style` says where the task stands."""
 
     model: str
     dimensions: int

@@ -53,18 +53,18 @@ class RetryPolicy:
             wait=self._wait,
             stop=self._used_up,
             sleep=self.sleep,
-            before_sleep=_tell,
+            before_sleep=_log_retry,
             reraise=True,
         )
         return retrying(call)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
-        grown: float = min(self.cap, self.base * 2 ** (state.attempt_number - 1))
-        spread = grown * (1 - 0.5 * self.jitter())
+        full: float = min(self.cap, self.base * 2 ** (state.attempt_number - 1))
+        spread = full * (1 - 0.5 * self.jitter())
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, ServiceError) else None
         # Jitter goes on top of what the service asked for: less would be asking too early.
-        return spread if asked is None else asked + (grown - spread)
+        return spread if asked is None else asked + (full - spread)
 
     def _used_up(self, state: tenacity.RetryCallState) -> bool:
         if state.attempt_number >= self.attempts:
@@ -113,7 +113,7 @@ def _retry_info(details: object) -> float | None:
     return None
 
 
-def _tell(state: tenacity.RetryCallState) -> None:
+def _log_retry(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     logger.info(
         "attempt %d failed, again in %.1f s: %s", state.attempt_number, state.upcoming_sleep, error
