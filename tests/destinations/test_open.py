@@ -11,7 +11,7 @@ from reembed.config.schema import Config
 from reembed.destinations.open import DESTINATIONS, open_destination
 from reembed.destinations.parquet import ParquetParts
 from reembed.errors import UsageError
-from reembed.storage.local import LocalStorage
+from reembed.ledger.run_dir import open_run_dir
 
 
 def config_of(folder: Path, **destination: object) -> Config:
@@ -28,11 +28,12 @@ def config_of(folder: Path, **destination: object) -> Config:
 def test_parts_of_the_run_directory_are_the_destination_unless_another_is_named(
     tmp_path: Path,
 ) -> None:
-    opened = open_destination(config_of(tmp_path), LocalStorage())
+    opened = open_destination(config_of(tmp_path), open_run_dir(str(tmp_path)))
     assert isinstance(opened, ParquetParts)
     table = {"table": "my-project.data.items", "project": "my-project"}
     assert isinstance(
-        open_destination(config_of(tmp_path, bigquery=table), LocalStorage()), BigQueryTable
+        open_destination(config_of(tmp_path, bigquery=table), open_run_dir(str(tmp_path))),
+        BigQueryTable,
     )
 
 

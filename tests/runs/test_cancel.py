@@ -10,7 +10,7 @@ from reembed.core.records import Commit
 from reembed.errors import RefusedError, RemoteNotFoundError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.run_dir import RunDir, open_run_dir
-from reembed.providers.base import BatchService, Job
+from reembed.providers.base import BatchService, Job, JobState
 from reembed.runs.cancel import Cancelled, cancel_jobs, open_commit, write_stop
 from support.memory import MemoryStorage
 from support.runs import Made
@@ -36,7 +36,7 @@ class Service:
         if what == "gone":
             raise RemoteNotFoundError("not there", 404)
         run = "another" if what == "foreign" else self.run
-        state = "SUCCEEDED" if what == "done" else "RUNNING"
+        state: JobState = "SUCCEEDED" if what == "done" else "RUNNING"
         return Job(name, f"{run}/s/0/f", state, "")
 
     def cancel(self, name: str) -> None:

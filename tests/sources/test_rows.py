@@ -76,7 +76,11 @@ def test_what_is_no_list_of_parts(value: Any) -> None:
 
 def test_metadata_are_one_json_object_whatever_their_types() -> None:
     columns = Columns(key="k", text="t", title="t", metadata=("d", "n", "b"))
-    data = {"d": [datetime.date(2026, 11, 20)], "n": [decimal.Decimal("1.50")], "b": [b"\x01"]}
+    data: dict[str, Any] = {
+        "d": [datetime.date(2026, 11, 20)],
+        "n": [decimal.Decimal("1.50")],
+        "b": [b"\x01"],
+    }
     [item] = items(columns, k=["a"], t=["words"], **data)
     assert orjson.loads(item.metadata or "") == {"d": "2026-11-20", "n": "1.50", "b": "01"}
     assert item.title == "words"
