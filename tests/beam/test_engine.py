@@ -48,7 +48,7 @@ def test_lanes_that_fell_silent_are_noticed_after_the_time_and_not_before(tmp_pa
     clock.now = 6249.0
     watch()
     clock.now = 6260.0
-    with pytest.raises(RunFailedError, match="no lane has said anything for 2 minutes"):
+    with pytest.raises(RunFailedError, match="no lane has written a note for 2 minutes"):
         watch()
 
 

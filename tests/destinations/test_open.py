@@ -28,13 +28,12 @@ def config_of(folder: Path, **destination: object) -> Config:
 def test_parts_of_the_run_directory_are_the_destination_unless_another_is_named(
     tmp_path: Path,
 ) -> None:
-    opened = open_destination(config_of(tmp_path), open_run_dir(str(tmp_path)))
+    run_dir = open_run_dir(str(tmp_path))
+    opened = open_destination(config_of(tmp_path), run_dir)
     assert isinstance(opened, ParquetParts)
     table = {"table": "my-project.data.items", "project": "my-project"}
-    assert isinstance(
-        open_destination(config_of(tmp_path, bigquery=table), open_run_dir(str(tmp_path))),
-        BigQueryTable,
-    )
+    opened = open_destination(config_of(tmp_path, bigquery=table), run_dir)
+    assert isinstance(opened, BigQueryTable)
 
 
 def test_an_unknown_kind_is_refused_with_those_that_are_known() -> None:

@@ -1,4 +1,7 @@
-"""AtTheEnd: one call on a worker after everything before it has ended."""
+"""Call a function on a worker after everything before it has ended.
+
+For a job that is only written down for a launcher: the process that wrote it has ended long before.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ T = TypeVar("T")
 
 
 class AtTheEnd(beam.PTransform):
-    """Call a function of a module with one value, after all elements of `after` are there.
+    """Call a function once all elements of some collections are there.
 
     An engine may call it more than once: it must come to the same.
 
     Args:
-        function: what to call; what it raises fails the job.
+        function: of a module; an exception in it fails the job.
         value: its argument, which travels with the graph.
-        after: what must be complete.
+        after: collections that must be complete.
     """
 
     def __init__(

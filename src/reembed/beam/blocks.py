@@ -33,7 +33,7 @@ class SeenKeys:
 
 
 def to_bytes(table: pa.Table) -> bytes:
-    """A table as an Arrow stream, compressed: an engine may hold what it groups in memory."""
+    """Write a table as an Arrow stream, compressed: an engine may hold what it groups in memory."""
     buffer = pa.BufferOutputStream()
     packed = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_stream(buffer, table.schema, options=packed) as writer:
@@ -43,6 +43,6 @@ def to_bytes(table: pa.Table) -> bytes:
 
 
 def from_bytes(data: bytes) -> pa.Table:
-    """The table of an Arrow stream."""
+    """Read the table of an Arrow stream."""
     with pa.ipc.open_stream(data) as reader:
         return reader.read_all()

@@ -1,4 +1,8 @@
-"""CheckKeys: keys that came twice, and keys that the source no longer has."""
+"""Check keys: find those that came twice, and those that the source no longer has.
+
+A key that comes twice would have two rows, and a reader that joins by key would take either. Keys
+are gathered in buckets by their hash, since no worker sees all of them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ _MOST_KEYS = 1 << 16
 
 
 def seen_in(block: Block) -> pa.Table:
-    """The keys of a block, schema `SEEN`; a row without a key was given one of its own."""
+    """Take the keys of a block, schema `SEEN`; a row without a key was given one of its own."""
     columns = [
         [item.key for item in block.items],
         [item.position.index for item in block.items],
@@ -35,10 +39,10 @@ def seen_in(block: Block) -> pa.Table:
 
 
 class GatheredKeys:
-    """Gathers keys of many blocks, and gives them by bucket.
+    """Gathers keys of many blocks, and splits them by bucket.
 
     Args:
-        most: keys that are split together.
+        most: number of keys that are split together.
     """
 
     def __init__(self, most: int = _MOST_KEYS) -> None:
@@ -46,14 +50,14 @@ class GatheredKeys:
         self._tables: list[pa.Table] = []
 
     def add(self, block: Block) -> Iterator[tuple[int, SeenKeys]]:
-        """Take a block's keys; give what has come when it is enough."""
+        """Add a block's keys; yield all that are gathered when they are enough."""
         self._tables.append(seen_in(block))
         self._count += len(block.items)
         if self._count >= self._most:
             yield from self.rest()
 
     def rest(self) -> Iterator[tuple[int, SeenKeys]]:
-        """Give what has come, and begin again with nothing."""
+        """Yield all that are gathered, and start over."""
         tables, self._tables, self._count = self._tables, [], 0
         if tables:
             for bucket, keys in into_buckets(pa.concat_tables(tables)).items():
@@ -63,7 +67,7 @@ class GatheredKeys:
 def write_findings(
     run_dir: RunDir, plan: str, bucket: int, seen: Iterable[SeenKeys], removed: bool
 ) -> KeyFindings:
-    """Check one bucket and write what was found; with `removed`, also what the source lacks."""
+    """Check one bucket and write the findings; with `removed`, also the keys that are gone."""
     tables = [from_bytes(each.keys) for each in seen]
     table = pa.concat_tables([SEEN.empty_table(), *tables])
     storage, layout = run_dir.storage, run_dir.layout
@@ -88,12 +92,14 @@ def _existing_keys(storage: Storage, uri: str) -> pa.Array:
 @with_input_types(Block)
 @with_output_types(KeyFindings)
 class CheckKeys(beam.PTransform):
-    """Blocks of items in, one `KeyFindings` a bucket out, written under the plan.
+    """Check the keys of blocks, and write the findings under the plan.
+
+    Input: `Block`. Output: `KeyFindings`, one a bucket.
 
     Args:
         run_dir: run directory of the plan.
         plan: the plan's id.
-        removed: whether to look for keys of the destination that the source has no more.
+        removed: look for keys of the destination that the source no longer has.
     """
 
     def __init__(self, run_dir: RunDir, plan: str, removed: bool) -> None:

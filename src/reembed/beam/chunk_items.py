@@ -1,4 +1,8 @@
-"""ChunkItems: from blocks of items to batches of chunks; media bytes stay where they are."""
+"""Cut blocks of items into batches of chunks.
+
+Media bytes never travel: a chunk of media is a recipe, from which its bytes are made again when its
+shard is submitted. A shuffle of films would cost more than embedding them.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,7 @@ from reembed.types import Chunk, ChunkedItem, Item, ItemPart
 
 
 def read_and_chunk(content: ContentReader, item: Item, policy: ChunkPolicy) -> ChunkedItem:
-    """Open an item in the generation that was listed and cut it; what cannot be is a reject.
+    """Open an item in the generation that was listed and cut it; a reject if that cannot be done.
 
     Where none was listed, the chunks say in which generation it was found.
     """
@@ -67,7 +71,7 @@ def _read_object(content: ContentReader, item: Item, policy: ChunkPolicy) -> Chu
 
 
 def _read_inline(content: ContentReader, item: Item, policy: ChunkPolicy) -> ChunkedItem:
-    """Cut what stands in the source itself: parts, or the content of a ``data:`` URI."""
+    """Cut content that the source itself holds: parts, or a ``data:`` URI."""
     if item.parts:
         return chunk_parts(item, _opened(content, item.parts), policy)
     data = decode_data(item.data or "")
@@ -207,7 +211,10 @@ _LOADING = threading.Lock()
 
 
 def read_existing(storage: Storage, uri: str) -> ExistingRows:
-    """The index at a place, read once a process: threads share it, and on disk, processes too."""
+    """Read the index once a process: threads share it, and from a disk, processes too.
+
+    It has a digest for every row of the destination: a copy for each thread would not fit.
+    """
     with _LOADING:
         if uri not in _SHARED:
             _SHARED.clear()  # of an earlier plan

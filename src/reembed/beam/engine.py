@@ -26,16 +26,17 @@ from reembed.driver.interrupt import Interrupt
 from reembed.errors import ReembedError, RunFailedError, StorageError, UsageError
 from reembed.storage.base import Storage
 
-# A lane writes its note every two seconds, whatever it waits for; what may keep it from that for
+# A lane writes its note every two seconds, whatever it waits for; all that can delay it for
 # minutes is a call to the service with all its repeats.
 STALL_SECONDS = 900.0
 _WATCH_SECONDS = 30.0
 
 
 class Watchdog:
-    """Raises when lanes that have spoken have not changed their notes for too long.
+    """Detect stalled lanes: those that have written a note, and then none for too long.
 
-    Before the first note nothing is judged: engines take from seconds to hours to begin.
+    Some engines wait for ever for a worker that has died. Before the first note nothing is
+    concluded: engines take from seconds to hours to start workers.
 
     Args:
         storage: of the run directory.
@@ -76,21 +77,21 @@ class Watchdog:
             self._seen, self._since = seen, now
         elif now - self._since >= self._seconds:
             raise RunFailedError(
-                f"no lane has said anything for {(now - self._since) / 60:,.0f} minutes: a worker "
+                f"no lane has written a note for {(now - self._since) / 60:,.0f} minutes: a worker "
                 "has died, and the engine waits for it; the same command goes on"
             )
 
 
-# `DirectRunner` is a switch that takes another engine where it can get one; this is the one that
-# the tests run on.
+# Named by its class: `DirectRunner` takes Prism where it can get it, and another engine, with other
+# ways to fail, should not come with a package that happens to be installed.
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 _LOOK_SECONDS = 5.0
-# What lanes of this process have to take back what they have not sent.
+# Time that lanes of this process have to take back what they have not sent.
 _TAKING_BACK_SECONDS = 10.0
 
 
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
-    """Ordinary Beam options; without a runner, the one in this process."""
+    """Parse Beam's own options; without a runner, take the one in this process."""
     given = list(arguments)
     if not any(argument.startswith("--runner") for argument in given):
         given.append(f"--runner={LOCAL_RUNNER}")
@@ -103,9 +104,9 @@ def engine(
     watch: Callable[[], None] | None = None,
     interrupt: Interrupt | None = None,
 ) -> Iterator[beam.Pipeline]:
-    """A pipeline that runs on the engine of the options when the block ends.
+    """Make a pipeline that runs on the engine of the options when the block ends.
 
-    `watch` is called now and then while the engine works elsewhere; it raises to give it up.
+    `watch` is called every few seconds while the engine works elsewhere; it raises to give it up.
     `interrupt` is set at Ctrl-C, and counts the lanes that run in this process.
 
     Raises:
@@ -140,7 +141,11 @@ def engine(
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Put back what is done at Ctrl-C: job servers end themselves at it, before lanes can leave."""
+    """Put back the handler of Ctrl-C after a runner has started.
+
+    Job servers of Beam install one that ends them at once: lanes would lose their engine before
+    they have taken back what they have not sent.
+    """
     before = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -152,7 +157,10 @@ def _signals_kept() -> Iterator[None]:
 def _wait(
     result: PipelineResult, watch: Callable[[], None] | None, every: float = _LOOK_SECONDS
 ) -> None:
-    """Wait for the engine, in a thread that keeps nobody alive when it is given up."""
+    """Wait for the engine in a thread, which does not keep this process alive when it is given up.
+
+    An engine may never return, and the main thread has to see to the watchdog and to Ctrl-C.
+    """
     pool = shared_unbounded_instance()
     ended = pool.submit(result.wait_until_finish)
     while not wait([ended], timeout=every).done:
@@ -166,7 +174,7 @@ def _wait(
 
 
 def _last_line(err: Exception) -> str:
-    """What was said last: engines put a worker's whole traceback into their message.
+    """Take the last line of a message: engines put a worker's whole traceback into it.
 
     Dataflow's ends in "None" where the job gave no reason, as after it was cancelled.
     """
@@ -175,7 +183,7 @@ def _last_line(err: Exception) -> str:
 
 
 def workers_of(options: PipelineOptions) -> int:
-    """How many workers the options ask for, at least 1; for Flink, its parallelism."""
+    """Count the workers that the options ask for, at least 1; for Flink, its parallelism."""
     direct = options.view_as(DirectOptions).direct_num_workers or 1
     worker = options.view_as(WorkerOptions)
     asked = worker.max_num_workers or worker.num_workers or 1
@@ -183,5 +191,5 @@ def workers_of(options: PipelineOptions) -> int:
 
 
 def runner_of(options: PipelineOptions) -> str:
-    """The runner's name, for people."""
+    """Name the runner, for people."""
     return str(options.view_as(StandardOptions).runner or LOCAL_RUNNER).rsplit(".", 1)[-1]

@@ -19,7 +19,7 @@ PENDING, PENDING_NOW = "oldest_pending_seconds", "oldest_pending_seconds_now"
 
 
 class LaneMetrics:
-    """A lane's `Watch` that tells Beam; used on the thread of the bundle alone.
+    """Watch of a lane that counts for Beam; used on the thread of the bundle alone.
 
     Beam finds the bundle by its thread, and the threads of a lane's pool belong to none.
     """
@@ -35,11 +35,11 @@ class LaneMetrics:
 
 
 class OnBundleThread:
-    """A lane's `Watch`, for a lane in a thread of its own: has another told on the bundle's.
+    """Watch of a lane in a thread of its own: passes events on to the thread of the bundle.
 
     Args:
-        watch: is told.
-        call: has something done on the thread of the bundle.
+        watch: receives the events.
+        call: calls a function on the thread of the bundle.
     """
 
     def __init__(self, watch: LaneObserver, call: Callable[[Callable[[], None]], None]) -> None:
@@ -55,13 +55,13 @@ class OnBundleThread:
 
 
 def count(namespace: str, numbers: Mapping[str, int]) -> None:
-    """Add numbers to counters; a counter that is named shows, if only with 0."""
+    """Add numbers to counters; adding 0 makes a counter visible."""
     for name, number in numbers.items():
         Metrics.counter(namespace, name).inc(number)
 
 
 def count_partition(totals: PlanTotals, usd_nano: int) -> None:
-    """Count a packed partition, which the plan then holds.
+    """Count a packed partition.
 
     Args:
         totals: of the partition.
@@ -87,7 +87,7 @@ logger = logging.getLogger("reembed.metrics")
 
 
 def metrics_of(result: Any) -> dict[str, dict[str, int]]:
-    """Numbers by namespace and name, added up over steps; of a distribution its maximum.
+    """Read numbers by namespace and name, added up over steps; of a distribution its maximum.
 
     Args:
         result: of a Beam pipeline.
@@ -108,7 +108,7 @@ def metrics_of(result: Any) -> dict[str, dict[str, int]]:
 
 
 def log_metrics(result: Any) -> None:
-    """Log our metrics; an engine that does not give them is no reason to fail."""
+    """Log the metrics of a pipeline; failing to get them does not fail the run."""
     try:
         found = metrics_of(result)
     except Exception as err:  # engines ask servers of theirs, and raise what those do

@@ -1,4 +1,8 @@
-"""PackShards: from the chunks of a partition to its shards' manifests, written."""
+"""Pack the chunks of a partition into shards, and write their manifests.
+
+A partition is packed by one worker, in input order, by rules that know nothing of bundles: packed
+again after a worker died, it gives the same bytes under the same names.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +55,7 @@ def pack_shards(
 
 
 def _together(batches: Sequence[ChunkBatch]) -> pa.Table:
-    """The chunks of all batches, with the ranks of keys as offsets where they have none yet.
+    """Join the chunks of all batches; where offsets are still missing, take the ranks of keys.
 
     Ranks count the keys of what the destination holds too. So an item has the same place in a
     first run and in one that only brings it back, and an increment's rows stand between the rows
@@ -70,7 +74,9 @@ def _together(batches: Sequence[ChunkBatch]) -> pa.Table:
 @with_input_types(tuple[int, ChunkBatch])
 @with_output_types(PartitionPlan)
 class PackShards(beam.PTransform):
-    """(partition, batch of chunks) in, one `PartitionPlan` a partition out, manifests written.
+    """Pack every partition, and write the manifests of its shards.
+
+    Input: ``(partition, ChunkBatch)``. Output: `PartitionPlan`, one a partition.
 
     Args:
         run_dir: run directory of the plan.

@@ -1,4 +1,4 @@
-"""ReadItems: from the spans of a source to blocks of items."""
+"""Read the spans of a source into blocks of items."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from reembed.storage.open import open_storage
 @with_input_types(Span)
 @with_output_types(Block)
 class ReadItems(beam.PTransform):
-    """Spans in, blocks of items out.
+    """Read spans, spread over the workers.
+
+    Input: `Span`. Output: `Block`.
 
     Args:
-        reader: of the plan's source.
+        reader: reads spans of the plan's source.
     """
 
     def __init__(self, reader: Reader) -> None:

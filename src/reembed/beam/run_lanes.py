@@ -23,7 +23,7 @@ def run_embed(
     at_the_end: Callable[[Session], object],
     interrupt: Interrupt,
 ) -> None:
-    """Drive all shards of a committed run; what came of it stands in the ledger.
+    """Drive all shards of a committed run; the result is in the ledger.
 
     Args:
         session: the run.

@@ -46,7 +46,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def ask_engine(given: argparse.Namespace) -> Mapping[str, str]:
-    """What Beam's worker finds in its environment, from the engine's answer."""
+    """Ask the engine for the settings that Beam's worker reads from its environment."""
     import grpc
     from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_api_pb2_grpc
     from google.protobuf import json_format, text_format

@@ -114,6 +114,7 @@ class Jobs:
             found = self._rest.get_job(job.id, location=job.location or None, **self._patience)
             rows = found.result(page_size=_PAGE_ROWS, job_retry=None, **self._patience)
             for batch in rows.to_arrow_iterable():
+                # The library yields an empty batch for an empty result.
                 if batch.num_rows:
                     yield batch
 

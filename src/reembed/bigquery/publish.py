@@ -76,6 +76,7 @@ class OnceJobs:
         if job is not None and job.state == "DONE":
             return job
         for tried in range(1, _TRIES + 1):
+            # Each try takes an id of its own: the failed one is used up.
             try:
                 return begin(self._id(step, attempt))
             except JobFailedError as err:
@@ -150,6 +151,7 @@ def source_of(group: Sequence[Stat], folder: Path) -> Path | tuple[str, ...]:
     if len(group) == 1:
         return Path(group[0].uri)
     path = folder / "load.parquet"
+    # Of the group before: one file at a time is on the disk.
     path.unlink(missing_ok=True)
     write_part(path, _rows_of(group), {}, "snappy")
     return path

@@ -44,6 +44,7 @@ def largest_chunk_tokens(config: Config) -> int:
 
 
 def _above_the_model(config: Config) -> Iterator[Problem]:
+    # The service silently truncates what is above its limits: half of a text would get the vector.
     spec, chunking = config.model.spec(), config.chunking
     # A modality that the model does not take has no limit here: its items become rejects.
     sizes: list[tuple[str, float, float]] = [

@@ -94,6 +94,7 @@ def check_frozen(
         ConfigError: the first key that differs, with both values.
         UsageError: the commit was written by a version with other frozen keys.
     """
+    # Views of two versions cannot be compared key by key: a key that is new would look changed.
     if old.get("schema") != SCHEMA:
         raise UsageError(
             f"the run was committed with configuration schema {old.get('schema')}, this version "

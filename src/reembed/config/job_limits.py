@@ -34,6 +34,7 @@ def resolve_max_tokens(config: Config) -> int:
     batch = config.batch
     if batch.max_tokens != "auto":
         return batch.max_tokens
+    # A twentieth of a small quota may be less than one chunk, which would then fit no job.
     one_chunk = min(largest_chunk_tokens(config), batch.enqueued_tokens)
     return max(batch.enqueued_tokens // _AUTO_FRACTION, one_chunk)
 

@@ -146,6 +146,8 @@ def _unknown(path: str, value: Any, root: type[BaseModel]) -> Problem:
     close = difflib.get_close_matches(name, here, n=1)
     if close:
         return Problem(path, shown, f"not a known key; did you mean {close[0]}?")
+    # A key of another section, such as max_usd at the root: closer matches only, since all keys of
+    # the configuration are candidates.
     elsewhere = _elsewhere(name, root)
     if elsewhere:
         return Problem(path, shown, f"not a known key here; did you mean {elsewhere}?")

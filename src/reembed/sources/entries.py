@@ -48,6 +48,8 @@ def read_records(
         quoted: whether line ends between quotes belong to a field, as in CSV.
         most: bytes of the longest record whose data is kept.
     """
+    # Split by hand: the csv module and line iterators hide the offset at which a record begins, and
+    # without it a worker could not begin to read in the middle of a file.
     stream.seek(start)
     if quoted:
         yield from _rows(stream, start, line, most)
@@ -90,6 +92,7 @@ def _rows(stream: BinaryIO, start: int, line: int, most: int) -> Iterator[Record
 
 def _line(stream: BinaryIO, most: int) -> tuple[bytes | None, int]:
     """Read a line with its end, and its length; None instead of a line above `most` bytes."""
+    # Bounded: a file without line ends would otherwise be read into memory as one line.
     line = stream.readline(most + 1)
     if len(line) <= most or line.endswith(b"\n"):
         return line, len(line)
@@ -167,6 +170,7 @@ def read_entry(data: bytes | None, header: Sequence[str] | None) -> Entry:
     if not fields.keys() <= _KNOWN:
         raise _bad(f"unknown field {_unknown(fields)}")
     key, title, metadata = fields.get("key"), fields.get("title"), fields.get("metadata")
+    # True and False are integers in Python, but no keys.
     if isinstance(key, int) and not isinstance(key, bool):
         key = str(key)
     texts: dict[str, Any] = {
@@ -257,6 +261,7 @@ def _csv_fields(data: bytes, header: Sequence[str]) -> dict[str, Any]:
         lines = data.count(b"\n") + 1
         more = f"; it goes on for {lines:,} lines, so a quote may be open" if lines > 1 else ""
         raise _bad(f"not a row of CSV in UTF-8 ({err}){more}") from err
+    # A missing cell would move all that follow it into wrong columns.
     if len(row) != len(header):
         raise _bad(f"it has {len(row)} cells, and the header {len(header)}")
     fields: dict[str, Any] = {n: v for n, v in zip(header, row, strict=True) if v != ""}

@@ -48,6 +48,7 @@ class ListingSource:
 
     def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Write the listing, a file a partition."""
+        # A file a partition: a span then reads one small file, wherever it lies in the source.
         by_partition: dict[int, list[Item]] = {}
         for item in self.items:
             by_partition.setdefault(partition_of(item.position.index), []).append(item)

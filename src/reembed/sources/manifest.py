@@ -166,6 +166,7 @@ class _Scan:
         assert self._first is not None
         return (
             self._weight + weight <= BLOCK_ROWS
+            # A span is one block, and a block lies in one partition.
             and index % PARTITION_ITEMS != 0
             and record.end - self._first[1].offset <= _SPAN_BYTES
             and self._first[0] is file
@@ -297,6 +298,7 @@ def inspect_manifest(item: Item, storage: Storage) -> ManifestFile:
     try:
         with storage.open(item.uri, item.generation) as stream:
             head = stream.read(_HEAD)
+            # Both would be read as lines of garbage, each a reject of its own.
             if head.startswith(_UTF16):
                 raise UsageError(f"{item.uri} is in UTF-16; save it as UTF-8")
             if head.startswith(_COMPRESSED):

@@ -59,6 +59,7 @@ class ParquetRows:
 
     def prepare(self, run_dir: RunDir, plan: str) -> Prepared:
         """Make a span of each row group; nothing is written."""
+        # A row group is the least that can be read by itself.
         spans, rows = [], 0
         for file in self.files:
             for number, count in enumerate(file.groups):
@@ -131,6 +132,7 @@ class ParquetReader:
                 batch_size=_BATCH_ROWS,
                 row_groups=[span.start],
                 columns=list(self.columns.names),
+                # The engine runs many spans at once; Arrow's own threads would only compete.
                 use_threads=False,
             )
             for batch in batches:

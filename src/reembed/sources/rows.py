@@ -159,6 +159,7 @@ def resolve_item(item: Item, resolver: Resolver) -> Item:
 
 def _content(columns: Columns, key: Any, content: Any) -> str | tuple[ItemPart, ...] | Reject:
     """Return the text or URI of a row, its parts, or a reject where there is nothing to embed."""
+    # Without a key nobody could find the vector, nor the next run tell that it is there.
     if key is None or key == "":
         return Reject("no_key", f"the row has no key in column {columns.key!r}", STAGE)
     if content is None:

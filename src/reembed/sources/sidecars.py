@@ -18,6 +18,7 @@ from reembed.storage.parallel import in_parallel
 from reembed.types import Item, Position, Reject
 
 SUFFIX = ".json"
+# A sidecar is read whole, and millions of them are read.
 _MOST_BYTES = 1_000_000
 _EXAMPLES = 3
 
@@ -65,6 +66,7 @@ def _read(item: Item, storage: Storage) -> Entry | Reject | None:
 
 
 def _check_no_content(entry: Entry) -> None:
+    # Else it would be a manifest line for another content than the file beside it.
     if entry.uri is not None or entry.text is not None or entry.parts:
         raise RejectError("bad_sidecar", "a sidecar has only key, title and metadata")
 

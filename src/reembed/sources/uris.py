@@ -36,7 +36,8 @@ def decode_data(uri: str) -> bytes:
             "bad_uri", f"{uri[:40]!r} is not a data: URI: it needs a comma between type and data"
         )
     encoded = head[5:].rpartition(";")[2].strip().lower() == "base64"
-    # Four characters hold three bytes; percent escapes only make it shorter.
+    # Checked before decoding, so that a huge URI costs no more memory than it has already. Four
+    # characters of base64 hold three bytes; percent escapes only make it shorter.
     if len(payload) > 3 * MAX_DATA_BYTES + 4:
         raise _too_large(len(payload))
     data = unquote_to_bytes(payload)

@@ -58,6 +58,7 @@ class ContentReader:
             with self._page(uri) as stream:
                 yield Opened(stream, "")
             return
+        # Pinned even where none was asked for: the content must be of one state from begin to end.
         state = generation or self.storage.stat(uri).generation
         with self.storage.open(uri, state) as stream:
             yield Opened(stream, state)

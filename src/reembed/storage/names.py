@@ -52,6 +52,7 @@ def local_path(uri: str) -> str:
         raise StorageError(f"{uri!r}: not an absolute path; a worker has another current folder")
     if "\0" in uri:
         raise StorageError(f"{uri!r}: a path cannot hold a NUL byte; rename it")
+    # POSIX keeps a leading double slash, which would give one file two names.
     return "/" + os.path.normpath(uri).lstrip("/")
 
 

@@ -26,6 +26,7 @@ def in_parallel(
     """
     todo = list(items)
     threads = min(max_concurrent, len(todo))
+    # A pool for one call costs more than the call.
     if threads < 2 or in_one_thread.get():
         return [work(item) for item in todo]
     with ThreadPoolExecutor(threads, thread_name_prefix="reembed-read") as pool:
