@@ -17,6 +17,7 @@ MADE = {
     "JobFailedError": ("job j1 failed", "j1", "backendError"),
     "QuotaError": ("too much", 429, 2.5),
     "NotificationError": ("the webhook answers 500", True),
+    "OtherVersionError": ("/runs/a", "reembed 0.1", 1),
 }
 
 
