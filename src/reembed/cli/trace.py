@@ -64,8 +64,10 @@ def _show(history: KeyHistory, out: Console) -> None:
             markup=False,
         )
     elif history.reject is not None:
-        said = history.reject
-        out.print(f"  reject   {said['reason']} ({said['stage']}): {said['message']}", markup=False)
+        reject = history.reject
+        out.print(
+            f"  reject   {reject['reason']} ({reject['stage']}): {reject['message']}", markup=False
+        )
     lost = "none: a later run took its row out, or somebody did" if history.settled else "none yet"
     out.print(f"  file     {history.file or lost}", markup=False)
 

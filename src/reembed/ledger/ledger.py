@@ -298,8 +298,8 @@ class Ledger:
         Ten neighbours are listed together unless they are `mixed` with others; None: never.
         """
         tens = {partition[:-1] for partition in partitions}
-        together = tens.difference(mixed) if mixed is not None else set()
-        prefixes = sorted({s[:-1] if s[:-1] in together else f"{s}/" for s in partitions})
+        grouped = tens.difference(mixed) if mixed is not None else set()
+        prefixes = sorted({s[:-1] if s[:-1] in grouped else f"{s}/" for s in partitions})
 
         def listed(prefix: str) -> list[NamedRecord]:
             return list(
@@ -397,7 +397,7 @@ class Ledger:
         return True
 
     def _first(self, name: str, record: R) -> R:
-        """Create a record, or return the one that exists; this very object where it was the first."""
+        """Create a record, or return the one that exists; the same object where it was first."""
         return record if self._create(name, record) else self._decode(name, type(record))
 
     def _decode(self, name: str, kind: type[R]) -> R:
