@@ -52,8 +52,8 @@ def test_all_is_well_and_nothing_is_left_behind(load: Load) -> None:
     loaded = load()
     found = checked(loaded)
     assert all(check.ok for check in found.values()), found
-    assert "10 items" in found["source"].said
-    assert "8,192" in found["key and model"].said
+    assert "10 items" in found["source"].message
+    assert "8,192" in found["key and model"].message
     run_dir = Path(loaded.config.run_dir)
     assert not [path for path in run_dir.rglob("*") if path.is_file()]
 
@@ -72,21 +72,21 @@ def test_all_is_well_and_nothing_is_left_behind(load: Load) -> None:
 def test_the_model(load: Load, answer: ModelInfo | ServiceError, words: str) -> None:
     found = checked(load(), answer)
     assert not found["key and model"].ok
-    assert words in found["key and model"].said
+    assert words in found["key and model"].message
     assert found["source"].ok, "one wrong thing hides no other"
 
 
 def test_the_source(load: Load) -> None:
     found = checked(load(source={"files": ["pictures/**"]}))
     assert not found["source"].ok
-    assert "pictures/**" in found["source"].said
+    assert "pictures/**" in found["source"].message
 
 
 def test_the_limits_say_what_can_never_be_sent(load: Load) -> None:
     # A film of 120 s counts more tokens than this quota allows at a time.
     found = checked(load(batch={"enqueued_tokens": 1200}))
     assert not found["limits"].ok
-    assert "1,200" in found["limits"].said
+    assert "1,200" in found["limits"].message
 
 
 class Forgetful(LocalStorage):
@@ -99,4 +99,4 @@ class Forgetful(LocalStorage):
 def test_a_place_without_exclusive_creation_is_found_out(load: Load) -> None:
     found = checked(load(), storage=Forgetful())
     assert not found["run directory"].ok
-    assert "created twice" in found["run directory"].said
+    assert "created twice" in found["run directory"].message

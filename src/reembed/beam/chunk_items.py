@@ -1,7 +1,7 @@
 """Cut blocks of items into batches of chunks.
 
 Media bytes never travel: a chunk of media is a recipe, from which its bytes are made again when its
-shard is submitted. A shuffle of films would cost more than embedding them.
+shard is submitted. A shuffle of videos would cost more than embedding them.
 """
 
 from __future__ import annotations

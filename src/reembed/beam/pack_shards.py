@@ -34,7 +34,7 @@ def pack_shards(
 ) -> PartitionPlan:
     """Pack a partition and write its manifests, then the partition's own record."""
     batches = list(chunks)
-    table = _together(batches)
+    table = _one_table(batches)
     shards = list(pack_partition(table, partition, packing))
 
     def write(shard: PackedShard) -> None:
@@ -54,7 +54,7 @@ def pack_shards(
     return record
 
 
-def _together(batches: Sequence[ChunkBatch]) -> pa.Table:
+def _one_table(batches: Sequence[ChunkBatch]) -> pa.Table:
     """Join the chunks of all batches; where offsets are still missing, take the ranks of keys.
 
     Ranks count the keys of what the destination holds too. So an item has the same place in a

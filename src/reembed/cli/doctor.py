@@ -27,10 +27,12 @@ def doctor_command(
     found: dict[str, Any] = {"schema": 1, "checks": []}
     with logs_to_file(loaded.config.run_dir), Screen(as_json) as screen:
         for check in check_all(loaded, storage, lambda: open_service(loaded.config)):
-            found["checks"].append({"name": check.name, "ok": check.ok, "said": check.said})
+            found["checks"].append({"name": check.name, "ok": check.ok, "message": check.message})
             if not as_json:
                 mark, colour = ("ok  ", "green") if check.ok else ("no  ", "red")
-                console().print(f"{mark}{check.name}: {check.said}", style=colour, soft_wrap=True)
+                console().print(
+                    f"{mark}{check.name}: {check.message}", style=colour, soft_wrap=True
+                )
         ok = all(check["ok"] for check in found["checks"])
         if live and ok:
             with open_service(loaded.config) as service:

@@ -83,14 +83,14 @@ class Screen:
         """Stop showing the planning."""
         self.ended()
         totals = plan.plan_totals()
-        said = f"plan {plan.plan}: {totals.chunks} chunks, {totals.jobs} jobs"
-        logger.info("%s", said, extra={"event": "planned"})
+        line = f"plan {plan.plan}: {totals.chunks} chunks, {totals.jobs} jobs"
+        logger.info("%s", line, extra={"event": "planned"})
 
     def embedding(self, session: Session, plan: PlanSummary, resumed: bool) -> None:
         """Show chunks, shards, rows and dollars while a run is embedded."""
         word = "Resuming" if resumed else "Embedding"
-        said = f"{word} run {session.run}: {plan.plan_totals().shards:,} shards ..."
-        self._tell("resuming" if resumed else "embedding", said, run=session.run)
+        line = f"{word} run {session.run}: {plan.plan_totals().shards:,} shards ..."
+        self._tell("resuming" if resumed else "embedding", line, run=session.run)
         self._begin(lambda bars: _EmbedBars(session, plan, bars))
 
     def ended(self) -> None:
@@ -115,7 +115,7 @@ class Screen:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.fields[note]}"),
             console=self._err,
         )
         shown = make(bars)
@@ -126,13 +126,13 @@ class Screen:
     def _show_lines(self, make: Callable[[Progress], _Bars]) -> None:
         shown = make(Progress(disable=True))
         last = time.monotonic()
-        said = ""
+        shown_line = ""
         while not self._stop.wait(_LIVE_EVERY):
             if time.monotonic() - last < _LINES_EVERY:
                 continue
             last, line = time.monotonic(), shown.update()
-            if line and line != said:
-                said = line
+            if line and line != shown_line:
+                shown_line = line
                 self._tell("progress", line)
 
 
@@ -156,14 +156,14 @@ class _Bars:
 class _PlanBars(_Bars):
     def __init__(self, run_dir: RunDir, bars: Progress) -> None:
         self._run_dir, self._bars = run_dir, bars
-        self._task = bars.add_task("items", total=None, said="")
+        self._task = bars.add_task("items", total=None, note="")
 
     def _notes(self) -> list[dict[str, Any]]:
         return self._run_dir.plan_notes()
 
     def _move(self, total: dict[str, int]) -> str:
         chunks = total.get("chunks", 0)
-        self._bars.update(self._task, completed=total.get("items", 0), said=f"{chunks:,} chunks")
+        self._bars.update(self._task, completed=total.get("items", 0), note=f"{chunks:,} chunks")
         return f"planned {total.get('items', 0):,} items, {chunks:,} chunks"
 
 
@@ -172,8 +172,8 @@ class _EmbedBars(_Bars):
         self._run_dir, self._commit = session.run_dir, session.commit
         totals = plan.plan_totals()
         self._bars, self._shards, self._all = bars, totals.shards, totals.chunks
-        self._chunk_bar = bars.add_task("chunks", total=totals.chunks, said="")
-        self._shard_bar = bars.add_task("shards", total=totals.shards, said="")
+        self._chunk_bar = bars.add_task("chunks", total=totals.chunks, note="")
+        self._shard_bar = bars.add_task("shards", total=totals.shards, note="")
 
     def _notes(self) -> list[dict[str, Any]]:
         return self._run_dir.lane_notes(self._commit)
@@ -187,6 +187,6 @@ class _EmbedBars(_Bars):
         )
         done = min(self._all, total.get("chunks_done", 0))
         money = f"{total.get('rows', 0):,} rows, at most ${total.get('usd_nano', 0) / 1e9:,.4f}"
-        self._bars.update(self._chunk_bar, completed=done, said=money)
-        self._bars.update(self._shard_bar, completed=settled, said=states)
+        self._bars.update(self._chunk_bar, completed=done, note=money)
+        self._bars.update(self._shard_bar, completed=settled, note=states)
         return f"{done:,} of {self._all:,} chunks, {money}; shards: {states}"

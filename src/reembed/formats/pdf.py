@@ -274,7 +274,7 @@ def open_pdf(source: BinaryIO) -> Iterator[Any]:
             "pdf_encrypted", "the PDF asks for a password; save it without one"
         ) from err
     except PDF_ERRORS as err:
-        raise damaged(_said(err)) from err
+        raise damaged(_error_text(err)) from err
 
 
 def _at_hand(source: BinaryIO) -> BinaryIO:
@@ -316,7 +316,7 @@ def was_repaired(pdf: Any) -> bool:
     return any("reconstruct" in str(warning) for warning in pdf.get_warnings())
 
 
-def _said(err: Exception) -> str:
+def _error_text(err: Exception) -> str:
     # The library begins with the representation of the Python stream, which helps nobody.
     text = re.sub(r"^stream <[^>]*>:?\s*", "", str(err))
     return text or type(err).__name__

@@ -109,7 +109,7 @@ class Command:
             NotificationError: it cannot be started, takes too long, or ends with another code.
         """
         # Files, not pipes: something that it leaves running may hold a pipe open for ever.
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as stderr:
             given.write(message.body)
             given.seek(0)
             try:
@@ -119,7 +119,7 @@ class Command:
                     env=_environment(os.environ, message),
                     stdin=given,
                     stdout=subprocess.DEVNULL,
-                    stderr=said,
+                    stderr=stderr,
                     start_new_session=True,
                 )
             except OSError as err:
@@ -127,8 +127,8 @@ class Command:
                 raise NotificationError(words, transient=False) from err
             code = self._wait(process)
             if code:
-                said.seek(max(0, said.seek(0, os.SEEK_END) - _TAIL))
-                tail = " ".join(said.read().decode(errors="replace").split())
+                stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _TAIL))
+                tail = " ".join(stderr.read().decode(errors="replace").split())
                 raise NotificationError(
                     f"{self._words[0]} ended with {code}: {tail}", transient=True
                 )

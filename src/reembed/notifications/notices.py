@@ -74,8 +74,8 @@ class Notice:
     def text(self) -> str:
         """One line for people."""
         place = self.place
-        said = f"{self.event}: {_plain(self.message)} Next: {self.next}."
-        return " ".join(word for word in ("reembed", place.name, place.run, said) if word)
+        line = f"{self.event}: {_plain(self.message)} Next: {self.next}."
+        return " ".join(word for word in ("reembed", place.name, place.run, line) if word)
 
     def body(self, text_alone: bool) -> bytes:
         """Body as it is sent."""

@@ -19,11 +19,11 @@ from reembed.storage.base import Storage
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; `said` is a sentence, with the remedy where it is not ok."""
+    """One thing that was looked at; `message` is a sentence, with the remedy where it is not ok."""
 
     name: str
     ok: bool
-    said: str
+    message: str
 
 
 def check_all(
@@ -71,16 +71,16 @@ def _check_limits(loaded: ResolvedConfig) -> Check:
     chunk, quota = largest_chunk_tokens(config), config.batch.enqueued_tokens
     rows = limits.result_bytes // provider.wire(config).result_line_bytes()
     if chunk > quota:
-        said = (
+        message = (
             f"a chunk may have {chunk:,} tokens, and batch.enqueued_tokens is {quota:,}: cut "
             "smaller, or raise the quota if your tier allows more"
         )
-        return Check("limits", False, said)
-    said = (
+        return Check("limits", False, message)
+    message = (
         f"a job holds up to {min(limits.requests, rows):,} requests and {limits.tokens:,} tokens, "
         f"of {quota:,} that the project may have enqueued"
     )
-    return Check("limits", True, said)
+    return Check("limits", True, message)
 
 
 def _check_model(loaded: ResolvedConfig, open_service: Callable[[], ClosingService]) -> str:
