@@ -214,6 +214,7 @@ def test_bundles_that_run_again_buy_nothing_twice(
         ({"source": {"files": ["a/**"]}}, "source.files: .*the inputs are the elements"),
         ({"destination": {"bigquery": {"table": "p.d.t"}}}, "destination.bigquery: given: leave"),
         ({"model": {"dimensions": 0}}, "model.dimensions"),
+        ({"source": "a/**"}, r"source: a/\*\*: give keys with values, or leave it out"),
     ],
 )
 def test_settings_are_checked_when_the_step_is_made(

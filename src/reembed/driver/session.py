@@ -66,14 +66,18 @@ def service_key(config: Config) -> str:
     return find_provider(config.service).key(os.environ)
 
 
-def open_service(config: Config) -> ClosingService:
-    """Open the configured service with its key; nothing is sent yet.
+def open_service(config: Config, key: str | None = None) -> ClosingService:
+    """Open the configured service; nothing is sent yet. Every process opens it here.
+
+    Args:
+        config: names the service.
+        key: its key, where that was read before; None reads it.
 
     Raises:
         UsageError: as `service_key`, or the address cannot be one.
         SecretError: Secret Manager does not answer.
     """
-    return open_provider(config.service, service_key(config))
+    return open_provider(config.service, service_key(config) if key is None else key)
 
 
 def quotas_of(config: Config) -> Quotas:

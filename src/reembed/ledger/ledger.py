@@ -397,7 +397,7 @@ class Ledger:
         return True
 
     def _first(self, name: str, record: R) -> R:
-        """Create a record, or return the one that exists; the same object where it was first."""
+        """Create a record, or return the one that exists; this object where it was the first."""
         return record if self._create(name, record) else self._decode(name, type(record))
 
     def _decode(self, name: str, kind: type[R]) -> R:

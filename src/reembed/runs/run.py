@@ -12,7 +12,7 @@ from reembed.config.schema import Config
 from reembed.core.plans import PlanSummary
 from reembed.core.records import Commit, RunSettled
 from reembed.driver.interrupt import Interrupt
-from reembed.driver.session import Session, service_key
+from reembed.driver.session import Session, open_service, service_key
 from reembed.errors import (
     AccessDeniedError,
     ComeAgainError,
@@ -24,7 +24,7 @@ from reembed.errors import (
 from reembed.ledger.commits import check_plan, check_resumable, commit_plan
 from reembed.ledger.run_dir import CommitState, RunDir, open_run_dir
 from reembed.notifications.notices import is_capped
-from reembed.providers.open import find_provider, open_provider
+from reembed.providers.open import find_provider
 from reembed.runs.audit import audit_jobs
 from reembed.runs.options import Observer, RunOptions, Unobserved
 from reembed.runs.plan import is_noop
@@ -124,7 +124,7 @@ class _Call:
 
     def _report_again(self, commit: Commit) -> dict[str, Any]:
         """Report a settled run again, with what the list of remote jobs shows now."""
-        with open_provider(self._config.service, self._key) as service:
+        with open_service(self._config, self._key) as service:
             audit = audit_jobs(self._run_dir, commit, service)
         report = {**self._run_dir.read_report(), **audit.as_json()}
         self._run_dir.write_report(report)
@@ -196,7 +196,7 @@ def end_run(
         raise RunFailedError(f"run {session.run} is not the newest of {run_dir.path} any more")
     commit, plan = newest.commit, run_dir.read_plan(session.plan)
     roll_up(run_dir, commit, session.generation)
-    with open_provider(session.config.service, key) as service:
+    with open_service(session.config, key) as service:
         audit = audit_jobs(run_dir, commit, service)
     report = write_report(session, commit, plan, audit, time.monotonic() - started)
     if report["state"] == "settled":
@@ -229,7 +229,7 @@ def reach_service(config: Config, key: str) -> None:
         UsageError: the key is refused.
         RunFailedError: nobody answers.
     """
-    with open_provider(config.service, key) as service:
+    with open_service(config, key) as service:
         try:
             next(iter(service.list_jobs()), None)  # one page is enough
         except AccessDeniedError as err:
