@@ -72,7 +72,9 @@ class Site:
     ) -> None:
         self.root, self.server = root, server
         self.stack = ExitStack()
-        self.clock: QuickClock | JumpingClock = QuickClock(settings.pop("speed", 1.0))
+        self.clock: QuickClock | JumpingClock = QuickClock(1.0)
+        if settings.pop("jumps", False):
+            self.jump(lambda: None)
         batch = {"poll_seconds": [0.05, 0.2], "input": "file", "list_lag_seconds": 0.2}
         batch |= {"lease_seconds": 20.0, **settings.pop("batch", {})}
         self.config = Config.model_validate(
@@ -227,7 +229,10 @@ def text() -> Callable[[int], Chunk]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[SiteOf]:
-    """Make a site: ``site(chunks, emulator={…}, speed=10, batch={…}, budget={…})``."""
+    """Make a site: ``site(chunks, emulator={…}, jumps=True, batch={…}, budget={…})``.
+
+    With ``jumps`` no time passes while the lane works, and none is waited for: see `Site.jump`.
+    """
     with ExitStack() as stack:
 
         def make(

@@ -15,7 +15,7 @@ def keys(count):
 
 
 def test_rows_that_fail_for_good_are_rejects_with_the_services_words(site):
-    run = site(30, speed=10)
+    run = site(30, jumps=True)
     run.faults(
         {"job": "*", "do": "fail_rows", "rows": [2], "code": 3, "message": "No such picture."}
     )
@@ -31,7 +31,7 @@ def test_rows_that_fail_for_good_are_rejects_with_the_services_words(site):
 
 
 def test_a_row_that_always_fails_is_a_reject_after_the_last_attempt(site):
-    run = site(10, batch={"max_attempts": 2}, speed=10)
+    run = site(10, batch={"max_attempts": 2}, jumps=True)
     run.faults({"job": "*", "do": "fail_rows", "rows": [0], "code": 14})
     run.drive()
     assert [(r["reason"], r["attempt"]) for r in run.rejects()] == [("unavailable", "0.0")]
@@ -39,7 +39,7 @@ def test_a_row_that_always_fails_is_a_reject_after_the_last_attempt(site):
 
 
 def test_missing_lines_are_asked_for_once_more(site):
-    run = site(30, speed=10)
+    run = site(30, jumps=True)
     run.faults(
         {"job": 1, "do": "drop_rows", "rows": [1, 2]}, {"job": 2, "do": "drop_rows", "rows": [1]}
     )
@@ -50,11 +50,11 @@ def test_missing_lines_are_asked_for_once_more(site):
 
 
 def test_shuffled_and_doubled_lines_join(site):
-    run = site(30, emulator={"shuffle_results": True}, speed=10)
+    run = site(30, emulator={"shuffle_results": True}, jumps=True)
     run.faults({"job": 1, "do": "double_rows", "every": 3})
     run.drive()
     assert [row["key"] for row in run.rows()] == keys(30)
-    plain = site(30, emulator={"shuffle_results": False}, speed=10)
+    plain = site(30, emulator={"shuffle_results": False}, jumps=True)
     plain.drive()
     assert [r["embedding"] for r in plain.rows()] == [r["embedding"] for r in run.rows()]
 
@@ -65,7 +65,7 @@ def test_shuffled_and_doubled_lines_join(site):
     ids=lambda damage: damage["do"],
 )
 def test_an_answer_that_cannot_be_trusted_is_kept_and_nothing_is_paid_again(site, damage):
-    run = site(40, batch={"max_requests": 17, "concurrent_jobs": 1}, speed=10)
+    run = site(40, batch={"max_requests": 17, "concurrent_jobs": 1}, jumps=True)
     run.faults({"job": 1, **damage})
     results = run.drive()
     assert [r for r in results.values() if isinstance(r, Settled)] == []
@@ -95,7 +95,7 @@ def test_one_inline_answer_without_its_key_joins_and_two_do_not(site):
 
 
 def test_others_are_collected_after_an_answer_that_cannot_be_trusted(site):
-    run = site(40, batch={"max_requests": 17}, emulator={"pending_seconds": 0.6}, speed=10)
+    run = site(40, batch={"max_requests": 17}, emulator={"pending_seconds": 0.6}, jumps=True)
     run.faults({"job": 1, "do": "no_keys"})
     results = run.drive()
     assert sorted(type(r).__name__ for r in results.values()) == [
@@ -107,7 +107,7 @@ def test_others_are_collected_after_an_answer_that_cannot_be_trusted(site):
 
 
 def test_a_lost_result_stops_buying_and_leaves_the_others_their_results(site):
-    run = site(12, batch={"max_requests": 6}, emulator={"pending_seconds": 0.6}, speed=10)
+    run = site(12, batch={"max_requests": 6}, emulator={"pending_seconds": 0.6}, jumps=True)
     run.faults({"on": "files.download", "do": "status", "status": 404, "nth": 1})
     results = run.drive()
     assert sorted(type(r).__name__ for r in results.values()) == [
@@ -195,7 +195,7 @@ def test_a_late_answer_is_verified_as_a_whole_before_any_piece_is_taken(site):
 
 
 def test_a_result_that_was_lost_and_is_there_again_is_collected_by_the_next_call(site):
-    run = site(10, speed=10)
+    run = site(10, jumps=True)
     run.faults({"on": "files.download", "do": "status", "status": 404, "nth": 1})
     run.drive()
     assert "RESULT_LOST" in run.halted

@@ -17,7 +17,7 @@ def keys(count):
 
 
 def test_a_malformed_job_is_cut_down_to_the_poison_row(site):
-    run = site(40, speed=10)
+    run = site(40, jumps=True)
     settled = run.drive(run.context(Poisoned(run.service(), b'number 17"')))[SHARD]
     # 40 requests and a canary: 14 pieces of up to three, and those of the one that is bad.
     assert sorted(job["total"] for job in run.jobs()) == [1, 1, 1, 1, *[3] * 13, 41]
@@ -34,7 +34,7 @@ def test_a_request_that_is_malformed_by_our_own_rules_is_found_without_a_split(s
     chunks = [text(index) for index in range(40)]
     chunks[17] = replace(chunks[17], text=" ")
     chunks[23] = replace(chunks[23], tokens=9000)
-    run = site(chunks, speed=10)
+    run = site(chunks, jumps=True)
     run.faults({"job": 1, "do": "fail_job", "code": 3, "message": "Bad content."})
     settled = run.drive()[SHARD]
     # One job over what is left, instead of sixteen.
@@ -53,7 +53,7 @@ def test_a_request_that_is_malformed_by_our_own_rules_is_found_without_a_split(s
 def test_what_is_left_after_a_malformed_request_is_still_cut_down(site, text):
     chunks = [text(index) for index in range(20)]
     chunks[3] = replace(chunks[3], text=" ")
-    run = site(chunks, speed=10)
+    run = site(chunks, jumps=True)
     poisoned = Poisoned(run.service(), b'number 17"')
     settled = run.drive(run.context(poisoned))[SHARD]
     rejects = {r["key"]: (r["reason"], r["attempt"]) for r in run.rejects()}
@@ -64,7 +64,7 @@ def test_what_is_left_after_a_malformed_request_is_still_cut_down(site, text):
 
 
 def test_a_job_whose_input_file_was_gone_is_sent_again_whole(site):
-    run = site(10, speed=10)
+    run = site(10, jumps=True)
     run.faults({"job": 1, "do": "fail_job", "code": 5, "message": "The input file is gone."})
     run.drive()
     # A retry has no canaries.
@@ -73,7 +73,7 @@ def test_a_job_whose_input_file_was_gone_is_sent_again_whole(site):
 
 
 def test_an_expired_job_is_planned_again(site):
-    run = site(10, emulator={"pending_seconds": 3600.0}, batch={"max_attempts": 2}, speed=20)
+    run = site(10, emulator={"pending_seconds": 3600.0}, batch={"max_attempts": 2}, jumps=True)
     late = threading.Thread(target=_let_jobs_pass, args=(run, [49 * 3600, 3600]))
     late.start()
     run.drive()
@@ -83,7 +83,7 @@ def test_an_expired_job_is_planned_again(site):
 
 
 def test_a_cancelled_job_is_never_bought_again(site):
-    run = site(10, emulator={"pending_seconds": 1.0}, speed=10)
+    run = site(10, emulator={"pending_seconds": 1.0}, jumps=True)
     context = run.context()
     run.faults({"job": 1, "do": "state", "state": "CANCELLED"})
     settled = run.drive(context)[SHARD]
@@ -94,7 +94,8 @@ def test_a_cancelled_job_is_never_bought_again(site):
 
 
 def test_three_malformed_jobs_in_a_row_stop_the_run(site):
-    run = site(60, batch={"max_requests": 6}, speed=10)
+    # Shards of many requests: none is cut down to single ones before the third job is back.
+    run = site(80, batch={"max_requests": 21}, jumps=True)
     run.faults({"job": "*", "do": "fail_job", "code": 3, "message": "Unknown field."})
     results = run.drive()
     assert all(isinstance(result, UnsettledShard) for result in results.values())
@@ -104,7 +105,7 @@ def test_three_malformed_jobs_in_a_row_stop_the_run(site):
 
 
 def test_a_state_that_is_not_known_is_waited_for_and_then_left(site):
-    run = site(6, batch={"stuck_hours": 0.01}, speed=40)
+    run = site(6, batch={"stuck_hours": 0.01}, jumps=True)
     run.faults({"job": 1, "do": "state", "state": "BATCH_STATE_REORGANIZING"})
     left = run.drive()[SHARD]
     assert isinstance(left, UnsettledShard)
@@ -135,7 +136,7 @@ def test_a_job_pending_for_too_long_is_only_reported_otherwise(site):
 
 
 def test_an_input_that_expired_before_its_job_began_is_uploaded_again(site):
-    run = site(40, emulator={"pending_seconds": 0.5}, speed=10)
+    run = site(40, emulator={"pending_seconds": 0.5}, jumps=True)
     run.drive(run.context(Expiring(run.service())))
     # The emulator takes the input when the job begins, and says code 5: never a split.
     assert [job["state"] for job in run.jobs()] == ["BATCH_STATE_FAILED", "BATCH_STATE_SUCCEEDED"]

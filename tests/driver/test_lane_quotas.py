@@ -53,7 +53,7 @@ def test_two_processes_learn_one_quota_and_no_job_fails_by_it(site):
 
 def test_a_later_call_starts_under_the_ceiling_of_the_one_before(site):
     batch = {"max_requests": 6, "enqueued_tokens": 5000, "lease_seconds": 4000.0}
-    run = site(30, batch=batch, speed=50)
+    run = site(30, batch=batch, jumps=True)
     first = run.context()
     first.spend.read()
     run.faults({"on": "batches.create", "do": "status", "status": 429, "nth": 2})
@@ -70,7 +70,7 @@ def test_a_shard_above_what_the_service_takes_is_cut_and_all_its_rows_come(site)
         40,
         emulator={"enqueued_tokens": 200},
         batch={"max_requests": 21, "lease_seconds": 4000.0, "poll_seconds": [5.0, 20.0]},
-        speed=100,
+        jumps=True,
     )
     results = run.drive()
     assert all(isinstance(result, Settled) for result in results.values())
@@ -81,7 +81,7 @@ def test_a_shard_above_what_the_service_takes_is_cut_and_all_its_rows_come(site)
 
 
 def test_an_upload_that_finds_no_room_waits_and_is_told_to_all(site):
-    run = site(10, speed=200, batch={"lease_seconds": 4000.0})
+    run = site(10, jumps=True, batch={"lease_seconds": 4000.0})
     run.faults({"on": "upload.start", "do": "status", "status": 429, "times": 8})
     run.drive()
     all_is_well(run, 10)

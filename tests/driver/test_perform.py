@@ -30,7 +30,7 @@ def test_a_create_whose_answer_was_lost_is_found_again_and_paid_once(site, form)
 
 
 def test_a_create_that_never_arrived_is_sent_in_the_next_epoch(site):
-    run = site(10, batch={"list_lag_seconds": 0.1}, speed=20)
+    run = site(10, batch={"list_lag_seconds": 0.1}, jumps=True)
     run.faults({"on": "batches.create", "do": "cut_before", "nth": 1})
     run.drive()
     assert len(run.jobs()) == 1
@@ -44,7 +44,7 @@ def test_a_create_that_never_arrived_is_sent_in_the_next_epoch(site):
 
 
 def test_an_input_that_met_a_429_is_kept_for_the_next_try_of_its_epoch(site):
-    run = site(10, speed=4)
+    run = site(10, jumps=True)
     run.faults(
         {"on": "batches.create", "do": "status", "status": 429, "retry_after": 1, "times": 2}
     )
@@ -112,7 +112,7 @@ def test_a_create_that_is_refused_stops_all_buying(site):
 
 
 def test_a_flaky_service_delays_and_loses_nothing(site):
-    run = site(10, speed=10)
+    run = site(10, jumps=True)
     run.faults(
         *({"on": route, "do": "status", "status": 503, "times": 4} for route in FREE_TO_REPEAT)
     )
@@ -125,7 +125,7 @@ FREE_TO_REPEAT = ("upload.start", "batches.get", "files.download", "files.delete
 
 
 def test_an_input_file_that_cannot_be_deleted_does_not_hold_the_run_up(site):
-    run = site(10, speed=10)
+    run = site(10, jumps=True)
     run.faults({"on": "files.delete", "do": "status", "status": 503})
     settled = run.drive()[SHARD]
     assert isinstance(settled, Settled)

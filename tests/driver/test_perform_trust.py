@@ -31,7 +31,7 @@ def rewrite(run, column, value):
     [("text", "something else"), ("key", "/etc/passwd"), ("generation", "1-1"), ("recipe", "{}")],
 )
 def test_a_manifest_that_is_not_the_planned_one_is_not_sent(site, column, value):
-    run = site(5, speed=10)
+    run = site(5, jumps=True)
     rewrite(run, column, value)
     with pytest.raises(RunFailedError, match="is not the manifest that was planned: restore it"):
         run.drive()
@@ -48,7 +48,7 @@ def foreign_job(run, service, tmp_path, display_name):
 
 
 def test_no_file_but_ours_is_deleted(site, tmp_path):
-    run = site(5, speed=10)
+    run = site(5, jumps=True)
     run.faults({"job": 1, "do": "fail_job", "code": 13})
     service = run.service()
     job = foreign_job(run, service, tmp_path, "whatever")
@@ -61,7 +61,7 @@ def test_no_file_but_ours_is_deleted(site, tmp_path):
 
 
 def test_no_job_but_ours_is_cancelled(site, tmp_path):
-    run = site(5, speed=10)
+    run = site(5, jumps=True)
     service = run.service()
     run.faults({"job": "*", "do": "stuck"})
     theirs = foreign_job(run, service, tmp_path, "somebody/else")
@@ -83,7 +83,7 @@ class FakeCommit:
 
 @pytest.mark.parametrize("end", ["yesterday", "", "0001-01-01T00:00:00+14:00", "9" * 400])
 def test_a_time_that_is_none_stops_nothing(site, end):
-    run = site(5, speed=10)
+    run = site(5, jumps=True)
     settled = run.drive(run.context(OddTimes(run.service(), end)))[SHARD]
     assert settled.rows == 5
     assert {row["embedded_at"].year for row in run.rows()} == {1970}

@@ -59,7 +59,7 @@ def test_a_claim_older_than_the_job_list_fails_the_call_and_names_the_shard(site
 
 
 def test_what_is_assumed_to_be_lost_is_sent_again_and_stays_counted(site):
-    run = site(4, batch={"job_list_days": 3}, speed=20)
+    run = site(4, batch={"job_list_days": 3}, jumps=True)
     _claimed_days_ago(run, 4)
     run.session = replace(run.session, assume_lost=True)
     context = run.context()
@@ -70,6 +70,6 @@ def test_what_is_assumed_to_be_lost_is_sent_again_and_stays_counted(site):
 
 
 def test_a_claim_of_some_days_is_taken_over_while_its_job_would_be_listed(site):
-    run = site(4, batch={"job_list_days": 5}, speed=20)
+    run = site(4, batch={"job_list_days": 5}, jumps=True)
     _claimed_days_ago(run, 4)
     assert run.drive()[SHARD].rows == 4

@@ -10,7 +10,7 @@ def keys(count):
 
 
 def test_failed_rows_go_on_as_a_child_attempt_and_are_merged_in_order(site):
-    run = site(30, batch={"input": "inline"}, speed=10)
+    run = site(30, batch={"input": "inline"}, jumps=True)
     # Row 7 of the wire holds request 7; a child attempt has no canaries.
     run.faults({"job": 1, "do": "fail_rows", "rows": [3, 7, 20], "code": 13})
     settled = run.drive()[SHARD]
