@@ -22,18 +22,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("config", "notes", "vectors"):
         parser.add_argument(name)
-    given, beam_arguments = parser.parse_known_args()
+    places, beam_arguments = parser.parse_known_args()
     with beam.Pipeline(options=PipelineOptions(beam_arguments)) as pipeline:
         embedded = (
             pipeline
-            | "Read" >> beam.io.ReadFromText(given.notes)
+            | "Read" >> beam.io.ReadFromText(places.notes)
             | "Parse" >> beam.Map(json.loads)
             | "ToInput" >> beam.Map(lambda note: EmbedInput(note["key"], note["text"]))
-            | "Embed" >> Embed(given.config)
+            | "Embed" >> Embed(places.config)
         )
         for rows, path in (
-            (embedded.vectors, given.vectors),
-            (embedded.rejects, f"{given.vectors}.rejects"),
+            (embedded.vectors, places.vectors),
+            (embedded.rejects, f"{places.vectors}.rejects"),
         ):
             _ = (
                 rows

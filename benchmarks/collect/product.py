@@ -13,7 +13,7 @@ from render import FINGERPRINT, manifest
 from reembed.core.canaries import plan_canaries
 from reembed.core.names import shard_id
 from reembed.core.rows import Lineage
-from reembed.driver.intake import Attempt, Collected, Room, collect_stream
+from reembed.driver.intake import CollectedAnswer, ExpectedAnswer, VectorMemory, collect_stream
 from reembed.providers.base import Job
 from reembed.providers.gemini.answers import GeminiAnswerReader
 from reembed.providers.gemini.client import GeminiService
@@ -24,7 +24,7 @@ _KEY = "benchmark-0123456789-0123456789-0123456"
 _ENDED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
-def attempt_of(shard: int, chunks: pa.Table, dimensions: int) -> Attempt:
+def attempt_of(shard: int, chunks: pa.Table, dimensions: int) -> ExpectedAnswer:
     """What the plan would hold of a shard."""
     canaries = plan_canaries(len(chunks))
     lineage = Lineage(
@@ -38,12 +38,12 @@ def attempt_of(shard: int, chunks: pa.Table, dimensions: int) -> Attempt:
         task="retrieval_document",
     )
     ordinals = range(len(chunks) + len(canaries))
-    return Attempt(chunks, FINGERPRINT, ordinals, canaries, lineage)
+    return ExpectedAnswer(chunks, FINGERPRINT, ordinals, canaries, lineage)
 
 
 def collect_shard(
-    service: GeminiService, job: Job, attempt: Attempt, room: Room, folder: Path
-) -> Collected:
+    service: GeminiService, job: Job, attempt: ExpectedAnswer, room: VectorMemory, folder: Path
+) -> CollectedAnswer:
     """Stream, parse, join, verify, normalise, order, write and publish one shard.
 
     Raises:
@@ -66,7 +66,7 @@ def collect_shard(
 def main() -> None:
     task = task_from_arguments()
     rows = size = 0
-    room = Room(spill_dir=task.folder)
+    room = VectorMemory(spill_dir=task.folder)
     file = f"files/shard-{task.per_shard}"
     watch = Stopwatch()
     with GeminiService(task.url, "v1beta", _KEY, 60.0) as service:

@@ -33,7 +33,7 @@ from reembed.ledger.reservation_log import ReservationLog
 from reembed.ledger.run_dir import RunDir
 from reembed.machine.quotas import Quotas
 from reembed.runs.audit import audit_jobs
-from reembed.runs.plan import read_packed
+from reembed.runs.plan import read_packed_plan
 from reembed.runs.report import count_run
 from reembed.runs.status import read_status
 from sides import say
@@ -71,7 +71,7 @@ def _commit(planted: Planted) -> Commit:
 
 def plan_end(planted: Planted, storage: Any) -> object:
     """The end of `plan`: the partitions' records are read and summed up."""
-    return read_packed(RunDir(storage, planted.layout), PLAN)
+    return read_packed_plan(RunDir(storage, planted.layout), PLAN)
 
 
 def check(planted: Planted, storage: Any) -> object:

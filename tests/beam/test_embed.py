@@ -14,9 +14,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from e2e.harness import BATCH, Remote, emulator
 from reembed.beam import Embed, Embedding, EmbedInput, EmbedReject
-from reembed.beam.embed import check_input
+from reembed.beam.embed import PackInputs, check_input
 from reembed.beam.engine import LOCAL_RUNNER, beam_options
+from reembed.core.input_summary import InputSummary
 from reembed.errors import ConfigError, UsageError
+from reembed.runs.embed import EmbedTask, NamedPlan, load_embed_config
 from support import rerunning
 
 WORDS = ("river", "violin", "granite", "bread", "orbit")
@@ -212,6 +214,7 @@ def test_bundles_that_run_again_buy_nothing_twice(
         ({"source": {"files": ["a/**"]}}, "source.files: .*the inputs are the elements"),
         ({"destination": {"bigquery": {"table": "p.d.t"}}}, "destination.bigquery: given: leave"),
         ({"model": {"dimensions": 0}}, "model.dimensions"),
+        ({"source": "a/**"}, r"source: a/\*\*: give keys with values, or leave it out"),
     ],
 )
 def test_settings_are_checked_when_the_step_is_made(
@@ -227,3 +230,23 @@ def test_an_unbounded_collection_is_refused(settings: dict[str, Any]) -> None:
     pipeline = beam.Pipeline(options=beam_options([]))
     with pytest.raises(UsageError, match="bounded collection"):
         _ = pipeline | PeriodicImpulse() | beam.Map(lambda n: (str(n), "A.")) | Embed(settings)
+
+
+def test_inputs_of_several_partitions_are_packed_in_the_order_of_keys(
+    settings: dict[str, Any],
+) -> None:
+    config, base = load_embed_config(settings)
+    task = EmbedTask(config, base)
+    named = NamedPlan("0123456789abcdef", InputSummary(40, "", ("note 010", "note 025")), False)
+    with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
+        plan = pipeline | "Plan" >> beam.Create([named])
+        inputs = random.Random(3).sample(INPUTS, len(INPUTS))
+        _ = pipeline | "Inputs" >> beam.Create(inputs) | PackInputs(task, plan)
+    run_dir = task.run_dir
+    sizes = [part.plan_totals().items for part in run_dir.partitions(named.plan)]
+    assert sizes == [10, 15, 15]
+    shards = [shard.shard for shard in run_dir.shards(named.plan)]
+    rows = [row for shard in shards for row in run_dir.manifest(named.plan, shard).to_pylist()]
+    assert [row["key"] for row in rows] == [each.key for each in INPUTS]
+    order = [(row["source_index"], row["offset"]) for row in rows]
+    assert order == [(0, n) for n in range(10)] + [(p, n) for p in (1, 2) for n in range(15)]

@@ -13,7 +13,7 @@ from reembed.beam.chunk_items import Chunking, ChunkItems
 from reembed.beam.engine import beam_options, engine
 from reembed.beam.pack_shards import PackShards
 from reembed.beam.read_items import ReadItems
-from reembed.beam.run_plan import Planning, Wanted, build_plan
+from reembed.beam.run_plan import KeyChecks, Planning, build_plan
 from reembed.bigquery.base import BigQuery
 from reembed.bigquery.source import open_bigquery
 from reembed.config.load import ResolvedConfig
@@ -41,7 +41,7 @@ def planned(loaded: ResolvedConfig, tables: MemoryTables) -> list[dict[str, Any]
     run_dir = open_run_dir(loaded.config.run_dir)
     source = open_bigquery(loaded, run_dir.storage, lambda _: cast(BigQuery, tables))
     prepared = source.prepare(run_dir, "p")
-    planning = Planning(loaded.config, run_dir, "p", prepared, wanted=Wanted(True, False))
+    planning = Planning(loaded.config, run_dir, "p", prepared, wanted=KeyChecks(True, False))
     with engine(beam_options(())) as pipeline:
         build_plan(pipeline, planning)
     read_findings(run_dir, "p")

@@ -78,7 +78,7 @@ def test_what_a_job_cost_is_priced_by_the_tokens_of_its_answer(state: ShardState
     event = told(state, failed, failed.outcome)
     assert event is not None
     assert event.severe
-    assert event.why == "FAILED: no reason"
+    assert event.reason == "FAILED: no reason"
     assert event.counts == {"jobs_failed": 1, "spent_nano_usd": 0}
     unsent = act.RecordOutcome("0", Outcome(state="NOT_SENT", job=""))
     assert told(state, unsent, unsent.outcome) is None
@@ -97,7 +97,7 @@ def test_a_429_is_told_apart(state: ShardState) -> None:
     for quota, name in ((True, "quota_refused"), (False, "not_sent")):
         event = told(state, create, SendRefused("too much", 30.0, quota=quota))
         assert event is not None
-        assert (event.name, event.why) == (name, "too much")
+        assert (event.name, event.reason) == (name, "too much")
 
 
 def test_the_oldest_pending_job_gives_the_age(state: ShardState) -> None:

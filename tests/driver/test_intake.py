@@ -10,7 +10,14 @@ import pytest
 from reembed.core.canaries import plan_canaries, wire_order
 from reembed.core.rows import merge_rows
 from reembed.destinations.parts import read_batches, write_part
-from reembed.driver.intake import Attempt, Intake, Options, Room, collect_part, collect_stream
+from reembed.driver.intake import (
+    ExpectedAnswer,
+    Intake,
+    PartOptions,
+    VectorMemory,
+    collect_part,
+    collect_stream,
+)
 from reembed.errors import TransientError
 from reembed.providers.gemini.answers import GeminiAnswerReader
 from support.builders import FINGERPRINT, keyed, line, lineage, manifest, unit, vectors
@@ -19,14 +26,14 @@ READER = GeminiAnswerReader
 
 
 @pytest.fixture(params=["memory", "spilled"])
-def room(request: pytest.FixtureRequest, tmp_path: Path) -> Room:
-    return Room(tmp_path, spill_above_bytes=1 << 20 if request.param == "memory" else 0)
+def room(request: pytest.FixtureRequest, tmp_path: Path) -> VectorMemory:
+    return VectorMemory(tmp_path, spill_above_bytes=1 << 20 if request.param == "memory" else 0)
 
 
-def attempt(requests: int, ordinals: list[int] | None = None, path: str = "0") -> Attempt:
+def attempt(requests: int, ordinals: list[int] | None = None, path: str = "0") -> ExpectedAnswer:
     canaries = plan_canaries(requests) if ordinals is None else ()
     sent = ordinals or list(range(requests + len(canaries)))
-    return Attempt(manifest(range(requests)), FINGERPRINT, sent, canaries, lineage(8, path))
+    return ExpectedAnswer(manifest(range(requests)), FINGERPRINT, sent, canaries, lineage(8, path))
 
 
 def answer(path: Path, requests: int, truth: np.ndarray, moved: int = 0) -> Path:
@@ -41,7 +48,7 @@ def answer(path: Path, requests: int, truth: np.ndarray, moved: int = 0) -> Path
     return path
 
 
-def test_an_answer_becomes_a_part_in_input_order(tmp_path: Path, room: Room) -> None:
+def test_an_answer_becomes_a_part_in_input_order(tmp_path: Path, room: VectorMemory) -> None:
     truth = vectors(120)
     collected = collect_part(
         attempt(120),
@@ -63,7 +70,7 @@ def test_an_answer_becomes_a_part_in_input_order(tmp_path: Path, room: Room) -> 
     assert pq.read_schema(tmp_path / "part").metadata[b"reembed.chunkers"] == b"text/1"
 
 
-def test_a_room_serves_shard_after_shard_of_any_size(tmp_path: Path, room: Room) -> None:
+def test_a_room_serves_shard_after_shard_of_any_size(tmp_path: Path, room: VectorMemory) -> None:
     for number, requests in enumerate([30, 90, 60]):
         truth = vectors(requests, seed=number)
         part = tmp_path / f"part-{number}"
@@ -78,7 +85,7 @@ def test_a_room_serves_shard_after_shard_of_any_size(tmp_path: Path, room: Room)
         np.testing.assert_allclose(got, [unit(vector) for vector in truth], atol=1e-7)
 
 
-def test_a_scrambled_answer_makes_no_part(tmp_path: Path, room: Room) -> None:
+def test_a_scrambled_answer_makes_no_part(tmp_path: Path, room: VectorMemory) -> None:
     path = answer(tmp_path / "a", 120, vectors(120), moved=1)
     collected = collect_part(attempt(120), path, tmp_path / "part", room, READER)
     assert [reason.code for reason in collected.verdict.reasons] == ["canary_differs"] * 2
@@ -88,7 +95,7 @@ def test_a_scrambled_answer_makes_no_part(tmp_path: Path, room: Room) -> None:
 
 
 def test_an_answer_is_joined_as_it_comes_and_begins_again_if_told(
-    tmp_path: Path, room: Room
+    tmp_path: Path, room: VectorMemory
 ) -> None:
     truth = vectors(120)
     whole = answer(tmp_path / "a", 120, truth).read_bytes()
@@ -106,7 +113,7 @@ def test_an_answer_is_joined_as_it_comes_and_begins_again_if_told(
     np.testing.assert_allclose(got, [unit(vector) for vector in truth], atol=1e-7)
 
 
-def test_an_answer_that_breaks_off_makes_no_part(tmp_path: Path, room: Room) -> None:
+def test_an_answer_that_breaks_off_makes_no_part(tmp_path: Path, room: VectorMemory) -> None:
     def pour(intake: Intake) -> None:
         intake.write(answer(tmp_path / "a", 120, vectors(120)).read_bytes()[:9000])
         raise TransientError("cut")
@@ -116,7 +123,7 @@ def test_an_answer_that_breaks_off_makes_no_part(tmp_path: Path, room: Room) -> 
     assert not (tmp_path / "part").exists()
 
 
-def test_what_failed_is_told_and_the_rest_is_written(tmp_path: Path, room: Room) -> None:
+def test_what_failed_is_told_and_the_rest_is_written(tmp_path: Path, room: VectorMemory) -> None:
     truth = vectors(3)
     lines = [
         keyed(0, truth[0].tolist()),
@@ -133,7 +140,9 @@ def test_what_failed_is_told_and_the_rest_is_written(tmp_path: Path, room: Room)
     }
 
 
-def test_a_retry_joins_its_own_ordinals_and_merges_into_place(tmp_path: Path, room: Room) -> None:
+def test_a_retry_joins_its_own_ordinals_and_merges_into_place(
+    tmp_path: Path, room: VectorMemory
+) -> None:
     truth = vectors(60)
     all_lines = answer(tmp_path / "a", 60, truth).read_bytes().splitlines(keepends=True)
     lost = [line for line in all_lines if f'"{FINGERPRINT}-17"'.encode() in line]
@@ -156,10 +165,10 @@ def test_a_retry_joins_its_own_ordinals_and_merges_into_place(tmp_path: Path, ro
     np.testing.assert_allclose(got, [unit(vector) for vector in truth], atol=1e-7)
 
 
-def test_text_and_line_caps_are_options(tmp_path: Path, room: Room) -> None:
+def test_text_and_line_caps_are_options(tmp_path: Path, room: VectorMemory) -> None:
     truth = vectors(2)
     path = answer(tmp_path / "a", 2, truth)
-    options = Options(include_text=True, compression="snappy")
+    options = PartOptions(include_text=True, compression="snappy")
     reader = partial(READER, 500)
     path.write_bytes(path.read_bytes() + line("x" * 600, [1.0]))
     collected = collect_part(attempt(2), path, tmp_path / "part", room, reader, options)
@@ -168,7 +177,7 @@ def test_text_and_line_caps_are_options(tmp_path: Path, room: Room) -> None:
 
 
 def test_an_empty_answer_is_structural_but_for_the_smallest_jobs(
-    tmp_path: Path, room: Room
+    tmp_path: Path, room: VectorMemory
 ) -> None:
     (tmp_path / "a").touch()
     assert collect_part(attempt(2), tmp_path / "a", tmp_path / "p", room, READER).verdict.ok
@@ -177,7 +186,7 @@ def test_an_empty_answer_is_structural_but_for_the_smallest_jobs(
 
 
 def test_memory_is_used_again_and_never_above_the_limit(tmp_path: Path) -> None:
-    room = Room(tmp_path, spill_above_bytes=4000)
+    room = VectorMemory(tmp_path, spill_above_bytes=4000)
     with room.matrix(100, 10) as scratch:
         assert not scratch.spilled
         address = scratch.matrix.ctypes.data
@@ -193,7 +202,7 @@ def test_memory_is_used_again_and_never_above_the_limit(tmp_path: Path) -> None:
 def test_a_spilled_matrix_keeps_its_content_when_cleared(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     files = set(os.listdir(tmp_path))
-    with Room(tmp_path, spill_above_bytes=0).matrix(40_000, 3072) as scratch:
+    with VectorMemory(tmp_path, spill_above_bytes=0).matrix(40_000, 3072) as scratch:
         for start in range(0, 40_000, 2000):
             scratch.matrix[start : start + 2000] = start
             scratch.clear()

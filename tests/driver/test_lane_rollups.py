@@ -7,7 +7,7 @@ from reembed.driver.lane import Lane
 from reembed.driver.progress import Progress
 from reembed.driver.session import quotas_of
 from reembed.driver.shared_state import SharedStateStore
-from reembed.ledger.ledger import Ledger, read_standing
+from reembed.ledger.ledger import Ledger, read_rolled_up
 from reembed.ledger.run_dir import RunDir
 from reembed.machine.snapshot import root_need
 from reembed.runs.redrive import Resend, write_redrive
@@ -60,7 +60,7 @@ def test_what_is_sent_again_is_open_until_the_next_roll_up(site):
         key_hash="",
     )  # fmt: skip
     write_redrive(run.run_dir, commit, 1, [Resend(shard, Redrive(sent=sent, chunks=1))])
-    assert not read_standing(run.run_dir, 1).holds(PARTITION)
+    assert not read_rolled_up(run.run_dir, 1).holds(PARTITION)
     run.session = replace(run.session, generation=1)
     again = run.drive()
     assert rolled_up(run) == [f"{PARTITION}.g0", f"{PARTITION}.g1", f"{PARTITION}.g1.open"]

@@ -29,7 +29,7 @@ def test_the_scheduler_collects_what_read_failed_and_ended_well(
     done = invoke("advance", job.config)
     assert done.code == 0, done.err
     report = job.results().report
-    assert (report["rows"], report["jobs"], report["late"]) == (ITEMS, 1, [])
+    assert (report["rows"], report["jobs"], report["uncollected_jobs"]) == (ITEMS, 1, [])
     assert len(served.jobs()) == 1
     assert {row["job"] for row in job.results().rows()} == {served.jobs()[0]["name"]}
 
@@ -44,7 +44,7 @@ def test_what_ends_well_after_it_was_bought_again_is_reported_and_not_used(
     assert done.code == 0, done.err
     first, second = served.jobs()
     report = job.results().report
-    late = [(each["job"], each["recorded"]) for each in report["late"]]
+    late = [(each["job"], each["recorded"]) for each in report["uncollected_jobs"]]
     assert late == [(first["name"], "FAILED")]
     assert f"ended well too late: {first['name']}" in done.out
     assert {row["job"] for row in job.results().rows()} == {second["name"]}
@@ -58,11 +58,11 @@ def test_what_ends_well_after_the_settlement_is_reported_by_the_next_call(
     served.faults(kept, {"job": 1, "do": "seems_ended", "seconds": 3600})
     job = project(served.url).write(texts(ITEMS))
     assert invoke("run", job.config).code == 0
-    assert job.results().report["late"] == []
+    assert job.results().report["uncollected_jobs"] == []
     served.advance(3600)
     done = invoke("run", job.config)
     assert done.code == 0, done.err
     first = served.jobs()[0]["name"]
-    assert [late["job"] for late in job.results().report["late"]] == [first]
+    assert [late["job"] for late in job.results().report["uncollected_jobs"]] == [first]
     assert f"ended well too late: {first}" in done.out
     assert len(served.jobs()) == 2

@@ -55,7 +55,7 @@ def paid_once(remote: Remote, report: dict[str, Any]) -> None:
     assert sum(job["billed_rows"] for job in sound) == report["rows"] + len(sound), (
         "one canary each"
     )
-    assert report["twins"] == []
+    assert report["duplicate_jobs"] == []
 
 
 def test_a_scheduler_takes_a_run_through_a_small_quota(

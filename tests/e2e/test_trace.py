@@ -26,7 +26,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def traced(project: Project, key: str) -> list[dict]:
     done = invoke("trace", project.config, key, "--json")
     assert done.code == 0, done.err
-    ways: list[dict] = done.json()["ways"]
+    ways: list[dict] = done.json()["histories"]
     return ways
 
 

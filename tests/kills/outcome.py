@@ -111,6 +111,6 @@ def _report(run_dir: Path) -> Iterable[Problem]:
     if not path.exists():
         return
     report = orjson.loads(path.read_bytes())
-    if report["state"] != "settled" or report["twins"] or report["unchecked"]:
-        seen = {name: report[name] for name in ("state", "twins", "unchecked", "failed")}
+    if report["state"] != "settled" or report["duplicate_jobs"] or report["unchecked"]:
+        seen = {name: report[name] for name in ("state", "duplicate_jobs", "unchecked", "failed")}
         yield Problem("report", f"{seen}")

@@ -6,7 +6,7 @@ import pytest
 
 from reembed.core.records import Child, Created, Need, Outcome, Redrive, Settled
 from reembed.errors import RunFailedError
-from reembed.ledger.ledger import Ledger, read_standing
+from reembed.ledger.ledger import Ledger, read_rolled_up
 from reembed.ledger.run_dir import RunDir
 from reembed.storage.open import open_storage
 from support.counting import CountingStorage
@@ -123,7 +123,7 @@ def test_a_redrive_makes_the_roll_up_stale_and_a_new_one_follows(ledger, run_dir
     assert ledger.roll_up(PARTITION, SHARDS, 1)
     assert {shard: told(records) for shard, records in of(run_dir).load(SHARDS)} == before
     assert [before[shard][0].generation for shard in SHARDS] == [0, 1, 0]
-    assert read_standing(run_dir, 1).holds(PARTITION)
+    assert read_rolled_up(run_dir, 1).holds(PARTITION)
 
 
 def test_a_partition_opened_beyond_the_runs_generation_is_left_alone(ledger, run_dir):
@@ -132,7 +132,7 @@ def test_a_partition_opened_beyond_the_runs_generation_is_left_alone(ledger, run
         settle(ledger, shard)
     ledger.reopen(PARTITION, 1)
     assert not ledger.roll_up(PARTITION, SHARDS, 0)
-    assert not read_standing(run_dir, 1).holds(PARTITION)
+    assert not read_rolled_up(run_dir, 1).holds(PARTITION)
     assert len(dict(of(run_dir).load(SHARDS))) == 3
 
 
@@ -188,7 +188,7 @@ def test_all_that_is_due_is_rolled_up_and_nothing_else(ledger, run_dir):
         settle(ledger, shards[0])
     ledger.roll_up("00000000", partitions["00000000"], 0)
     of(run_dir).roll_up_all(partitions, 0)
-    standing = read_standing(run_dir, 1)
+    standing = read_rolled_up(run_dir, 1)
     assert [partition for partition in partitions if standing.holds(partition)] == list(partitions)[
         :3
     ]
@@ -214,6 +214,6 @@ def test_a_roll_up_that_cannot_be_read_stops_the_run_and_says_which(ledger, run_
 def test_strange_files_among_the_roll_ups_are_passed_over(run_dir):
     for name in (".DS_Store", "00000003.g0.open.tmp", "3.g0", "00000003.g-1"):
         open_storage().create(run_dir.layout.rollups(1) + name, b"?")
-    standing = read_standing(run_dir, 1)
+    standing = read_rolled_up(run_dir, 1)
     assert not standing.holds(PARTITION)
     assert standing.generation(PARTITION) == 0

@@ -16,7 +16,7 @@ from reembed.core.records import Commit, Outcome, Settled
 from reembed.errors import RunFailedError
 from reembed.ledger.layout import Layout
 from reembed.ledger.ledger import Ledger
-from reembed.ledger.validate import placed
+from reembed.ledger.validate import validate_record
 from reembed.machine.snapshot import ShardRecords
 from reembed.storage.open import open_storage
 
@@ -119,7 +119,7 @@ def test_no_text_leads_outside(uri: str) -> None:
     layout = Layout("/run/here")
     name = layout.shard_records(1, SHARD) + "0.outcome"
     try:
-        found = placed(Outcome(state="S", job="b", rows_uri=uri), name, layout, 1).rows_uri
+        found = validate_record(Outcome(state="S", job="b", rows_uri=uri), name, layout, 1).rows_uri
     except RunFailedError:
         return
     assert found == "" or Path(found).resolve().is_relative_to("/run/here")

@@ -34,7 +34,7 @@ def test_an_audit_reads_the_shards_that_the_service_lists_a_job_of(made: Made) -
     storage = CountingStorage(made.storage)
     audit = audit_jobs(RunDir(storage, made.layout), commit, cast(BatchService, service))
     # A job each of a name that the plan does not have, and none of those of the ledger.
-    assert [(twin.shard, twin.kept) for twin in audit.twins] == [
+    assert [(twin.shard, twin.kept) for twin in audit.duplicate_jobs] == [
         *((shard, f"batches/{shard}") for shard in made.shards(7)),
         ("99999999-000000", ""),
         ("nonsense", ""),

@@ -13,7 +13,7 @@ from reembed.core.plans import PartitionPlan, digest_of
 from reembed.errors import RunFailedError, UsageError
 from reembed.ledger.layout import Layout
 from reembed.ledger.run_dir import RunDir
-from reembed.runs.plan import make_plan, read_packed
+from reembed.runs.plan import make_plan, read_packed_plan
 from reembed.sources.files import open_files
 from reembed.storage.local import LocalStorage
 from support.counting import CountingStorage
@@ -119,7 +119,7 @@ def test_partitions_are_read_side_by_side_and_come_to_the_same_as_one_by_one():
     planted = Planted(MemoryStorage(), shards=100, per_partition=3, rows=7)
     planted.plant_partitions()
     storage = CountingStorage(planted.storage, gather=9)
-    packed = read_packed(RunDir(storage, planted.layout), PLAN)
+    packed = read_packed_plan(RunDir(storage, planted.layout), PLAN)
     names = [stat.uri for stat in planted.storage.list(planted.layout.partitions(PLAN))]
     one_by_one = [PartitionPlan.decode(planted.storage.read(name), name) for name in names]
     assert packed.digest == digest_of(one_by_one)
@@ -138,4 +138,4 @@ def test_shards_with_copies_are_named():
     copying = partition.shards[1].model_copy(update={"copies": 2})
     changed = (partition.shards[0], copying, partition.shards[2])
     planted.storage.put(name, partition.model_copy(update={"shards": changed}).encode())
-    assert read_packed(planted.run_dir, PLAN).copying == (copying,)
+    assert read_packed_plan(planted.run_dir, PLAN).copying == (copying,)

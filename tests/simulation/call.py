@@ -96,8 +96,8 @@ class Call:
         newest = self._run_dir.newest_commit()
         assert newest is not None
         audit = self._setting.parts.audit(self._run_dir, newest.commit, self._client)
-        if audit.twins:
-            self._process.kernel.note(f"{self._process.name} reports {audit.twins}")
+        if audit.duplicate_jobs:
+            self._process.kernel.note(f"{self._process.name} reports {audit.duplicate_jobs}")
         self._setting.checks.audited(audit)
 
     def _drive(self, shards: Sequence[ShardPlan], one_round: bool, generation: int) -> None:

@@ -219,7 +219,7 @@ class Checks:
 
     def audited(self, audit: Audit) -> None:
         """An audit's report: it must be right, and in a clean seed there is nothing to say."""
-        for twin in audit.twins:
+        for twin in audit.duplicate_jobs:
             attempt = f"{twin.shard}/{twin.attempt}"
             self.reported.add(twin.job)
             if self.kept(attempt) == twin.job and twin.kept:

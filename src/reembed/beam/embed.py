@@ -71,20 +71,20 @@ def check_input(element: Any) -> EmbedInput:
     return made
 
 
-def item_of(given: EmbedInput, partition: int, resolver: Resolver) -> Item:
+def item_of(element: EmbedInput, partition: int, resolver: Resolver) -> Item:
     """Make the item of an input; its place in the partition follows when all are together."""
-    text, uri, data = given.text, given.uri or "", None
+    text, uri, data = element.text, element.uri or "", None
     if is_data(uri):
         uri, data = "", uri
     item = Item(
-        given.key,
+        element.key,
         uri,
         Position(partition),
-        title=given.title,
-        metadata=given.metadata,
+        title=element.title,
+        metadata=element.metadata,
         text=text,
         data=data,
-        reject=None if text is not None or given.uri is not None else _NO_CONTENT,
+        reject=None if text is not None or element.uri is not None else _NO_CONTENT,
     )
     return resolve_item(item, resolver)
 
@@ -217,8 +217,8 @@ class _Summarise(beam.CombineFn):
     def create_accumulator(self) -> InputSketch:
         return InputSketch()
 
-    def add_input(self, sketch: InputSketch, given: EmbedInput) -> InputSketch:
-        return sketch.add(given.key, (given.text, given.uri, given.title, given.metadata))
+    def add_input(self, sketch: InputSketch, element: EmbedInput) -> InputSketch:
+        return sketch.add(element.key, (element.text, element.uri, element.title, element.metadata))
 
     def merge_accumulators(self, sketches: Iterable[InputSketch]) -> InputSketch:
         merged = InputSketch()

@@ -92,10 +92,10 @@ _TAKING_BACK_SECONDS = 10.0
 
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
     """Parse Beam's own options; without a runner, take the one in this process."""
-    given = list(arguments)
-    if not any(argument.startswith("--runner") for argument in given):
-        given.append(f"--runner={LOCAL_RUNNER}")
-    return PipelineOptions(given)
+    options = list(arguments)
+    if not any(argument.startswith("--runner") for argument in options):
+        options.append(f"--runner={LOCAL_RUNNER}")
+    return PipelineOptions(options)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ class LaneMetrics:
         """Add an event's numbers to the counters of their names."""
         count(EMBED, event.counts)
 
-    def pending(self, seconds: int) -> None:
+    def on_oldest_pending(self, seconds: int) -> None:
         """Keep how old the oldest pending job is."""
         Metrics.distribution(EMBED, PENDING).update(seconds)
         Metrics.gauge(EMBED, PENDING_NOW).set(seconds)
@@ -49,9 +49,9 @@ class OnBundleThread:
         """Pass an event on."""
         self._call(partial(self._watch.on_event, event))
 
-    def pending(self, seconds: int) -> None:
+    def on_oldest_pending(self, seconds: int) -> None:
         """Pass an age on."""
-        self._call(partial(self._watch.pending, seconds))
+        self._call(partial(self._watch.on_oldest_pending, seconds))
 
 
 def count(namespace: str, numbers: Mapping[str, int]) -> None:

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class KeyChecks:
     """Checks of the keys: any at all, and for keys that the source no longer has."""
 
     keys: bool
@@ -45,7 +45,7 @@ class Planning:
     plan: str
     prepared: Prepared
     existing: str = ""
-    wanted: Wanted = Wanted(False, False)
+    wanted: KeyChecks = KeyChecks(False, False)
 
 
 def run_plan(

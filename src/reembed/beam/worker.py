@@ -24,9 +24,9 @@ _ANSWER_SECONDS = 60.0
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ask the engine what to work on, then work until it ends."""
-    given = _parse(sys.argv[1:] if arguments is None else arguments)
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
     end_with_parent(os.getppid)
-    os.environ.update(ask_engine(given))
+    os.environ.update(ask_engine(options))
     # Beam reads the worker's name from the environment when it is imported.
     from apache_beam.runners.worker import sdk_worker_main
 
@@ -39,28 +39,28 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--provision_endpoint", required=True, help="where the engine answers")
     for name in ("control", "logging", "artifact", "status"):
         parser.add_argument(f"--{name}_endpoint", default="", help="given by some engines")
-    given, _ = parser.parse_known_args(arguments)
+    options, _ = parser.parse_known_args(arguments)
     # Prism puts quotes around it that no shell takes off.
-    given.id = given.id.strip("'")
-    return given
+    options.id = options.id.strip("'")
+    return options
 
 
-def ask_engine(given: argparse.Namespace) -> Mapping[str, str]:
+def ask_engine(options: argparse.Namespace) -> Mapping[str, str]:
     """Ask the engine for the settings that Beam's worker reads from its environment."""
     import grpc
     from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_api_pb2_grpc
     from google.protobuf import json_format, text_format
 
-    with grpc.insecure_channel(given.provision_endpoint) as channel:
+    with grpc.insecure_channel(options.provision_endpoint) as channel:
         stub = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
         info = stub.GetProvisionInfo(
             beam_provision_api_pb2.GetProvisionInfoRequest(),
-            metadata=[("worker_id", given.id)],
+            metadata=[("worker_id", options.id)],
             timeout=_ANSWER_SECONDS,
             wait_for_ready=True,
         ).info
     for endpoint in _ENDPOINTS.values():
-        url = getattr(given, endpoint)
+        url = getattr(options, endpoint)
         if url and not getattr(info, endpoint).url:
             getattr(info, endpoint).url = url
     found = {
@@ -70,7 +70,7 @@ def ask_engine(given: argparse.Namespace) -> Mapping[str, str]:
     }
     return {
         **found,
-        "WORKER_ID": given.id,
+        "WORKER_ID": options.id,
         "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),
         "RUNNER_CAPABILITIES": " ".join(info.runner_capabilities),
     }

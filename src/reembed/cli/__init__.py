@@ -1,1 +1,1 @@
-"""The command line: options, output, exit codes."""
+"""Command line: options, output, exit codes."""

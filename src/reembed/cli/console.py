@@ -17,7 +17,7 @@ logger = logging.getLogger("reembed")
 
 
 class LogFormat(StrEnum):
-    """What a log line is."""
+    """Format of log lines."""
 
     TEXT = "text"
     JSON = "json"
@@ -38,24 +38,24 @@ def log_format(chosen: LogFormat) -> Iterator[None]:
 
 
 def logs_are_json() -> bool:
-    """Whether stderr takes JSON lines, and nothing else."""
+    """Tell whether stderr takes JSON lines, and nothing else."""
     return _format.get() is LogFormat.JSON
 
 
 def say(record: logging.LogRecord) -> None:
-    """Say something on stderr where no log is open: before a command begins, and at its end."""
+    """Write to stderr where no log is open: before a command begins, and at its end."""
     text = JsonLines(Scrubber()).format(record) if logs_are_json() else record.getMessage()
     typer.echo(text, err=True)
 
 
 def record_of(text: str, level: int, event: str) -> logging.LogRecord:
-    """A record by itself."""
+    """Make a log record."""
     extra = {"event": event}
     return logger.makeRecord(logger.name, level, "", 0, "%s", (text,), None, extra=extra)
 
 
 def record_of_error(err: ReembedError) -> logging.LogRecord:
-    """What is said of an error; that there is more to do is none."""
+    """Make the log record for an error; "work left" is a warning, and a staged job is none."""
     if isinstance(err, StagedError):
         return record_of(f"reembed: {err}", logging.INFO, "staged")
     event = "refused" if isinstance(err, UsageError) else "failed"

@@ -37,7 +37,7 @@ def _code_of(command: Callable[[], int]) -> int:
 
 
 def exit_code(err: ReembedError) -> int:
-    """The exit code of an error: staged 0, usage 2, come again 75, everything else 1."""
+    """Exit code of an error: staged 0, usage 2, come again 75, everything else 1."""
     if isinstance(err, StagedError):
         return SETTLED
     if isinstance(err, UsageError):

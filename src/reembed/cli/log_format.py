@@ -35,7 +35,7 @@ class Scrubber:
         self._values = sorted((v for v in values if len(v) >= 8), key=len, reverse=True)
 
     def clean(self, text: str) -> str:
-        """The text without any of the secrets, and without bytes of names that are no UTF-8."""
+        """Remove all secrets from a text, and without bytes of names that are no UTF-8."""
         text = text.encode(errors="backslashreplace").decode()
         for value in self._values:
             text = text.replace(value, "***").replace(quote(value, safe=""), "***")
@@ -50,7 +50,7 @@ class TextLines(logging.Formatter):
         self._clean = scrubber.clean
 
     def format(self, record: logging.LogRecord) -> str:
-        """A record as a line, or several with a traceback."""
+        """Format a record as a line, or several with a traceback."""
         return self._clean(super().format(record))
 
 
@@ -63,7 +63,7 @@ class JsonLines(logging.Formatter):
         self.run = ""
 
     def format(self, record: logging.LogRecord) -> str:
-        """A record as one JSON object."""
+        """Format a record as one JSON object."""
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
             "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -84,6 +84,6 @@ class JsonLines(logging.Formatter):
 
 
 def _known(level: int) -> int:
-    """The level with a name that is at or below a level."""
+    """Find the level with a name that is at or below a level."""
     named = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
     return max((one for one in named if one <= level), default=logging.DEBUG)

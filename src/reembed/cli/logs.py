@@ -31,8 +31,7 @@ def logs_to_file(run_dir: str, notify: NotifyConfig | None = None) -> Iterator[N
 
     Args:
         run_dir: the run directory.
-        notify: who is told of the run; no line shows the webhook's address, as none shows the API
-            key.
+        notify: section that may hold a webhook's address; no line shows that, or the API key.
 
     Raises:
         UsageError: the run directory cannot be written.
@@ -96,7 +95,7 @@ def _handled_by(handlers: list[logging.Handler]) -> Iterator[None]:
 
 
 def _log_thread(failed: threading.ExceptHookArgs) -> None:
-    """An engine's own thread died, for instance of a connection that Ctrl-C has cut."""
+    """Log that an engine's own thread died, for instance of a connection that Ctrl-C has cut."""
     if failed.exc_value is not None:
         logging.getLogger(__name__).error("a thread ended", exc_info=failed.exc_value)
 

@@ -1,4 +1,4 @@
-"""The command line: what each command takes."""
+"""Command line: what each command takes."""
 
 from __future__ import annotations
 
@@ -306,6 +306,6 @@ def _overrides(
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """The console script."""
+    """Console script."""
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     app(args=arguments)

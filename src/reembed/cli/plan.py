@@ -38,7 +38,7 @@ def plan_command(
 
 
 def plan_as_json(plan: PlanSummary, config: Config) -> dict[str, Any]:
-    """The plan as one JSON object."""
+    """Make one JSON object of a plan."""
     totals = plan.plan_totals()
     costs = price(totals.tokens, config.model.spec())
     return {

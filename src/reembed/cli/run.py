@@ -84,7 +84,7 @@ def _farewell(again: str) -> str:
 def _same_command(
     call: Sequence[str], overrides: Sequence[str], run_dir: str | None, beam: Sequence[str]
 ) -> str:
-    """The command that goes on with this very run: in another folder it would pay again."""
+    """Command that goes on with this very run: in another folder it would pay again."""
     words = ["reembed", *call]
     if run_dir is not None:
         words += ["--run-dir", run_dir]
@@ -94,7 +94,7 @@ def _same_command(
 
 
 def _show_repay(loaded: ResolvedConfig, quiet: bool) -> None:
-    """Say what buying unusable answers again costs, before it happens; the cap holds above it.
+    """Show the price of repurchasing unusable answers before it happens; the cap still holds.
 
     Refused before anything is on record: what is on record is no longer in question.
     """
@@ -157,7 +157,7 @@ def _on_interrupt(interrupt: Interrupt, screen: Screen, again: str) -> None:
 def _approval(
     loaded: ResolvedConfig, quiet: bool, interrupt: Interrupt
 ) -> Callable[[PlanSummary], float | None]:
-    """How the price is approved: by the cap, or by asking on a terminal, else not at all."""
+    """Approve the price by the cap, or by asking on a terminal; refuse it elsewhere."""
 
     def approve(plan: PlanSummary) -> float | None:
         if interrupt.is_set():
@@ -192,16 +192,16 @@ def show_report(report: dict[str, Any], out: Console) -> None:
         f"{report['prices_as_of']} (online: ${report['usd_online']:,.6f} at most), "
         f"{report['seconds']:,.1f} s"
     )
-    for twin in report.get("twins", ()):
+    for job in report.get("duplicate_jobs", ()):
         out.print(
-            f"paid twice, perhaps: {twin['job']} ({twin['state']}) bears the name of "
-            f"shard {twin['shard']}, attempt {twin['attempt']}, beside {twin['kept'] or 'none'}",
+            f"paid twice, perhaps: {job['job']} ({job['state']}) bears the name of "
+            f"shard {job['shard']}, attempt {job['attempt']}, beside {job['kept'] or 'none'}",
             style="bold",
         )
-    for late in report.get("late", ()):
+    for job in report.get("uncollected_jobs", ()):
         out.print(
-            f"ended well too late: {late['job']} (shard {late['shard']}, attempt "
-            f"{late['attempt']}) had read {late['recorded']}; its requests were sent again or are "
+            f"ended well too late: {job['job']} (shard {job['shard']}, attempt "
+            f"{job['attempt']}) had read {job['recorded']}; its requests were sent again or are "
             "rejects, and its answer is not used",
             style="bold",
         )

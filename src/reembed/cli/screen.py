@@ -26,7 +26,7 @@ logger = logging.getLogger("reembed.run")
 
 
 def console() -> Console:
-    """Where results go."""
+    """Open the console that results go to."""
     return _plain(soft_wrap=not sys.stdout.isatty())
 
 
@@ -43,7 +43,7 @@ def print_json(value: dict[str, Any]) -> None:
 class Screen:
     """Shows the progress of a run from its notes, so that every engine shows it.
 
-    What it is told goes into the log too, as events.
+    Stages go into the log too, as events.
 
     Args:
         quiet: show nothing (with --json).

@@ -1,4 +1,4 @@
-"""A Flex Template's parameters as arguments of the command line."""
+"""Parameters of a Flex Template as arguments of the command line."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from reembed.errors import UsageError
 from reembed.ledger.run_dir import open_run_dir
 from reembed.machine.history import Step
 from reembed.runs.loading import load_from
-from reembed.runs.trace import Way, trace_key
+from reembed.runs.trace import KeyHistory, trace_key
 
 
 def trace_command(
@@ -28,17 +28,17 @@ def trace_command(
             "from the configuration's folder, or their gs:// URIs"
         )
     if as_json:
-        ways = orjson.loads(orjson.dumps([way.as_json() for way in found]))
-        print_json({"key": key, "ways": ways})
+        histories = orjson.loads(orjson.dumps([history.as_json() for history in found]))
+        print_json({"key": key, "histories": histories})
         return 0
-    for way in found:
-        _show(way, console())
+    for history in found:
+        _show(history, console())
     return 0
 
 
-def _show(way: Way, out: Console) -> None:
-    chunk = way.chunk
-    out.print(f"run {way.run} (commit {way.commit})", style="bold")
+def _show(history: KeyHistory, out: Console) -> None:
+    chunk = history.chunk
+    out.print(f"run {history.run} (commit {history.commit})", style="bold")
     state = f", state {chunk['generation']}" if chunk["generation"] else ""
     position = f"{chunk['source_index']}.{chunk['offset']}"
     out.print(f"  source   {chunk['source_uri']}{state}, position {position}", markup=False)
@@ -53,21 +53,21 @@ def _show(way: Way, out: Console) -> None:
     )
     request = "" if chunk["request"] is None else f", request {chunk['request']}"
     donor = f", takes the vector of {chunk['donor']!r}" if chunk["donor"] else ""
-    out.print(f"  shard    {way.shard}{request}{donor}", markup=False)
-    for step in way.steps:
+    out.print(f"  shard    {history.shard}{request}{donor}", markup=False)
+    for step in history.steps:
         out.print(f"  attempt  {_words(step)}", markup=False)
-    if way.row is not None:
-        row = way.row
+    if history.row is not None:
+        row = history.row
         out.print(
             f"  row      {row['dimensions']} dimensions of {row['model']}, {row['token_count']:,} "
             f"tokens, job {row['job']}, at {row['embedded_at']:%Y-%m-%d %H:%M:%S} UTC",
             markup=False,
         )
-    elif way.reject is not None:
-        said = way.reject
+    elif history.reject is not None:
+        said = history.reject
         out.print(f"  reject   {said['reason']} ({said['stage']}): {said['message']}", markup=False)
-    lost = "none: a later run took its row out, or somebody did" if way.settled else "none yet"
-    out.print(f"  file     {way.file or lost}", markup=False)
+    lost = "none: a later run took its row out, or somebody did" if history.settled else "none yet"
+    out.print(f"  file     {history.file or lost}", markup=False)
 
 
 def _words(step: Step) -> str:

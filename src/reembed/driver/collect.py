@@ -23,10 +23,10 @@ from reembed.destinations.parts import write_rejects
 from reembed.driver.context import Context
 from reembed.driver.intake import (
     ANSWERED,
-    Attempt,
-    Collected,
-    Options,
-    Room,
+    CollectedAnswer,
+    ExpectedAnswer,
+    PartOptions,
+    VectorMemory,
     collect_part,
     collect_stream,
 )
@@ -38,13 +38,14 @@ from reembed.providers.base import Job
 
 
 def join_answer(
-    context: Context, state: ShardState, path: str, job: Job, room: Room
+    context: Context, state: ShardState, path: str, job: Job, memory: VectorMemory
 ) -> PendingOutcome:
-    """Join an attempt's answer as it comes; write its rows and rejects; say what follows.
+    """Join an attempt's answer as it comes; write its rows and rejects; work out its outcome.
 
     Rows of an attempt that leaves nothing open are the shard's part at once; others wait in the
-    work folder for a merge. An answer that does not verify is asked for once more, as a file: if
-    that does not verify either, it is kept in quarantine.
+    work folder for a merge. An answer that does not verify is fetched once more, as a file: a
+    transfer that was damaged must not halt the run. If that does not verify either, it is kept in
+    quarantine.
 
     Raises:
         RemoteNotFoundError: the answer is gone.
@@ -55,7 +56,8 @@ def join_answer(
     assert attempt.job is not None
     manifest = context.manifest(state.plan.shard)
     unsent = unsent_of(context, state, attempt)
-    # A job that ended well after all is verified as a whole; what is wanted of it may be less.
+    # A job that ended well after all is verified as a whole, with what its sender sent: checked
+    # against the fewer requests of this attempt, its other answers would read as foreign keys.
     sender = state.attempts[attempt.created.made_for or attempt.path]
     ordinals = [n for n in ordinals_in_wire_order(state.plan, sender.ordinals) if n not in unsent]
     canaries = plan_canaries(state.plan.requests) if sender.ordinals is None else ()
@@ -63,7 +65,7 @@ def join_answer(
     lineage = lineage_of(context, state, attempt)
     local = context.scratch / f"{state.plan.shard}-{attempt.path}.rows"
     local.unlink(missing_ok=True)
-    asked = Attempt(
+    expected = ExpectedAnswer(
         manifest,
         state.plan.fingerprint,
         ordinals,
@@ -72,7 +74,7 @@ def join_answer(
         None if sender is attempt else wanted,
         inline=not attempt.created.input_file,
     )
-    collected = _collect(context, job, asked, local, room)
+    collected = _collect(context, job, expected, local, memory)
     if not collected.verdict.ok:
         ended = _quarantine(context, state, attempt, _answer_of(local), collected)
         return replace(ended, answer_bytes=collected.answer_bytes)
@@ -96,20 +98,22 @@ def join_answer(
     return PendingOutcome(outcome, answer_bytes=collected.answer_bytes)
 
 
-def _collect(context: Context, job: Job, asked: Attempt, local: Path, room: Room) -> Collected:
-    """Make the part at `local`; of an answer that is not trusted, leave the answer instead."""
-    options = Options(
+def _collect(
+    context: Context, job: Job, expected: ExpectedAnswer, local: Path, memory: VectorMemory
+) -> CollectedAnswer:
+    """Make the part at `local`; of an answer that does not verify, leave the answer instead."""
+    options = PartOptions(
         include_text=context.config.destination.text,
         compression=context.config.destination.parquet.compression,
     )
     reader = context.wire.answer_reader
     collected = collect_stream(
-        asked, lambda i: context.service.stream(job, i), local, room, reader, options
+        expected, lambda i: context.service.stream(job, i), local, memory, reader, options
     )
     if not collected.verdict.ok:
-        # What is kept for the user to look at must be what was judged.
+        # The file that goes into quarantine must be the very answer that was verified.
         context.service.fetch(job, _answer_of(local))
-        collected = collect_part(asked, _answer_of(local), local, room, reader, options)
+        collected = collect_part(expected, _answer_of(local), local, memory, reader, options)
         if collected.verdict.ok:
             _answer_of(local).unlink()
     return collected
@@ -122,9 +126,9 @@ def _answer_of(local: Path) -> Path:
 def repay(
     context: Context, state: ShardState, attempt: AttemptState, outcome_state: str, anomaly: str
 ) -> PendingOutcome:
-    """An answer that cannot be used: nothing follows until the user accepts to pay again.
+    """Outcome of an answer that cannot be used; recorded only once the user accepts to pay again.
 
-    The outcome, which is only recorded then, sends all of the attempt's requests once more.
+    It sends all of the attempt's requests once more.
     """
     manifest = context.manifest(state.plan.shard)
     planned = state.plan.requests
@@ -134,7 +138,7 @@ def repay(
     need = need_of_requests(manifest, context.packing)
     children = split_attempt(attempt.path, ordinals, 1, need)
     canaries = [c.original for c in plan_canaries(planned)] if attempt.ordinals is None else []
-    # Paid, if only by estimate: what the answer says of itself is in question.
+    # Counted as paid, by estimate: the token counts of the answer itself are in question.
     paid = _estimated(manifest, [*ordinals, *canaries])
     return PendingOutcome(
         Outcome(state=outcome_state, job=job, children=children, tokens=paid), anomaly
@@ -142,7 +146,7 @@ def repay(
 
 
 def lineage_of(context: Context, state: ShardState, attempt: AttemptState | None) -> Lineage:
-    """Where the rows of an attempt come from; `embedded_at` is the job's end."""
+    """Lineage of an attempt's rows; `embedded_at` is the job's end."""
     model = context.config.model
     job = attempt.job if attempt is not None else None
     return Lineage(
@@ -165,7 +169,7 @@ def with_ending(
     outcome: Outcome,
     ending: Ending,
 ) -> Outcome:
-    """Write the rejects of an ending; the outcome with their file and with the children."""
+    """Write the rejects of an ending; return the outcome with their file and the children."""
     lineage = lineage_of(context, state, attempt)
     rejects = reject_table(manifest, ending.rejects, lineage, planned=False)
     uri = ""
@@ -197,7 +201,7 @@ def _publish_rows(
     state: ShardState,
     attempt: AttemptState,
     local: Path,
-    collected: Collected,
+    collected: CollectedAnswer,
     goes_on: bool,
 ) -> str:
     if collected.part is None or not collected.part.rows:
@@ -205,7 +209,7 @@ def _publish_rows(
         return ""
     answered = collected.joined.answered()
     if attempt.path != "0" or goes_on or state.plan.copies:
-        # A fetcher that died may have seen another answer: its file must not stand for ours.
+        # A process that died may have seen another answer: its file must not stand for ours.
         name = f"{attempt.path}.{answered}.rows.parquet"
         uri = context.layout.work(context.commit, state.plan.shard, name)
         _publish(context, local, uri)
@@ -227,26 +231,30 @@ def _correct(
     with context.storage.open(uri) as stream:
         metadata = pq.read_metadata(stream).metadata or {}
     same = metadata.get(ANSWERED.encode(), b"").decode() == answered
-    # Who was held up for long finds the shard settled, and another answer than was counted.
+    # A process that was held up for long finds the shard settled; what is counted must stand.
     if same or attempt.path in context.ledger.look(state.plan.shard).outcomes:
         local.unlink(missing_ok=True)
         return
     try:
         context.storage.publish(local, uri, replace=version)
     except AlreadyExistsError:
-        local.unlink(missing_ok=True)  # another corrected it first, and says so in its outcome
+        local.unlink(missing_ok=True)  # another corrected it first, and its outcome counts that
 
 
 def _publish(context: Context, local: Path, uri: str) -> None:
     try:
         context.storage.publish(local, uri)
     except AlreadyExistsError:
-        # Another fetcher of the same job wrote the same rows: `embedded_at` is the job's end.
+        # Another process joined the same job, and wrote the same rows: `embedded_at` is its end.
         local.unlink(missing_ok=True)
 
 
 def _quarantine(
-    context: Context, state: ShardState, attempt: AttemptState, answer: Path, collected: Collected
+    context: Context,
+    state: ShardState,
+    attempt: AttemptState,
+    answer: Path,
+    collected: CollectedAnswer,
 ) -> PendingOutcome:
     uri = context.layout.quarantine(context.commit, state.plan.shard, attempt.path)
     _publish(context, answer, uri)
@@ -261,7 +269,7 @@ def _quarantine(
 
 
 def unsent_of(context: Context, state: ShardState, attempt: AttemptState) -> dict[int, RowError]:
-    """What could not be rendered, by ordinal, canaries too, and so was not sent."""
+    """Requests that could not be rendered and were not sent, by ordinal; canaries too."""
     sender = (attempt.created.made_for if attempt.created is not None else "") or attempt.path
     found = context.ledger.read_unsent(state.plan.shard, sender, attempt.rendered_epoch)
     return {n: RowError(*why, at="submit") for n, why in found.requests.items()}

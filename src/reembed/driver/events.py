@@ -17,38 +17,38 @@ from reembed.machine.states import PendingOutcome, ShardState
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that a lane did or met, in the words of the ledger.
+    """Something that a lane did or met, in the terms of the ledger.
 
-    `counts` says what it adds to the counters of its lane; dollars are in billionths (`nano_usd`).
-    `grave` events deserve somebody's attention.
+    `counts` is added to the counters of its lane; dollars are in billionths (`nano_usd`). `severe`
+    events deserve somebody's attention.
     """
 
     name: str
     shard: str
     attempt: str = ""
     job: str = ""
-    why: str = ""
+    reason: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     severe: bool = False
 
 
 class LaneObserver(Protocol):
-    """Is told what a lane does, always on the thread that drives the lane."""
+    """Observes a lane; called on the thread that drives it."""
 
     def on_event(self, event: Event) -> None:
-        """Something happened, once."""
+        """Take in something that happened, once."""
 
-    def pending(self, seconds: int) -> None:
-        """The oldest job of this lane that has not ended is so old; 0 where none is pending."""
+    def on_oldest_pending(self, seconds: int) -> None:
+        """Take in the age of the oldest job that has not ended; 0 where none is pending."""
 
 
 class NullObserver:
-    """Nobody watches."""
+    """Ignores everything."""
 
     def on_event(self, event: Event) -> None:
         """Pass."""
 
-    def pending(self, seconds: int) -> None:
+    def on_oldest_pending(self, seconds: int) -> None:
         """Pass."""
 
 
@@ -58,20 +58,20 @@ logger = logging.getLogger("reembed.events")
 def event_of(
     state: ShardState, action: act.Action, result: Result, spec: ModelSpec
 ) -> Event | None:
-    """The event of an action that gave `result`; None where there is nothing to tell.
+    """Map an action and its result to an event; None where there is none.
 
     Records are counted by the process whose record stands: the ledger returns the very object
     that it was given where that was the first.
 
     Args:
         state: the shard before the action.
-        action: what was done.
-        result: what it gave.
+        action: the action.
+        result: its result.
         spec: the model, for prices.
     """
     if isinstance(result, SendRefused):
         return _event(
-            "quota_refused" if result.quota else "not_sent", state, action, why=result.reason
+            "quota_refused" if result.quota else "not_sent", state, action, reason=result.reason
         )
     if isinstance(action, act.RecordOutcome):
         ours = result is action.outcome
@@ -130,9 +130,9 @@ def _job_ended(state: ShardState, action: act.RecordOutcome, spec: ModelSpec) ->
         "jobs_succeeded" if well else "jobs_failed": 1,
         "spent_nano_usd": price(outcome.tokens, spec).batch_usd_nano,
     }
-    why = outcome.state if not outcome.cause else f"{outcome.state}: {outcome.cause}"
+    reason = outcome.state if not outcome.cause else f"{outcome.state}: {outcome.cause}"
     return _event(
-        "job_ended", state, action, job=outcome.job, why=why, counts=counts, severe=not well
+        "job_ended", state, action, job=outcome.job, reason=reason, counts=counts, severe=not well
     )
 
 
@@ -143,7 +143,7 @@ def _stuck(state: ShardState, action: act.MarkStuck, result: Result) -> Event:
 
 
 def _settled(state: ShardState, action: act.RecordSettled, result: Result) -> Event | None:
-    """What is new since the settlement before: a redrive adds to it."""
+    """Count what is new since the settlement before: a redrive adds to it."""
     if result != "won":
         return None
     settled, before = action.settled, state.previous
@@ -173,11 +173,11 @@ def log_event(event: Event, run: str) -> None:
     """
     fields = {"run": run, "shard": event.shard, "attempt": event.attempt, "job": event.job}
     words = [f"{name} {value}" for name, value in fields.items() if value]
-    text = f"{event.name}: {', '.join(words)}{_counted(event.counts)}"
+    line = f"{event.name}: {', '.join(words)}{_counted(event.counts)}"
     logger.log(
         logging.WARNING if event.severe else logging.INFO,
         "%s",
-        f"{text}; {event.why}" if event.why else text,
+        f"{line}; {event.reason}" if event.reason else line,
         extra={"event": event.name, "counts": dict(event.counts), **fields},
     )
 

@@ -63,8 +63,8 @@ def _faults(
 ) -> dict[int, str]:
     """Render a refused job's requests again, and check each, by ordinal.
 
-    What cannot be rendered any more (its source changed since) is no finding: the next attempt
-    says so itself.
+    Requests that cannot be rendered any more (their source changed since) are no finding: the next
+    attempt reports them itself.
     """
     assert attempt.created is not None
     inline = not attempt.created.input_file

@@ -33,8 +33,8 @@ _CLEAR_EVERY_BATCHES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Scratch:
-    """Room for vectors, in memory or in an unnamed file.
+class VectorMatrix:
+    """Matrix of vectors, in memory or in an unnamed file.
 
     `matrix` is float32, shape (rows, dimensions), and must not be used once its context ends.
     """
@@ -53,8 +53,8 @@ class Scratch:
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
-class Room:
-    """Room for the vectors of one shard after another; one for each thread that collects.
+class VectorMemory:
+    """Memory for the vectors of one shard after another; one for each thread that collects.
 
     The memory of a shard is used again for the next: fresh memory costs up to 10 microseconds a
     vector of 3,072 values. What is larger than the limit goes to an unnamed file.
@@ -69,7 +69,7 @@ class Room:
         self._memory = np.empty(0, np.float32)
 
     @contextmanager
-    def matrix(self, rows: int, dimensions: int) -> Iterator[Scratch]:
+    def matrix(self, rows: int, dimensions: int) -> Iterator[VectorMatrix]:
         """Lend a matrix, its content undefined, until the context ends.
 
         Args:
@@ -84,20 +84,20 @@ class Room:
             # Let go of the old memory before asking for the new.
             self._memory = np.empty(0, np.float32)
             self._memory = np.empty(count, np.float32)
-        yield Scratch(self._memory[:count].reshape(rows, dimensions))
+        yield VectorMatrix(self._memory[:count].reshape(rows, dimensions))
 
-    def _spilled(self, rows: int, dimensions: int) -> Iterator[Scratch]:
+    def _spilled(self, rows: int, dimensions: int) -> Iterator[VectorMatrix]:
         with TemporaryFile(dir=self._spill_dir, prefix="reembed-vectors-") as file:
             size = rows * dimensions * 4
             file.truncate(size)
             # Not closed here: whatever still views the matrix keeps the mapping until it goes.
             mapped = mmap.mmap(file.fileno(), size)
-            yield Scratch(np.frombuffer(mapped, np.float32).reshape(rows, dimensions), mapped)
+            yield VectorMatrix(np.frombuffer(mapped, np.float32).reshape(rows, dimensions), mapped)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """What is known of an attempt before its answer is read.
+class ExpectedAnswer:
+    """Expectations of an answer before it is read.
 
     `ordinals` is what was sent, canaries included; `canaries` are those of its job (none in
     child attempts); `lineage` goes into the rows. `wanted` are the ordinals that become rows,
@@ -122,7 +122,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PartOptions:
     """Form of the part that is written."""
 
     include_text: bool = False
@@ -130,8 +130,8 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Collected:
-    """How an answer ended: `part` is None when the verdict says that it must not be used.
+class CollectedAnswer:
+    """Answer as collected: `part` is None when the verdict is that it must not be used.
 
     `joined` is without its vectors. `answer_bytes` came, those before a beginning anew included.
     """
@@ -143,18 +143,21 @@ class Collected:
 
 
 class Intake:
-    """Joins an answer while its bytes come: nothing of it is kept but the vectors.
+    """Joins an answer while its bytes come, and keeps nothing of it but the vectors.
 
     Args:
         attempt: what was asked.
-        scratch: room for the vectors of the whole answer.
+        vectors: room for the vectors of the whole answer.
         make_reader: makes the reader of the service's answers.
     """
 
     def __init__(
-        self, attempt: Attempt, scratch: Scratch, make_reader: Callable[[], AnswerReader]
+        self,
+        attempt: ExpectedAnswer,
+        vectors: VectorMatrix,
+        make_reader: Callable[[], AnswerReader],
     ) -> None:
-        self._attempt, self._scratch, self._make_reader = attempt, scratch, make_reader
+        self._attempt, self._vectors, self._make_reader = attempt, vectors, make_reader
         self.size = 0
         self.rewind()
 
@@ -164,11 +167,11 @@ class Intake:
         self._take(self._reader.feed(piece))
 
     def rewind(self) -> None:
-        """Forget all that came: the answer begins again at its first byte."""
+        """Drop all that came: the answer begins again at its first byte."""
         attempt = self._attempt
         self._reader = self._make_reader()
         self._joiner = Joiner(
-            attempt.fingerprint, attempt.ordinals, self._scratch.matrix, attempt.inline
+            attempt.fingerprint, attempt.ordinals, self._vectors.matrix, attempt.inline
         )
         self._count = 0
 
@@ -182,64 +185,64 @@ class Intake:
             self._joiner.add(answer)
             self._count += 1
             if self._count % _CLEAR_EVERY == 0:
-                self._scratch.clear()
+                self._vectors.clear()
 
 
 def collect_part(
-    attempt: Attempt,
+    attempt: ExpectedAnswer,
     answer: Path,
     part: Path,
-    room: Room,
+    memory: VectorMemory,
     make_reader: Callable[[], AnswerReader],
-    options: Options | None = None,
-) -> Collected:
+    options: PartOptions | None = None,
+) -> CollectedAnswer:
     """Make a part of an answer that is a local file, which is left as it is.
 
     Arguments and errors as for `collect_stream`.
     """
 
-    def pour(intake: Intake) -> None:
+    def read_answer(intake: Intake) -> None:
         with answer.open("rb", buffering=0) as stream:
             while piece := stream.read(_PIECE_BYTES):
                 intake.write(piece)
 
-    return collect_stream(attempt, pour, part, room, make_reader, options)
+    return collect_stream(attempt, read_answer, part, memory, make_reader, options)
 
 
 def collect_stream(
-    attempt: Attempt,
-    pour: Callable[[Intake], object],
+    attempt: ExpectedAnswer,
+    read_answer: Callable[[Intake], object],
     part: Path,
-    room: Room,
+    memory: VectorMemory,
     make_reader: Callable[[], AnswerReader],
-    options: Options | None = None,
-) -> Collected:
+    options: PartOptions | None = None,
+) -> CollectedAnswer:
     """Make a part of an answer: parse, join, verify, normalise, order, write.
 
     Args:
         attempt: what was asked.
-        pour: writes the whole answer, JSON lines, to what it is given, or raises.
+        read_answer: writes the whole answer, JSON lines, to what it is given, or raises.
         part: a local file that is not there yet; not made when the verdict is bad.
-        room: where the vectors are put in order.
+        memory: where the vectors are put in order.
         make_reader: makes the reader of the service's answers; see `WireFormat`.
         options: see `Options`.
 
     Raises:
         FileExistsError: something is at `part`.
     """
-    options = options or Options()
+    options = options or PartOptions()
     manifest, canaries = attempt.manifest, attempt.canaries
-    with room.matrix(len(attempt.ordinals), attempt.lineage.dimensions) as scratch:
-        intake = Intake(attempt, scratch, make_reader)
-        pour(intake)
+    with memory.matrix(len(attempt.ordinals), attempt.lineage.dimensions) as vectors:
+        intake = Intake(attempt, vectors, make_reader)
+        read_answer(intake)
         joined = intake.finish()
         verdict = verify(joined, canaries, text_lengths(manifest, canaries))
-        info = _write(attempt, joined, scratch, part, options) if verdict.ok else None
-        return Collected(joined.without_vectors(), verdict, info, intake.size)
+        info = _write(attempt, joined, vectors, part, options) if verdict.ok else None
+        return CollectedAnswer(joined.without_vectors(), verdict, info, intake.size)
 
 
 def _write(
-    attempt: Attempt, joined: Joined, scratch: Scratch, part: Path, options: Options
+    attempt: ExpectedAnswer, joined: Joined, vectors: VectorMatrix, part: Path, options: PartOptions
 ) -> PartInfo:
     lineage = attempt.lineage
     chunkers = attempt.manifest.column("chunker").unique().to_pylist()
@@ -252,6 +255,6 @@ def _write(
         for count, batch in enumerate(rows, start=1):
             yield batch
             if count % _CLEAR_EVERY_BATCHES == 0:
-                scratch.clear()
+                vectors.clear()
 
     return write_part(part, batches(), metadata, options.compression)

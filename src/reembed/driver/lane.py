@@ -44,11 +44,11 @@ from reembed.machine.states import AttemptState, ShardState
 
 
 class RollupWriter:
-    """Watches the shards of one lane settle.
+    """Rolls a partition up when the last of a lane's shards in it settles.
 
-    Several lanes share a partition. Each asks once, after the last shard of its own there, whether
-    all are settled: the last to ask sees them all. What a lane that died leaves out, the end of
-    the call writes.
+    Several lanes share a partition. Each checks once, after the last shard of its own there,
+    whether all are settled: the last to check sees them all. What a lane that died leaves out is
+    written at the end of the call.
 
     Args:
         context: the seams.
@@ -63,7 +63,7 @@ class RollupWriter:
             self._open[split_shard_id(shard)[0]].add(shard)
 
     def settled(self, shard: str) -> None:
-        """A shard is settled."""
+        """Note that a shard is settled."""
         partition = split_shard_id(shard)[0]
         left = self._open.get(partition)
         if left is None:
@@ -89,7 +89,7 @@ _LONGEST_SLEEP = 1.0
 
 @dataclass(frozen=True, slots=True)
 class UnsettledShard:
-    """A shard that this lane did not settle, and why; with `fails`, until the user decides."""
+    """A shard that this lane did not settle, and why; with `fails`, only the user can decide."""
 
     shard: str
     reason: str
@@ -107,7 +107,7 @@ class Lane:
 
     Args:
         context: the seams.
-        state: shared with other lanes of this process.
+        shared: state that all lanes of this process share.
         progress: gets the states now and then.
         interrupt: once set, nothing new is begun, what was not sent is taken back, and the
             lane leaves; what runs remotely goes on there.
@@ -168,10 +168,10 @@ class Lane:
 
     def _note(self, last: bool = False) -> None:
         self._untracked.planned = len(self._unstarted) + self._deferred_early
-        self._progress.tell(self._states, self._untracked, self._shared.current(), last)
+        self._progress.update(self._states, self._untracked, self._shared.current(), last)
 
     def _start(self, shards: Sequence[ShardPlan]) -> None:
-        """Read what the ledger knows, roll-ups first, then begin with every shard.
+        """Read the ledger, roll-ups first, then begin with every shard.
 
         Of settled shards little is kept, and of those that nobody has begun nothing but the plan:
         a lane may have a hundred thousand of either.
@@ -210,7 +210,7 @@ class Lane:
         self._admit()
 
     def _learn(self, records: ShardRecords) -> None:
-        """Take from a shard's records what concerns all shards."""
+        """Take in what a shard's records mean for all shards."""
         self._shared.count_recorded(records)
         self._shared.halt(halt_for_unusable_answers(records, self._context.rules.accept_repay))
 
@@ -219,7 +219,7 @@ class Lane:
         heapq.heappush(self._due, (self._context.clock.now(), plan.shard))
 
     def _admit(self) -> None:
-        """Let the next shards ask for room, as many as may at a time."""
+        """Let the next shards seek admission, as many as may at a time."""
         for shard in list(islice(self._unstarted, max(0, MAX_SEEKING - len(self._seeking)))):
             self._seeking.add(shard)
             self._begin(self._unstarted.pop(shard), ShardRecords())
@@ -253,7 +253,7 @@ class Lane:
                 self._ready_to_send.append(shard)
             elif isinstance(action, SLOW_ACTIONS):
                 if not self._submit(pool, shard, action):
-                    later.append((due, shard))  # and so it is the first in the next round
+                    later.append((due, shard))  # the first in the next round
             else:
                 self._apply(shard, action, self._perform(shard, action))
         for entry in later:
@@ -274,7 +274,7 @@ class Lane:
     def _end(self, shard: str, action: act.Finished | act.Defer | act.Halt) -> LaneResult:
         self._sending.discard(shard)
         if shard in self._seeking or isinstance(action, act.Finished):
-            del self._states[shard]  # there is nothing left to show of it but its count
+            del self._states[shard]  # only its count is still shown
             self._deferred_early += not isinstance(action, act.Finished)
         if shard in self._seeking:
             self._admit_next(shard)
@@ -286,7 +286,7 @@ class Lane:
             # On record, so that a later call creates nothing either before the user decides.
             self._context.ledger.suspect(shard, action.attempt, action.reason)
             self._shared.halt(action.reason)
-            self._tell(Event("halted", shard, action.attempt, why=action.reason, severe=True))
+            self._observe(Event("halted", shard, action.attempt, reason=action.reason, severe=True))
             return UnsettledShard(shard, action.reason)
         return UnsettledShard(shard, action.reason, action.fails)
 
@@ -296,8 +296,8 @@ class Lane:
         self._admit()
 
     def _submit(self, pool: ThreadPoolExecutor, shard: str, action: act.Action) -> bool:
-        """Give an action to the pool; False, for the rest of the round, when it has no room."""
-        # A create must not queue: it is sent right after its look, or looks again.
+        """Give an action to the pool; False, for the rest of the round, when the pool is full."""
+        # A create must not queue: records that are older than a few seconds forbid the send.
         room = POOL_THREADS if isinstance(action, act.Create) else 2 * POOL_THREADS
         self._full = self._full or len(self._busy) >= room
         if not self._full:
@@ -327,7 +327,7 @@ class Lane:
         if begun:
             wait(begun, timeout=_LONGEST_SLEEP, return_when=FIRST_COMPLETED)
 
-    def _tell(self, event: Event | None) -> None:
+    def _observe(self, event: Event | None) -> None:
         if event is not None:
             log_event(event, self._context.rules.run)
             self._context.watch.on_event(event)
@@ -337,7 +337,7 @@ class Lane:
 
     def _apply(self, shard: str, action: act.Action, result: Result) -> None:
         now = self._context.clock.now()
-        self._tell(event_of(self._states[shard], action, result, self._spec))
+        self._observe(event_of(self._states[shard], action, result, self._spec))
         if not is_idle_action(action):
             self._idle_since.pop(shard, None)
         state = self._states[shard] = reduce(self._states[shard], action, result, now)

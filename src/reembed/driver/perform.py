@@ -15,7 +15,7 @@ from reembed.core.records import Claim, Created, Unsent
 from reembed.driver.collect import join_answer, repay
 from reembed.driver.context import Context
 from reembed.driver.failures import classify_failure
-from reembed.driver.intake import Room
+from reembed.driver.intake import VectorMemory
 from reembed.driver.render import Renderer
 from reembed.driver.settle import clear_part, write_all_rejects, write_merged_part
 from reembed.driver.shared_state import SharedStateStore
@@ -143,7 +143,8 @@ class Performer:
         life, epoch = self._context.rules.capabilities.result_seconds, action.epoch
         until = self._shared.storage_now() + life
         if state.attempts[action.attempt].outcome is not None:
-            # The attempt is over, whoever reserved for it since the log was last read here.
+            # The attempt is over. Whoever reserved for it since the log was last read here is gone
+            # or will find the outcome, so nobody else would give that back.
             epoch = max(epoch, self._context.spend.read().holding_epoch(name))
         self._context.spend.release(name, epoch, action.kind, until)
         self._shared.set_reservations(self._context.spend.read())
@@ -161,7 +162,8 @@ class Performer:
         except RemoteNotFoundError:
             return None
         except RefusedError as err:
-            # Unlike other deletions this one must have happened before anything is created.
+            # Unlike other deletions this one must have happened before anything is created: with
+            # the file in place, an older holder that wakes would create a second job.
             raise RunFailedError(
                 f"the service does not delete {name} ({err}), so an older holder of shard "
                 f"{state.plan.shard} could still create its job; delete the file, then run again"
@@ -176,7 +178,7 @@ class Performer:
         model = context.config.model
         found = shard_fingerprint(manifest, model.name, model.task, model.dimensions)
         if found != state.plan.fingerprint:
-            # It says which objects are read, and sent.
+            # The manifest names the objects that are sent: a changed one could send others.
             raise RunFailedError(
                 f"{context.layout.manifest(context.plan, state.plan.shard)} is not the manifest "
                 "that was planned: restore it from a copy, finish the run with the version of "
@@ -246,13 +248,13 @@ class Performer:
     def _over_quota(
         self, state: ShardState, action: act.Upload | act.Create, err: QuotaError
     ) -> SendRefused:
-        """Tell all runners of a 429."""
+        """Put a 429 on record for all runners."""
         name = f"{state.plan.shard}/{action.attempt}"
         reserved = self._shared.current().reservations.live.get(name)
         need = reserved[1] if reserved else state.attempts[action.attempt].need
         uploading = isinstance(action, act.Upload)
-        learned = Refusal(need, self._shared.storage_now(), err.retry_after, uploading)
-        wait = self._context.spend.record_refusal(name, action.epoch, learned, self._shared.quotas)
+        refusal = Refusal(need, self._shared.storage_now(), err.retry_after, uploading)
+        wait = self._context.spend.record_refusal(name, action.epoch, refusal, self._shared.quotas)
         self._shared.set_reservations(self._context.spend.read())
         return SendRefused(f"quota: {err}", wait, quota=True)
 
@@ -273,16 +275,16 @@ class Performer:
     def _join(self, state: ShardState, action: act.Join) -> Result:
         try:
             job = self._context.service.get(action.job)
-            return join_answer(self._context, state, action.attempt, job, self._room())
+            return join_answer(self._context, state, action.attempt, job, self._vector_memory())
         except RemoteNotFoundError as err:
             return self._lost(state, action, f"its answer is gone from the service ({err})")
 
-    def _room(self) -> Room:
-        """Room for vectors, one for each thread that joins."""
-        if not hasattr(self._threads, "room"):
-            self._threads.room = Room(self._context.scratch)
-        room: Room = self._threads.room
-        return room
+    def _vector_memory(self) -> VectorMemory:
+        """Memory for vectors, one for each thread that joins."""
+        if not hasattr(self._threads, "memory"):
+            self._threads.memory = VectorMemory(self._context.scratch)
+        memory: VectorMemory = self._threads.memory
+        return memory
 
     def _classify_failure(self, state: ShardState, action: act.ClassifyFailure) -> Result:
         return classify_failure(self._context, state, state.attempts[action.attempt], action.why)
@@ -321,12 +323,13 @@ class Performer:
         if not action.settled.part:
             clear_part(self._context, state)
         standing = self._context.ledger.settle(state.plan.shard, action.settled)
-        # Whoever held this shard before may have reserved since the log was last read here.
+        # A former holder of this shard may have reserved since the log was last read here; `decide`
+        # gives that back before it finishes the shard.
         self._shared.set_reservations(self._context.spend.read())
         return "won" if standing is action.settled else "lost"
 
     def _lost(self, state: ShardState, action: act.Poll | act.Join, why: str) -> PendingOutcome:
-        """A paid result that is gone: said, never bought again by itself."""
+        """Outcome of a paid result that is gone: reported, never bought again by itself."""
         message = (
             f"RESULT_LOST: {action.job} (shard {state.plan.shard}, attempt {action.attempt}) was "
             f"paid and {why}; nothing more is bought until you decide (--accept-repay buys it "

@@ -33,7 +33,7 @@ class UntrackedShards:
     rejects: int = 0
 
     def settle(self, settled: Settled) -> None:
-        """One more is settled."""
+        """Count one more settled shard."""
         self.settled += 1
         self.chunks += settled.planned
         self.rows += settled.rows
@@ -43,8 +43,8 @@ class UntrackedShards:
 class Progress:
     """Writes a lane's progress every two seconds, later more rarely; a failed write is no error.
 
-    Jobs that are older than `stuck_after` seconds are named in it. `watch` is told, as often, how
-    old the oldest job is that has not ended.
+    Jobs that are older than `stuck_after` seconds are named in it. `watch` gets, as often, the age
+    of the oldest job that has not ended.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Progress:
         self._began: float | None = None
         self._body: dict[str, Any] = {"schema": 1}
 
-    def tell(
+    def update(
         self,
         states: Mapping[str, ShardState],
         untracked: UntrackedShards,
         shared: SharedState,
         last: bool = False,
     ) -> None:
-        """Note the state of all shards of the lane, those without a state in memory too."""
+        """Write how far all shards of the lane are, those without a state in memory too."""
         if self._began is None:
             self._began = shared.now
         if not last and shared.now - self._last < pause_after(shared.now - self._began):
@@ -76,13 +76,13 @@ class Progress:
         self._last = shared.now
         counts = summary(states.values(), untracked)
         stuck = stuck_jobs(states.values(), shared.storage_now - self._stuck_after)
-        self._watch.pending(oldest_pending(states.values(), shared.storage_now))
+        self._watch.on_oldest_pending(oldest_pending(states.values(), shared.storage_now))
         self._write(
             {"schema": 1, **counts, "usd_nano": shared.reservations.usd_nano, "stuck_jobs": stuck}
         )
 
     def end(self, failed: str = "", left: Mapping[str, int] | None = None) -> None:
-        """Say that the lane has ended: what stopped it, how many shards it left and why."""
+        """Write that the lane has ended: what stopped it, how many shards it left and why."""
         self._write({**self._body, "ended": True, "failed": failed, "left": dict(left or {})})
 
     def _write(self, body: dict[str, Any]) -> None:

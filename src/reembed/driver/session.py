@@ -98,7 +98,7 @@ def rules_of(
 
 
 def metadata_comes_back(run_dir: RunDir, config: Config) -> bool:
-    """Whether a live check of this very service saw inline metadata come back."""
+    """Whether a live check of this service saw inline metadata come back."""
     found = run_dir.live_findings()
     return bool(found.get("inline_keys")) and found.get("base_url") == config.service.base_url
 
@@ -109,7 +109,7 @@ def open_context(session: Session, scratch: Path, service: BatchService) -> Cont
     holder = f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     echo = metadata_comes_back(run_dir, config)
     rules = rules_of(config, session.run, holder, echo, session.accept_repay)
-    # One round does not wait, so it keeps nothing.
+    # One round does not wait: an input that it kept would stand there until the next round.
     hold = 0.0 if session.one_round else HOLD_INPUT_SECONDS
     rules = replace(rules, hold_input=hold, assume_lost=session.assume_lost)
     return Context(
@@ -165,7 +165,8 @@ def _drive(
     offset = context.ledger.storage_now() - clock.now()
     shared = SharedStateStore(session.run, quotas_of(session.config), clock, offset)
     if session.resumed:
-        # Jobs that the ledger does not know are adopted before anything is bought.
+        # Jobs that the ledger does not know are adopted before anything is bought: a process that
+        # died between its create and its record left one.
         began = clock.now()
         shared.set_listed_jobs(context.service.list_jobs(), began)
     every = context.run_dir.shards(session.plan)
@@ -179,10 +180,10 @@ def _drive(
             asked += [result.reason] if result.fails else []
         else:
             yield shard, result
-    progress.end(failed=shared.current().halted or _in_short(asked), left=left)
+    progress.end(failed=shared.current().halted or _summary(asked), left=left)
 
 
-def _in_short(asked: list[str]) -> str:
-    """What only the user can decide, without one line a shard."""
+def _summary(asked: list[str]) -> str:
+    """Summarise reasons that only the user can decide, without one line a shard."""
     more = f" ({len(asked) - 1} more like this in this lane)" if len(asked) > 1 else ""
     return f"{asked[0]}{more}" if asked else ""

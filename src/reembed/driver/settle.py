@@ -39,17 +39,17 @@ def write_merged_part(context: Context, state: ShardState) -> FileWritten:
     """
     uri = context.layout.part(context.commit, state.plan.shard)
     before = state.previous.part if state.previous is not None else ""
-    # At first, a part can only stand here from a fetcher that saw no retry in the same answer and
-    # died before it could say so; the outcome on record knows better, so it is replaced.
+    # In the first generation, a part can only be there from a process that saw no retry in the same
+    # answer and died before its outcome. The outcome on record counts, so the part is replaced.
     stands = _standing(context, before or _if_there(context, uri))
     if stands is not None and before and stands.generation == state.generation:
-        return FileWritten(uri)  # written by a call that did not live to say so
+        return FileWritten(uri)  # written by a call that died before it could record it
     first = before or _copies(context, state)
     sources = (first, *(outcome.rows_uri for outcome in _outcomes(state)))
     try:
         return FileWritten(_write_part(context, state, [uri for uri in sources if uri], stands))
     except ObjectNotFoundError:
-        # Another call has replaced the part since the look, and with what this one would write.
+        # Another call has replaced the part meanwhile, with what this one would write.
         now = _standing(context, _if_there(context, uri))
         if now is None or now.generation != state.generation:
             raise
@@ -59,7 +59,7 @@ def write_merged_part(context: Context, state: ShardState) -> FileWritten:
 def clear_part(context: Context, state: ShardState) -> None:
     """Replace a part that stands although no outcome has rows by one without rows.
 
-    A fetcher can write it and die before its outcome; when the answer is gone by the time of the
+    A process can write it and die before its outcome; when the answer is gone by the time of the
     next fetch and what is bought again brings nothing, no other step replaces it. It is not
     deleted: a deletion has no condition, and could hit the part of a later generation.
     """

@@ -18,7 +18,7 @@ _READ = frozenset({"claim", "created", "outcome", "suspect", "settled", "redrive
 
 @dataclass(frozen=True, slots=True)
 class RecordName:
-    """A record's file name, taken apart; `epoch` is 0 where the kind has none.
+    """Parts of a record's file name; `epoch` is 0 where the kind has none.
 
     The records of a generation have it as their `epoch`.
     """
@@ -29,12 +29,12 @@ class RecordName:
 
     @property
     def is_renewal(self) -> bool:
-        """Whether this is ``r<k>``, a sign of life."""
+        """Tell whether this is ``r<k>``, by which a holder shows that it is alive."""
         return self.kind[1:].isdigit()
 
     @property
     def is_read(self) -> bool:
-        """Whether there is more in the record than its name says."""
+        """Tell whether the record has more content than its name."""
         return self.kind in _READ
 
 
@@ -60,39 +60,39 @@ class Layout:
         return f"{self.run_dir}/plans/{plan}"
 
     def plan_summary(self, plan: str) -> str:
-        """The plan's totals; written last, so its being there says that the plan is whole."""
+        """Totals of a plan; written last, so that the plan is complete once they are there."""
         return f"{self.plan_dir(plan)}/plan.json"
 
     def listing(self, plan: str, partition: int) -> str:
-        """The items of a partition as listed."""
+        """Items of a partition as listed."""
         return f"{self.plan_dir(plan)}/listing/{partition_id(partition)}.parquet"
 
     def snapshot(self, plan: str) -> str:
-        """The moment at which a table is read for a plan, and its partitions' borders."""
+        """Moment at which a table is read for a plan, and its partitions' borders."""
         return f"{self.plan_dir(plan)}/source/snapshot.json"
 
     def manifest(self, plan: str, shard: str) -> str:
-        """The chunks of a shard."""
+        """Chunks of a shard."""
         return f"{self.plan_dir(plan)}/shards/{shard}.parquet"
 
     def partition(self, plan: str, partition: int) -> str:
-        """The shards of a partition, without their chunks."""
+        """Shards of a partition, without their chunks."""
         return f"{self.plan_dir(plan)}/partitions/{partition_id(partition)}.json"
 
     def partitions(self, plan: str) -> str:
-        """The folder of all partitions of a plan."""
+        """Folder of all partitions of a plan."""
         return f"{self.plan_dir(plan)}/partitions/"
 
     def existing_rows(self, plan: str) -> str:
-        """An index of the rows that the destination had when the plan was made."""
+        """Index of the rows that the destination had when the plan was made."""
         return f"{self.plan_dir(plan)}/existing/rows.arrow"
 
     def existing_keys(self, plan: str, bucket: int) -> str:
-        """The keys of one bucket that the destination had when the plan was made."""
+        """Keys of one bucket that the destination had when the plan was made."""
         return f"{self.plan_dir(plan)}/existing/keys-{bucket:03}.arrow"
 
     def key_findings(self, plan: str, bucket: int | None = None) -> str:
-        """What the keys of a bucket showed; without one, the prefix."""
+        """Findings about the keys of a bucket; without one, the prefix."""
         name = "" if bucket is None else f"{bucket:03}.json"
         return f"{self.plan_dir(plan)}/keys/{name}"
 
@@ -125,35 +125,35 @@ class Layout:
         return f"{self.run_dir}/inline_media"
 
     def commit(self, number: int) -> str:
-        """The record that selects a plan."""
+        """Record that selects a plan."""
         return f"{self.run_dir}/ledger/commit.{number:04}"
 
     def commits(self) -> str:
-        """The prefix of all commits."""
+        """Prefix of all commits."""
         return f"{self.run_dir}/ledger/commit."
 
     def run(self, commit: int) -> str:
-        """All records of one commit's run."""
+        """Folder of all records of one commit's run."""
         return f"{self.run_dir}/ledger/runs/{commit:04}"
 
     def run_settled(self, commit: int, generation: int) -> str:
-        """The record that a whole run is settled and its counts closed."""
+        """Record that a whole run is settled and its counts closed."""
         return f"{self.run(commit)}/settled.g{generation}"
 
     def run_published(self, commit: int, generation: int) -> str:
-        """The record that a settled run is published."""
+        """Record that a settled run is published."""
         return f"{self.run(commit)}/published.g{generation}"
 
     def run_merge(self, commit: int, generation: int) -> str:
-        """The record of what a MERGE was estimated to read and to delete."""
+        """Record of what a MERGE was estimated to read and to delete."""
         return f"{self.run(commit)}/merge.g{generation}"
 
     def notified(self, commit: int, generation: int, mark: str, channel: str) -> str:
-        """The record that people were told of something by a channel."""
+        """Record that a channel has sent a mark of a notice."""
         return f"{self.all_notified(commit)}g{generation}.{mark}.{channel}"
 
     def all_notified(self, commit: int) -> str:
-        """The prefix of what people were told; commit 0 is before the first."""
+        """Prefix of the records of notices; commit 0 stands for the time before the first."""
         return f"{self.run(commit)}/notified/"
 
     def destination_seen(self) -> str:
@@ -161,40 +161,40 @@ class Layout:
         return f"{self.run_dir}/ledger/destination.json"
 
     def cutover(self, number: int) -> str:
-        """The record that a view is pointed elsewhere."""
+        """Record that a view is set to another query."""
         return f"{self.cutovers()}{number:04}"
 
     def cutovers(self) -> str:
-        """The prefix of all records of views."""
+        """Prefix of all records of views."""
         return f"{self.run_dir}/ledger/cutovers/"
 
     def all_records(self, commit: int) -> str:
-        """The prefix of the records of all partitions."""
+        """Prefix of the records of all partitions."""
         return f"{self.run(commit)}/partitions/"
 
     def partition_records(self, commit: int, partition: str) -> str:
-        """The prefix of all records of a partition."""
+        """Prefix of all records of a partition."""
         return f"{self.all_records(commit)}{partition}/"
 
     def shard_records(self, commit: int, shard: str) -> str:
-        """The prefix of all records of a shard."""
+        """Prefix of all records of a shard."""
         partition, seq = split_shard_id(shard)
         return f"{self.partition_records(commit, partition)}{seq}/"
 
     def redrives(self, commit: int, generation: int) -> str:
-        """The record that rejects of a whole run are sent again."""
+        """Record that rejects of a whole run are sent again."""
         return f"{self.run(commit)}/redrive.g{generation}"
 
     def rollup(self, commit: int, partition: str, generation: int) -> str:
-        """The one record of a settled partition."""
+        """One record of a settled partition."""
         return f"{self.run(commit)}/rollups/{partition}.g{generation}"
 
     def rollup_opening(self, commit: int, partition: str, generation: int) -> str:
-        """The record that roll-ups of a partition from before a generation count no more."""
+        """Record that roll-ups of a partition from before a generation are stale."""
         return f"{self.rollup(commit, partition, generation)}.open"
 
     def rollups(self, commit: int, partition: str = "") -> str:
-        """The prefix of all roll-ups and openings, or of those of one partition."""
+        """Prefix of all roll-ups and openings, or of those of one partition."""
         return f"{self.run(commit)}/rollups/{partition}"
 
     def spend(self, commit: int, seq: int) -> str:
@@ -202,15 +202,15 @@ class Layout:
         return f"{self.run(commit)}/spend/{seq:09}"
 
     def fold(self, commit: int, seq: int) -> str:
-        """The reservation log's lines 1 to `seq`, folded."""
+        """Reservation log's lines 1 to `seq`, folded."""
         return f"{self.folds(commit)}{seq:09}"
 
     def folds(self, commit: int) -> str:
-        """The prefix of all folds of the reservation log."""
+        """Prefix of all folds of the reservation log."""
         return f"{self.run(commit)}/folds/"
 
     def stops(self, commit: int) -> str:
-        """The prefix of stop and lift records."""
+        """Prefix of stop and lift records."""
         return f"{self.run(commit)}/stop/"
 
     def progress(self, commit: int, lane: int) -> str:
@@ -218,55 +218,55 @@ class Layout:
         return f"{self.run(commit)}/progress/{lane:05}"
 
     def progresses(self, commit: int) -> str:
-        """The prefix of all lanes' progress."""
+        """Prefix of all lanes' progress."""
         return f"{self.run(commit)}/progress/"
 
     def clock(self, holder: str) -> str:
-        """The scratch object by which a holder reads the storage's clock."""
+        """Scratch object by which a holder reads the storage's clock."""
         return f"{self.run_dir}/ledger/clock/{holder}"
 
     def part(self, commit: int, shard: str) -> str:
-        """The rows of a shard."""
+        """Rows of a shard."""
         return f"{self.run_dir}/vectors/{part_name(commit, shard)}"
 
     def rejects(self, commit: int, shard: str) -> str:
-        """The rejects of a shard."""
+        """Rejects of a shard."""
         return f"{self.run_dir}/rejects/{part_name(commit, shard)}"
 
     def work(self, commit: int, shard: str, name: str) -> str:
-        """What one attempt wrote for a later merge."""
+        """File that one attempt wrote for a later merge."""
         return f"{self.run_dir}/work/{commit:04}/{shard}/{name}"
 
     def quarantine(self, commit: int, shard: str, attempt: str) -> str:
-        """A raw answer that did not verify."""
+        """Raw answer that did not verify."""
         return f"{self.run_dir}/quarantine/{commit:04}-{shard}-{attempt}.jsonl"
 
     def parts(self, folder: str, commit: int | None = None) -> str:
-        """The prefix of all files of rows (`vectors`) or of rejects, of one commit or of all."""
+        """Prefix of all files of rows (`vectors`) or of rejects, of one commit or of all."""
         number = "" if commit is None else f"{commit:04}-"
         return f"{self.run_dir}/{folder}/part-{number}"
 
     def report(self) -> str:
-        """The run's report."""
+        """Run's report."""
         return f"{self.run_dir}/report.json"
 
     def doctor(self) -> str:
-        """What the last live check found."""
+        """Findings of the last live check."""
         return f"{self.run_dir}/doctor.json"
 
 
-Named = tuple[Stat, RecordName]
+NamedRecord = tuple[Stat, RecordName]
 # The records of an attempt that still count once its shard is settled.
 _OF_SETTLED = ("created", "outcome")
 _OF_OPEN = ("created", "outcome", "redrive", "settled")
 
 
 def folder_of(name: str) -> str:
-    """The prefix under which a record lies: one for each shard."""
+    """Prefix under which a record lies: one for each shard."""
     return name.rsplit("/", 1)[0] + "/"
 
 
-def parsed(stats: Iterable[Stat]) -> Iterator[Named]:
+def parse_records(stats: Iterable[Stat]) -> Iterator[NamedRecord]:
     """Take the names of a listing apart; what is no record is passed over."""
     for stat in stats:
         name = parse_record(stat.uri.rsplit("/", 1)[1])
@@ -274,7 +274,7 @@ def parsed(stats: Iterable[Stat]) -> Iterator[Named]:
             yield stat, name
 
 
-def open_claims(named: Iterable[Named]) -> set[tuple[str, int]]:
+def open_claims(named: Iterable[NamedRecord]) -> set[tuple[str, int]]:
     """Claims that may still lead to a job: of attempts that have none, and not void."""
     names = [name for _, name in named]
     ended = {name.attempt for name in names if name.kind in ("created", "outcome")}
@@ -285,8 +285,8 @@ def open_claims(named: Iterable[Named]) -> set[tuple[str, int]]:
     return {spot for spot in claimed - voids if spot[0] not in ended}
 
 
-def settled_in(named: Iterable[Named]) -> int | None:
-    """The generation in which a shard is settled, by the names alone; None when it is open."""
+def settled_in(named: Iterable[NamedRecord]) -> int | None:
+    """Find the generation in which a shard is settled, by names alone; None while it is open."""
     newest = {"settled": -1, "redrive": 0}
     for _, name in named:
         if name.kind in newest:
@@ -294,8 +294,8 @@ def settled_in(named: Iterable[Named]) -> int | None:
     return newest["settled"] if newest["settled"] >= newest["redrive"] else None
 
 
-def telling(named: list[Named], brief: bool = False) -> list[Named]:
-    """The records of a shard that still say something: of a settled one, few do.
+def relevant_records(named: list[NamedRecord], brief: bool = False) -> list[NamedRecord]:
+    """Select the records of a shard that are still needed: settled shards need few.
 
     `brief`: those that tell its counts, or which attempts it has and which of them have jobs.
     """

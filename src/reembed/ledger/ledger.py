@@ -28,9 +28,16 @@ from reembed.core.records import (
     Void,
 )
 from reembed.errors import AlreadyExistsError
-from reembed.ledger.layout import Named, folder_of, open_claims, parsed, settled_in, telling
+from reembed.ledger.layout import (
+    NamedRecord,
+    folder_of,
+    open_claims,
+    parse_records,
+    relevant_records,
+    settled_in,
+)
 from reembed.ledger.run_dir import RunDir
-from reembed.ledger.validate import placed, validate_rollup
+from reembed.ledger.validate import validate_record, validate_rollup
 from reembed.machine.snapshot import ShardRecords, records_of, rollup_of
 from reembed.storage.parallel import MAX_CONCURRENT, in_parallel
 
@@ -38,7 +45,7 @@ _NAME = re.compile(r"([0-9]{8})\.g([0-9]+)(\.open)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RolledUpPartitions:
     """Roll-ups that were written, and the newest generation that reopened each partition."""
 
     opened: Mapping[str, int]
@@ -49,11 +56,11 @@ class Standing:
         return self.opened.get(partition, 0)
 
     def holds(self, partition: str) -> bool:
-        """Whether a roll-up stands for the partition's own records."""
+        """Tell whether a roll-up replaces the partition's own records."""
         return (partition, self.generation(partition)) in self.written
 
 
-def read_standing(run_dir: RunDir, commit: int, partition: str = "") -> Standing:
+def read_rolled_up(run_dir: RunDir, commit: int, partition: str = "") -> RolledUpPartitions:
     """List the roll-ups of a run, or of one partition."""
     opened: dict[str, int] = {}
     written: set[tuple[str, int]] = set()
@@ -66,7 +73,7 @@ def read_standing(run_dir: RunDir, commit: int, partition: str = "") -> Standing
             opened[name] = max(opened.get(name, 0), generation)
         else:
             written.add((name, generation))
-    return Standing(opened, frozenset(written))
+    return RolledUpPartitions(opened, frozenset(written))
 
 
 R = TypeVar("R", bound=Record)
@@ -104,12 +111,12 @@ class Ledger:
         return self._create(self._name(shard, f"{attempt}.e{claim.epoch}.claim"), claim)
 
     def renew(self, shard: str, attempt: str, epoch: int, count: int) -> None:
-        """Say that the holder of a claim is alive."""
+        """Record that the holder of a claim is alive."""
         name = self._name(shard, f"{attempt}.e{epoch}.r{count}")
         self._create(name, Renewal(holder=self.holder))
 
     def void(self, shard: str, attempt: str, epoch: int, reason: str) -> None:
-        """Say that nothing was sent in an epoch."""
+        """Record that nothing was sent in an epoch."""
         self._create(self._name(shard, f"{attempt}.e{epoch}.void"), Void(reason=reason))
 
     def unsent(self, shard: str, attempt: str, epoch: int, unsent: Unsent) -> Unsent:
@@ -117,7 +124,7 @@ class Ledger:
         return self._first(self._name(shard, f"{attempt}.e{epoch}.unsent"), unsent)
 
     def read_unsent(self, shard: str, attempt: str, epoch: int) -> Unsent:
-        """What could not be rendered in an epoch; empty where nothing was recorded."""
+        """Read which requests could not be rendered in an epoch; empty where none was recorded."""
         name = self._name(shard, f"{attempt}.e{epoch}.unsent")
         stats = list(self.storage.list(name))
         return self._decode(name, Unsent) if stats else Unsent(requests={})
@@ -147,14 +154,14 @@ class Ledger:
         return self._first(self._name(shard, f"settled.g{settled.generation}"), settled)
 
     def look(self, shard: str) -> ShardRecords:
-        """Everything the ledger holds of a shard, with the ages of claims where one is open."""
+        """Read all records of a shard, with the ages of claims where one is open."""
         prefix = self.layout.shard_records(self.commit, shard)
-        named = list(parsed(self.storage.list(prefix)))
+        named = list(parse_records(self.storage.list(prefix)))
         pending = open_claims(named)
         return self._records(named, self.storage_now() if pending else 0.0)
 
     def load_partition(self, partition: str, ages: bool = True) -> dict[str, ShardRecords]:
-        """The records of all shards of a partition that have any, by one listing.
+        """Read the records of all shards of a partition that have any, by one listing.
 
         Without `ages` nothing is written to read the storage's clock, and claims have age 0.
         """
@@ -165,7 +172,7 @@ class Ledger:
     def load(
         self, shards: Iterable[str], ages: bool = False, brief: bool = False
     ) -> Iterator[tuple[str, ShardRecords]]:
-        """The records of those of the shards that have any, in order.
+        """Read the records of those of the shards that have any, in order.
 
         The roll-ups are listed first; only partitions without one are listed themselves. Of shards
         that are settled there are the settlement and how each attempt ended, no claims.
@@ -186,9 +193,9 @@ class Ledger:
         brief: bool = False,
         among: Collection[str] | None = None,
     ) -> Iterator[tuple[str, ShardRecords]]:
-        """The same by partitions, of all shards in them or of those `among` these."""
+        """Read by partitions, all shards in them or those `among` these; see `load`."""
         now = self.storage_now() if ages else 0.0
-        standing = read_standing(self.run_dir, self.commit)
+        standing = read_rolled_up(self.run_dir, self.commit)
         rest = iter(sorted(partitions))
         while batch := list(islice(rest, _PARTITIONS)):
             rolled = [partition for partition in batch if standing.holds(partition)]
@@ -209,7 +216,7 @@ class Ledger:
             shards: every shard that the plan has in it.
             generation: the run's, read before this call.
         """
-        standing = read_standing(self.run_dir, self.commit, partition)
+        standing = read_rolled_up(self.run_dir, self.commit, partition)
         ours = standing.generation(partition)
         if standing.holds(partition) or ours > generation:
             return standing.holds(partition)
@@ -231,7 +238,7 @@ class Ledger:
             partitions: every shard that the plan has, by partition.
             generation: the run's, read before this call.
         """
-        standing = read_standing(self.run_dir, self.commit)
+        standing = read_rolled_up(self.run_dir, self.commit)
         missing = [partition for partition in partitions if not standing.holds(partition)]
 
         each = max(1, self._at_once // max(1, len(missing)))
@@ -243,12 +250,12 @@ class Ledger:
         in_parallel(write, missing, self._at_once)
 
     def reopen(self, partition: str, generation: int) -> None:
-        """Say that rejects of a partition are sent again: its older roll-ups count no more."""
+        """Record that rejects of a partition are sent again: its older roll-ups are stale."""
         name = self.layout.rollup_opening(self.commit, partition, generation)
         self._create(name, RollupReopened())
 
     def stopped(self) -> bool:
-        """Whether the newest of the stop and lift records is a stop."""
+        """Tell whether the newest of the stop and lift records is a stop."""
         newest = (0, "")
         for stat in self.storage.list(self.layout.stops(self.commit)):
             kind, _, number = stat.uri.rsplit("/", 1)[1].partition(".")
@@ -264,10 +271,12 @@ class Ledger:
         self._create(f"{prefix}{kind}.{number}", record)
 
     def storage_now(self) -> float:
-        """The storage's own clock, in seconds."""
+        """Read the storage's own clock, in seconds."""
         return self.storage.now(self.layout.clock(self.holder))
 
-    def _rolled(self, partitions: Sequence[str], standing: Standing) -> dict[str, ShardRecords]:
+    def _rolled(
+        self, partitions: Sequence[str], standing: RolledUpPartitions
+    ) -> dict[str, ShardRecords]:
         def read(partition: str) -> Rollup:
             name = self.layout.rollup(self.commit, partition, standing.generation(partition))
             found = Rollup.decode(self.storage.read(name), name)
@@ -283,8 +292,8 @@ class Ledger:
         partitions: Sequence[str],
         among: Collection[str] | None,
         mixed: Collection[str] | None = None,
-    ) -> dict[str, list[Named]]:
-        """The names of all records in these partitions, by shard.
+    ) -> dict[str, list[NamedRecord]]:
+        """List the names of all records in these partitions, by shard.
 
         Ten neighbours are listed together unless they are `mixed` with others; None: never.
         """
@@ -292,10 +301,12 @@ class Ledger:
         together = tens.difference(mixed) if mixed is not None else set()
         prefixes = sorted({s[:-1] if s[:-1] in together else f"{s}/" for s in partitions})
 
-        def listed(prefix: str) -> list[Named]:
-            return list(parsed(self.storage.list(self.layout.all_records(self.commit) + prefix)))
+        def listed(prefix: str) -> list[NamedRecord]:
+            return list(
+                parse_records(self.storage.list(self.layout.all_records(self.commit) + prefix))
+            )
 
-        by_shard: dict[str, list[Named]] = {}
+        by_shard: dict[str, list[NamedRecord]] = {}
         for found in in_parallel(listed, prefixes, self._at_once):
             for stat, name in found:
                 _, partition, seq, _ = stat.uri.rsplit("/", 3)
@@ -305,10 +316,10 @@ class Ledger:
         return by_shard
 
     def _read_records(
-        self, names: Mapping[str, list[Named]], now: float, brief: bool
+        self, names: Mapping[str, list[NamedRecord]], now: float, brief: bool
     ) -> dict[str, ShardRecords]:
-        """The records of shards whose names are known; what must be read is read at once."""
-        wanted = {shard: telling(named, brief) for shard, named in sorted(names.items())}
+        """Read the records of shards whose names are known, all at once."""
+        wanted = {shard: relevant_records(named, brief) for shard, named in sorted(names.items())}
         unread = {"created"} if brief else set()
         self._fetch(
             stat.uri
@@ -325,7 +336,9 @@ class Ledger:
         ):
             self._read[folder_of(uri)][uri] = data
 
-    def _records(self, named: Sequence[Named], now: float, brief: bool = False) -> ShardRecords:
+    def _records(
+        self, named: Sequence[NamedRecord], now: float, brief: bool = False
+    ) -> ShardRecords:
         claims: dict[str, dict[int, Claim]] = {}
         created: dict[str, Created] = {}
         outcomes: dict[str, Outcome] = {}
@@ -384,11 +397,11 @@ class Ledger:
         return True
 
     def _first(self, name: str, record: R) -> R:
-        """The record that stands: this very object where it was the first."""
+        """Create a record, or return the one that exists; this object where it was the first."""
         return record if self._create(name, record) else self._decode(name, type(record))
 
     def _decode(self, name: str, kind: type[R]) -> R:
         folder = self._read[folder_of(name)]
         if name not in folder:
             folder[name] = self.storage.read(name)
-        return placed(kind.decode(folder[name], name), name, self.layout, self.commit)
+        return validate_record(kind.decode(folder[name], name), name, self.layout, self.commit)

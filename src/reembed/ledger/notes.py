@@ -18,7 +18,7 @@ EVERY_SECONDS = 1.0
 
 
 class PlanProgress:
-    """How many items and chunks one planning worker has done."""
+    """Note of how many items and chunks one planning worker has done."""
 
     def __init__(self, run_dir: RunDir, plan: str) -> None:
         holder = f"{socket.gethostname()[:24]}-{os.getpid()}-{id(self):x}"
@@ -44,7 +44,7 @@ class PlanProgress:
 
 
 def sum_notes(notes: list[dict[str, Any]]) -> Counter[str]:
-    """The numbers of all notes added up; numbers inside maps under ``map.name``."""
+    """Add up the numbers of all notes; numbers inside maps under ``map.name``."""
     total: Counter[str] = Counter()
     for note in notes:
         for name, value in note.items():
@@ -62,7 +62,7 @@ def stuck_in(notes: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def failures_in(notes: Iterable[Mapping[str, Any]]) -> str:
-    """What stopped lanes, each reason once; empty where nothing did."""
+    """Reasons that stopped lanes, each once; empty where nothing did."""
     return "; ".join(sorted({note["failed"] for note in notes if note.get("failed")}))
 
 

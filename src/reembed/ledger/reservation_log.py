@@ -25,7 +25,7 @@ _FIRST_LOOK = 8
 
 
 def is_folded(lines: int, every: int = FOLD_EVERY) -> bool:
-    """Whether the fold of so many lines is kept: by their number alone, for whoever writes it."""
+    """Tell whether a fold is written after so many lines; the same for every writer."""
     step = every
     while step * 2 * _FOLDS_A_LENGTH <= lines:
         step *= 2
@@ -34,7 +34,7 @@ def is_folded(lines: int, every: int = FOLD_EVERY) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A 429 as its caller met it: to which need, when by the storage's clock, and what it said.
+    """Answer 429: to which need, when by the storage's clock, and its Retry-After.
 
     `upload`: it came to the upload of a file, not to a create.
     """
@@ -73,7 +73,7 @@ class ReservationLog:
         self._lock = threading.RLock()
 
     def read(self) -> Reservations:
-        """The log's state, read to its tail."""
+        """Read the log to its tail, and return its state."""
         with self._lock:
             ahead = 1
             if self._reservations is None:
@@ -95,7 +95,7 @@ class ReservationLog:
         )
 
     def _lines(self, numbers: Iterable[int]) -> list[ReservationLine]:
-        """The lines of these numbers, up to the first that is not there yet."""
+        """Read the lines of these numbers, up to the first that is not there yet."""
         found = in_parallel(self._line, numbers, self._at_once)
         # A later line may be there although an earlier was not, when it came between the reads.
         return [line for line in takewhile(lambda line: line is not None, found) if line]

@@ -16,8 +16,8 @@ R = TypeVar("R", bound=Record)
 _WORK_FILE = re.compile(r"[0-9]+(?:\.[0-9]+)*\.[0-9a-f]{1,64}\.(?:rows|rejects)\.parquet")
 
 
-def placed(record: R, name: str, layout: Layout, commit: int) -> R:
-    """Return a record with every file that it names placed under the run directory.
+def validate_record(record: R, name: str, layout: Layout, commit: int) -> R:
+    """Return a record with every file that it names validate_record under the run directory.
 
     Only the ends of the names are taken, so that a run directory can be moved.
 
@@ -39,7 +39,7 @@ def placed(record: R, name: str, layout: Layout, commit: int) -> R:
 def validate_rollup(
     rollup: Rollup, partition: str, name: str, layout: Layout, commit: int
 ) -> Rollup:
-    """Return a partition's roll-up with the files of its shards placed likewise.
+    """Return a partition's roll-up with the files of its shards validate_record likewise.
 
     Raises:
         RunFailedError: it holds another partition's shard, or one of them names a file elsewhere.
@@ -48,13 +48,13 @@ def validate_rollup(
     for shard, rolled in rollup.shards.items():
         if split_shard_id(shard)[0] != partition:
             raise RunFailedError(f"{name} holds the shard {shard}; {_REMEDY}")
-        files = _parts_of(rolled.settled, _Place(layout, commit, shard, name))
+        files = _parts_of(rolled.settled, _ShardFiles(layout, commit, shard, name))
         settled = rolled.settled.model_copy(update=files)
         shards[shard] = rolled.model_copy(update={"settled": settled})
     return rollup.model_copy(update={"shards": shards})
 
 
-def _parts_of(settled: Settled, place: _Place) -> dict[str, str]:
+def _parts_of(settled: Settled, place: _ShardFiles) -> dict[str, str]:
     return {
         "part": place.part(settled.part, "vectors"),
         "reject_part": place.part(settled.reject_part, "rejects"),
@@ -65,7 +65,7 @@ def _files_of(
     record: Outcome | Settled, name: str, layout: Layout, commit: int
 ) -> Mapping[str, str]:
     _, partition, seq, file = name.rsplit("/", 3)
-    place = _Place(layout, commit, f"{partition}-{seq}", name)
+    place = _ShardFiles(layout, commit, f"{partition}-{seq}", name)
     if isinstance(record, Settled):
         return _parts_of(record, place)
     own = parse_record(file)
@@ -84,19 +84,19 @@ _REMEDY = (
 )
 
 
-class _Place:
+class _ShardFiles:
     def __init__(self, layout: Layout, commit: int, shard: str, name: str) -> None:
         self._layout, self._commit, self._shard, self._name = layout, commit, shard, name
 
     def work(self, uri: str) -> str:
-        """The file of one attempt that a record means; empty when it means another."""
+        """Find the file of one attempt that a record names; empty when it names another kind."""
         last = uri.rsplit("/", 1)[-1]
         work = self._layout.work(self._commit, self._shard, last)
         ours = _WORK_FILE.fullmatch(last) and uri.endswith(work.removeprefix(self._layout.run_dir))
         return work if ours else ""
 
     def part(self, uri: str, folder: str) -> str:
-        """The shard's file in a folder, where a record means that; empty where it names none."""
+        """Find the shard's file in a folder that a record names; empty where it names none."""
         part = f"/{folder}/{part_name(self._commit, self._shard)}"
         if not uri or uri.endswith(part):
             return uri and self._layout.run_dir + part

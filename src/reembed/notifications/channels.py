@@ -30,7 +30,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 10.0
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent: the body, and beside it what a small script wants to know."""
+    """Body that is sent, and beside it what a small script wants to know."""
 
     body: bytes
     event: str
@@ -38,11 +38,11 @@ class Message:
 
 
 class Channel(Protocol):
-    """A way to tell people."""
+    """Way to reach people: a webhook or a command."""
 
     @property
     def name(self) -> str:
-        """What it is called in records: ``webhook`` or ``command``."""
+        """Name in records: ``webhook`` or ``command``."""
 
     def send(self, message: Message) -> None:
         """Send once.
@@ -86,7 +86,7 @@ _TAIL = 400
 
 
 class Command:
-    """Runs a program with its arguments; exit code 0 says that somebody was told.
+    """Runs a program with its arguments; exit code 0 means that the notice arrived.
 
     It has this process's environment without the API key, and beside it ``REEMBED_EVENT`` and
     ``REEMBED_RUN``.
@@ -171,8 +171,8 @@ class Webhook:
         """Post once; any answer of 200 to 299 will do, its body is not read.
 
         Raises:
-            NotificationError: everything else. A redirect is not followed: it would carry the news,
-                and often a secret, to a host that nobody named.
+            NotificationError: everything else. A redirect is not followed: it would carry the
+                notice, and often a secret, to a host that nobody named.
         """
         try:
             status = asyncio.run(asyncio.wait_for(self._post(message.body), self._timeout))
@@ -205,7 +205,7 @@ class Webhook:
 
 
 def open_channels(config: NotifyConfig, folder: str, environ: Mapping[str, str]) -> list[Channel]:
-    """The webhook and the command, as far as there are any.
+    """Open the webhook and the command, as far as there are any.
 
     Args:
         config: the section.
@@ -224,7 +224,7 @@ def open_channels(config: NotifyConfig, folder: str, environ: Mapping[str, str])
 
 
 def webhook_of(config: NotifyConfig, environ: Mapping[str, str]) -> str | None:
-    """The address of the webhook; None where there is none.
+    """Find the address of the webhook; None where there is none.
 
     Raises:
         UsageError: as above.

@@ -46,12 +46,12 @@ class Notice:
 
     @property
     def id(self) -> str:
-        """The same for the same event, so that a reader recognises a notice that came twice."""
+        """Id, the same for the same event, so that a reader recognises a notice that came twice."""
         mark = self.event if self.event == "stuck" else self.marks[0]
         return f"{self.place.run or self.place.name}.g{self.place.generation}.{mark}"
 
     def as_json(self) -> dict[str, Any]:
-        """The body, schema 1."""
+        """Body of schema 1."""
         place, report = self.place, self.report
         return {
             "schema": 1,
@@ -78,17 +78,17 @@ class Notice:
         return " ".join(word for word in ("reembed", place.name, place.run, line) if word)
 
     def body(self, text_alone: bool) -> bytes:
-        """The body as it is sent."""
+        """Body as it is sent."""
         return orjson.dumps({"text": self.text()} if text_alone else self.as_json())
 
 
 def _plain(text: str) -> str:
-    """A text as JSON takes it: names of files may hold bytes that are no UTF-8."""
+    """Make a text valid in JSON: names of files may hold bytes that are no UTF-8."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def kind_of(message: str) -> str:
-    """A short digest, the same for messages that differ only in numbers and names of jobs."""
+    """Short digest, the same for messages that differ only in numbers and names of jobs."""
     words = [word for word in _plain(message).split() if not any(sign.isdigit() for sign in word)]
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:_KIND_DIGITS]
 

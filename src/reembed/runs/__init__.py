@@ -1,1 +1,1 @@
-"""The verbs of a run, one a file."""
+"""Verbs of a run, one a file."""

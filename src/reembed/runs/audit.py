@@ -21,27 +21,27 @@ from reembed.providers.base import BatchService
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What the remote list showed beside the ledger.
+    """Differences between the service's list of jobs and the ledger.
 
-    `twins` serve no attempt; `late` ended well after the ledger held them as ended badly, and
-    after their requests were sent again or became rejects.
+    `duplicate_jobs` serve no attempt. `uncollected_jobs` ended well after the ledger had recorded
+    them as failed, and after their requests were sent again or became rejects.
     """
 
-    twins: tuple[DuplicateJob, ...] = ()
-    late: tuple[UncollectedJob, ...] = ()
+    duplicate_jobs: tuple[DuplicateJob, ...] = ()
+    uncollected_jobs: tuple[UncollectedJob, ...] = ()
     unchecked: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """For the report."""
+        """Entries of the report."""
         return {
-            "twins": [asdict(twin) for twin in self.twins],
-            "late": [asdict(late) for late in self.late],
+            "duplicate_jobs": [asdict(job) for job in self.duplicate_jobs],
+            "uncollected_jobs": [asdict(job) for job in self.uncollected_jobs],
             "unchecked": self.unchecked,
         }
 
 
 def audit_jobs(run_dir: RunDir, commit: Commit, service: BatchService) -> Audit:
-    """List the remote jobs once; cancel twins that still run; say what is there twice.
+    """List the remote jobs once; report duplicate jobs, and cancel those that still run.
 
     A job that the ledger does not know at all is a stray: the next call adopts it, or, after the
     shard is settled, it stays reported. Only shards of which the service lists a job are read.
@@ -62,15 +62,15 @@ def audit_jobs(run_dir: RunDir, commit: Commit, service: BatchService) -> Audit:
         )
     ledger = Ledger(run_dir, commit.number, "audit")
     records = dict(ledger.load(plans))
-    twins = find_duplicate_jobs(remotes, _created(records))
-    for twin in twins:
-        if not twin.done and twin.kept:
-            _cancel(service, twin.job)
-    return Audit(tuple(twins), tuple(find_uncollected(remotes, records)))
+    duplicate_jobs = find_duplicate_jobs(remotes, _created(records))
+    for duplicate in duplicate_jobs:
+        if not duplicate.done and duplicate.kept:
+            _cancel(service, duplicate.job)
+    return Audit(tuple(duplicate_jobs), tuple(find_uncollected(remotes, records)))
 
 
 def _plans_of(run_dir: RunDir, plan: str, shards: Collection[str]) -> dict[str, ShardPlan]:
-    """The plans of shards that jobs name; a name that the plan does not have is left out."""
+    """Read the plans of shards that jobs name; a name that the plan does not have is left out."""
     there = {stat.uri for stat in run_dir.storage.list(run_dir.layout.partitions(plan))}
     named = partitions_of(shard for shard in shards if is_shard(shard))
     partitions = [

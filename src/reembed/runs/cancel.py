@@ -14,14 +14,14 @@ from reembed.providers.base import BatchService
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What a cancel did: jobs asked to end, and jobs that had ended already."""
+    """Result of a cancel: jobs asked to end, and jobs that had ended already."""
 
     asked: int
     ended: int
 
 
 def open_commit(run_dir: RunDir) -> Commit:
-    """The newest commit, which must not be settled.
+    """Read the newest commit, which must not be settled.
 
     Raises:
         UsageError: nothing was committed, or the run is settled.

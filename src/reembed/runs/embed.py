@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reembed.beam.run_plan import Wanted
+from reembed.beam.run_plan import KeyChecks
 from reembed.config.frozen import frozen_view
 from reembed.config.load import config_for_workers, config_from_mapping, read_mapping
 from reembed.config.schema import Config
@@ -87,20 +87,27 @@ def load_embed_config(
     else:
         path = Path(config)
         data, base = dict(read_mapping(path)), Path(os.path.abspath(path)).parent
-    source = dict(data.get("source") or {})
+    source = _section(data, "source")
     for name in source:
         if name not in _OF_SOURCE:
             remedy = "leave it out: the inputs are the elements of the pipeline"
             raise ConfigError(f"source.{name}", str(source[name]), remedy)
     data["source"] = {**source, **_NO_SOURCE}
     if max_usd is not None:
-        data["budget"] = {**(data.get("budget") or {}), "max_usd": max_usd}
+        data["budget"] = {**_section(data, "budget"), "max_usd": max_usd}
     if not (run_dir or data.get("run_dir")):
         remedy = "give a folder or gs://bucket/prefix of its own, where all workers can write"
         raise ConfigError("run_dir", "missing", remedy)
     loaded = settle_service(config_from_mapping(data, base, (), run_dir))
     _check_sections(loaded.config)
     return loaded.config, str(loaded.base)
+
+
+def _section(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = data.get(name) or {}
+    if not isinstance(section, Mapping):
+        raise ConfigError(name, str(section)[:80], "give keys with values, or leave it out")
+    return section
 
 
 def _check_sections(config: Config) -> None:
@@ -169,7 +176,7 @@ def begin_run(task: EmbedTask, named: NamedPlan) -> BegunRun:
         RunFailedError: items were lost, or the service does not answer.
     """
     config, run_dir = task.config, task.run_dir
-    wanted = Wanted(keys=False, removed=False)  # packing a partition checks its keys
+    wanted = KeyChecks(keys=False, removed=False)  # packing a partition checks its keys
     plan = complete_plan(PlanTask(config, named.plan, named.summary.items, wanted))
     key, newest = service_key(config), run_dir.newest_commit()
     if newest is None:

@@ -27,7 +27,7 @@ _FROM_DONOR = (
 
 @dataclass(frozen=True, slots=True)
 class DonorRows:
-    """Where copies come from, and whether rows carry their text."""
+    """Destination that copies come from, and whether rows carry their text."""
 
     destination: Destination
     with_text: bool
@@ -75,7 +75,7 @@ def read_findings(run_dir: RunDir, plan: str) -> int:
 
 
 def removed_keys(run_dir: RunDir, plan: str) -> Iterator[str]:
-    """The keys of the destination that the source had no more when the plan was made."""
+    """Read the keys of the destination that the source no longer had when the plan was made."""
     for stat in run_dir.storage.list(run_dir.layout.removed_keys(plan)):
         with run_dir.storage.open(stat.uri) as stream:
             yield from pq.read_table(stream).column("key").to_pylist()

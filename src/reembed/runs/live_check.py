@@ -32,7 +32,7 @@ _PARTS = tuple(TextPart(text, "check") for text in _TEXTS)
 
 @dataclass(frozen=True, slots=True)
 class LiveFindings:
-    """What the service did; None where it could not be told.
+    """Behaviour of the service; None where it could not be found out.
 
     `file_keys`, `inline_keys`: every answer came under the key of its request. `model_in_lines`:
     lines that name the model are taken like those that do not. `norm_min`, `norm_max`: lengths of
@@ -55,7 +55,7 @@ class LiveFindings:
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
-        """The record that later runs read."""
+        """Content of ``doctor.json``, which later runs read."""
         return {"schema": 1, **asdict(self)}
 
 
@@ -69,7 +69,7 @@ def check_live(
         service: costs a few hundred tokens there.
         clock: for waiting.
         patience: seconds to wait for the two jobs.
-        say: is told what is waited for.
+        say: called with what is waited for.
 
     Raises:
         RunFailedError: a job failed, or did not end in time.

@@ -22,7 +22,7 @@ class Observer(Protocol):
         """Planning begins."""
 
     def planned(self, plan: PlanSummary) -> None:
-        """The plan is complete."""
+        """Planning has ended: the plan is complete."""
 
     def embedding(self, session: Session, plan: PlanSummary, resumed: bool) -> None:
         """Embedding begins."""
@@ -96,5 +96,5 @@ class RunOptions:
 
     @property
     def one_round(self) -> bool:
-        """Whether lanes leave what must wait."""
+        """Tell whether lanes leave what must wait."""
         return self.mode != "run"

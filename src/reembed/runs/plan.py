@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from reembed.beam.dataflow import check_dataflow
 from reembed.beam.engine import beam_options
-from reembed.beam.run_plan import Planning, Wanted, run_plan
+from reembed.beam.run_plan import KeyChecks, Planning, run_plan
 from reembed.config.frozen import frozen_view
 from reembed.config.load import ResolvedConfig
 from reembed.config.schema import Config
@@ -38,18 +38,18 @@ _Reject = tuple[str, int, str]
 
 
 def is_noop(run_dir: RunDir, plan: PlanSummary, last: Commit) -> bool:
-    """Whether a run of this plan would leave everything as the last run left it.
+    """Tell whether a run of this plan would leave everything as the last run left it.
 
-    Inputs that cannot be embedded are planned each time: they are no news once their rejects
-    stand.
+    Inputs that cannot be embedded are planned each time; they are nothing new once their rejects
+    are written.
     """
     totals = plan.plan_totals()
     if totals.requests or totals.copies or totals.removed:
         return False
-    return not totals.rejects or _planned(run_dir, plan) == _standing(run_dir, last)
+    return not totals.rejects or _planned_rejects(run_dir, plan) == _recorded_rejects(run_dir, last)
 
 
-def _planned(run_dir: RunDir, plan: PlanSummary) -> set[_Reject]:
+def _planned_rejects(run_dir: RunDir, plan: PlanSummary) -> set[_Reject]:
     found: set[_Reject] = set()
     for shard in run_dir.shards(plan.plan):
         table = run_dir.manifest(plan.plan, shard.shard, ["key", "part", "reject_code"])
@@ -58,7 +58,7 @@ def _planned(run_dir: RunDir, plan: PlanSummary) -> set[_Reject]:
     return found
 
 
-def _standing(run_dir: RunDir, last: Commit) -> set[_Reject]:
+def _recorded_rejects(run_dir: RunDir, last: Commit) -> set[_Reject]:
     found: set[_Reject] = set()
     for stat in run_dir.reject_parts(last.number):
         with run_dir.storage.open(stat.uri) as stream:
@@ -102,12 +102,12 @@ def make_plan(
 
 @dataclass(frozen=True, slots=True)
 class PlanTask:
-    """A plan whose pipeline has run: what is left is to look at all of it together."""
+    """Plan whose pipeline has run; what is left is to check all of it together."""
 
     config: Config
     plan: str
     items: int
-    wanted: Wanted
+    wanted: KeyChecks
 
 
 def complete_plan(task: PlanTask) -> PlanSummary:
@@ -119,7 +119,7 @@ def complete_plan(task: PlanTask) -> PlanSummary:
     """
     config, plan, run_dir = task.config, task.plan, open_run_dir(task.config.run_dir)
     removed = read_findings(run_dir, plan) if task.wanted.keys else 0
-    packed = read_packed(run_dir, plan)
+    packed = read_packed_plan(run_dir, plan)
     donors = DonorRows(open_destination(config, run_dir), config.destination.text)
     write_copies(run_dir, plan, packed.copying, donors)
     summary = _summarise(config, plan, packed, task.items, removed)
@@ -128,8 +128,8 @@ def complete_plan(task: PlanTask) -> PlanSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """What a plan's partitions come to; `copying` are the shards that have copies."""
+class PackedPlan:
+    """Sums over a plan's partitions; `copying` are the shards that have copies."""
 
     totals: PlanTotals
     partitions: tuple[int, ...]
@@ -137,7 +137,7 @@ class Packed:
     copying: tuple[ShardPlan, ...]
 
 
-def read_packed(run_dir: RunDir, plan: str) -> Packed:
+def read_packed_plan(run_dir: RunDir, plan: str) -> PackedPlan:
     """Sum up the partitions that the pipeline has written; read many at a time, none kept."""
     totals: list[PlanTotals] = []
     numbers: list[int] = []
@@ -151,10 +151,10 @@ def read_packed(run_dir: RunDir, plan: str) -> Packed:
             yield partition
 
     digest = digest_of(read())
-    return Packed(sum_totals(totals), tuple(numbers), digest, tuple(copying))
+    return PackedPlan(sum_totals(totals), tuple(numbers), digest, tuple(copying))
 
 
-def _wanted(config: Config, source: Source, prepared: Prepared) -> Wanted:
+def _wanted(config: Config, source: Source, prepared: Prepared) -> KeyChecks:
     # A sample says nothing of what is left out.
     removed = config.source.on_missing == "delete" and config.source.sample is None
     if removed and not prepared.items:
@@ -162,10 +162,12 @@ def _wanted(config: Config, source: Source, prepared: Prepared) -> Wanted:
             "the source is empty, and source.on_missing: delete would empty the destination; "
             "check the source, or keep what is missing"
         )
-    return Wanted(removed or not source.unique, removed)
+    return KeyChecks(removed or not source.unique, removed)
 
 
-def _summarise(config: Config, plan: str, packed: Packed, items: int, removed: int) -> PlanSummary:
+def _summarise(
+    config: Config, plan: str, packed: PackedPlan, items: int, removed: int
+) -> PlanSummary:
     totals = replace(packed.totals, removed=removed)
     if totals.items != items:
         # An engine that says DONE has proved nothing.

@@ -28,7 +28,7 @@ _TABLES = 16
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """What a redrive sends: one shard's requests, and the most they cost."""
+    """Requests of one shard that a redrive sends, and the most they cost."""
 
     shard: str
     redrive: Redrive

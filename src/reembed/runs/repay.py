@@ -29,12 +29,12 @@ class Costs:
 
     @property
     def needed(self) -> int:
-        """The lowest cap under which all of it can be bought."""
+        """Lowest cap under which all of it can be bought."""
         return self.reserved + self.usd_nano
 
 
 def price_of_repay(run_dir: RunDir, config: Config) -> Costs:
-    """What buying answers in question again costs: those that are suspect, without an outcome."""
+    """Price of repurchasing unusable answers: suspect attempts without an outcome."""
     newest = run_dir.newest_commit()
     if newest is None:
         return Costs()
@@ -47,7 +47,7 @@ def price_of_repay(run_dir: RunDir, config: Config) -> Costs:
 
 
 def price_of_rest(run_dir: RunDir, commit: Commit) -> Costs:
-    """What is left to buy of a run: attempts without a job that hold no reservation."""
+    """Price of what is left to buy of a run: attempts without a job that hold no reservation."""
     book = ReservationLog(run_dir, commit.number).read()
     found = [
         attempt

@@ -29,7 +29,7 @@ from reembed.storage.parallel import in_parallel
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """A run counted: once it is settled `rows` and `rejects` from the files, else all from records.
+    """Counts of a run; of a settled one `rows` and `rejects` from the files, else all from records.
 
     Reading every file's footer takes minutes where there are a hundred thousand of them, which a
     call that only goes a round further should not.
@@ -49,7 +49,7 @@ class Counts:
 
     @property
     def closes(self) -> bool:
-        """Whether planned = rows + rejects + skipped, and every shard is settled."""
+        """Tell whether planned = rows + rejects + skipped, and every shard is settled."""
         whole = self.rows + self.rejects + self.skipped
         return self.settled == self.shards and self.planned == whole
 
@@ -91,7 +91,7 @@ def count_run(run_dir: RunDir, commit: Commit, skipped: int = 0) -> Counts:
 
 
 def settled_shards(run_dir: RunDir, commit: Commit) -> int:
-    """How many shards of a run are settled, by the ledger."""
+    """Count the settled shards of a run, by the ledger."""
     names = [plan.shard for plan in run_dir.shards(commit.plan)]
     loaded = Ledger(run_dir, commit.number, "report").load(names, brief=True)
     return sum(1 for _, records in loaded if settlement_of(records) is not None)
@@ -137,7 +137,7 @@ def require_closed(counts: Counts) -> None:
 def report_of(
     session: Session, plan: PlanSummary, counts: Counts, state: str, seconds: float
 ) -> dict[str, Any]:
-    """The content of ``report.json``; dollars are what the tokens cost by the price list."""
+    """Content of ``report.json``; dollars are what the tokens cost by the price list."""
     spec = session.config.model.spec()
     paid = price(counts.tokens, spec)
     planned = price(plan.plan_totals().tokens, spec)

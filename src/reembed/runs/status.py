@@ -19,7 +19,7 @@ from reembed.machine.snapshot import ShardRecords, settlement_of, state_of_shard
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """A run at this moment; `shards` are counted by state."""
+    """Run at this moment; `shards` are counted by state."""
 
     name: str
     run: str
@@ -33,13 +33,13 @@ class RunStatus:
     usd_reserved: float
 
     def as_json(self) -> dict[str, Any]:
-        """The same as one JSON object."""
+        """One JSON object."""
         return {"schema": 1, **asdict(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What the ledger says of the shards."""
+    """Counts of the shards, by the ledger."""
 
     states: dict[str, int]
     rows: int

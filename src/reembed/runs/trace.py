@@ -30,8 +30,8 @@ _OF_REJECT = ("part", "reason", "message", "stage", "job", "attempt")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One chunk of the key in one run.
+class KeyHistory:
+    """History of one chunk of the key in one run.
 
     `chunk` is its row of the manifest, `steps` the attempts of its request, `row` or `reject`
     how it ended (both None while it has not, or where a later run took it out), `file` where
@@ -53,7 +53,7 @@ class Way:
         return asdict(self)
 
 
-def trace_key(run_dir: RunDir, key: str) -> Iterator[Way]:
+def trace_key(run_dir: RunDir, key: str) -> Iterator[KeyHistory]:
     """Follow a key through the runs, newest first, its chunks in order.
 
     A run that left the key out, since the destination held it, has nothing to say of it.
@@ -75,7 +75,7 @@ def _of_shard(
     commit: Commit,
     plan: ShardPlan,
     chunks: list[dict[str, Any]],
-) -> Iterator[Way]:
+) -> Iterator[KeyHistory]:
     ledger = Ledger(run_dir, commit.number, "trace")
     # Not the roll-up: it has no claims.
     partition = ledger.load_partition(plan.shard.split("-")[0], ages=False)
@@ -95,11 +95,13 @@ def _of_shard(
         row, reject = rows.get(number), rejects.get(number)
         file = part if row is not None else refused if reject is not None else ""
         settled = records is not None and records.settled is not None
-        yield Way(commit.number, commit.run, plan.shard, chunk, steps, file, row, reject, settled)
+        yield KeyHistory(
+            commit.number, commit.run, plan.shard, chunk, steps, file, row, reject, settled
+        )
 
 
 def _rows(storage: Storage, uri: str, key: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The rows of one key in a Parquet file, in its order; none where there is no file."""
+    """Read the rows of one key in a Parquet file, in its order; none where there is no file."""
     found: list[dict[str, Any]] = []
     try:
         with storage.open(uri) as stream:
