@@ -30,7 +30,7 @@ class Context:
 
     `scratch` is an existing local folder for request files, answers in question and parts on their
     way; nothing in it is needed after the process. `generation` is the run's, as this process
-    found it at its start. `watch` is told what lanes do.
+    found it at its start. `watch` observes lanes.
     """
 
     config: Config

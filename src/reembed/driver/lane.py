@@ -162,6 +162,7 @@ class Lane:
                     self._note()
                     self._sleep()
             except BaseException:
+                # Waiting for a download of an hour would hide the error that long.
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         self._note(last=True)
@@ -176,6 +177,8 @@ class Lane:
         Of settled shards little is kept, and of those that nobody has begun nothing but the plan:
         a lane may have a hundred thousand of either.
         """
+        # Records count as read from here on: a process that froze while it read them must not take
+        # them for fresh.
         self._loaded_at = self._context.clock.now()
         known, over = dict[str, ShardRecords](), dict[str, Settled]()
         for shard, records in self._context.ledger.load((p.shard for p in shards), ages=True):
@@ -306,6 +309,7 @@ class Lane:
 
     def _leave(self) -> Iterator[tuple[str, LaneResult]]:
         """Take back what was not sent, record what was, and leave every shard."""
+        # As a halt, so that `decide` gives back what was not sent instead of going on with it.
         self._shared.halt("interrupted")
         begun = [future for future in self._busy if not future.cancel()]
         waiting = [self._busy.pop(future)[0] for future in list(self._busy) if future not in begun]
@@ -351,6 +355,7 @@ class Lane:
 
     def _collect(self) -> None:
         """Take over what the pool has finished; keep the claims of what is still on its way."""
+        # Results come in here, on the lane's thread, so that no two threads change one state.
         for future in [f for f in self._busy if f.done()]:
             shard, action = self._busy.pop(future)
             self._apply(shard, action, future.result())

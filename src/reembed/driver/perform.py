@@ -104,6 +104,8 @@ class Performer:
 
     def _reload_records(self, state: ShardState, action: act.ReloadRecords) -> Result:
         began = self._context.clock.now()
+        # The stop first: a user who stops while the records are read is heeded at the next reading,
+        # but a stop that stood before is never missed.
         self._shared.set_stopped(self._context.ledger.stopped())
         return replace(self._context.ledger.look(state.plan.shard), records_read_at=began)
 
@@ -160,7 +162,7 @@ class Performer:
         try:
             self._context.service.delete_file(name)
         except RemoteNotFoundError:
-            return None
+            return None  # never uploaded, or deleted already: its holder can create nothing
         except RefusedError as err:
             # Unlike other deletions this one must have happened before anything is created: with
             # the file in place, an older holder that wakes would create a second job.
@@ -223,12 +225,16 @@ class Performer:
             else:
                 job = context.service.create_from_file(model, name, local.uploaded, priority)
         except UnknownOutcomeError:
+            # Everything that may have reached the service. Sent again, it could be a second job;
+            # its job is looked for by its name instead.
             return CreateUnanswered()
         except QuotaError as err:
             return self._over_quota(state, action, err)
         except TransientError as err:
+            # For certain nothing was sent: the client gives any doubt as `UnknownOutcomeError`.
             return SendRefused(f"not sent: {err}", 5.0)
         except RemoteNotFoundError as err:
+            # The input expired, or a process that took over has fenced this epoch.
             self._shared.halt(halt_for_missing_input(action.epoch, action.inline, str(err)))
             return SendRefused(f"not found: {err}", 5.0)
         except RefusedError as err:
@@ -251,6 +257,7 @@ class Performer:
         """Put a 429 on record for all runners."""
         name = f"{state.plan.shard}/{action.attempt}"
         reserved = self._shared.current().reservations.live.get(name)
+        # What was refused is what was sent: the form that was reserved, not the planned one.
         need = reserved[1] if reserved else state.attempts[action.attempt].need
         uploading = isinstance(action, act.Upload)
         refusal = Refusal(need, self._shared.storage_now(), err.retry_after, uploading)
@@ -269,6 +276,7 @@ class Performer:
         before = state.attempts[action.attempt].job
         interval = poll_interval(before.interval if before else None, self._context.rules.poll)
         if job.done:
+            # Counted when seen, not when recorded: creates of other shards may follow in between.
             self._shared.count_job_end(job.state, job.error.code if job.error else 0)
         return _job_view(job, self._context.clock.now(), interval)
 
@@ -321,6 +329,7 @@ class Performer:
 
     def _record_settled(self, state: ShardState, action: act.RecordSettled) -> Result:
         if not action.settled.part:
+            # A settlement without rows must not leave a file with rows where readers look.
             clear_part(self._context, state)
         standing = self._context.ledger.settle(state.plan.shard, action.settled)
         # A former holder of this shard may have reserved since the log was last read here; `decide`

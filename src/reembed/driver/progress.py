@@ -90,7 +90,7 @@ class Progress:
         try:
             self._storage.put(self._uri, orjson.dumps(body))
         except StorageError:
-            return  # advisory: the records decide, and they raise
+            return  # advisory: a run must not fail for a note; records decide, and they raise
 
 
 def pause_after(age: float) -> float:

@@ -138,7 +138,7 @@ def drive_lane(
 
     Shards that are left, and what stopped the lane, go into its progress record: an exception
     would make the engine start all over. Once `interrupt` is set, the lane takes back what it has
-    not sent, and leaves. `watch` is told of the rest, on this thread.
+    not sent, and leaves. `watch` observes the rest, on this thread.
     """
     interrupt = interrupt or Interrupt()
     config, watch = session.config, watch or NullObserver()
@@ -150,6 +150,7 @@ def drive_lane(
                 context = replace(open_context(session, folder, service), watch=watch)
                 yield from _drive(session, context, progress, interrupt, number, lanes)
         except ReembedError as err:
+            # Not raised: an engine would start the bundle anew, and all its lanes with it.
             progress.end(failed=str(err))
 
 
@@ -162,6 +163,8 @@ def _drive(
     lanes: int,
 ) -> Iterator[tuple[str, Settled]]:
     clock = context.clock
+    # Ages of claims and times of 429s are by the storage's clock, which all runners share; two
+    # machines' own clocks may differ by more than a lease.
     offset = context.ledger.storage_now() - clock.now()
     shared = SharedStateStore(session.run, quotas_of(session.config), clock, offset)
     if session.resumed:

@@ -1,4 +1,7 @@
-"""What can be done next for a shard: each action is one operation on one seam."""
+"""Actions of the state machine: each is one operation on one seam.
+
+One operation each, so that a process may die between any two, and `decide` sees what was done.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class Defer:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Creating stops for the whole run; the user is told `reason`."""
+    """Creating stops for the whole run; `reason` is shown to the user."""
 
     attempt: str
     reason: str
@@ -57,7 +60,7 @@ class RefreshReservations:
 
 @dataclass(frozen=True, slots=True)
 class MakeClaim:
-    """Ledger: create `<attempt>.e<epoch>.claim` if absent; `sealed` claims it for nobody."""
+    """Ledger: create `<attempt>.e<epoch>.claim` if absent; with `sealed`, no epoch may follow."""
 
     attempt: str
     epoch: int
@@ -93,7 +96,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class ListJobs:
-    """Service: list the remote jobs once, for all attempts that look for theirs."""
+    """Service: list the remote jobs once, for all attempts that search theirs."""
 
     attempt: str
 

@@ -11,7 +11,7 @@ from reembed.machine.states import AttemptState, ShardState
 # A share of the token quota above this is worth a split, when the log has not grown for so many of
 # the shortest poll intervals.
 MIN_GAP_SHARE, QUIET_POLLS = 0.02, 4
-# Seconds after which nobody waits for room in a log that stands still. A job ends or expires
+# Seconds after which waiting for room ends in a log that stands still. A job ends or expires
 # within 48 hours (the vendor's batch page), and its holder then writes a line.
 MAX_STANDSTILL_SECONDS = 72 * 3600.0
 

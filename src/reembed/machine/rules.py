@@ -34,7 +34,7 @@ class Rules:
         capabilities: what the service can do, and its limits.
         inline: the configured form of the input: ``auto``, ``inline`` or ``file``.
         metadata_echo: this service was seen to give inline metadata back; without it ``auto``
-            never chooses inline, since answers could not be told apart.
+            never chooses inline, since nothing would assign answers to requests.
         resubmit_stuck: stuck jobs are cancelled and sent again.
         accept_repay: answers that cannot be used are bought again.
         hold_input: how long an uploaded input is kept for another try after the first 429.
@@ -180,7 +180,7 @@ class SharedState:
         now: the local monotonic clock.
         storage_now: the storage's wall clock.
         reservations: the fold of the reservation log, as of `reservations_read_at`.
-        quotas: the configured quotas under the ceiling that the log tells.
+        quotas: the configured quotas under the ceiling that the log shows.
         stopped: the user wants no more jobs created (`reembed cancel`).
         halted: why this process creates no more jobs; empty while it may.
         listed_at: when the last listing of remote jobs began.

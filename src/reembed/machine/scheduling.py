@@ -1,7 +1,7 @@
 """Scheduling: which shards of a lane may go on now, and which are due later.
 
-`decide` looks at one shard. These rules look at what its lane does beside it: how many shards send
-at a time, when one round is over, what is still done after an interruption.
+`decide` sees one shard. These rules see what its lane does beside it: how many shards send at a
+time, when one round is over, what is still done after an interruption.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def round_is_over(until: float, idle_since: float) -> bool:
 
 
 def next_due(until: float, now: float, one_round: bool) -> float:
-    """When a waiting shard is decided again: one round looks at it once more within a moment."""
+    """When a waiting shard is decided again: one round decides it once more within a moment."""
     return min(now + ROUND_PATIENCE, until) if one_round else until
 
 

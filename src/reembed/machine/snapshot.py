@@ -123,7 +123,7 @@ def _renew(base: AttemptState, records: ShardRecords, now: float) -> AttemptStat
     local = base.local
     if local.epoch and max(claims, default=0) > local.epoch:
         # Another process took over. Kept, what this one did would let it send beside the new
-        # holder: its reservation, its file and its look are not its own any more.
+        # holder: its reservation, its file and the records that it read are void.
         local = Local()
     created = records.created.get(path, base.created)
     if (
@@ -147,7 +147,7 @@ def _renew(base: AttemptState, records: ShardRecords, now: float) -> AttemptStat
 def rollup_of(
     shards: Iterable[str], records: Mapping[str, ShardRecords], generation: int
 ) -> Rollup | None:
-    """Roll up a partition; the same shards and generation give the same bytes, whoever asks.
+    """Roll up a partition; the same shards and generation give the same bytes in every process.
 
     Attempts are those that have outcomes: outcomes are all there before a shard settles and never
     change, while a `created` may still come late, from a process that froze.

@@ -111,7 +111,7 @@ class AttemptState:
     """One attempt to embed requests of a shard, by one job.
 
     `ordinals` None means all requests, with canaries. `claims` to `suspect` are what the ledger
-    says, `job` what the service said last, `local` what this process did.
+    says, `job` the service's last answer, `local` what this process did.
     """
 
     path: str
