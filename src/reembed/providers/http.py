@@ -118,12 +118,11 @@ class OpenResponse:
         Raises:
             BrokenError: the connection failed, or the body is shorter than was announced.
         """
-        while True:
-            with _connected():
-                piece = self._response.read1(_READ, decode_content=decode)
-            if not piece:
-                return
-            yield piece
+        try:
+            while piece := self._response.read1(_READ, decode_content=decode):
+                yield piece
+        except _FAULTS as err:
+            raise BrokenError(_name(err)) from err
 
     def close(self) -> None:
         """Let go of the connection; it is used again only if the body was read to its end."""
