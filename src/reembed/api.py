@@ -65,7 +65,7 @@ _MOST_VALUES = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do and cost; nothing was sent for it.
+    """Plan of a run: what it would do and cost; nothing was sent for it.
 
     Attributes:
         plan: id of the plan; the same for the same source, destination and configuration.
@@ -102,7 +102,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a run ended: ``planned = rows + rejects + skipped``, counted in the written files.
+    """End of a run: ``planned = rows + rejects + skipped``, counted in the written files.
 
     Attributes:
         run: id of the run.
@@ -141,7 +141,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a call is; given to `on_progress` about once a second, in a thread of its own.
+    """Progress of a call; given to `on_progress` about once a second, in a thread of its own.
 
     Attributes:
         stage: ``planning`` or ``embedding``.

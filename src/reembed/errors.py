@@ -39,11 +39,11 @@ class ReembedError(Exception):
 
 
 class UsageError(ReembedError):
-    """The user can mend it; the message says how. Exit code 2."""
+    """User can mend it; the message says how. Exit code 2."""
 
 
 class ConfigError(UsageError):
-    """A key of the configuration is wrong.
+    """Key of the configuration is wrong.
 
     Args:
         key: dotted path, for instance ``model.dimensions``.
@@ -60,7 +60,7 @@ class ConfigError(UsageError):
 
 
 class OtherVersionError(UsageError):
-    """A record was written by another version of this program, whose records this one cannot read.
+    """Record was written by another version of this program, whose records this one cannot read.
 
     Args:
         where: the record, or the run directory that it lies in.
@@ -81,7 +81,7 @@ class OtherVersionError(UsageError):
 
 
 class RunFailedError(ReembedError):
-    """The run cannot go on, or its counts do not close. Exit code 1."""
+    """Run cannot go on, or its counts do not close. Exit code 1."""
 
 
 class ComeAgainError(ReembedError):
@@ -89,7 +89,7 @@ class ComeAgainError(ReembedError):
 
 
 class StagedError(ReembedError):
-    """A job was written for a launcher that starts it, as a Flex Template's does. Exit code 0."""
+    """Job was written for a launcher that starts it, as a Flex Template's does. Exit code 0."""
 
 
 class SecretError(ReembedError):
@@ -121,7 +121,7 @@ class AlreadyExistsError(StorageError):
 
 
 class ObjectNotFoundError(StorageError):
-    """The object is not there."""
+    """Object is not there."""
 
 
 class BigQueryError(ReembedError):
@@ -129,7 +129,7 @@ class BigQueryError(ReembedError):
 
 
 class BigQueryNotFoundError(BigQueryError):
-    """The table, its dataset or its project is not there."""
+    """Table, its dataset or its project is not there."""
 
 
 class BigQueryDeniedError(BigQueryError):
@@ -137,15 +137,15 @@ class BigQueryDeniedError(BigQueryError):
 
 
 class BigQueryConflictError(BigQueryError):
-    """The name is taken, or what was to be changed is not what it was."""
+    """Name is taken, or what was to be changed is not what it was."""
 
 
 class StatementRefusedError(BigQueryError):
-    """A statement, a column, a filter or a value is none that BigQuery can run."""
+    """Statement, a column, a filter or a value is none that BigQuery can run."""
 
 
 class JobFailedError(BigQueryError):
-    """A job of BigQuery ended badly; what it was to do is not done.
+    """Job of BigQuery ended badly; what it was to do is not done.
 
     Args:
         message: which job, what it says, and what to do.
@@ -162,7 +162,7 @@ class JobFailedError(BigQueryError):
 
 
 class ServiceError(ReembedError):
-    """The embedding service said no, or did not answer.
+    """Embedding service said no, or did not answer.
 
     Args:
         message: what happened, never with the key in it.
@@ -178,11 +178,11 @@ class ServiceError(ReembedError):
 
 
 class RefusedError(ServiceError):
-    """A 4xx: sending the same again will not help."""
+    """4xx: sending the same again will not help."""
 
 
 class NotificationError(ReembedError):
-    """A webhook or a command did not take a notice; the run goes on.
+    """Webhook or a command did not take a notice; the run goes on.
 
     Args:
         message: why, without the webhook's address.
@@ -198,15 +198,15 @@ class NotificationError(ReembedError):
 
 
 class RemoteNotFoundError(ServiceError):
-    """The remote job or file is not there (404)."""
+    """Remote job or file is not there (404)."""
 
 
 class NameTakenError(ServiceError):
-    """The chosen name exists already (409)."""
+    """Chosen name exists already (409)."""
 
 
 class AccessDeniedError(ServiceError):
-    """The key is missing, wrong, or may not do this (401, 403)."""
+    """Key is missing, wrong, or may not do this (401, 403)."""
 
 
 class QuotaError(ServiceError):
@@ -214,8 +214,8 @@ class QuotaError(ServiceError):
 
 
 class TransientError(ServiceError):
-    """A 5xx, or a connection that failed before the request was sent: the same call may work."""
+    """5xx, or a connection that failed before the request was sent: the same call may work."""
 
 
 class UnknownOutcomeError(ServiceError):
-    """The request was sent and no answer came: it may or may not have happened."""
+    """Request was sent and no answer came: it may or may not have happened."""

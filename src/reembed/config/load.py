@@ -28,7 +28,7 @@ _MAX_VALUES = 100_000
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, where a key that stands twice is an error and ``1e6`` is a number."""
+    """Safe loader, where a key that stands twice is an error and ``1e6`` is a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[str, int] = {}
@@ -70,7 +70,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """The same values as JSON has them: dates become text, the rest is refused.
+    """Return the same values as JSON has them: dates become text, the rest is refused.
 
     Raises:
         ConfigError: a key that is not text, a value that is not finite or of no JSON type, or
@@ -113,7 +113,7 @@ _EXAMPLE = "for instance --set batch.max_requests=500"
 
 
 def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of `data` with every ``a.b=value`` in place, later ones over earlier ones.
+    """Return a copy of `data` with every ``a.b=value`` in place, later ones over earlier ones.
 
     Raises:
         UsageError: an override that cannot be read, or a path through something that is no section.
@@ -126,7 +126,7 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
 
 
 def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
-    """The path and the value of one override; the value is a YAML scalar or flow.
+    """Return the path and the value of one override; the value is a YAML scalar or flow.
 
     Raises:
         UsageError: no ``=``, an empty key, or a value that is not YAML.

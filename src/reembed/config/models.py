@@ -77,7 +77,7 @@ class Price(_Frozen):
 
 
 class ModelSpec(_Frozen):
-    """What one model takes, gives and costs.
+    """Limits, dimensions and prices of one model.
 
     `unit_length` says for which dimensions the service itself returns unit vectors; the program
     normalises in any case. A modality whose limits are None is not taken by the model.

@@ -99,7 +99,7 @@ def attempt_order(attempt: str) -> tuple[int, ...]:
 
 
 class JobName(NamedTuple):
-    """The fields of a remote job's display name; `fingerprint` is cut to 16 characters."""
+    """Fields of a remote job's display name; `fingerprint` is cut to 16 characters."""
 
     run: str
     shard: str

@@ -1,4 +1,4 @@
-"""The ledger's records: write-once JSON objects, each with a schema version."""
+"""Ledger's records: write-once JSON objects, each with a schema version."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Record(BaseModel):
     version: Literal[2] = Field(default=SCHEMA, alias="schema")
 
     def encode(self) -> bytes:
-        """The bytes that are written, the same for the same values."""
+        """Return the bytes that are written, the same for the same values."""
         body = self.model_dump(mode="json", by_alias=True)
         return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
@@ -62,7 +62,7 @@ class Record(BaseModel):
 
 
 class Need(BaseModel):
-    """What one attempt takes of the budget and of the project's quotas, at most."""
+    """Most that one attempt takes of the budget and of the project's quotas."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -125,7 +125,7 @@ class Created(Record):
 
 
 class Child(BaseModel):
-    """A child attempt: the ordinals it sends, and what that takes at most."""
+    """Child attempt: the ordinals it sends, and what that takes at most."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -240,7 +240,7 @@ class RunPublished(Record):
 
 
 class RolledAttempt(BaseModel):
-    """What is kept of an attempt's outcome: its state, and its job, empty where it had none."""
+    """Remains of an attempt's outcome: its state, and its job, empty where it had none."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -249,7 +249,7 @@ class RolledAttempt(BaseModel):
 
 
 class RolledShard(BaseModel):
-    """A settled shard: its settlement, and its attempts by path."""
+    """Settled shard: its settlement, and its attempts by path."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -50,7 +50,7 @@ class RowError:
 
     @property
     def from_service(self) -> bool:
-        """Whether the service itself reported it."""
+        """Tell whether the service itself reported it."""
         return self.code != 0
 
 

@@ -81,7 +81,7 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Whether the answer can be trusted."""
+        """Tell whether the answer can be trusted."""
         return not self.reasons
 
 

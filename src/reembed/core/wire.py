@@ -14,7 +14,7 @@ from reembed.core.join import Answer
 
 
 class TextPart(NamedTuple):
-    """A text to embed, and the title that the service may use with documents."""
+    """Text to embed, and the title that the service may use with documents."""
 
     text: str
     title: str | None = None

@@ -1,4 +1,4 @@
-"""The clock as a seam: what time it is, and waiting."""
+"""Clock as a seam: the time, and waiting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """A clock that only goes forward."""
+    """Clock that only goes forward."""
 
     def now(self) -> float:
         """Seconds since an arbitrary moment; never goes back."""

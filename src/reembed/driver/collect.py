@@ -191,7 +191,7 @@ def with_ending(
 
 
 def _digest(ending: Ending) -> str:
-    """A name for a set of rejects, as `Joined.answered` is for rows."""
+    """Name a set of rejects, as `Joined.answered` names rows."""
     found = sorted((ordinal, error.reason) for ordinal, error in ending.rejects.items())
     return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 

@@ -26,7 +26,7 @@ from reembed.storage.content import ContentReader
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The seams of one run in one process, and its constants.
+    """Seams of one run in one process, and its constants.
 
     `scratch` is an existing local folder for request files, answers in question and parts on their
     way; nothing in it is needed after the process. `generation` is the run's, as this process
@@ -47,7 +47,7 @@ class Context:
     watch: LaneObserver = field(default_factory=NullObserver)
 
     def manifest(self, shard: str) -> pa.Table:
-        """The chunks of a shard, schema `core.schema.MANIFEST`, in input order."""
+        """Return the chunks of a shard, schema `core.schema.MANIFEST`, in input order."""
         return self.run_dir.manifest(self.plan, shard)
 
     @property
@@ -67,7 +67,7 @@ class Context:
 
     @property
     def policy(self) -> ChunkPolicy:
-        """How media were cut, to render them alike."""
+        """Chunking parameters of the media, to render them alike."""
         return ChunkPolicy.of(self.config)
 
     @property
@@ -77,5 +77,5 @@ class Context:
 
     @property
     def packing(self) -> Packing:
-        """What decided the shards, to weigh requests alike."""
+        """Packing that made the shards, to weigh requests alike."""
         return packing_of(self.config)

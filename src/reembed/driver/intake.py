@@ -44,7 +44,7 @@ class VectorMatrix:
 
     @property
     def spilled(self) -> bool:
-        """Whether the vectors are in a file."""
+        """Tell whether the vectors are in a file."""
         return self._map is not None
 
     def clear(self) -> None:
@@ -114,7 +114,7 @@ class ExpectedAnswer:
     inline: bool = False
 
     def wanted_chunks(self) -> pa.Table:
-        """The manifest's rows whose requests are wanted."""
+        """Return the manifest's rows whose requests are wanted."""
         if self.wanted is None:
             return self.manifest
         wanted = np.fromiter(sorted(self.wanted), np.int64, len(self.wanted))

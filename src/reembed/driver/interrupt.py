@@ -24,7 +24,7 @@ class Interrupt:
         self._event.set()
 
     def is_set(self) -> bool:
-        """Whether the lanes were asked to leave."""
+        """Tell whether the lanes were asked to leave."""
         return self._event.is_set()
 
     @contextlib.contextmanager

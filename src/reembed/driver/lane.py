@@ -89,7 +89,7 @@ _LONGEST_SLEEP = 1.0
 
 @dataclass(frozen=True, slots=True)
 class UnsettledShard:
-    """A shard that this lane did not settle, and why; with `fails`, only the user can decide."""
+    """Shard that this lane did not settle, and why; with `fails`, only the user can decide."""
 
     shard: str
     reason: str
@@ -263,13 +263,13 @@ class Lane:
             heapq.heappush(self._due, entry)
 
     def _is_round_over(self, shard: str, until: float, now: float) -> bool:
-        """Whether this call, of one round, leaves a shard that waits."""
+        """Tell whether this call, of one round, leaves a shard that waits."""
         if not self._one_round or not may_leave_round(self._states[shard], self._is_at_work()):
             return False
         return round_is_over(until, self._idle_since.setdefault(shard, now))
 
     def _is_at_work(self) -> bool:
-        """Whether any shard that has its job has something to do now."""
+        """Tell whether any shard that has its job has something to do now."""
         now = self._context.clock.now()
         due = (shard for at, shard in self._due if at <= now)
         return bool(self._busy) or any(not is_unsent(self._states[shard]) for shard in due)

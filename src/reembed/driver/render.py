@@ -30,7 +30,7 @@ _BLOCK_ROWS = 256
 
 
 class _Media(NamedTuple):
-    """What rendering needs of a manifest's row with media."""
+    """Parts of a manifest's row with media that rendering needs."""
 
     request: int
     source_uri: str
@@ -51,7 +51,7 @@ class _State:
 
 
 class Rendered(NamedTuple):
-    """A request: what is embedded, the tokens that the plan counts, and its line."""
+    """Request: what is embedded, the tokens that the plan counts, and its line."""
 
     part: Part
     tokens: int
@@ -113,7 +113,7 @@ class Renderer:
                 yield ordinal, made
 
     def _first_of(self, rows: Sequence[_Media], key: str) -> Rendered:
-        """The request from the first of its chunks whose content is still to be had.
+        """Return the request from the first of its chunks whose content is still to be had.
 
         All of them asked for the same bytes when the plan was made.
         """
@@ -207,7 +207,7 @@ def _asked(
 
 
 def _media_by_request(manifest: pa.Table) -> dict[int, list[_Media]]:
-    """The rows with media (and perhaps texts) of each request, by ordinal."""
+    """Return the rows with media (and perhaps texts) of each request, by ordinal."""
     found: dict[int, list[_Media]] = {}
     wanted = (pc.is_valid(manifest.column(name)) for name in ("recipe", "request"))
     rows = manifest.select(list(_Media._fields)).filter(pc.and_(*wanted))
@@ -217,7 +217,7 @@ def _media_by_request(manifest: pa.Table) -> dict[int, list[_Media]]:
 
 
 def ordinals_in_wire_order(plan: ShardPlan, ordinals: Ranges | None) -> Sequence[int]:
-    """What an attempt sends, in the order of the wire."""
+    """List what an attempt sends, in the order of the wire."""
     if ordinals is not None:
         return ordinals_of(ordinals)
     return wire_order(plan.requests, plan_canaries(plan.requests))

@@ -32,7 +32,7 @@ from reembed.storage.scratch import scratch_folder
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A committed run, as it travels to workers.
+    """Committed run, as it travels to workers.
 
     It holds no key: workers read that from its secret or their own environment. With `one_round`,
     lanes leave what must wait instead of waiting for it; with `accept_repay`, answers that cannot
@@ -57,7 +57,7 @@ class Session:
 
 
 def service_key(config: Config) -> str:
-    """The API key, from its secret or this process's environment.
+    """Return the API key, from its secret or this process's environment.
 
     Raises:
         UsageError: there is none, and the service is not on this machine.
@@ -81,14 +81,14 @@ def open_service(config: Config, key: str | None = None) -> ClosingService:
 
 
 def quotas_of(config: Config) -> Quotas:
-    """The budget, and the project's quotas at the configured service."""
+    """Return the budget, and the project's quotas at the configured service."""
     return Quotas.of(config, find_provider(config.service).capabilities)
 
 
 def rules_of(
     config: Config, run: str, holder: str, metadata_echo: bool, accept_repay: bool = False
 ) -> Rules:
-    """The rules of the state machine for a configuration and its service.
+    """Return the rules of the state machine for a configuration and its service.
 
     Raises:
         UsageError: jobs of the configured service cannot be driven without paying twice.
@@ -98,7 +98,7 @@ def rules_of(
 
 
 def metadata_comes_back(run_dir: RunDir, config: Config) -> bool:
-    """Whether a live check of this service saw inline metadata come back."""
+    """Tell whether a live check of this service saw inline metadata come back."""
     found = run_dir.live_findings()
     return bool(found.get("inline_keys")) and found.get("base_url") == config.service.base_url
 

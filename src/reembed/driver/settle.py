@@ -118,7 +118,7 @@ def write_all_rejects(context: Context, state: ShardState) -> FileWritten:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A file of an earlier settlement: the settlement generation that wrote it, and its version.
+    """File of an earlier settlement: the settlement generation that wrote it, and its version.
 
     `version` is the storage's generation of the object, for conditional replacement.
     """
@@ -150,7 +150,7 @@ def _marked(metadata: Mapping[str, str], state: ShardState) -> dict[str, str]:
 
 
 def _not_sent_again(rejects: pa.Table, manifest: pa.Table, redrive: Redrive) -> pa.Table:
-    """The rejects whose chunks were not sent again."""
+    """Return the rejects whose chunks were not sent again."""
     again = np.isin(request_ordinals(manifest), ordinals_of(redrive.sent.ordinals))
     chosen = manifest.filter(pa.array(again))
     spots = set(zip(*(chosen.column(name).to_pylist() for name, _ in _ORDER), strict=True))
@@ -163,7 +163,7 @@ def _counted(rejects: pa.Table) -> tuple[tuple[str, int], ...]:
 
 
 def _outcomes(state: ShardState) -> list[Outcome]:
-    """The outcomes of this generation's attempts, parents before children."""
+    """Return the outcomes of this generation's attempts, parents before children."""
     paths = sorted(state.attempts, key=attempt_order)
     found = [state.attempts[p].outcome for p in paths if generation_of(p) == state.generation]
     return [outcome for outcome in found if outcome is not None]

@@ -17,7 +17,7 @@ from reembed.providers.base import Job
 
 
 def listed_jobs(run: str, jobs: Iterable[Job]) -> list[ListedJob]:
-    """The jobs of a run among those that a service lists."""
+    """Return the jobs of a run among those that a service lists."""
     found = (
         ListedJob.of(
             run,
@@ -50,7 +50,7 @@ class SharedStateStore:
         self._endings = JobEndings()
 
     def current(self) -> SharedState:
-        """The shared state at this moment."""
+        """Return the shared state at this moment."""
         now = self._clock.now()
         with self._lock:
             shared = self._shared
@@ -59,7 +59,7 @@ class SharedStateStore:
         return replace(shared, now=now, storage_now=storage_now, quotas=quotas)
 
     def storage_now(self) -> float:
-        """The storage's clock, from its distance to ours at the start."""
+        """Return the storage's clock, from its distance to ours at the start."""
         return self._clock.now() + self._offset
 
     def set_reservations(self, reservations: Reservations, refreshed_for: str = "") -> None:

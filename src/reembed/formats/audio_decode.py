@@ -31,12 +31,12 @@ class WavData:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the header's size is exactly what is there."""
+        """Tell whether the header's size is exactly what is there."""
         return self.declared == self.present
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether samples are missing that the header counted; a streamed one counts none."""
+        """Tell whether samples are missing that the header counted; a streamed one counts none."""
         return self.present < self.declared < _STREAMING_FROM
 
 

@@ -33,7 +33,7 @@ class Head:
 
     @cached_property
     def is_text(self) -> bool:
-        """Whether the bytes may be text: a byte order mark, UTF-16, or few control bytes."""
+        """Tell whether the bytes may be text: a byte order mark, UTF-16, or few control bytes."""
         return looks_like_text(self.data)
 
     @cached_property

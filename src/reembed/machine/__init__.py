@@ -1,1 +1,1 @@
-"""The state machine: every decision about jobs, money and quotas, as pure functions."""
+"""State machine: every decision about jobs, money and quotas, as pure functions."""

@@ -20,14 +20,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The shard is settled."""
+    """End of a shard: it is settled."""
 
     settled: Settled
 
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """The shard stays unsettled in this call; a later one goes on.
+    """Leave the shard unsettled in this call; a later one goes on.
 
     With `fails`, only once the user has decided what `reason` asks, and the call fails for it.
     """

@@ -46,7 +46,7 @@ class Bound:
     patience: float = PROBE_AFTER
 
     def probed(self, quota: int, now: float, used: int = 0) -> int:
-        """The value to keep to now, at most the quota.
+        """Return the value to keep to now, at most the quota.
 
         Probing is a function of time, not a record: runners that were away probe alike.
 
@@ -65,7 +65,7 @@ class Bound:
         return min(quota, max(half, far))
 
     def lowered(self, value: int, size: int, at: float) -> Bound:
-        """The bound after one more refusal: never above what held at that moment."""
+        """Return the bound after one more refusal: never above what held at that moment."""
         lower = self.probed(value, at)
         if at - self.at < self.patience:
             # No probe lies between: the same state was refused twice, which proves nothing new.
@@ -96,11 +96,11 @@ class Ceiling:
 
     @property
     def is_lowered(self) -> bool:
-        """Whether any number is lowered at all."""
+        """Tell whether any number is lowered at all."""
         return bool(self.tokens or self.jobs or self.largest_job or self.file_bytes)
 
     def apply_to(self, quotas: Quotas, now: float, used: Need = _NOTHING) -> Quotas:
-        """The quotas under this ceiling at the storage's time `now`, when so much is reserved."""
+        """Lower quotas to this ceiling at the storage's time `now`, when so much is reserved."""
         if not self.is_lowered:
             return quotas
         files = quotas.file_bytes
@@ -115,7 +115,7 @@ class Ceiling:
         )
 
     def earliest_send(self, need: Need) -> float:
-        """The storage's time before which nothing of this need is sent."""
+        """Return the storage's time before which nothing of this need is sent."""
         return max(self.create_after, self.upload_after) if need.input_bytes else self.create_after
 
 
@@ -126,7 +126,7 @@ def likely_quota(in_use: Need, need: Need, quotas: Quotas) -> Literal["tokens", 
 
 
 def lower_after_refusal(ceiling: Ceiling, line: ReservationLine) -> Ceiling:
-    """The ceiling after a 429, as its line in the reservation log describes it."""
+    """Return the ceiling after a 429, as its line in the reservation log describes it."""
     if line.quota == "file":
         return _after_refused_upload(ceiling, line)
     if line.in_use.jobs:
@@ -135,12 +135,12 @@ def lower_after_refusal(ceiling: Ceiling, line: ReservationLine) -> Ceiling:
 
 
 def reset_after_job_end(ceiling: Ceiling) -> Ceiling:
-    """The ceiling after a job has ended: the service does accept jobs, so counting starts anew."""
+    """Start counting anew after a job has ended: the service does accept jobs."""
     return replace(ceiling, refusals=0, file_refusals=0)
 
 
 def _after_refused_create(ceiling: Ceiling, line: ReservationLine) -> Ceiling:
-    """A create was refused while other jobs ran: the sum was too much.
+    """Lower a quota after a create that was refused while other jobs ran: the sum was too much.
 
     The ceiling never falls below what runs, or below the job alone: else nothing would fit once
     the others have ended, and the run would stand still.
@@ -161,7 +161,7 @@ def _after_refused_create(ceiling: Ceiling, line: ReservationLine) -> Ceiling:
 
 
 def _after_refusal_alone(ceiling: Ceiling, line: ReservationLine) -> Ceiling:
-    """A create was refused with nothing enqueued: pause all, then take the job for too large."""
+    """Pause all after a create refused with nothing enqueued; later take the job for too large."""
     need, at = line.need, line.at
     if at < ceiling.create_after:
         # It was on its way when another was refused. Counting it too would take a burst of

@@ -17,17 +17,17 @@ MAX_STANDSTILL_SECONDS = 72 * 3600.0
 
 
 def inline_need(need: Need) -> Need:
-    """The same need for an inline job, which leaves nothing in the file storage."""
+    """Return the same need for an inline job, which leaves nothing in the file storage."""
     return need.model_copy(update={"input_bytes": 0, "result_bytes": 0})
 
 
 def is_inline(need: Need, rules: Rules) -> bool:
-    """Whether a need, as `need_as_sent` gives it, is that of an inline job."""
+    """Tell whether a need, as `need_as_sent` gives it, is that of an inline job."""
     return rules.inline != "file" and need.input_bytes == 0
 
 
 def sends_inline(need: Need, rules: Rules, most_bytes: int | None = None) -> bool:
-    """Whether an attempt's requests travel in the create's body.
+    """Tell whether an attempt's requests travel in the create's body.
 
     ``auto`` asks for a small body *and* a small predicted result, and for a service that gives the
     metadata back. Otherwise a file, since only a file can be deleted to fence a frozen holder.
@@ -43,7 +43,7 @@ def sends_inline(need: Need, rules: Rules, most_bytes: int | None = None) -> boo
 
 
 def need_as_sent(name: str, need: Need, shared: SharedState, rules: Rules) -> Need:
-    """What an attempt takes in the form in which it is sent: no file bytes means inline.
+    """Return what an attempt takes in the form in which it is sent: no file bytes means inline.
 
     The form that was reserved stands. Where files have no room and ``auto`` may go inline, a body
     up to the service's limit is preferred to waiting for hours until results expire.
@@ -73,7 +73,7 @@ def need_as_sent(name: str, need: Need, shared: SharedState, rules: Rules) -> Ne
 def wait_for_admission(
     state: ShardState, attempt: AttemptState, need: Need, shared: SharedState, rules: Rules
 ) -> act.RefreshReservations | act.Defer | act.Wait | None:
-    """The step of an attempt whose job does not fit budget or quotas; None when it fits."""
+    """Choose the step of an attempt whose job does not fit budget or quotas; None when it fits."""
     paused = shared.reservations.ceiling.earliest_send(need) - shared.storage_now
     if paused > 0:
         return act.Wait(shared.now + paused)
@@ -122,7 +122,7 @@ def _refresh_interval(shared: SharedState, rules: Rules) -> float:
 
 
 def is_too_large(need: Need, shared: SharedState) -> bool:
-    """Whether a job is above what can ever be accepted, however little runs beside it."""
+    """Tell whether a job is above what can ever be accepted, however little runs beside it."""
     files = need.input_bytes + need.result_bytes
     # A lowered file ceiling rises again by itself, so it proves no job too large.
     lowered = shared.reservations.ceiling.file_bytes is not None
@@ -134,7 +134,7 @@ def is_too_large(need: Need, shared: SharedState) -> bool:
 def single_request_too_large(
     attempt: AttemptState, shared: SharedState, rules: Rules
 ) -> act.RefreshReservations | act.Defer | act.Wait:
-    """The step of one request above what a job may have now: nothing is left to split.
+    """Choose the step of one request above what a job may have now: nothing is left to split.
 
     A lowered ceiling rises again by itself, and the request is tried once more; each try that is
     refused doubles the patience. Deferring at once would leave for ever what a storm of 429s made
@@ -149,7 +149,7 @@ def single_request_too_large(
 
 
 def _is_out_of_tries(lowered: Bound, shared: SharedState) -> bool:
-    """Whether a bound rises too slowly by now to be waited for."""
+    """Tell whether a bound rises too slowly by now to be waited for."""
     waited = shared.storage_now - lowered.at
     return lowered.patience >= LONGEST_PATIENCE and waited > LONGEST_PATIENCE
 
@@ -157,7 +157,7 @@ def _is_out_of_tries(lowered: Bound, shared: SharedState) -> bool:
 def should_fill_gap(
     state: ShardState, attempt: AttemptState, need: Need, shared: SharedState, rules: Rules
 ) -> bool:
-    """Whether to split a shard in two, so that a piece fits what the others leave of the quota.
+    """Tell whether to split a shard in two, so that a piece fits what is left of the quota.
 
     Only the attempt for which the log was read last asks itself, and only once nothing has moved
     for a while. Otherwise every waiting shard would be split for the same gap, although whatever
@@ -173,7 +173,7 @@ def should_fill_gap(
 
 
 def is_single_request(state: ShardState, attempt: AttemptState) -> bool:
-    """Whether an attempt cannot be split any more."""
+    """Tell whether an attempt cannot be split any more."""
     if attempt.ordinals is None:
         return state.plan.requests == 1
     return sum(end - start for start, end in attempt.ordinals) == 1

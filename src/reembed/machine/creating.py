@@ -52,7 +52,7 @@ def decide_creating(
 def _decide_unclaimed(
     state: ShardState, attempt: AttemptState, shared: SharedState, rules: Rules
 ) -> act.Action:
-    """The step of an attempt that nobody holds: adopt, end it unsent, wait for room, or claim."""
+    """Decide on an attempt that nobody holds: adopt, end it unsent, wait for room, or claim."""
     # A job of our name that the ledger does not know: its record, or the answer to its create, was
     # lost. Without this rule it would be paid for and a second one sent.
     adopting = _adopt(state, attempt, shared, rules)
@@ -83,7 +83,7 @@ def _decide_unclaimed(
 def _decide_own_claim(
     state: ShardState, attempt: AttemptState, shared: SharedState, rules: Rules
 ) -> act.Action:
-    """The step of an attempt whose highest claim is ours: from the claim to the create."""
+    """Choose the step of an attempt whose highest claim is ours: from the claim to the create."""
     local, epoch = attempt.local, attempt.epoch
     if local.create_unanswered_since is not None:
         return _decide_unanswered_create(state, attempt, shared, rules)
@@ -149,7 +149,7 @@ def _reason_to_release(
 
 
 def _keeps_input(attempt: AttemptState, shared: SharedState, rules: Rules) -> bool:
-    """Whether the input of an epoch that met a 429 is kept for another try in this epoch.
+    """Tell whether the input of an epoch that met a 429 is kept for another try in this epoch.
 
     The 429 says for certain that nothing was made, so the same epoch may create; its claim is
     renewed meanwhile. Uploading anew for each 429 would send gigabytes for nothing. Not for ever:
@@ -167,7 +167,7 @@ def _keeps_input(attempt: AttemptState, shared: SharedState, rules: Rules) -> bo
 def _wait_with_input(
     state: ShardState, attempt: AttemptState, shared: SharedState, rules: Rules
 ) -> act.Action | None:
-    """The step of a holder that waits for the quota with its input uploaded; None to try again.
+    """Decide on a holder that waits for the quota with its input uploaded; None to try again.
 
     Its room and its dollars go back at once: kept, they would stand unused for the whole wait
     while another runner's job could take them.
@@ -318,7 +318,7 @@ def _fence_lower_epochs(
 def _decide_foreign_claim(
     state: ShardState, attempt: AttemptState, shared: SharedState, rules: Rules
 ) -> act.Action:
-    """The step of an attempt that another process holds: wait until it must be gone, take over."""
+    """Decide on an attempt that another process holds: wait until it must be gone, take over."""
     top, read_at = attempt.claims[attempt.epoch], attempt.local.records_read_at
     if read_at is None:
         return act.ReloadRecords(attempt.path)
@@ -335,7 +335,7 @@ def _decide_foreign_claim(
 def _decide_unanswered_create(
     state: ShardState, attempt: AttemptState, shared: SharedState, rules: Rules
 ) -> act.Action:
-    """The step after a create that was sent and not answered: look for its job until it must show.
+    """Decide after a create that was sent and not answered: look for its job until it must show.
 
     Sent again at once, it would be a second job whenever only the answer was lost.
     """

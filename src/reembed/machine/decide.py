@@ -65,7 +65,7 @@ def _decide_attempt(
 
 
 def _decide_collected(attempt: AttemptState, shared: SharedState, rules: Rules) -> act.Action:
-    """The step of an attempt whose outcome is worked out and not recorded yet."""
+    """Choose the step of an attempt whose outcome is worked out and not recorded yet."""
     pending = attempt.local.pending_outcome
     assert pending is not None
     if pending.anomaly and not (rules.accept_repay and attempt.suspect):
@@ -79,7 +79,7 @@ def _decide_collected(attempt: AttemptState, shared: SharedState, rules: Rules) 
 
 
 def _decide_running(attempt: AttemptState, shared: SharedState, rules: Rules) -> act.Action:
-    """The step of an attempt with a recorded job: poll it to its end, then collect or classify."""
+    """Decide on an attempt with a recorded job: poll it to its end, then collect or classify."""
     assert attempt.created is not None
     job, local = attempt.job, attempt.local
     if local.not_before > shared.now:
@@ -106,14 +106,14 @@ def _decide_running(attempt: AttemptState, shared: SharedState, rules: Rules) ->
 
 
 def _is_stuck(job: ObservedJob, shared: SharedState, rules: Rules) -> bool:
-    """Whether a job has not ended for longer than the user thinks sensible."""
+    """Tell whether a job has not ended for longer than the user thinks sensible."""
     return job.created_at > 0 and shared.storage_now - job.created_at > rules.stuck_after
 
 
 def _decide_ended(
     state: ShardState, attempt: AttemptState, shared: SharedState
 ) -> act.Action | None:
-    """The step of an attempt with an outcome: give back its room and its file; None when done."""
+    """Decide on an attempt with an outcome: give back its room and its file; None when done."""
     assert attempt.outcome is not None
     if attempt.local.not_before > shared.now:
         return act.Wait(attempt.local.not_before)

@@ -16,7 +16,7 @@ from reembed.machine.rules import ListedJob
 
 @dataclass(frozen=True, slots=True)
 class DuplicateJob:
-    """A job that serves no attempt: the ledger has `kept` under its name.
+    """Job that serves no attempt: the ledger has `kept` under its name.
 
     `kept` is empty when the ledger knows no job of that attempt at all: a stray, which the next
     call adopts.

@@ -23,7 +23,7 @@ NeedOf = Callable[[Sequence[int]], Need]
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The children to send, the rejects to write (by ordinal), and how long to wait before."""
+    """Children to send, the rejects to write (by ordinal), and how long to wait before."""
 
     children: Mapping[str, Child]
     rejects: Mapping[int, RowError]
@@ -32,7 +32,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class RetryHistory:
-    """How often an attempt's requests were sent again, and how often they were split.
+    """Count of retries and of splits of an attempt's requests.
 
     Each has a bound of its own: a piece of a split has not been tried more often than its parent,
     so one count for both would reject it untried.
@@ -63,7 +63,7 @@ def retry_history(attempt: str, outcomes: Mapping[str, Outcome | None]) -> Retry
 
 
 def is_retryable(error: RowError, retries: int) -> bool:
-    """Whether asking again may bring a vector.
+    """Tell whether asking again may bring a vector.
 
     By the service's code; and once more for a line that did not come. What was answered badly was
     paid, and would be paid again: it is never asked for again here.
@@ -91,7 +91,7 @@ def ending_after_answers(
 
 @dataclass(frozen=True, slots=True)
 class RemoteEnd:
-    """How a job ended without answers."""
+    """End of a job without answers."""
 
     name: str
     state: str
@@ -100,17 +100,17 @@ class RemoteEnd:
 
     @property
     def is_request_shaped(self) -> bool:
-        """Whether the service refused the job as malformed, for what it was sent."""
+        """Tell whether the service refused the job as malformed, for what it was sent."""
         return is_request_shaped(self.state, self.code)
 
 
 def is_request_shaped(state: str, code: int) -> bool:
-    """Whether a job that ended so was refused as malformed, for what it was sent."""
+    """Tell whether a job that ended so was refused as malformed, for what it was sent."""
     return state == "FAILED" and code == INVALID_ARGUMENT
 
 
 def remote_end(attempt: AttemptState) -> RemoteEnd:
-    """How an attempt's job ended, for what follows from it.
+    """Describe how an attempt's job ended, for what follows from it.
 
     A job that the run itself cancelled because it was stuck counts as expired, so that it is sent
     again; a cancellation by the user rejects its requests.
@@ -128,7 +128,7 @@ def ending_after_failure(
     max_attempts: int,
     need_of: NeedOf,
 ) -> Ending:
-    """What follows from FAILED, EXPIRED or CANCELLED: again, in pieces, or rejects."""
+    """Work out what follows from FAILED, EXPIRED or CANCELLED: again, in pieces, or rejects."""
     if job.state == "CANCELLED":
         return _reject_all(ordinals, "cancelled", f"the job {job.name} was cancelled")
     if job.is_request_shaped:
@@ -143,7 +143,7 @@ def ending_after_failure(
 
 
 def should_check_requests(history: RetryHistory, job: RemoteEnd) -> bool:
-    """Whether the requests of a refused job are checked here before it is split.
+    """Tell whether the requests of a refused job are checked here before it is split.
 
     The service's message names no request reliably, and splitting costs up to five rounds of jobs;
     a check here names the faults at once. Pieces are not checked: what they hold was checked before
@@ -159,7 +159,7 @@ def ending_without_malformed(
     faults: Mapping[int, str],
     need_of: NeedOf,
 ) -> Ending:
-    """What follows where the check found faults: those are rejects, the others go on as one job.
+    """Reject the requests in which the check found faults; send the others on as one job.
 
     Whether they were all that was wrong shows then. Each round is at least one request smaller,
     and where nothing is found any more, the job is split: so it ends.
@@ -187,7 +187,7 @@ def ending_unsent(
     sealed: Sealing,
     need_of: NeedOf,
 ) -> Ending:
-    """What follows from an attempt that was sealed without a job.
+    """Work out what follows from an attempt that was sealed without a job.
 
     Args:
         attempt: its path.

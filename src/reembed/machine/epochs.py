@@ -25,13 +25,13 @@ JOB_LIST_MARGIN = 2 * JOB_LIST_MAX_AGE
 
 
 def is_fresh(attempt: AttemptState, shared: SharedState) -> bool:
-    """Whether what is known of an attempt's records is of right now."""
+    """Tell whether what is known of an attempt's records is of right now."""
     read_at = attempt.local.records_read_at
     return read_at is not None and shared.now - read_at <= MAX_RECORD_AGE
 
 
 def is_stale_at_send(attempt: AttemptState, now: float) -> bool:
-    """Whether so long has passed since the records were read that the create must not be sent.
+    """Tell whether so long has passed since the records were read that the create must not be sent.
 
     The driver asks right before the request leaves: a process that was held up after the decision
     (a pool without a free thread, a machine that slept) would send on what was true long ago.
@@ -42,13 +42,13 @@ def is_stale_at_send(attempt: AttemptState, now: float) -> bool:
 
 
 def may_have_sent(attempt: AttemptState) -> list[int]:
-    """The epochs whose holders may have sent a job, lowest first: neither void nor sealed."""
+    """Find the epochs whose holders may have sent a job, lowest first: neither void nor sealed."""
     claims = sorted(attempt.claims.items())
     return [epoch for epoch, seen in claims if not seen.void and not seen.claim.sealed]
 
 
 def may_be_unlisted(attempt: AttemptState, epoch: int, shared: SharedState, rules: Rules) -> bool:
-    """Whether a job of this epoch may be too old for the service to list it.
+    """Tell whether a job of this epoch may be too old for the service to list it.
 
     The age is that of the epoch's newest record when the records were last read, by the storage's
     clock. Where they were not read since this process claimed, it is as of that claim.
@@ -60,7 +60,7 @@ def may_be_unlisted(attempt: AttemptState, epoch: int, shared: SharedState, rule
 
 
 def is_beyond_job_list(attempt: AttemptState, shared: SharedState, rules: Rules) -> bool:
-    """Whether an epoch before ours may have sent a job that a listing cannot show.
+    """Tell whether an epoch before ours may have sent a job that a listing cannot show.
 
     Only the newest claim counts, void or not: it was made on a listing that showed no job of those
     before it, so what they may still have sent is about as young as that claim. Asking the oldest
@@ -77,12 +77,12 @@ def is_beyond_job_list(attempt: AttemptState, shared: SharedState, rules: Rules)
 
 
 def oldest_job(jobs: Sequence[ListedJob]) -> ListedJob:
-    """The job that is kept when several bear one name: every runner chooses the same."""
+    """Return the job that is kept when several bear one name: every runner chooses the same."""
     return min(jobs, key=lambda job: (job.create_time, job.job))
 
 
 def epoch_of_job(state: ShardState, attempt: AttemptState, job: ListedJob, rules: Rules) -> int:
-    """The epoch whose holder made a job: what that holder could not render was not sent.
+    """Return the epoch whose holder made a job: what that holder could not render was not sent.
 
     The input file's name shows it. An inline job names none: then it is ours if we sent one, else
     that of the newest holder before us. Attributing it to a wrong epoch would read the wrong list
@@ -100,7 +100,7 @@ def epoch_of_job(state: ShardState, attempt: AttemptState, job: ListedJob, rules
 
 
 def adoption_record(job: ListedJob, epoch: int) -> Created:
-    """The record of a job that a listing showed, made in an epoch."""
+    """Return the record of a job that a listing showed, made in an epoch."""
     return Created(
         job=job.job,
         display_name=job.display_name,

@@ -18,7 +18,7 @@ TURNAROUNDS = (1.0, 4.0, 24.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotas:
-    """The project's quotas at the service, and the budget of the run.
+    """Project's quotas at the service, and the budget of the run.
 
     Attributes:
         tokens: enqueued tokens of all jobs together.
@@ -38,7 +38,7 @@ class Quotas:
 
     @classmethod
     def of(cls, config: Config, capabilities: Capabilities) -> Quotas:
-        """The quotas of a configuration."""
+        """Return the quotas of a configuration."""
         batch = config.batch
         return cls(
             tokens=token_quota(config, capabilities),
@@ -50,11 +50,11 @@ class Quotas:
 
     @property
     def job_tokens(self) -> int:
-        """The most tokens of one job."""
+        """Return the most tokens of one job."""
         return self.tokens if self.largest_job is None else self.largest_job
 
     def files_fit(self, file_bytes: int) -> bool:
-        """Whether so many bytes of files fit the storage."""
+        """Tell whether so many bytes of files fit the storage."""
         return self.file_bytes is None or file_bytes <= self.file_bytes
 
 
@@ -195,7 +195,7 @@ USUAL_TURNAROUND = 4.0
 
 
 def rest_of(totals: PlanTotals, settled: int) -> PlanTotals:
-    """What is left of a plan when so many of its shards are settled, taken as of equal size."""
+    """Return what is left of a plan when so many of its shards, of equal size, are settled."""
     if not totals.shards:
         return totals
     share = max(0, totals.shards - settled) / totals.shards

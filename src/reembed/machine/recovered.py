@@ -20,7 +20,7 @@ _SUCCEEDED = "SUCCEEDED"
 
 
 def recovered_job(state: ShardState, attempt: str, shared: SharedState) -> Created | None:
-    """The job above an attempt that ended well after all, as this attempt's own; None for none.
+    """Find a job above an attempt that ended well after all, as its own; None for none.
 
     Args:
         state: the shard.
@@ -42,7 +42,7 @@ def recovered_job(state: ShardState, attempt: str, shared: SharedState) -> Creat
 
 
 def _nearest_sent(state: ShardState, attempt: str) -> AttemptState | None:
-    """The nearest attempt above that had a job; attempts that were split unsent are passed over.
+    """Find the nearest attempt above that had a job; those split unsent are passed over.
 
     Nothing older counts: where the nearest was collected, or could not be trusted, an older answer
     would bring rows twice, or bring back what was just distrusted.
@@ -60,7 +60,7 @@ def _nearest_sent(state: ShardState, attempt: str) -> AttemptState | None:
 
 @dataclass(frozen=True, slots=True)
 class UncollectedJob:
-    """A job that ended well and serves no attempt; `recorded` is its state in the ledger."""
+    """Job that ended well and serves no attempt; `recorded` is its state in the ledger."""
 
     shard: str
     attempt: str

@@ -25,7 +25,7 @@ RaceResult = Literal["won", "lost", "full"]
 
 @dataclass(frozen=True, slots=True)
 class FileWritten:
-    """A part, or a file of rejects with `counts` by reason, stands in the storage."""
+    """Part, or a file of rejects with `counts` by reason, stands in the storage."""
 
     uri: str
     counts: tuple[tuple[str, int], ...] = ()
@@ -33,7 +33,7 @@ class FileWritten:
 
 @dataclass(frozen=True, slots=True)
 class CreateUnanswered:
-    """The create was sent and not answered: there may be a job."""
+    """Create that was sent and not answered: there may be a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class SendRefused:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """A call failed for now; the same again after `seconds`."""
+    """Call that failed for now; the same again after `seconds`."""
 
     seconds: float
 
@@ -75,7 +75,7 @@ Result = (
 
 
 def reduce(state: ShardState, action: act.Action, result: Result, now: float) -> ShardState:
-    """The state after `action` gave `result`.
+    """Return the state after `action` gave `result`.
 
     Raises:
         TypeError: the action and the result do not belong together.
@@ -103,7 +103,7 @@ def reduce(state: ShardState, action: act.Action, result: Result, now: float) ->
 
 
 def _ended(state: ShardState, attempt: AttemptState, outcome: Outcome, now: float) -> ShardState:
-    """The state once an outcome stands, ours or another's, with its children as new attempts."""
+    """Add an outcome, ours or another's, to the state, with its children as new attempts."""
     state = state.with_attempt(replace(attempt, outcome=outcome))
     for path, child in outcome.children.items():
         if path not in state.attempts:

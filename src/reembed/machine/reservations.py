@@ -43,7 +43,7 @@ class Reservations:
     ceiling: Ceiling = field(default_factory=Ceiling)
 
     def add(self, *lines: ReservationLine) -> Reservations:
-        """The reservations after more lines."""
+        """Return the reservations after more lines."""
         draft = _Draft(
             self.usd_nano,
             dict(self.live),
@@ -65,12 +65,12 @@ class Reservations:
         )
 
     def holding_epoch(self, attempt: str) -> int:
-        """The epoch that holds the attempt's reservation; 0 for none."""
+        """Return the epoch that holds the attempt's reservation; 0 for none."""
         known = self.live.get(attempt)
         return known[0] if known else 0
 
     def shards(self) -> set[str]:
-        """The shards for which something is reserved."""
+        """Return the shards for which something is reserved."""
         return {attempt.rpartition("/")[0] for attempt in self.live}
 
     def used(self, now: float) -> Need:
@@ -78,13 +78,13 @@ class Reservations:
         return self._sum([need for _, need in self.live.values()], now)
 
     def quotas_under(self, quotas: Quotas, now: float) -> Quotas:
-        """The quotas under the ceiling that the 429s of this log show."""
+        """Return the quotas under the ceiling that the 429s of this log show."""
         if not self.ceiling.is_lowered:
             return quotas
         return self.ceiling.apply_to(quotas, now, self.used(now))
 
     def reserved_before(self, attempt: str, now: float) -> Need:
-        """What was reserved before an attempt: jobs that the service has most likely accepted.
+        """Sum what was reserved before an attempt: jobs that the service has most likely accepted.
 
         Those reserved after it are as likely on their way still, and about to be refused
         themselves; counting them as accepted would put the ceiling above the truth.
@@ -103,7 +103,7 @@ class Reservations:
         )
 
     def admission(self, attempt: str, need: Need, quotas: Quotas, now: float) -> Admission:
-        """Whether a job fits now, may fit later, or never will under this cap."""
+        """Tell whether a job fits now, may fit later, or never will under this cap."""
         if attempt in self.live:
             # A next epoch takes its predecessor's reservation over; asking it to fit beside
             # itself would let an attempt wait for its own room for ever.
@@ -125,7 +125,7 @@ class Reservations:
     def decide_reserve(
         self, attempt: str, epoch: int, need: Need, quotas: Quotas, now: float
     ) -> Literal["append", "held", "refused"]:
-        """Whether to append a reservation for an epoch, or why not: held already, or refused.
+        """Tell whether to append a reservation for an epoch, or why not: held already, or refused.
 
         `quotas` are the configured ones; the ceiling of this log is applied to them.
         """

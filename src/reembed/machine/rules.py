@@ -120,7 +120,7 @@ def check_drivable(provider: str, capabilities: Capabilities) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ListedJob:
-    """A remote job of this run, as a listing showed it; `fingerprint` is that of its name."""
+    """Remote job of this run, as a listing showed it; `fingerprint` is that of its name."""
 
     shard: str
     attempt: str
@@ -204,5 +204,5 @@ class SharedState:
 
     @property
     def may_create(self) -> bool:
-        """Whether jobs may be created: neither the user nor this process has stopped it."""
+        """Tell whether jobs may be created: neither the user nor this process has stopped it."""
         return not self.halted and not self.stopped

@@ -47,7 +47,7 @@ def start_of(
     reserved: Collection[str],
     listed: Collection[str],
 ) -> Literal["begin", "settled", "later"]:
-    """How a lane starts with a shard.
+    """Decide how a lane starts with a shard.
 
     Args:
         shard: its name.
@@ -67,7 +67,7 @@ def start_of(
 
 
 def is_sending(attempt: AttemptState) -> bool:
-    """Whether this process holds the claim of an attempt that has not been sent yet."""
+    """Tell whether this process holds the claim of an attempt that has not been sent yet."""
     local = attempt.local
     holds = local.epoch > 0 and local.epoch == attempt.epoch and not attempt.sealed
     unsent = local.create_unanswered_since is None and attempt.created is None
@@ -75,27 +75,27 @@ def is_sending(attempt: AttemptState) -> bool:
 
 
 def is_sealed(attempt: AttemptState) -> bool:
-    """Whether an attempt is sealed and has not ended yet."""
+    """Tell whether an attempt is sealed and has not ended yet."""
     return bool(attempt.sealed) and attempt.created is None and attempt.outcome is None
 
 
 def shard_is_sending(state: ShardState) -> bool:
-    """Whether this process holds the claim of an unsent attempt of a shard."""
+    """Tell whether this process holds the claim of an unsent attempt of a shard."""
     return any(is_sending(attempt) for attempt in state.attempts.values())
 
 
 def is_unsent(state: ShardState) -> bool:
-    """Whether some attempt of a shard has no job yet; where it waits, it waits for room."""
+    """Tell whether some attempt of a shard has no job yet; where it waits, it waits for room."""
     return any(a.created is None and a.outcome is None for a in state.attempts.values())
 
 
 def has_begun(state: ShardState) -> bool:
-    """Whether a shard has a claim or a job, and so seeks admission no longer."""
+    """Tell whether a shard has a claim or a job, and so seeks admission no longer."""
     return any(a.epoch or a.created for a in state.attempts.values())
 
 
 def may_set_out(action: act.Action, shard: str, sending: Collection[str]) -> bool:
-    """Whether an action may be done now, with the shards that are already on their way to a job.
+    """Tell whether an action may be done now, beside the shards on their way to a job.
 
     Only a claim that sets out for a job is held back; a sealed claim ends an attempt. A shard that
     is on its way always goes on: held back, its lease would run out.
@@ -105,17 +105,17 @@ def may_set_out(action: act.Action, shard: str, sending: Collection[str]) -> boo
 
 
 def is_idle_action(action: act.Action) -> bool:
-    """Whether an action only asks how things stand."""
+    """Tell whether an action only asks how things stand."""
     return isinstance(action, _ASKING)
 
 
 def may_still_be_done(action: act.Action) -> bool:
-    """Whether an action is still done after an interruption, to take back what was not sent."""
+    """Tell whether an action is done after an interruption, to take back what was not sent."""
     return isinstance(action, _TAKING_BACK)
 
 
 def may_leave_round(state: ShardState, others_at_work: bool) -> bool:
-    """Whether a call of one round may leave a shard that waits.
+    """Tell whether a call of one round may leave a shard that waits.
 
     Args:
         state: of the shard.
@@ -130,7 +130,7 @@ def may_leave_round(state: ShardState, others_at_work: bool) -> bool:
 
 
 def round_is_over(until: float, idle_since: float) -> bool:
-    """Whether one round is over for a shard that has only waited and asked since `idle_since`."""
+    """Tell whether a round is over for a shard that has only waited since `idle_since`."""
     return until > idle_since + ROUND_PATIENCE
 
 
@@ -140,12 +140,12 @@ def next_due(until: float, now: float, one_round: bool) -> float:
 
 
 def renewal_is_due(last: float, now: float, lease: float) -> bool:
-    """Whether a claim must be renewed, so that nobody takes it over while its holder works."""
+    """Tell whether a claim must be renewed, so that nobody takes it over while its holder works."""
     return now - last >= lease / RENEWALS_PER_LEASE
 
 
 def longest_sleep(lease: float) -> float:
-    """The longest a lane may sleep without missing a renewal."""
+    """Return the longest a lane may sleep without missing a renewal."""
     return lease / (2 * RENEWALS_PER_LEASE)
 
 
@@ -161,7 +161,7 @@ def call_retry_delay(failures: int, retry_after: float | None) -> float:
 
 
 def leaves_input_to_expire(failures: int) -> bool:
-    """Whether to stop trying to delete an input file.
+    """Tell whether to stop trying to delete an input file.
 
     Its rows are durable by then: a file that stays costs room until it expires, but a shard that
     waits for its deletion never settles.
@@ -170,7 +170,7 @@ def leaves_input_to_expire(failures: int) -> bool:
 
 
 def must_reload(known_epoch: int, reserved_epoch: int) -> bool:
-    """Whether the reservation log shows that another process has been at an attempt.
+    """Tell whether the reservation log shows that another process has been at an attempt.
 
     Then what is waited for may be held by this attempt's own retry: waiting on without reading
     its records would last until that job's end.

@@ -43,7 +43,7 @@ class ShardRecords:
 
 
 def settlement_of(records: ShardRecords) -> Settled | None:
-    """The settlement of a shard's newest generation; None while that is open.
+    """Return the settlement of a shard's newest generation; None while that is open.
 
     One of an older generation does not count: a redrive has opened the shard again.
     """
@@ -95,7 +95,7 @@ def _children(plan: ShardPlan, records: ShardRecords) -> dict[str, Child | None]
 
 
 def root_need(plan: ShardPlan) -> Need:
-    """What an attempt over all requests of a shard takes, at most, when its input is a file."""
+    """Return the most that an attempt over a whole shard takes when its input is a file."""
     return Need(
         usd_nano=plan.usd_nano,
         tokens=plan.total_tokens,
@@ -175,7 +175,7 @@ def rollup_of(
 
 
 def records_of(rolled: RolledShard) -> ShardRecords:
-    """The records of a shard as a roll-up keeps them: settlement, each attempt's state and job."""
+    """Rebuild a shard's records from a roll-up: settlement, each attempt's state and job."""
     return ShardRecords(
         created={
             path: Created(job=attempt.job, display_name="", epoch=0)

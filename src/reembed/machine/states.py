@@ -12,7 +12,7 @@ from reembed.core.records import Claim, Created, Need, Outcome, Ranges, Redrive,
 
 @dataclass(frozen=True, slots=True)
 class ClaimState:
-    """A claim as it was last read; `age` in seconds by the storage's clock at that moment."""
+    """Claim as it was last read; `age` in seconds by the storage's clock at that moment."""
 
     claim: Claim
     age: float
@@ -21,7 +21,7 @@ class ClaimState:
 
 @dataclass(frozen=True, slots=True)
 class ObservedJob:
-    """The remote job as the last poll saw it."""
+    """Remote job as the last poll saw it."""
 
     name: str
     state: str
@@ -51,7 +51,7 @@ class PendingOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A local file of request lines; `sent` of them, the others became rejects on the way."""
+    """Local file of request lines; `sent` of them, the others became rejects on the way."""
 
     path: str
     sent: int
@@ -60,7 +60,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """What this process did for an attempt; gone when it dies, and then found out again.
+    """Work of this process for an attempt; gone when it dies, and then found out again.
 
     Times are of the local clock.
 
@@ -127,7 +127,7 @@ class AttemptState:
 
     @property
     def epoch(self) -> int:
-        """The highest epoch that anybody claimed; 0 for none."""
+        """Return the highest epoch that anybody claimed; 0 for none."""
         return max(self.claims, default=0)
 
     @property
@@ -138,7 +138,7 @@ class AttemptState:
 
     @property
     def rendered_epoch(self) -> int:
-        """The epoch whose rendering counts: its job's, else the newest that meant to send."""
+        """Find the epoch whose rendering counts: its job's, else the newest that meant to send."""
         if self.created is not None:
             return self.created.epoch
         return max((e for e, c in self.claims.items() if not c.claim.sealed), default=0)
@@ -150,7 +150,7 @@ class AttemptState:
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """A shard: its plan, its attempts by path, and whether it is settled.
+    """State of a shard: its plan, its attempts by path, and whether it is settled.
 
     `settled` is of this `generation`; `previous` is the settlement before a redrive that is not
     settled yet.

@@ -1,1 +1,1 @@
-"""The Gemini batch service: wire format and client together."""
+"""Gemini batch service: wire format and client together."""
