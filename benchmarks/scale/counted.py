@@ -33,7 +33,7 @@ class Counted(CountingStorage):
         self.alone = 0
 
     def _call(self, name: str, uri: str) -> None:
-        with self._lock:
+        with self._came:
             self.counts[name] += 1
             self.kinds[name, kind_of(uri)] += 1
             self.alone += not threading.current_thread().name.startswith("reembed-read")

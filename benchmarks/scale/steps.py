@@ -97,7 +97,7 @@ def count(planted: Planted, storage: Any) -> object:
 
 
 def spend(planted: Planted, storage: Any) -> object:
-    """Two hundred lines of the spend log, as a hundred jobs bring."""
+    """Two hundred lines of the reservation log, as a hundred jobs bring."""
     log = ReservationLog(RunDir(storage, planted.layout), 1)
     for number in range(100):
         attempt = f"99999999-{number:06}/0"

@@ -128,7 +128,7 @@ def objects() -> str:
     lines: list[tuple[str, Callable[[Objects], int]]] = [
         ("plan: manifests, partitions, listings, keys", lambda o: o.plan),
         ("records of shards (claim, created, outcome, settled)", lambda o: o.records),
-        ("lines of the spend log", lambda o: o.spend),
+        ("lines of the reservation log", lambda o: o.spend),
         ("folds of it", lambda o: o.folds),
         ("roll-ups", lambda o: o.rollups),
         ("parts", lambda o: o.parts),
@@ -199,7 +199,11 @@ def memory(each: Bytes) -> str:
             "settlements",
             lambda s: each.settled * s.shards / 10,
         ),
-        ("every lane, `status`", "attempts in the spend log", lambda s: each.attempt * s.shards),
+        (
+            "every lane, `status`",
+            "attempts in the reservation log",
+            lambda s: each.attempt * s.shards,
+        ),
         ("hand-over of an increment of a tenth", "its keys", lambda s: each.fresh * s.chunks / 10),
     ]
     rows = [[who, what, *(_mb(of(shape)) for shape in shapes)] for who, what, of in lines]

@@ -145,7 +145,7 @@ def test_doctor_finds_everything_in_place(project: Callable[..., Project]) -> No
     checks = {check["name"]: check for check in done.json()["checks"]}
     assert all(check["ok"] for check in checks.values())
     assert {"source", "run directory", "limits", "key and model"} <= set(checks)
-    assert "3 items" in checks["source"]["said"]
+    assert "3 items" in checks["source"]["message"]
 
 
 @pytest.mark.slow

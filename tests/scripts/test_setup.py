@@ -43,7 +43,8 @@ class Copy:
             stub.parent.mkdir(exist_ok=True)
             stub.write_text(STUB)
             stub.chmod(0o755)
-        for name in ("requirements.lock", "pyproject.toml"):
+        (folder / "src" / "reembed").mkdir(parents=True)
+        for name in ("requirements.lock", "pyproject.toml", "src/reembed/version.py"):
             (folder / name).write_text(f"# {name}\n")
 
     def run(self, script: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

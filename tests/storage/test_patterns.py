@@ -132,6 +132,7 @@ def spelled(members: str) -> str:
 @example("[!-a]", "-")
 @example("[]-a]", "^")
 @example("[a", "[a")
+@example("[/", "[/")
 def test_pattern_fits_what_the_simple_matcher_fits(pattern: str, name: str) -> None:
     for candidate in (name, instance(pattern)):
         assert fits(pattern, candidate) == believed(pattern, candidate)

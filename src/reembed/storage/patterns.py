@@ -24,7 +24,11 @@ from reembed.errors import UsageError
 DEEP: Final = "**"
 # Text that stands for itself: no wildcard, or a class of one character.
 _LITERAL_CLASS: Final = re.compile(r"\[([^!])\]", re.DOTALL)
-_LITERAL_TEXT: Final = re.compile(rf"(?:{_LITERAL_CLASS.pattern}|[^*?\[])*", re.DOTALL)
+# A bracket that no other closes is a character, too: "[/" names what lies in the folder "[".
+_OPEN_BRACKET: Final = r"\[(?!(?:!.|[^!]).*\])"
+_LITERAL_TEXT: Final = re.compile(
+    rf"(?:{_LITERAL_CLASS.pattern}|[^*?\[]|{_OPEN_BRACKET})*", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
